@@ -1,0 +1,25 @@
+"""Sales KPIs: how fast leads are answered, how opportunities move, which customers stay."""
+
+from __future__ import annotations
+
+import importlib
+
+__version__ = "0.1.0"
+
+# Loaded on first use: `import kpi` and the command line's help stay instant.
+_MODULES = ("catalog", "dataset", "facts", "headline", "page", "periods", "pipeline", "plots", "response_time", "retention", "schema", "signals", "tables")
+_NAMES = {"load": "dataset", "Dataset": "dataset", "Month": "periods", "Window": "periods", "Words": "words", "KpiError": "errors"}
+
+__all__ = [*_MODULES, *_NAMES]  # noqa: PLE0604
+
+
+def __getattr__(name: str):
+    if name in _MODULES:
+        return importlib.import_module(f"kpi.{name}")
+    if name in _NAMES:
+        return getattr(importlib.import_module(f"kpi.{_NAMES[name]}"), name)
+    raise AttributeError(f"module 'kpi' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

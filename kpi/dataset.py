@@ -1,0 +1,379 @@
+"""The one object that goes through the kit: canonical tables on an engine, with the company's zone, hours and parameters."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from datetime import date
+from pathlib import Path
+
+import holidays
+import narwhals.stable.v2 as nw
+import pandas as pd
+
+from kpi import periods, schema, sources
+from kpi.engine import Engine, collect, connect
+from kpi.errors import DataError, MissingTable, ParameterError
+from kpi.periods import Instant, Month
+
+OFFICE_HOURS = {day: ("09:00-12:00", "14:00-18:00") for day in periods.WEEKDAYS[:5]}
+# Tables restricted by their own columns first; the others follow the rows they belong to.
+_ROOTS = ("leads", "opportunities", "customers")
+_FOLLOW = {
+    "lead_scores": (("lead_id", "leads"),),
+    "activities": (("lead_id", "leads"), ("opportunity_id", "opportunities")),
+    "opportunity_history": (("opportunity_id", "opportunities"),),
+    "orders": (("customer_id", "customers"),),
+    "contracts": (("customer_id", "customers"),),
+}
+_EVENTS = {
+    "leads": ("created_at",),
+    "activities": ("at",),
+    "opportunities": ("created_at", "closed_at"),
+    "opportunity_history": ("changed_at",),
+    "orders": ("at",),
+}
+
+
+def load(path: str | Path = "data/sample", *, engine: str = "duckdb") -> Dataset:
+    """Read a data set: a folder with a kpi.toml and its tables.
+
+    Parameters
+    ----------
+    path : str or Path
+        The folder or its kpi.toml; a relative one is also looked for upward from the working directory.
+    engine : str
+        ``duckdb`` or ``polars``.
+
+    Returns
+    -------
+    Dataset
+
+    Raises
+    ------
+    DataError
+        If the folder, its kpi.toml or a file cannot be read.
+    SchemaError
+        If a needed column is missing.
+    """
+    config = sources.read_config(path)
+    connection = connect()
+    reading = sources.read(config, connection)
+    return Dataset._of(Engine(connection, engine), reading, config.company, config.hours, config.settings, config.folder)
+
+
+class Dataset:
+    """Canonical tables on an engine; every metric takes it first.
+
+    Parameters
+    ----------
+    leads, lead_scores, activities, opportunities, opportunity_history, customers, orders, contracts, stages, owners, targets, fx, calendars : frame, optional
+        pandas, Polars or Arrow frame, DuckDB relation, or path of a Parquet file, with the canonical columns of `kpi.schema`. Instants are naive UTC or zoned.
+    name : str
+        The company's name.
+    language, currency, timezone, country : str
+        As in ``[company]`` of kpi.toml.
+    exported_at : str, optional
+        End of the data; without it, the latest event.
+    settings : mapping, optional
+        Parameters of the metrics, per area: ``{"response": {...}}``.
+    hours : mapping, optional
+        Opening hours per weekday.
+    engine : str
+        ``duckdb`` or ``polars``.
+
+    Raises
+    ------
+    SchemaError
+        If a frame lacks a required column or has a wrong type.
+    """
+
+    def __init__(
+        self,
+        *,
+        leads=None,
+        lead_scores=None,
+        activities=None,
+        opportunities=None,
+        opportunity_history=None,
+        customers=None,
+        orders=None,
+        contracts=None,
+        stages=None,
+        owners=None,
+        targets=None,
+        fx=None,
+        calendars=None,
+        name: str = "",
+        language: str = "en",
+        currency: str = "EUR",
+        timezone: str = "UTC",
+        country: str = "",
+        exported_at: str | None = None,
+        settings: Mapping | None = None,
+        hours: Mapping | None = None,
+        engine: str = "duckdb",
+    ) -> None:
+        given = (leads, lead_scores, activities, opportunities, opportunity_history, customers, orders, contracts, stages, owners, targets, fx, calendars)
+        frames = {table: frame for table, frame in zip(schema.TABLES, given, strict=True) if frame is not None}
+        end = None if exported_at is None else periods.instant(exported_at, timezone)
+        company = sources.Company(name=name, language=language, currency=currency, timezone=timezone, country=country, exported_at=end)
+        connection = connect()
+        reading = sources.read_frames(frames, company, connection)
+        self._fill(Engine(connection, engine), reading, company, hours, settings or {}, None)
+
+    @classmethod
+    def _of(cls, engine, reading, company, hours, settings, folder) -> Dataset:
+        data = cls.__new__(cls)
+        data._fill(engine, reading, company, hours, settings, folder)
+        return data
+
+    def _fill(self, engine, reading, company, hours, settings, folder) -> None:
+        self.engine, self.company, self.settings, self.folder = engine, company, settings, folder
+        self.hours = dict(hours or OFFICE_HOURS)
+        self.provided, self.precision = reading.provided, reading.precision
+        self.ledger, self.set_aside, self.decisions, self.inputs = reading.ledger, reading.set_aside, reading.decisions, reading.inputs
+        self.restricted_to: dict[str, str] = {}
+        self._frames = {name: engine.table(stored) for name, stored in reading.tables.items()}
+        self._missing: dict[str, str] = {}
+        self._first, last = self._span()
+        self.ends_at = company.exported_at if company.exported_at is not None else last
+        self.calendar = self._calendar(last)
+        self.facts: dict[tuple, nw.LazyFrame] = {}
+
+    def has(self, table: str, column: str = "") -> bool:
+        """Tell whether a table, or one of its columns, was provided.
+
+        Parameters
+        ----------
+        table : str
+            Canonical table.
+        column : str
+            Canonical column; empty asks for the table.
+
+        Returns
+        -------
+        bool
+        """
+        return table in self._frames and (not column or column in self.provided[table])
+
+    def table(self, name: str, *columns: str) -> nw.LazyFrame:
+        """Hand out a canonical table; columns that were not provided are there, empty.
+
+        Parameters
+        ----------
+        name : str
+            Canonical table.
+        *columns : str
+            Columns that the caller cannot do without.
+
+        Returns
+        -------
+        LazyFrame
+
+        Raises
+        ------
+        MissingTable
+            If the table or one of `columns` was not provided.
+        """
+        if name not in self._frames:
+            raise MissingTable(name, self._missing.get(name, ""))
+        for column in columns:
+            if column not in self.provided[name]:
+                raise MissingTable(name, column)
+        return self._frames[name]
+
+    def as_of(self, month: Month) -> pd.Timestamp:
+        """Tell when a month's report is dated: local midnight at the start of the next month.
+
+        Parameters
+        ----------
+        month : Month
+            The month reported.
+
+        Returns
+        -------
+        Timestamp
+            Naive UTC.
+        """
+        return periods.instant(month.end, self.company.timezone)
+
+    def instant(self, value: Instant) -> pd.Timestamp:
+        """Read an instant in the company's zone and hold it against the end of the data.
+
+        Parameters
+        ----------
+        value : str, date, datetime or Timestamp
+            A bare date means local midnight at its start; a Timestamp without zone is naive UTC.
+
+        Returns
+        -------
+        Timestamp
+            Naive UTC.
+
+        Raises
+        ------
+        DataError
+            If it lies after the end of the data: what happened in between is not known.
+        """
+        naive = isinstance(value, pd.Timestamp) and value.tzinfo is None
+        moment = value if naive else periods.instant(value, self.company.timezone)
+        if moment > self._covered_until():
+            raise DataError(f"as_of {moment} UTC lies after the end of the data, {self.ends_at} UTC; ask for an earlier date, or export again")
+        return moment
+
+    def last_month(self) -> Month:
+        """Find the last month that is complete before the end of the data.
+
+        Returns
+        -------
+        Month
+        """
+        return Month.of(periods.month_number(periods.local_date(self._covered_until(), self.company.timezone))).previous
+
+    def check_month(self, month: Month) -> None:
+        """Refuse a month that the data do not cover whole.
+
+        Parameters
+        ----------
+        month : Month
+            The month asked for.
+
+        Raises
+        ------
+        DataError
+            If it begins before the data or ends after them.
+        """
+        first = Month.of(periods.month_number(periods.local_date(self._first, self.company.timezone)))
+        if not first <= month <= self.last_month():
+            raise DataError(f"the data do not cover {month}: complete months go from {first} to {self.last_month()}")
+
+    def where(self, conditions: Mapping[str, str] | None = None, *, team: str = "", owner: str = "", source: str = "", segment: str = "") -> Dataset:
+        """Restrict all tables consistently to a team, an owner, a source or a segment.
+
+        Parameters
+        ----------
+        conditions : mapping of str to str, optional
+            The same as the keywords, e.g. from `parse_where`.
+        team, owner, source, segment : str
+            Value to keep; empty keeps all.
+
+        Returns
+        -------
+        Dataset
+            Leads, opportunities and customers that carry the value, and what belongs to them. A table that cannot tell is missing there.
+
+        Raises
+        ------
+        ParameterError
+            If no table has the column, or no row has the value.
+        """
+        wanted = dict(conditions or {}) | {k: v for k, v in (("team", team), ("owner", owner), ("source", source), ("segment", segment)) if v}
+        data = copy.copy(self)
+        for column, value in wanted.items():
+            data = data._restrict(column, value)
+        return data
+
+    def teams(self) -> list[str]:
+        """List the teams, sorted.
+
+        Returns
+        -------
+        list of str
+            Empty when the data set has no table `owners`.
+        """
+        return collect(self.table("owners").select("team").unique(), ["team"])["team"].tolist() if self.has("owners") else []
+
+    def _restrict(self, column: str, value: str) -> Dataset:
+        data = copy.copy(self)
+        data._frames, data._missing, data.facts = dict(self._frames), dict(self._missing), {}
+        data.restricted_to = self.restricted_to | {column: value}
+        own = "owner" if column == "team" else column
+        members = self.table("owners").filter(nw.col("team") == value).select("owner").unique() if column == "team" else None
+        kept = 0
+        for name in _ROOTS:
+            if not self.has(name, own):
+                if data._frames.pop(name, None) is not None:
+                    data._missing[name] = own
+                continue
+            frame = self._frames[name]
+            frame = frame.join(members, on="owner", how="semi") if members is not None else frame.filter(nw.col(own) == value)
+            data._frames[name] = self.engine.keep(frame)
+            kept += int(collect(data._frames[name].select(nw.len().alias("n")))["n"].iloc[0])
+        if not kept:
+            raise ParameterError(f"no lead, opportunity or customer has {column} = {value!r}; check the spelling")
+        for name, links in _FOLLOW.items():
+            data._follow(name, links)
+        return data
+
+    def _follow(self, name: str, links: tuple[tuple[str, str], ...]) -> None:
+        if name not in self._frames:
+            return
+        owned = [(key, root) for key, root in links if root in self._frames]
+        if not owned:
+            del self._frames[name]
+            self._missing[name] = links[0][0]
+            return
+        parts, rest = [], self._frames[name]
+        for key, root in owned:
+            ids = self._frames[root].select(key)
+            parts.append(rest.join(ids, on=key, how="semi"))
+            rest = rest.join(ids, on=key, how="anti")
+        self._frames[name] = self.engine.keep(nw.concat(parts) if len(parts) > 1 else parts[0])
+
+    def _span(self) -> tuple[pd.Timestamp, pd.Timestamp]:
+        found = []
+        for name, columns in _EVENTS.items():
+            for column in columns:
+                if self.has(name, column):
+                    at = nw.col(column)
+                    row = collect(self._frames[name].select(at.min().alias("first"), at.max().alias("last"))).iloc[0]
+                    found += [stamp for stamp in row if not pd.isna(stamp)]
+        for column in ("start_on", "end_on"):
+            if self.has("contracts", column):
+                row = collect(self._frames["contracts"].select(nw.col(column).cast(nw.Datetime("us")).min().alias("first")))
+                found += [stamp for stamp in row["first"] if not pd.isna(stamp)]
+        if not found:
+            raise DataError("the data set has no dated row; check what was set aside with: kpi check")
+        return min(found), max(found)
+
+    def _covered_until(self) -> pd.Timestamp:
+        """Without a known export date, the day of the latest event is taken as whole."""
+        if self.company.exported_at is not None:
+            return self.ends_at
+        next_day = periods.local_date(self.ends_at, self.company.timezone) + pd.Timedelta(days=1)
+        return periods.instant(pd.Timestamp(next_day).date(), self.company.timezone)
+
+    def _calendar(self, last: pd.Timestamp) -> nw.LazyFrame:
+        # Room before the first event for touches and windows, after the last for as_of; a stray date far away must not blow the table up.
+        start = max(self._first, self.ends_at - pd.Timedelta(days=40 * 366)) - pd.Timedelta(days=400)
+        end = min(max(last, self.ends_at), self.ends_at + pd.Timedelta(days=400)) + pd.Timedelta(days=62)
+        years = range(start.year, end.year + 1)
+        closed: set[date] = set(holidays.country_holidays(self.company.country, years=years)) if self.company.country else set()
+        return self.engine.put(periods.calendar(self.company.timezone, periods.open_windows(self.hours), closed, start, end))
+
+
+def parse_where(text: str) -> dict[str, str]:
+    """Read ``team=Nord,source=Web form``.
+
+    Parameters
+    ----------
+    text : str
+        Pairs separated by commas; empty means no restriction.
+
+    Returns
+    -------
+    dict of str to str
+
+    Raises
+    ------
+    ParameterError
+        If a pair is malformed or its name is not one of team, owner, source, segment.
+    """
+    pairs = {}
+    for part in filter(None, (piece.strip() for piece in text.split(","))):
+        name, equals, value = (piece.strip() for piece in part.partition("="))
+        if not equals or not value or name not in ("team", "owner", "source", "segment"):
+            raise ParameterError(f"where {part!r} is not understood; write team=Nord, with one of team, owner, source, segment")
+        pairs[name] = value
+    return pairs

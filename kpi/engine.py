@@ -1,0 +1,197 @@
+"""Frames in, pandas out: the only module that names drivers.
+
+Metrics are written once on Narwhals lazy frames. DuckDB is the default engine; Polars runs the same code and keeps it honest.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+
+import duckdb
+import narwhals.stable.v2 as nw
+import pandas as pd
+import pyarrow as pa
+
+from kpi.errors import ParameterError
+
+BLANK = "(blank)"
+ENGINES = ("duckdb", "polars")
+
+
+def connect() -> duckdb.DuckDBPyConnection:
+    """Open an embedded database that reads zoned columns as UTC, whatever the machine says.
+
+    Returns
+    -------
+    DuckDBPyConnection
+    """
+    connection = duckdb.connect()
+    connection.execute("set TimeZone = 'UTC'")
+    connection.execute("set preserve_insertion_order = false")
+    return connection
+
+
+class Engine:
+    """Where the rows of one data set live.
+
+    Parameters
+    ----------
+    connection : DuckDBPyConnection
+        Holds the canonical tables; helper tables are put beside them, since relations of two connections do not join.
+    name : str
+        ``duckdb`` or ``polars``.
+
+    Raises
+    ------
+    ParameterError
+        If the engine is unknown.
+    """
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection, name: str = "duckdb") -> None:
+        if name not in ENGINES:
+            raise ParameterError(f"engine {name!r} is unknown; use one of {', '.join(ENGINES)}")
+        self.connection, self.name = connection, name
+        self._numbers = itertools.count()
+
+    def table(self, name: str) -> nw.LazyFrame:
+        """Hand out a table of the connection.
+
+        Parameters
+        ----------
+        name : str
+            Its name there.
+
+        Returns
+        -------
+        LazyFrame
+        """
+        relation = self.connection.table(name)
+        return nw.from_native(relation) if self.name == "duckdb" else self._polars(relation.to_arrow_table())
+
+    def put(self, frame: pd.DataFrame) -> nw.LazyFrame:
+        """Put a helper table beside the data.
+
+        Parameters
+        ----------
+        frame : DataFrame
+            Small table made in pandas.
+
+        Returns
+        -------
+        LazyFrame
+        """
+        arrow = pa.Table.from_pandas(frame, preserve_index=False)
+        if self.name == "polars":
+            return self._polars(arrow)
+        name = self._name()
+        view = f"{name}_arrow"
+        self.connection.register(view, arrow)
+        self.connection.execute(f"create temp table {name} as select * from {view}")
+        self.connection.unregister(view)
+        return nw.from_native(self.connection.table(name))
+
+    def keep(self, frame: nw.LazyFrame) -> nw.LazyFrame:
+        """Compute a frame once, since each use of a lazy frame would run it again.
+
+        Parameters
+        ----------
+        frame : LazyFrame
+            Any frame of this engine.
+
+        Returns
+        -------
+        LazyFrame
+            The same rows, stored.
+        """
+        native = frame.to_native()
+        if self.name == "polars":
+            return nw.from_native(native.collect().lazy())
+        name = self._name()
+        self.connection.execute(f"create temp table {name} as {native.sql_query()}")
+        return nw.from_native(self.connection.table(name))
+
+    def _name(self) -> str:
+        return f"kpi_{next(self._numbers)}"
+
+    @staticmethod
+    def _polars(arrow: pa.Table) -> nw.LazyFrame:
+        import polars as pl
+
+        return nw.from_native(pl.from_arrow(arrow).lazy())
+
+
+def collect(frame: nw.LazyFrame, sort: Sequence[str] = ()) -> pd.DataFrame:
+    """Bring an answer to pandas with one set of types whatever the engine.
+
+    Parameters
+    ----------
+    frame : LazyFrame
+        The answer; small.
+    sort : sequence of str
+        Columns to sort by; engines promise no order.
+
+    Returns
+    -------
+    DataFrame
+        Whole numbers as int64 (Int64 where cells are missing), numbers float64, text str.
+    """
+    table = frame.collect("pyarrow").to_native()
+    answer = {name: _column(column) for name, column in zip(table.column_names, table.columns, strict=True)}
+    answer = pd.DataFrame(answer)
+    return answer.sort_values(list(sort), kind="stable", ignore_index=True) if sort else answer
+
+
+def _column(column: pa.ChunkedArray) -> pd.Series:
+    kind = column.type
+    if pa.types.is_decimal(kind) or pa.types.is_integer(kind):
+        whole = column.cast(pa.int64()).to_pandas(integer_object_nulls=True) if column.null_count else column.cast(pa.int64()).to_pandas()
+        return whole.astype("Int64" if column.null_count else "int64")
+    if pa.types.is_floating(kind):
+        return column.cast(pa.float64()).to_pandas()
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+        return column.to_pandas().astype("str")
+    return column.to_pandas()
+
+
+def counts(frame: nw.LazyFrame, by: Sequence[str], **conditions: nw.Expr) -> pd.DataFrame:
+    """Count the rows of each group that meet each condition.
+
+    Parameters
+    ----------
+    frame : LazyFrame
+        Rows to count.
+    by : sequence of str
+        Grouping columns; empty gives one row.
+    **conditions : Expr
+        Name of a count and the condition a row must meet; unknown counts as not met.
+
+    Returns
+    -------
+    DataFrame
+        `by` and one int64 column per condition, sorted by `by`.
+    """
+    flags = frame.select(*by, **{name: nw.when(condition).then(nw.lit(1)).otherwise(nw.lit(0)) for name, condition in conditions.items()})
+    sums = [nw.col(name).cast(nw.Int64).sum() for name in conditions]
+    table = collect(flags.group_by(*by).agg(*sums) if by else flags.select(*sums), by)
+    return table.astype(dict.fromkeys(conditions, "int64")) if len(table) and by else table.fillna(0).astype(dict.fromkeys(conditions, "int64"))
+
+
+def sizes(frame: nw.LazyFrame, by: Sequence[str], name: str = "count") -> pd.DataFrame:
+    """Count the rows of each group.
+
+    Parameters
+    ----------
+    frame : LazyFrame
+        Rows to count.
+    by : sequence of str
+        Grouping columns, at least one.
+    name : str
+        Name of the count.
+
+    Returns
+    -------
+    DataFrame
+        `by` and the count, sorted by `by`.
+    """
+    return collect(frame.group_by(*by).agg(nw.len().alias(name)), by)

@@ -1,0 +1,68 @@
+"""What the kit refuses, by kind. Each message says what was found, where, and what to do."""
+
+from __future__ import annotations
+
+
+class KpiError(ValueError):
+    """Anything the kit refuses to do; the parent of all its errors.
+
+    Attributes
+    ----------
+    status : int
+        Exit status of the command line when the error reaches it.
+    """
+
+    status = 2
+
+
+class ParameterError(KpiError):
+    """An argument is unknown, misspelt or outside its range."""
+
+    status = 2
+
+
+class SchemaError(KpiError):
+    """A table or a column that is needed is missing or has the wrong type."""
+
+    status = 3
+
+
+class MissingTable(SchemaError):
+    """A metric needs a table or column that the data set does not have; the rest of a report is still made.
+
+    Parameters
+    ----------
+    table : str
+        Canonical table that is missing or incomplete.
+    column : str, optional
+        Its missing column; empty when the whole table is missing.
+    """
+
+    def __init__(self, table: str, column: str = "") -> None:
+        self.table, self.column = table, column
+        what = f"{table} lacks the column {column}" if column else f"the data set has no table {table}"
+        super().__init__(f"{what}; describe it under [tables.{table}] in kpi.toml")
+
+
+class DataError(KpiError):
+    """The data cannot be read, are not trustworthy, or do not cover what was asked."""
+
+    status = 3
+
+
+class RunError(KpiError):
+    """A notebook failed, so nothing of that month was published."""
+
+    status = 4
+
+
+class BusyError(KpiError):
+    """Another run is writing the same month."""
+
+    status = 5
+
+
+class WriteError(KpiError):
+    """The output folder cannot be written."""
+
+    status = 6

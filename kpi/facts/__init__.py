@@ -1,0 +1,8 @@
+"""One row per lead, opportunity, visit to a stage, purchase and customer, in the state known at `as_of`; no KPI is computed here."""
+
+from kpi.facts.customers import activity, purchases
+from kpi.facts.exposure import at_risk
+from kpi.facts.leads import leads
+from kpi.facts.opportunities import history, opportunities, reached, visits
+
+__all__ = ["activity", "at_risk", "history", "leads", "opportunities", "purchases", "reached", "visits"]

@@ -1,0 +1,147 @@
+"""What the clock on the wall said at an instant: local day and month, seconds, business seconds, looked up in the calendar of the data set."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+
+import narwhals.stable.v2 as nw
+import pandas as pd
+
+from kpi import periods
+from kpi.periods import Window
+
+DAY_SECONDS = 86_400
+
+
+def clocked(data, frame: nw.LazyFrame, column: str, *fields: str) -> nw.LazyFrame:
+    """Add to each row what the clock said at an instant.
+
+    Parameters
+    ----------
+    data : Dataset
+        Brings the calendar.
+    frame : LazyFrame
+        Rows with the instant.
+    column : str
+        Naive UTC instant, ``<stem>_at`` or ``at``.
+    *fields : str
+        Any of ``seconds`` (since 1970, UTC), ``business`` (business seconds so far), local ``day``, ``month`` (numbers), ``weekday``, ``hour``, and ``open``
+        (1 in business hours).
+
+    Returns
+    -------
+    LazyFrame
+        The rows with int64 columns ``<stem>_<field>``; missing where the instant is.
+    """
+    stem = column.removesuffix("_at").removesuffix("at")
+    stem = f"{stem}_" if stem else ""
+    at = nw.col(column)
+    frame = frame.with_columns(at.dt.truncate("1h").alias("__hour"), (at.dt.minute() // 15).cast(nw.Int64).alias("__quarter"))
+    frame = frame.join(data.calendar, left_on=["__hour", "__quarter"], right_on=["hour_utc", "quarter"], how="left", suffix="__clock")
+    # A fact that already has a column of the calendar's name keeps it; the calendar's then carries the suffix.
+    have = set(frame.collect_schema().names())
+    seen = {name: nw.col(f"{name}__clock" if f"{name}__clock" in have else name) for name in _CALENDAR}
+    within = (at.dt.minute().cast(nw.Int64) % 15) * 60 + at.dt.second().cast(nw.Int64)
+    values = {
+        "seconds": seen["epoch"] + within,
+        "business": seen["open_seconds"] + seen["is_open"] * within,
+        "day": seen["day"],
+        "month": seen["month"],
+        "weekday": seen["weekday"],
+        "hour": seen["hour"],
+        "open": seen["is_open"],
+    }
+    extra = [name for name in have if name.endswith("__clock")]
+    plain = [name for name in _CALENDAR if f"{name}__clock" not in have]
+    added = frame.with_columns(*[values[field].alias(f"{stem}{field}" if stem else f"at_{field}") for field in fields])
+    return added.drop("__hour", "__quarter", *extra, *plain)
+
+
+_CALENDAR = ("epoch", "day", "month", "weekday", "hour", "is_open", "open_seconds")
+
+
+def numbered(data, frame: nw.LazyFrame, column: str) -> nw.LazyFrame:
+    """Add the day number of a date, which belongs to no time zone.
+
+    Parameters
+    ----------
+    data : Dataset
+        Keeps the helper table.
+    frame : LazyFrame
+        Rows with the date.
+    column : str
+        Date, ``<stem>_on``.
+
+    Returns
+    -------
+    LazyFrame
+        The rows with int64 ``<stem>_day``; missing where the date is, or lies outside 1970 to 2099.
+    """
+    if ("dates",) not in data.facts:
+        dates = pd.date_range("1970-01-01", "2099-12-31", unit="us")
+        data.facts["dates",] = data.engine.put(pd.DataFrame({"__on": dates, "__number": range(len(dates))}))
+    dates = data.facts["dates",].rename({"__number": f"{column.removesuffix('_on')}_day"})
+    frame = frame.with_columns(nw.col(column).cast(nw.Datetime("us")).alias("__date"))
+    return frame.join(dates, left_on="__date", right_on="__on", how="left").drop("__date")
+
+
+def on_days(days: nw.Expr, window: Window) -> nw.Expr:
+    """Tell whether a day number lies inside a window.
+
+    Parameters
+    ----------
+    days : Expr
+        Day numbers.
+    window : Window
+        Local dates.
+
+    Returns
+    -------
+    Expr
+        Boolean.
+    """
+    first, after = window.days
+    return (days >= first) & (days < after)
+
+
+def last_day(data, as_of: pd.Timestamp) -> int:
+    """Tell the last fully observed local day, on which open records are censored.
+
+    Parameters
+    ----------
+    data : Dataset
+        Brings the company's zone.
+    as_of : Timestamp
+        Naive UTC.
+
+    Returns
+    -------
+    int
+        Day number of the day before `as_of`.
+    """
+    return periods.day_number(periods.local_date(as_of, data.company.timezone)) - 1
+
+
+def once(build: Callable) -> Callable:
+    """Compute a fact once per data set and instant, and store it on the engine.
+
+    Parameters
+    ----------
+    build : callable
+        Function of (data, as_of) that returns a lazy frame.
+
+    Returns
+    -------
+    callable
+        The same function, remembering its answers in ``data.facts``.
+    """
+
+    @wraps(build)
+    def remembered(data, as_of):
+        key = (build.__qualname__, as_of)
+        if key not in data.facts:
+            data.facts[key] = data.engine.keep(build(data, as_of))
+        return data.facts[key]
+
+    return remembered

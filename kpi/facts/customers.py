@@ -1,0 +1,96 @@
+"""One row per purchase (customer and local day) and per customer: who bought, and who was active at each boundary of a period."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date
+
+import narwhals.stable.v2 as nw
+import pandas as pd
+
+from kpi.engine import BLANK
+from kpi.facts.clock import clocked, last_day, numbered, once
+from kpi.facts.money import in_company_currency
+from kpi.periods import day_number
+
+
+@once
+def purchases(data, as_of: pd.Timestamp) -> nw.LazyFrame:
+    """Merge the orders of each customer and local day, net of refunds.
+
+    Parameters
+    ----------
+    data : Dataset
+        Uses `orders`, `customers`, `fx`.
+    as_of : Timestamp
+        Naive UTC.
+
+    Returns
+    -------
+    LazyFrame
+        One row per customer and local day with orders: ``customer_id``, ``day``, ``month``, ``amount`` and ``margin`` (company currency, net; a refund that
+        names its order counts on that order's day), ``is_purchase`` (net amount above 0), ``source``, ``segment``.
+    """
+    orders = data.table("orders").filter(nw.col("at") < as_of)
+    orders = clocked(data, orders, "at", "day", "month").rename({"at_day": "day", "at_month": "month"})
+    for column in ("amount", "margin"):
+        orders = in_company_currency(data, orders, column, nw.col("day"))
+    # A refund lowers the sale it names: the customer bought on that day, or did not after all.
+    named = orders.select(nw.col("order_id").alias("refunded"), nw.col("day").alias("sale_day"), nw.col("month").alias("sale_month"))
+    orders = orders.join(named, left_on="refunds_order_id", right_on="refunded", how="left")
+    orders = orders.with_columns(
+        nw.when(nw.col("sale_day").is_null()).then(nw.col("day")).otherwise(nw.col("sale_day")).alias("day"),
+        nw.when(nw.col("sale_month").is_null()).then(nw.col("month")).otherwise(nw.col("sale_month")).alias("month"),
+        *[
+            nw.when(nw.col("kind") == "refund").then(-nw.col(name).abs()).otherwise(nw.col(name)).alias(name)
+            for name in ("amount", "margin")
+        ],
+    )
+    # A sum over nothing known stays missing: no margin recorded is not a margin of 0.
+    known = [(~nw.col(name).is_null()).cast(nw.Int64).sum().alias(f"{name}_known") for name in ("amount", "margin")]
+    sums = [nw.col(name).sum() for name in ("amount", "margin")]
+    merged = orders.group_by("customer_id", "day", "month").agg(*sums, *known)
+    merged = merged.with_columns(*[nw.when(nw.col(f"{n}_known") > 0).then(nw.col(n)).otherwise(nw.lit(None)).alias(n) for n in ("amount", "margin")])
+    merged = merged.with_columns((nw.col("amount") > 0.005).fill_null(False).alias("is_purchase")).drop("amount_known", "margin_known")
+    return _with_origin(data, merged)
+
+
+def _with_origin(data, frame: nw.LazyFrame) -> nw.LazyFrame:
+    if not data.has("customers"):
+        return frame.with_columns(nw.lit(BLANK).alias("source"), nw.lit(BLANK).alias("segment"))
+    frame = frame.join(data.table("customers").select("customer_id", "source", "segment"), on="customer_id", how="left")
+    return frame.with_columns(*[nw.col(name).fill_null(nw.lit(BLANK)) for name in ("source", "segment")])
+
+
+def activity(data, as_of: pd.Timestamp, boundaries: Sequence[date], days: int | None) -> nw.LazyFrame:
+    """Tell for each customer whether it was active at each boundary.
+
+    Parameters
+    ----------
+    data : Dataset
+        Uses `contracts` where customers are under contract, else `orders`.
+    as_of : Timestamp
+        Naive UTC.
+    boundaries : sequence of date
+        Local midnights at the start of these days.
+    days : int or None
+        Activity window: active are those who bought in the `days` days before the boundary; None means active is who is under contract.
+
+    Returns
+    -------
+    LazyFrame
+        One row per customer: ``customer_id``, ``first_day``, and ``a0``, ``a1``, ... (1 where active at that boundary, else 0).
+    """
+    edges = [day_number(day) for day in boundaries]
+    if days is None:
+        terms = numbered(data, numbered(data, data.table("contracts"), "start_on"), "end_on")
+        terms = terms.filter(nw.col("start_day") <= last_day(data, as_of))
+        stays = [(nw.col("start_day") < edge) & (nw.col("end_day").is_null() | (nw.col("end_day") >= edge)) for edge in edges]
+        return terms.group_by("customer_id").agg(nw.col("start_day").min().alias("first_day"), *_flags(stays))
+    rows = purchases(data, as_of).filter(nw.col("is_purchase"))
+    stays = [(nw.col("day") < edge) & (nw.col("day") >= edge - days) for edge in edges]
+    return rows.group_by("customer_id").agg(nw.col("day").min().alias("first_day"), *_flags(stays))
+
+
+def _flags(stays: list[nw.Expr]) -> list[nw.Expr]:
+    return [nw.when(stay).then(nw.lit(1)).otherwise(nw.lit(0)).max().alias(f"a{number}") for number, stay in enumerate(stays)]

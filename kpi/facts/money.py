@@ -1,0 +1,51 @@
+"""Amounts in the company's currency at dated rates; a missing rate is an exclusion, never 1:1."""
+
+from __future__ import annotations
+
+import narwhals.stable.v2 as nw
+import pandas as pd
+
+from kpi.engine import collect
+from kpi.periods import day_number
+
+
+def in_company_currency(data, frame: nw.LazyFrame, column: str, day: nw.Expr) -> nw.LazyFrame:
+    """Convert an amount at the rate in force on its day.
+
+    Parameters
+    ----------
+    data : Dataset
+        Uses `fx` (company currency per unit); without it only amounts in the company's own currency count.
+    frame : LazyFrame
+        Rows with `column` and ``currency``.
+    column : str
+        Amount to convert.
+    day : Expr
+        Local day number at which the rate is taken.
+
+    Returns
+    -------
+    LazyFrame
+        The rows, with the amount in company currency, missing where no rate is known.
+    """
+    own = nw.col("currency") == data.company.currency
+    if not data.has("fx"):
+        return frame.with_columns(nw.when(own).then(nw.col(column)).otherwise(nw.lit(None)).alias(column))
+    frame = frame.with_columns(day.alias("__day")).join(_daily_rates(data), left_on=["currency", "__day"], right_on=["fx_currency", "fx_day"], how="left")
+    frame = frame.with_columns(nw.when(own).then(nw.col(column)).otherwise(nw.col(column) * nw.col("rate")).alias(column))
+    return frame.drop("__day", "rate")
+
+
+def _daily_rates(data) -> nw.LazyFrame:
+    """Spread each rate over the days it is in force: engines join on equality only."""
+    if ("daily_rates",) not in data.facts:
+        span = collect(data.calendar.select(nw.col("day").min().alias("first"), nw.col("day").max().alias("last"))).iloc[0]
+        rates = collect(data.table("fx").select("currency", nw.col("from_on").cast(nw.Datetime("us")), "rate"), ["currency", "from_on"])
+        rates["day"] = [day_number(stamp) for stamp in rates["from_on"]]
+        daily = []
+        for currency, known in rates.groupby("currency"):
+            days = pd.Series(known["rate"].to_numpy(), index=known["day"]).groupby(level=0).last()
+            spread = days.reindex(range(int(days.index[0]), int(span["last"]) + 1)).ffill()
+            daily.append(pd.DataFrame({"fx_currency": currency, "fx_day": spread.index.astype("int64"), "rate": spread.to_numpy()}))
+        data.facts["daily_rates",] = data.engine.put(pd.concat(daily, ignore_index=True))
+    return data.facts["daily_rates",]

@@ -1,0 +1,199 @@
+"""One row per opportunity, per visit to a stage, and per stage reached, from the history of changes."""
+
+from __future__ import annotations
+
+import narwhals.stable.v2 as nw
+import pandas as pd
+
+from kpi.engine import BLANK, collect
+from kpi.errors import MissingTable
+from kpi.facts.clock import clocked, last_day, once
+from kpi.facts.money import in_company_currency
+
+_STATE = ("opportunity_id", "changed_at", "seq", "stage", "status", "amount", "expected_close_on", "owner", "origin")
+_ORDER = ["changed_at", "seq"]
+
+
+@once
+def history(data, as_of: pd.Timestamp) -> nw.LazyFrame:
+    """List every known change of every opportunity: the whole state after each.
+
+    Parameters
+    ----------
+    data : Dataset
+        Uses `opportunities` and, where it exists, `opportunity_history`.
+    as_of : Timestamp
+        Naive UTC; later changes are left out.
+
+    Returns
+    -------
+    LazyFrame
+        The columns of `opportunity_history`. An opportunity without history has two inferred rows: open when created, its status when closed (the stage
+        before the close is unknown).
+    """
+    deals = data.table("opportunities")
+    given = data.table("opportunity_history").select(*_STATE) if data.has("opportunity_history") else None
+    bare = deals if given is None else deals.join(given.select("opportunity_id"), on="opportunity_id", how="anti")
+    closed = nw.col("status") != "open"
+    created = bare.filter(~nw.col("created_at").is_null()).with_columns(
+        nw.col("created_at").alias("changed_at"),
+        nw.lit(0).cast(nw.Int64).alias("seq"),
+        nw.when(~closed).then(nw.col("stage")).alias("stage"),
+        nw.lit("open").alias("status"),
+        nw.lit("inferred").alias("origin"),
+    )
+    ended = bare.filter(closed, ~nw.col("closed_at").is_null()).with_columns(
+        nw.col("closed_at").alias("changed_at"), nw.lit(1).cast(nw.Int64).alias("seq"), nw.lit("inferred").alias("origin")
+    )
+    parts = [part.select(*_STATE) for part in (given, created, ended) if part is not None]
+    return nw.concat(parts).filter(nw.col("changed_at") < as_of)
+
+
+@once
+def opportunities(data, as_of: pd.Timestamp) -> nw.LazyFrame:
+    """State each opportunity as known at an instant.
+
+    Parameters
+    ----------
+    data : Dataset
+        Uses `opportunities`, `opportunity_history`, `fx`.
+    as_of : Timestamp
+        Naive UTC; owner, stage, amount and expected close are those known then.
+
+    Returns
+    -------
+    LazyFrame
+        One row per opportunity created before `as_of` (or at an unknown date) and not deleted by then: ``opportunity_id``, ``lead_id``, ``customer_id``,
+        ``source``, ``product``, ``owner``, ``stage``, ``status``, ``amount`` (company currency; missing without a rate), ``currency``, ``expected_close_on``,
+        ``lost_reason``, ``created_at``, ``created_day``, ``created_month``, ``closed_at``, ``closed_day``, ``closed_month`` (missing while open).
+    """
+    base = data.table("opportunities")
+    base = base.filter(nw.col("created_at").is_null() | (nw.col("created_at") < as_of))
+    base = base.filter(nw.col("deleted_at").is_null() | (nw.col("deleted_at") >= as_of))
+    base = base.drop("stage", "status", "closed_at", "expected_close_on").rename({"owner": "owner_now", "amount": "amount_now"})
+    frame = base.join(_last_state(data, as_of), on="opportunity_id", how="left")
+    # No row of history yet: open since its creation (or for an unknown time), with what the record says.
+    unknown = nw.col("status").is_null()
+    frame = frame.with_columns(
+        nw.col("status").fill_null(nw.lit("open")),
+        nw.when(unknown).then(nw.col("owner_now")).otherwise(nw.col("owner")).fill_null(nw.lit(BLANK)).alias("owner"),
+        nw.when(unknown).then(nw.col("amount_now")).otherwise(nw.col("amount")).alias("amount"),
+        *[nw.col(name).fill_null(nw.lit(BLANK)) for name in ("source", "product", "stage")],
+    )
+    frame = clocked(data, frame, "created_at", "day", "month")
+    frame = clocked(data, frame, "closed_at", "day", "month")
+    dated = nw.when(nw.col("status") == "open").then(nw.lit(last_day(data, as_of))).otherwise(nw.col("closed_day"))
+    frame = in_company_currency(data, frame, "amount", dated)
+    kept = ("opportunity_id", "lead_id", "customer_id", "source", "product", "owner", "stage", "status", "amount", "currency", "expected_close_on")
+    dates = ("created_at", "created_day", "created_month", "closed_at", "closed_day", "closed_month")
+    return frame.select(*kept, "lost_reason", *dates)
+
+
+def _last_state(data, as_of: pd.Timestamp) -> nw.LazyFrame:
+    rows = data.engine.keep(
+        history(data, as_of).with_columns(
+            nw.col("status").shift(1).over("opportunity_id", order_by=_ORDER).alias("before"),
+            nw.col("seq").shift(-1).over("opportunity_id", order_by=_ORDER).alias("after"),
+        )
+    )
+    # Closed when it took the status it has now: a deal lost, reopened and lost again was open in between.
+    turned = rows.filter(nw.col("before").is_null() | (nw.col("before") != nw.col("status"))).group_by("opportunity_id").agg(closed_at=nw.col("changed_at").max())
+    last = rows.filter(nw.col("after").is_null()).select("opportunity_id", "stage", "status", "amount", "expected_close_on", "owner")
+    last = last.join(turned, on="opportunity_id", how="left")
+    return last.with_columns(nw.when(nw.col("status") != "open").then(nw.col("closed_at")).alias("closed_at"))
+
+
+def stages(data) -> pd.DataFrame:
+    """List the stages in order.
+
+    Parameters
+    ----------
+    data : Dataset
+        Uses `stages`.
+
+    Returns
+    -------
+    DataFrame
+        ``stage``, ``position``, ``status``, sorted by position.
+
+    Raises
+    ------
+    MissingTable
+        If the data set has no table `stages`, so that no order is known.
+    """
+    return collect(data.table("stages").select("stage", "position", "status"), ["position"])
+
+
+def _with_positions(data, as_of: pd.Timestamp) -> nw.LazyFrame:
+    if not data.has("opportunity_history"):
+        raise MissingTable("opportunity_history")
+    frame = history(data, as_of).filter(nw.col("origin") != "inferred")
+    return frame.join(data.table("stages").select("stage", "position"), on="stage", how="left")
+
+
+@once
+def visits(data, as_of: pd.Timestamp) -> nw.LazyFrame:
+    """List every stay of an opportunity in an open stage.
+
+    Parameters
+    ----------
+    data : Dataset
+        Uses `opportunity_history` and `stages`.
+    as_of : Timestamp
+        Naive UTC.
+
+    Returns
+    -------
+    LazyFrame
+        One row per visit: ``opportunity_id``, ``stage``, ``owner``, ``entered_day``, ``left_day`` (missing while it lasts).
+
+    Raises
+    ------
+    MissingTable
+        If there is no history or no order of stages.
+    """
+    rows = _with_positions(data, as_of).with_columns(nw.col("stage").shift(1).over("opportunity_id", order_by=_ORDER).alias("before"))
+    moves = data.engine.keep(rows.filter(nw.col("before").is_null() | (nw.col("before") != nw.col("stage")) | (nw.col("status") != "open")))
+    moves = moves.with_columns(nw.col("changed_at").shift(-1).over("opportunity_id", order_by=_ORDER).alias("left_at"))
+    stays = moves.filter(nw.col("status") == "open").rename({"changed_at": "entered_at"})
+    stays = clocked(data, clocked(data, stays, "entered_at", "day"), "left_at", "day")
+    return stays.select("opportunity_id", "stage", nw.col("owner").fill_null(nw.lit(BLANK)), "entered_day", "left_day")
+
+
+@once
+def reached(data, as_of: pd.Timestamp) -> nw.LazyFrame:
+    """Tell for each opportunity when it first reached each stage or went beyond it.
+
+    Parameters
+    ----------
+    data : Dataset
+        Uses `opportunity_history` and `stages`.
+    as_of : Timestamp
+        Naive UTC.
+
+    Returns
+    -------
+    LazyFrame
+        One row per opportunity and stage reached, lost stages left out: ``opportunity_id``, ``position``, ``reached_day``, ``next_day`` (day the next position
+        or beyond was reached), ``source``, ``owner``, ``status``, ``closed_day``. A skipped stage was passed on the day of the skip.
+
+    Raises
+    ------
+    MissingTable
+        If there is no history or no order of stages.
+    """
+    order = stages(data).query("status != 'lost'")["position"].tolist()
+    rows = _with_positions(data, as_of).filter(nw.col("status") != "lost")
+    firsts = rows.group_by("opportunity_id").agg(
+        *[nw.when(nw.col("position") >= place).then(nw.col("changed_at")).otherwise(nw.lit(None)).min().alias(f"p{place}_at") for place in order]
+    )
+    for place in order:
+        firsts = clocked(data, firsts, f"p{place}_at", "day")
+    firsts = data.engine.keep(firsts)
+    steps = []
+    for place, after in zip(order, [*order[1:], None], strict=True):
+        following = nw.col(f"p{after}_day") if after is not None else nw.lit(None).cast(nw.Int64)
+        step = firsts.filter(~nw.col(f"p{place}_day").is_null())
+        steps.append(step.select("opportunity_id", nw.lit(place).cast(nw.Int64).alias("position"), nw.col(f"p{place}_day").alias("reached_day"), following.alias("next_day")))
+    deals = opportunities(data, as_of).select("opportunity_id", "source", "owner", "status", "closed_day", "created_day")
+    return nw.concat(steps).join(deals, on="opportunity_id", how="inner")

@@ -1,0 +1,285 @@
+"""Conversion with open records kept: the share that converted by an age, estimated by Aalen and Johansen from counts per day of age.
+
+Two readings, both named. Cohort: records that entered in a window, followed since. Period: how records of every age fared inside a window; those already
+open when it began enter late, at their age, so that the reading says how things go now. (Period analysis: Brenner and Gefeller 1996, Cancer 78:2004-2010.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import narwhals.stable.v2 as nw
+import pandas as pd
+
+from kpi import engine, facts, intervals, schema, survival
+from kpi.errors import ParameterError
+from kpi.facts.clock import last_day, on_days
+from kpi.periods import Instant, Window, last_days
+
+PERIOD_DAYS = 90
+HORIZONS = (30, 90, 180, 365)
+DEAL_GROUPS = {"source": "source", "owner": "owner", "product": "product", "month": "created_month"}
+LEAD_GROUPS = {"source": "source", "owner": "owner", "team": "team", "country": "country", "month": "created_month"}
+
+
+@dataclass(frozen=True)
+class Way:
+    """A way from one state to the next: its catalogue key, the outcomes that end it, the groups it can be split by."""
+
+    key: str
+    causes: tuple[str, ...]
+    groups: dict[str, str]
+
+
+LEAD_TO_OPPORTUNITY = Way("pipeline.lead_to_opportunity", ("opportunity", "disqualified"), LEAD_GROUPS)
+OPPORTUNITY_TO_CUSTOMER = Way("pipeline.opportunity_to_customer", ("won", "lost"), DEAL_GROUPS)
+LEAD_TO_CUSTOMER = Way("pipeline.lead_to_customer", ("won",), LEAD_GROUPS)
+WAYS = {way.key.removeprefix("pipeline."): way for way in (LEAD_TO_OPPORTUNITY, OPPORTUNITY_TO_CUSTOMER, LEAD_TO_CUSTOMER)}
+
+
+def conversion_curve(
+    data, way: str, *, as_of: Instant, window: Window | None = None, view: str = "period", by: str | Sequence[str] = (), level: float = 0.95
+) -> pd.DataFrame:
+    """Share converted by each day of age, with what is still open kept.
+
+    Parameters
+    ----------
+    data : Dataset
+        Uses `leads` and `activities`, or `opportunities` and `opportunity_history`.
+    way : str
+        ``lead_to_opportunity``, ``opportunity_to_customer`` or ``lead_to_customer``.
+    as_of : Instant
+        Only what happened strictly before it counts.
+    window : Window, optional
+        Local dates: of entry (cohort) or of the time at risk (period). Without it the 90 days before `as_of`.
+    view : str
+        ``period`` or ``cohort``.
+    by : str or sequence of str
+        Grouping columns of that way.
+    level : float
+        Coverage of the interval, in (0, 1).
+
+    Returns
+    -------
+    DataFrame
+        One row per group and day of age that occurs, as `survival.aalen_johansen` gives it for the outcomes of the way.
+
+    Raises
+    ------
+    MissingTable
+        If a table is missing.
+    ParameterError
+        If `way`, `view` or `by` is unknown.
+    """
+    if way not in WAYS:
+        raise ParameterError(f"way {way!r} is unknown; use one of {', '.join(WAYS)}")
+    groups = schema.grouping(by, WAYS[way].groups)
+    now = data.instant(as_of)
+    window = window or last_days(now, data.company.timezone, PERIOD_DAYS)
+    counts = facts.at_risk(_rows(data, WAYS[way], now, groups), window, view, groups)
+    return survival.aalen_johansen(survival.event_table(counts, WAYS[way].causes, groups), WAYS[way].causes, groups, level)
+
+
+def lead_to_opportunity(
+    data,
+    *,
+    as_of: Instant,
+    window: Window | None = None,
+    view: str = "period",
+    by: str | Sequence[str] = (),
+    horizons: Sequence[float] = (30, 90, 180),
+    level: float = 0.95,
+) -> pd.DataFrame:
+    """Share of leads that become an opportunity within 30, 90, 180 days; a disqualification ends the wait.
+
+    Parameters
+    ----------
+    data : Dataset
+        Uses `leads`, `activities`, `opportunities`.
+    as_of : Instant
+        Only what happened strictly before it counts.
+    window : Window, optional
+        As for `conversion_curve`.
+    view : str
+        ``period`` or ``cohort``.
+    by : str or sequence of str
+        Any of source, owner, team, country, month.
+    horizons : sequence of float
+        Ages in days.
+    level : float
+        Coverage of the interval, in (0, 1).
+
+    Returns
+    -------
+    DataFrame
+        One row per group and horizon with the columns of `schema.RESULT`; ``n`` leads under observation, ``n_open`` still open before that age.
+
+    Raises
+    ------
+    MissingTable
+        If a table is missing.
+    ParameterError
+        If `view` or `by` is unknown.
+    """
+    return _converted(data, LEAD_TO_OPPORTUNITY, as_of, window, view, by, horizons, level)
+
+
+def opportunity_to_customer(
+    data,
+    *,
+    as_of: Instant,
+    window: Window | None = None,
+    view: str = "period",
+    by: str | Sequence[str] = (),
+    horizons: Sequence[float] = HORIZONS,
+    level: float = 0.95,
+) -> pd.DataFrame:
+    """Share of opportunities won within 30, 90, 180, 365 days of their creation; a loss ends the wait.
+
+    Parameters
+    ----------
+    data : Dataset
+        Uses `opportunities` and `opportunity_history`.
+    as_of : Instant
+        Only what happened strictly before it counts.
+    window : Window, optional
+        As for `conversion_curve`.
+    view : str
+        ``period`` or ``cohort``.
+    by : str or sequence of str
+        Any of source, owner, product, month.
+    horizons : sequence of float
+        Ages in days.
+    level : float
+        Coverage of the interval, in (0, 1).
+
+    Returns
+    -------
+    DataFrame
+        One row per group and horizon with the columns of `schema.RESULT`; ``n`` opportunities under observation, ``n_open`` still open before that age.
+
+    Raises
+    ------
+    MissingTable
+        If there are no opportunities.
+    ParameterError
+        If `view` or `by` is unknown.
+
+    Notes
+    -----
+    Opportunities without a creation date have no age and are left out here; counts and the closed-deal win rate keep them.
+    """
+    return _converted(data, OPPORTUNITY_TO_CUSTOMER, as_of, window, view, by, horizons, level)
+
+
+def lead_to_customer(
+    data,
+    *,
+    as_of: Instant,
+    window: Window | None = None,
+    view: str = "period",
+    by: str | Sequence[str] = (),
+    horizons: Sequence[float] = HORIZONS,
+    level: float = 0.95,
+) -> pd.DataFrame:
+    """Share of leads that have a won deal within 30, 90, 180, 365 days of their inquiry.
+
+    Parameters
+    ----------
+    data : Dataset
+        Uses `leads`, `activities`, `opportunities`.
+    as_of : Instant
+        Only what happened strictly before it counts.
+    window : Window, optional
+        As for `conversion_curve`.
+    view : str
+        ``period`` or ``cohort``.
+    by : str or sequence of str
+        Any of source, owner, team, country, month.
+    horizons : sequence of float
+        Ages in days.
+    level : float
+        Coverage of the interval, in (0, 1).
+
+    Returns
+    -------
+    DataFrame
+        One row per group and horizon with the columns of `schema.RESULT`. A lead that was disqualified or whose deal was lost stays in the denominator: it may
+        come back.
+
+    Raises
+    ------
+    MissingTable
+        If a table is missing.
+    ParameterError
+        If `view` or `by` is unknown.
+    """
+    return _converted(data, LEAD_TO_CUSTOMER, as_of, window, view, by, horizons, level)
+
+
+def closed_win_rate(data, *, as_of: Instant, window: Window | None = None, by: str | Sequence[str] = (), level: float = 0.95) -> pd.DataFrame:
+    """Share of the opportunities closed lately that were won; what is still open is left out, so it misleads when deals age.
+
+    Parameters
+    ----------
+    data : Dataset
+        Uses `opportunities` and `opportunity_history`.
+    as_of : Instant
+        Only what happened strictly before it counts; status and owner are those known then.
+    window : Window, optional
+        Local dates of closing; without it the 90 days before `as_of`.
+    by : str or sequence of str
+        Any of source, owner, product, month (of closing).
+    level : float
+        Coverage of the Wilson interval, in (0, 1).
+
+    Returns
+    -------
+    DataFrame
+        One row per group with the columns of `schema.RESULT`; ``n`` closed, ``n_events`` won, ``n_open`` still open at `as_of`.
+
+    Raises
+    ------
+    MissingTable
+        If there are no opportunities.
+    ParameterError
+        If `by` is unknown.
+    """
+    groups = schema.grouping(by, DEAL_GROUPS)
+    now = data.instant(as_of)
+    window = window or last_days(now, data.company.timezone, PERIOD_DAYS)
+    deals = facts.opportunities(data, now).with_columns(*[nw.col("closed_month" if g == "month" else DEAL_GROUPS[g]).alias(g) for g in groups])
+    closed, is_open = on_days(nw.col("closed_day"), window), nw.col("status") == "open"
+    if "month" in groups:
+        deals = deals.filter(closed)
+    table = engine.counts(deals, groups, n=closed, n_events=closed & (nw.col("status") == "won"), n_open=is_open)
+    table["value"] = (table["n_events"] / table["n"]).where(table["n"] > 0)
+    table["low"], table["high"] = intervals.wilson(table["n_events"], table["n"], level)
+    return schema.result("pipeline.closed_win_rate", table, by=list(groups), view="period", window=window, as_of=now)
+
+
+def _converted(data, way: Way, as_of, window, view, by, horizons, level) -> pd.DataFrame:
+    curve = conversion_curve(data, way.key.removeprefix("pipeline."), as_of=as_of, window=window, view=view, by=by, level=level)
+    groups = list(schema.grouping(by, way.groups))
+    values = survival.at(curve, horizons, way.causes[0], groups)
+    now = data.instant(as_of)
+    return schema.result(way.key, values, by=groups, view=view, window=window or last_days(now, data.company.timezone, PERIOD_DAYS), as_of=now)
+
+
+def _rows(data, way: Way, now: pd.Timestamp, groups: Sequence[str]) -> nw.LazyFrame:
+    """One row per record on the way: its first day, its last and the outcome."""
+    last = nw.lit(last_day(data, now))
+    if way is OPPORTUNITY_TO_CUSTOMER:
+        frame, is_open = facts.opportunities(data, now), nw.col("status") == "open"
+        ends, outcome = nw.when(is_open).then(last).otherwise(nw.col("closed_day")), nw.when(is_open).then(nw.lit("censored")).otherwise(nw.col("status"))
+    elif way is LEAD_TO_OPPORTUNITY:
+        data.table("opportunities")
+        frame, is_open = facts.leads(data, now), nw.col("end") == "open"
+        ends, outcome = nw.col("end_day"), nw.when(is_open).then(nw.lit("censored")).otherwise(nw.col("end"))
+    else:
+        data.table("opportunities")
+        frame, is_open = facts.leads(data, now), nw.col("won_day").is_null()
+        ends, outcome = nw.when(is_open).then(last).otherwise(nw.col("won_day")), nw.when(is_open).then(nw.lit("censored")).otherwise(nw.lit("won"))
+    columns = [nw.col(way.groups[name]).alias(name) for name in groups]
+    return frame.select(nw.col("created_day").alias("start_day"), ends.alias("end_day"), outcome.alias("outcome"), *columns)

@@ -1,0 +1,146 @@
+"""How many: leads, opportunities created, entries into a stage, deals won and their value, month by month."""
+
+from __future__ import annotations
+
+import narwhals.stable.v2 as nw
+import pandas as pd
+
+from kpi import engine, facts, schema
+from kpi.facts.clock import clocked, on_days
+from kpi.facts.opportunities import stages
+from kpi.periods import Instant, Window
+
+
+def leads_created(data, *, as_of: Instant, window: Window) -> pd.DataFrame:
+    """Number of leads received, month by month.
+
+    Parameters
+    ----------
+    data : Dataset
+        Uses `leads`.
+    as_of : Instant
+        Only what happened strictly before it counts.
+    window : Window
+        Local dates of the inquiry.
+
+    Returns
+    -------
+    DataFrame
+        One row per month of the window with the columns of `schema.RESULT`; months without a lead have 0, since the table is there.
+
+    Raises
+    ------
+    MissingTable
+        If there are no leads.
+    """
+    now = data.instant(as_of)
+    rows = data.table("leads").filter(nw.col("created_at") < now, nw.col("merged_into").is_null())
+    rows = rows.filter(nw.col("deleted_at").is_null() | (nw.col("deleted_at") >= now))
+    rows = clocked(data, rows, "created_at", "day", "month").filter(on_days(nw.col("created_day"), window))
+    return _monthly("pipeline.leads", engine.sizes(rows.rename({"created_month": "month"}), ["month"], "value"), window, now, "cohort")
+
+
+def created(data, *, as_of: Instant, window: Window) -> pd.DataFrame:
+    """Number of opportunities created, month by month.
+
+    Parameters
+    ----------
+    data : Dataset
+        Uses `opportunities`.
+    as_of : Instant
+        Only what happened strictly before it counts.
+    window : Window
+        Local dates of creation.
+
+    Returns
+    -------
+    DataFrame
+        One row per month of the window with the columns of `schema.RESULT`.
+
+    Raises
+    ------
+    MissingTable
+        If there are no opportunities.
+    """
+    now = data.instant(as_of)
+    rows = facts.opportunities(data, now).filter(on_days(nw.col("created_day"), window)).rename({"created_month": "month"})
+    return _monthly("pipeline.opportunities", engine.sizes(rows, ["month"], "value"), window, now, "cohort")
+
+
+def entered_stage(data, *, position: int, as_of: Instant, window: Window) -> pd.DataFrame:
+    """Number of deals that reached a stage or went beyond it for the first time, month by month.
+
+    Parameters
+    ----------
+    data : Dataset
+        Uses `opportunity_history` and `stages`.
+    position : int
+        Position of the stage.
+    as_of : Instant
+        Only what happened strictly before it counts.
+    window : Window
+        Local dates of reaching it.
+
+    Returns
+    -------
+    DataFrame
+        One row per month of the window with the columns of `schema.RESULT`.
+
+    Raises
+    ------
+    MissingTable
+        If there is no history of stages or no order of them.
+    """
+    now = data.instant(as_of)
+    order = stages(data)
+    rows = facts.reached(data, now).filter(nw.col("position") == int(position), on_days(nw.col("reached_day"), window))
+    months = engine.collect(data.calendar.select("day", "month").unique(), ["day"])
+    table = engine.sizes(rows, ["reached_day"], "value").merge(months, left_on="reached_day", right_on="day")
+    table = table.groupby("month", as_index=False)["value"].sum()
+    del order
+    return _monthly("pipeline.stage_entries", table, window, now, "period")
+
+
+def won(data, *, as_of: Instant, window: Window, measure: str = "count") -> pd.DataFrame:
+    """Deals won, month by month: how many, for how much, at what average.
+
+    Parameters
+    ----------
+    data : Dataset
+        Uses `opportunities` and `opportunity_history`.
+    as_of : Instant
+        Only what happened strictly before it counts.
+    window : Window
+        Local dates of closing.
+    measure : str
+        ``count``, ``value`` (sum of amounts) or ``average`` (mean of known amounts).
+
+    Returns
+    -------
+    DataFrame
+        One row per month of the window with the columns of `schema.RESULT`; ``n`` deals won, ``n_events`` of them with a known amount.
+
+    Raises
+    ------
+    MissingTable
+        If there are no opportunities.
+    """
+    now = data.instant(as_of)
+    rows = facts.opportunities(data, now).filter(nw.col("status") == "won", on_days(nw.col("closed_day"), window)).rename({"closed_month": "month"})
+    amount = nw.col("amount")
+    table = engine.collect(rows.group_by("month").agg(n=nw.len(), n_events=amount.count(), total=amount.sum()), ["month"])
+    table["value"] = {"count": table["n"], "value": table["total"], "average": (table["total"] / table["n_events"]).where(table["n_events"] > 0)}[measure]
+    key = {"count": "pipeline.won", "value": "pipeline.won_value", "average": "pipeline.average_won_value"}[measure]
+    return _monthly(key, table.drop(columns="total"), window, now, "period", empty=float("nan") if measure == "average" else 0)
+
+
+def _monthly(key: str, table: pd.DataFrame, window: Window, now: pd.Timestamp, view: str, empty: float = 0) -> pd.DataFrame:
+    first, after = window.months
+    every = pd.DataFrame({"month": range(first, after)}).merge(table, on="month", how="left")
+    every["value"] = every["value"].astype("float64").fillna(empty)
+    for name in ("n", "n_events"):
+        if name in every:
+            every[name] = every[name].fillna(0)
+    if "n" not in every:
+        every["n"] = every["value"]
+    return schema.result(key, every, by=["month"], view=view, window=window, as_of=now)

@@ -1,0 +1,142 @@
+"""Stage by stage: which share goes on to the next stage or beyond, and how long deals stay."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import narwhals.stable.v2 as nw
+import pandas as pd
+
+from kpi import engine, facts, schema, survival
+from kpi.facts.clock import last_day
+from kpi.facts.opportunities import stages
+from kpi.periods import Instant, Window, last_days
+from kpi.pipeline.conversion import PERIOD_DAYS
+
+
+def stage_conversion(
+    data,
+    *,
+    as_of: Instant,
+    window: Window | None = None,
+    view: str = "period",
+    by: str | Sequence[str] = (),
+    horizon: float = 180,
+    level: float = 0.95,
+) -> pd.DataFrame:
+    """Share of the deals in a stage that reach the next stage or go beyond it; a loss ends the wait.
+
+    Parameters
+    ----------
+    data : Dataset
+        Uses `opportunity_history`, `opportunities`, `stages`.
+    as_of : Instant
+        Only what happened strictly before it counts.
+    window : Window, optional
+        Local dates: of the time at risk (period) or of reaching the stage (cohort). Without it the 90 days before `as_of`.
+    view : str
+        ``period`` or ``cohort``.
+    by : str or sequence of str
+        Any of source, owner.
+    horizon : float
+        Days since the stage was reached.
+    level : float
+        Coverage of the interval, in (0, 1).
+
+    Returns
+    -------
+    DataFrame
+        One row per group and stage in order (``position``, ``stage``, ``next_stage``) with the columns of `schema.RESULT`.
+
+    Raises
+    ------
+    MissingTable
+        If there is no history of stages or no order of them.
+    ParameterError
+        If `by` is unknown.
+    """
+    groups = schema.grouping(by, {"source": "source", "owner": "owner"})
+    now = data.instant(as_of)
+    window = window or last_days(now, data.company.timezone, PERIOD_DAYS)
+    order = stages(data).query("status != 'lost'").reset_index(drop=True)
+    moved, lost = ~nw.col("next_day").is_null(), nw.col("status") == "lost"
+    ends = nw.when(moved).then(nw.col("next_day")).when(lost).then(nw.col("closed_day")).otherwise(nw.lit(last_day(data, now)))
+    outcome = nw.when(moved).then(nw.lit("advanced")).when(lost).then(nw.lit("lost")).otherwise(nw.lit("censored"))
+    rows = facts.reached(data, now).filter(nw.col("position") < int(order["position"].max()))
+    rows = rows.select("position", *groups, nw.col("reached_day").alias("start_day"), ends.alias("end_day"), outcome.alias("outcome"))
+    keys = [*groups, "position"]
+    table = survival.event_table(facts.at_risk(rows, window, view, keys), ("advanced", "lost"), keys)
+    values = survival.at(survival.aalen_johansen(table, ("advanced", "lost"), keys, level), (horizon,), "advanced", keys)
+    names = order.assign(next_stage=order["stage"].shift(-1))[["position", "stage", "next_stage"]]
+    values = values.merge(names, on="position", how="left")
+    return schema.result("pipeline.stage_conversion", values, by=[*keys, "stage", "next_stage"], view=view, window=window, as_of=now)
+
+
+def time_in_stage_curve(data, *, as_of: Instant, window: Window | None = None, level: float = 0.95) -> pd.DataFrame:
+    """Share of visits to a stage that are over by each day.
+
+    Parameters
+    ----------
+    data : Dataset
+        Uses `opportunity_history` and `stages`.
+    as_of : Instant
+        Only what happened strictly before it counts; visits still going on are kept.
+    window : Window, optional
+        Local dates of the time at risk; without it the 90 days before `as_of`.
+    level : float
+        Coverage of the interval, in (0, 1).
+
+    Returns
+    -------
+    DataFrame
+        One row per stage and day that occurs, as `survival.aalen_johansen` gives it for the one outcome ``left``.
+
+    Raises
+    ------
+    MissingTable
+        If there is no history of stages or no order of them.
+    """
+    now = data.instant(as_of)
+    window = window or last_days(now, data.company.timezone, PERIOD_DAYS)
+    staying = nw.col("left_day").is_null()
+    rows = facts.visits(data, now).select(
+        "stage",
+        nw.col("entered_day").alias("start_day"),
+        nw.when(staying).then(nw.lit(last_day(data, now))).otherwise(nw.col("left_day")).alias("end_day"),
+        nw.when(staying).then(nw.lit("censored")).otherwise(nw.lit("left")).alias("outcome"),
+    )
+    table = survival.event_table(facts.at_risk(rows, window, "period", ["stage"]), ("left",), ["stage"])
+    return survival.aalen_johansen(table, ("left",), ["stage"], level)
+
+
+def time_in_stage(data, *, as_of: Instant, window: Window | None = None, quantile: float = 0.5, level: float = 0.95) -> pd.DataFrame:
+    """Days by which half of the visits to a stage are over.
+
+    Parameters
+    ----------
+    data : Dataset
+        Uses `opportunity_history` and `stages`.
+    as_of : Instant
+        Only what happened strictly before it counts; visits still going on are kept.
+    window : Window, optional
+        Local dates of the time at risk; without it the 90 days before `as_of`.
+    quantile : float
+        Share of visits over, in (0, 1).
+    level : float
+        Coverage of the interval, in (0, 1).
+
+    Returns
+    -------
+    DataFrame
+        One row per stage in order (``position``, ``stage``) with the columns of `schema.RESULT`; ``value`` in days, missing where not reached.
+
+    Raises
+    ------
+    MissingTable
+        If there is no history of stages or no order of them.
+    """
+    now = data.instant(as_of)
+    window = window or last_days(now, data.company.timezone, PERIOD_DAYS)
+    curve = time_in_stage_curve(data, as_of=now, window=window, level=level)
+    values = survival.quantile(curve, quantile, "left", ["stage"]).merge(stages(data)[["stage", "position"]], on="stage", how="left")
+    return schema.result("pipeline.time_in_stage", values, by=["position", "stage"], view="period", window=window, as_of=now)

@@ -1,0 +1,109 @@
+"""What deals are worth and how long they take."""
+
+from __future__ import annotations
+
+import narwhals.stable.v2 as nw
+import numpy as np
+import pandas as pd
+
+from kpi import engine, facts, intervals, schema
+from kpi.facts.clock import on_days
+from kpi.periods import Instant, Window, last_days
+from kpi.pipeline.conversion import PERIOD_DAYS
+
+STATISTICS = ("mean", "median", "top5_share")
+
+
+def average_value(data, *, as_of: Instant, status: str = "won", window: Window | None = None, seed: int = 1, level: float = 0.95) -> pd.DataFrame:
+    """Mean and median amount of the deals won, lost or open, and the share of the five largest.
+
+    Parameters
+    ----------
+    data : Dataset
+        Uses `opportunities` and `opportunity_history`.
+    as_of : Instant
+        Only what happened strictly before it counts.
+    status : str
+        ``won``, ``lost`` or ``open``.
+    window : Window, optional
+        Local dates of closing (won, lost); without it the 90 days before `as_of`. Open deals are those open at `as_of`.
+    seed : int
+        Of the bootstrap.
+    level : float
+        Coverage of the bootstrap interval, in (0, 1).
+
+    Returns
+    -------
+    DataFrame
+        One row per ``statistic`` (mean, median, top5_share) with the columns of `schema.RESULT`; ``n`` deals, ``n_events`` of them with a known amount: a
+        missing amount is not 0.
+
+    Raises
+    ------
+    MissingTable
+        If there are no opportunities.
+    """
+    now = data.instant(as_of)
+    window = window or last_days(now, data.company.timezone, PERIOD_DAYS)
+    deals = facts.opportunities(data, now).filter(nw.col("status") == status)
+    if status != "open":
+        deals = deals.filter(on_days(nw.col("closed_day"), window))
+    amounts = engine.sizes(deals, ["amount"], "weight")
+    known = amounts[amounts["amount"].notna()]
+    values, weights = known["amount"].to_numpy(dtype=float), known["weight"].to_numpy(dtype="int64")
+    rows = []
+    for name in STATISTICS:
+        row = {"statistic": name, "n": int(amounts["weight"].sum()), "n_events": int(weights.sum()), "value": float("nan")}
+        if len(values):
+            row["value"] = _statistic(name)(np.repeat(values, weights))
+            row["low"], row["high"] = intervals.bootstrap(np.repeat(values, weights), _statistic(name), seed=seed, level=level) if name != "top5_share" else (None, None)
+        rows.append(row)
+    view = "snapshot" if status == "open" else "period"
+    return schema.result(f"pipeline.{status}_amount", pd.DataFrame(rows), by=["statistic"], view=view, window=window, as_of=now)
+
+
+def sales_cycle(data, *, as_of: Instant, window: Window | None = None, seed: int = 1, level: float = 0.95) -> pd.DataFrame:
+    """Median days from creation to won, of the deals won lately.
+
+    Parameters
+    ----------
+    data : Dataset
+        Uses `opportunities` and `opportunity_history`.
+    as_of : Instant
+        Only what happened strictly before it counts.
+    window : Window, optional
+        Local dates of closing; without it the 90 days before `as_of`.
+    seed : int
+        Of the bootstrap.
+    level : float
+        Coverage of the bootstrap interval, in (0, 1).
+
+    Returns
+    -------
+    DataFrame
+        One row with the columns of `schema.RESULT`; ``value`` in days; ``n`` deals won, ``n_events`` of them with a creation date.
+
+    Raises
+    ------
+    MissingTable
+        If there are no opportunities.
+
+    Notes
+    -----
+    Of won deals only: it says nothing on those lost or still open; the incidence curve does.
+    """
+    now = data.instant(as_of)
+    window = window or last_days(now, data.company.timezone, PERIOD_DAYS)
+    deals = facts.opportunities(data, now).filter(nw.col("status") == "won", on_days(nw.col("closed_day"), window))
+    ages = engine.sizes(deals.with_columns((nw.col("closed_day") - nw.col("created_day")).alias("age")), ["age"], "weight")
+    known = ages[ages["age"].notna()]
+    days = np.repeat(known["age"].to_numpy(dtype=float), known["weight"].to_numpy(dtype="int64"))
+    row = {"value": float(np.median(days)) if len(days) else float("nan"), "n": int(ages["weight"].sum()), "n_events": len(days)}
+    row["low"], row["high"] = intervals.bootstrap(days, np.median, seed=seed, level=level) if len(days) else (None, None)
+    return schema.result("pipeline.sales_cycle", pd.DataFrame([row]), by=[], view="period", window=window, as_of=now)
+
+
+def _statistic(name: str):
+    if name == "top5_share":
+        return lambda values: np.sort(values)[-5:].sum() / values.sum() if values.sum() > 0 else float("nan")
+    return {"mean": np.mean, "median": np.median}[name]

@@ -1,0 +1,306 @@
+"""How fast leads are answered: from the inquiry to the first outbound human activity, on two clocks, with those still waiting kept.
+
+Leads disqualified before any touch are a competing event; unanswered ones are censored at `as_of`; those touched within the 24 hours before their inquiry
+are set aside, counted by `touched_before`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import narwhals.stable.v2 as nw
+import pandas as pd
+
+from kpi import engine, facts, intervals, schema, survival
+from kpi.errors import ParameterError
+from kpi.facts.clock import DAY_SECONDS, on_days
+from kpi.periods import Instant, Window
+
+CLOCKS = {"wall": "delay", "business": "business_delay"}
+GROUPS = {
+    "source": "source",
+    "owner": "owner",
+    "country": "country",
+    "team": "team",
+    "month": "created_month",
+    "weekday": "created_weekday",
+    "hour": "created_hour",
+    "open": "created_open",
+}
+THRESHOLDS = (300, 900, 3600, DAY_SECONDS)  # 5 min, 15 min, 1 h, 24 h
+BANDS = (300, 900, 3600, 4 * 3600, DAY_SECONDS, 7 * DAY_SECONDS)
+
+
+def response_curve(data, *, as_of: Instant, window: Window, by: str | Sequence[str] = (), clock: str = "wall", level: float = 0.95) -> pd.DataFrame:
+    """Share of leads answered by each delay since their inquiry.
+
+    Parameters
+    ----------
+    data : Dataset
+        Uses `leads` and `activities`.
+    as_of : Instant
+        Only what happened strictly before it counts; leads unanswered then are still waiting, not lost.
+    window : Window
+        Local dates on which the leads came in.
+    by : str or sequence of str
+        Any of source, owner, country, team, month, weekday, hour, open.
+    clock : str
+        ``wall`` or ``business`` (only business hours count).
+    level : float
+        Coverage of the interval, in (0, 1).
+
+    Returns
+    -------
+    DataFrame
+        One row per group and delay that occurs, in seconds: the columns of `survival.aalen_johansen` for the causes answered and disqualified.
+
+    Raises
+    ------
+    MissingTable
+        If leads or activities are missing.
+    ParameterError
+        If `by` or `clock` is unknown.
+
+    Notes
+    -----
+    Aalen and Johansen (1978), Scand. J. Statist. 5:141-150.
+    """
+    by = schema.grouping(by, GROUPS)
+    if clock not in CLOCKS:
+        raise ParameterError(f"clock {clock!r} is unknown; use wall or business")
+    leads = _eligible(data, as_of, window, by)
+    rows = leads.with_columns(nw.lit(0).alias("entry"), nw.col(CLOCKS[clock]).alias("exit"))
+    rows = rows.with_columns(nw.when(nw.col("outcome") == "waiting").then(nw.lit("censored")).otherwise(nw.col("outcome")).alias("outcome"))
+    counts = engine.sizes(rows, [*by, "entry", "exit", "outcome"])
+    table = survival.event_table(counts, ("answered", "disqualified"), by)
+    return survival.aalen_johansen(table, ("answered", "disqualified"), by, level)
+
+
+def answered_within(
+    data,
+    *,
+    as_of: Instant,
+    window: Window,
+    by: str | Sequence[str] = (),
+    clock: str = "wall",
+    thresholds: Sequence[float] = THRESHOLDS,
+    level: float = 0.95,
+) -> pd.DataFrame:
+    """Share of leads that a person answered within 5 minutes, 15 minutes, an hour, a day.
+
+    Parameters
+    ----------
+    data : Dataset
+        Uses `leads` and `activities`.
+    as_of : Instant
+        Only what happened strictly before it counts.
+    window : Window
+        Local dates on which the leads came in.
+    by : str or sequence of str
+        As for `response_curve`.
+    clock : str
+        ``wall`` or ``business``.
+    thresholds : sequence of float
+        Delays in seconds.
+    level : float
+        Coverage of the interval, in (0, 1).
+
+    Returns
+    -------
+    DataFrame
+        One row per group and threshold (``horizon``, seconds), with the columns of `schema.RESULT`; ``n`` eligible leads, ``n_events`` answered by then,
+        ``n_open`` waiting for less than the threshold.
+
+    Raises
+    ------
+    MissingTable
+        If leads or activities are missing.
+    ParameterError
+        If `by` or `clock` is unknown.
+    """
+    curve = response_curve(data, as_of=as_of, window=window, by=by, clock=clock, level=level)
+    groups = list(schema.grouping(by, GROUPS))
+    values = survival.at(curve, thresholds, "answered", groups)
+    return schema.result("response.answered_within", values, by=groups, view="cohort", window=window, as_of=data.instant(as_of))
+
+
+def response_time(
+    data, *, as_of: Instant, window: Window, by: str | Sequence[str] = (), clock: str = "wall", quantile: float = 0.5, level: float = 0.95
+) -> pd.DataFrame:
+    """Time by which half of the leads (or another share) were answered.
+
+    Parameters
+    ----------
+    data : Dataset
+        Uses `leads` and `activities`.
+    as_of : Instant
+        Only what happened strictly before it counts.
+    window : Window
+        Local dates on which the leads came in.
+    by : str or sequence of str
+        As for `response_curve`.
+    clock : str
+        ``wall`` or ``business``.
+    quantile : float
+        Share answered, in (0, 1): .5 gives the median, .9 the P90.
+    level : float
+        Coverage of the interval, in (0, 1).
+
+    Returns
+    -------
+    DataFrame
+        One row per group with the columns of `schema.RESULT`; ``value`` in seconds, missing where that share was not reached.
+
+    Raises
+    ------
+    MissingTable
+        If leads or activities are missing.
+    ParameterError
+        If `by` or `clock` is unknown.
+    """
+    groups = list(schema.grouping(by, GROUPS))
+    curve = response_curve(data, as_of=as_of, window=window, by=by, clock=clock, level=level)
+    values = survival.quantile(curve, quantile, "answered", groups)
+    key = "response.median" if quantile == 0.5 else f"response.p{round(quantile * 100)}"
+    return schema.result(key, values, by=groups, view="cohort", window=window, as_of=data.instant(as_of))
+
+
+def response_bands(data, *, as_of: Instant, window: Window, edges: Sequence[float] = BANDS, level: float = 0.95) -> pd.DataFrame:
+    """Spread the leads over bands of delay, with those not answered apart.
+
+    Parameters
+    ----------
+    data : Dataset
+        Uses `leads` and `activities`.
+    as_of : Instant
+        Only what happened strictly before it counts.
+    window : Window
+        Local dates on which the leads came in.
+    edges : sequence of float
+        Upper edges of the bands, in seconds, included.
+    level : float
+        Coverage of the interval, in (0, 1).
+
+    Returns
+    -------
+    DataFrame
+        One row per band in order (``band`` 0.., ``horizon`` its upper edge, missing for the last two: slower, not answered so far), with the columns of
+        `schema.RESULT`. ``n_open`` of the last row: waiting, not disqualified.
+
+    Raises
+    ------
+    MissingTable
+        If leads or activities are missing.
+    """
+    leads = _eligible(data, as_of, window, ())
+    answered, delay = nw.col("outcome") == "answered", nw.col("delay")
+    below = [None, *edges]
+    bands = {f"b{i}": answered & (delay <= high) & (delay > low if low is not None else delay >= 0) for i, (low, high) in enumerate(zip(below, edges, strict=False))}
+    found = engine.counts(leads, (), n=nw.lit(True), n_open=nw.col("outcome") == "waiting", slower=answered & (delay > edges[-1]), none=~answered, **bands).iloc[0]
+    events = [*(int(found[name]) for name in bands), int(found["slower"]), int(found["none"])]
+    low, high = intervals.wilson(events, [int(found["n"])] * len(events), level)
+    table = pd.DataFrame({"band": range(len(events)), "horizon": [*edges, None, None], "n_events": events, "low": low, "high": high})
+    table["n"], table["n_open"] = int(found["n"]), [0] * (len(events) - 1) + [int(found["n_open"])]
+    table["value"] = table["n_events"] / table["n"] if found["n"] else float("nan")
+    return schema.result("response.bands", table, by=["band"], view="cohort", window=window, as_of=data.instant(as_of))
+
+
+def never_answered(data, *, as_of: Instant, window: Window, older_than: float = DAY_SECONDS, by: str | Sequence[str] = (), level: float = 0.95) -> pd.DataFrame:
+    """Share of leads that nobody has answered, among those old enough to have been.
+
+    Parameters
+    ----------
+    data : Dataset
+        Uses `leads` and `activities`.
+    as_of : Instant
+        The instant of the snapshot.
+    window : Window
+        Local dates on which the leads came in.
+    older_than : float
+        Age in seconds from which a lead should have been answered.
+    by : str or sequence of str
+        As for `response_curve`.
+    level : float
+        Coverage of the Wilson interval, in (0, 1).
+
+    Returns
+    -------
+    DataFrame
+        One row per group with the columns of `schema.RESULT`; ``n`` leads older than the threshold, ``n_events`` of them still waiting.
+
+    Raises
+    ------
+    MissingTable
+        If leads or activities are missing.
+    """
+    groups = schema.grouping(by, GROUPS)
+    now = data.instant(as_of)
+    old = nw.col("created_seconds") <= int(now.timestamp()) - older_than
+    table = engine.counts(_eligible(data, as_of, window, groups), groups, n=old, n_events=old & (nw.col("outcome") == "waiting"))
+    table["low"], table["high"] = intervals.wilson(table["n_events"], table["n"], level)
+    table["value"] = (table["n_events"] / table["n"]).where(table["n"] > 0)
+    table["horizon"] = older_than
+    return schema.result("response.never_answered", table, by=list(groups), view="snapshot", window=window, as_of=now)
+
+
+def waiting_leads(data, *, as_of: Instant, window: Window | None = None, older_than: float = DAY_SECONDS) -> pd.DataFrame:
+    """List the leads nobody has answered, the oldest first.
+
+    Parameters
+    ----------
+    data : Dataset
+        Uses `leads` and `activities`.
+    as_of : Instant
+        The instant of the snapshot.
+    window : Window, optional
+        Local dates on which the leads came in; all of them without it.
+    older_than : float
+        Age in seconds from which a lead should have been answered.
+
+    Returns
+    -------
+    DataFrame
+        ``lead_id``, ``created_at`` (naive UTC), ``source``, ``owner``, ``age_days`` (whole days).
+
+    Raises
+    ------
+    MissingTable
+        If leads or activities are missing.
+    """
+    now = data.instant(as_of)
+    leads = facts.leads(data, now).filter(~nw.col("touched_before"), nw.col("outcome") == "waiting", nw.col("delay") >= older_than)
+    if window is not None:
+        leads = leads.filter(on_days(nw.col("created_day"), window))
+    table = engine.collect(leads.select("lead_id", "created_at", "source", "owner", "delay"), ["created_at", "lead_id"])
+    table["age_days"] = (table.pop("delay") // DAY_SECONDS).astype("int64")
+    return table
+
+
+def touched_before(data, *, as_of: Instant, window: Window) -> int:
+    """Count the leads set aside because a person had written or called within the day before their inquiry.
+
+    Parameters
+    ----------
+    data : Dataset
+        Uses `leads` and `activities`.
+    as_of : Instant
+        Only what happened strictly before it counts.
+    window : Window
+        Local dates on which the leads came in.
+
+    Returns
+    -------
+    int
+
+    Raises
+    ------
+    MissingTable
+        If leads or activities are missing.
+    """
+    leads = facts.leads(data, data.instant(as_of)).filter(on_days(nw.col("created_day"), window))
+    return int(engine.counts(leads, (), n=nw.col("touched_before"))["n"].iloc[0])
+
+
+def _eligible(data, as_of: Instant, window: Window, by: Sequence[str]) -> nw.LazyFrame:
+    leads = facts.leads(data, data.instant(as_of)).filter(on_days(nw.col("created_day"), window), ~nw.col("touched_before"))
+    return leads.with_columns(*[nw.col(GROUPS[name]).alias(name) for name in by])

@@ -1,0 +1,97 @@
+"""Customers by the month of their first purchase, followed month by month."""
+
+from __future__ import annotations
+
+import narwhals.stable.v2 as nw
+import pandas as pd
+
+from kpi import engine, facts, intervals, periods, schema
+from kpi.periods import Instant, Month, Window
+
+
+def cohort_matrix(data, *, as_of: Instant, months: int = 24) -> pd.DataFrame:
+    """Customers of each month's cohort who bought again in each month after it, and for how much.
+
+    Parameters
+    ----------
+    data : Dataset
+        Uses `orders`.
+    as_of : Instant
+        Only what happened strictly before it counts.
+    months : int
+        How many cohorts, the last one ending at or before `as_of`.
+
+    Returns
+    -------
+    DataFrame
+        One row per ``cohort`` (``2026-10``) and ``age`` in months (0 = month of the first purchase) that is fully observed: ``customers`` of the cohort who
+        bought then, ``amount`` net of refunds, and the columns of `schema.RESULT`: ``value`` share of the cohort, ``n`` its size. Cells not observed yet are
+        absent, a month without a purchase is 0.
+
+    Raises
+    ------
+    MissingTable
+        If there are no orders.
+
+    Notes
+    -----
+    The first month of the data holds customers who had bought before the data begin: it is no true cohort.
+    """
+    now = data.instant(as_of)
+    last = Month.of(periods.month_number(periods.local_date(now, data.company.timezone))).previous
+    first = last.shift(1 - months)
+    bought = facts.purchases(data, now).filter(nw.col("is_purchase"))
+    joined = bought.group_by("customer_id").agg(nw.col("month").min().alias("cohort"))
+    rows = facts.purchases(data, now).join(joined, on="customer_id", how="inner").filter(nw.col("month") >= nw.col("cohort"))
+    rows = rows.filter(nw.col("cohort") >= first.number, nw.col("cohort") <= last.number, nw.col("month") <= last.number)
+    per_month = rows.group_by("customer_id", "cohort", "month").agg(nw.col("amount").sum(), nw.col("is_purchase").max().alias("bought"))
+    who = nw.when(nw.col("bought")).then(nw.lit(1)).otherwise(nw.lit(0)).sum().alias("customers")
+    cells = engine.collect(per_month.group_by("cohort", "month").agg(who, nw.col("amount").sum()), ["cohort", "month"])
+    cells["age"] = cells["month"] - cells["cohort"]
+    sizes = cells[cells["age"] == 0].set_index("cohort")["customers"]
+    every = [(cohort, age) for cohort in sizes.index for age in range(last.number - cohort + 1)]
+    table = pd.DataFrame(every, columns=["cohort", "age"]).merge(cells[["cohort", "age", "customers", "amount"]], on=["cohort", "age"], how="left")
+    table[["customers", "amount"]] = table[["customers", "amount"]].fillna(0)
+    table["n"] = table["cohort"].map(sizes)
+    table["n_events"] = table["customers"] = table["customers"].astype("int64")
+    table["value"] = table["customers"] / table["n"]
+    table["low"], table["high"] = intervals.wilson(table["customers"], table["n"], 0.95)
+    table["cohort"] = pd.Series([str(Month.of(number)) for number in table["cohort"]], dtype="str")
+    window = Window(first.start, last.end)
+    return schema.result("retention.cohorts", table, by=["cohort", "age", "customers", "amount"], view="cohort", window=window, as_of=now)
+
+
+def retention_curve(data, *, as_of: Instant, months: int = 24, level: float = 0.95) -> pd.DataFrame:
+    """Share of customers who buy in the first, second, third month after their first purchase.
+
+    Parameters
+    ----------
+    data : Dataset
+        Uses `orders`.
+    as_of : Instant
+        Only what happened strictly before it counts.
+    months : int
+        How many cohorts are pooled, the last ones.
+    level : float
+        Coverage of the Wilson interval, in (0, 1).
+
+    Returns
+    -------
+    DataFrame
+        One row per ``age`` in months with the columns of `schema.RESULT`; ``n`` customers of the cohorts for which that month is fully observed. The first
+        month of the data, which holds old customers too, is left out.
+
+    Raises
+    ------
+    MissingTable
+        If there are no orders.
+    """
+    now = data.instant(as_of)
+    cells = cohort_matrix(data, as_of=now, months=months)
+    span = engine.collect(facts.purchases(data, now).select(nw.col("month").min().alias("first")))["first"].iloc[0]
+    cells = cells[cells["cohort"] != str(Month.of(span))] if not pd.isna(span) else cells
+    table = cells.groupby("age", as_index=False).agg(n=("n", "sum"), n_events=("n_events", "sum"))
+    table["value"] = table["n_events"] / table["n"]
+    table["low"], table["high"] = intervals.wilson(table["n_events"], table["n"], level)
+    window = Window(cells["window_start"].min(), cells["window_end"].max()) if len(cells) else periods.last_days(now, data.company.timezone, 1)
+    return schema.result("retention.curve", table, by=["age"], view="cohort", window=window, as_of=now)

@@ -1,0 +1,285 @@
+"""Contracts of the canonical tables and of the results: the only place that lists columns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import pandas as pd
+
+from kpi.errors import ParameterError, SchemaError
+from kpi.periods import Month
+
+Kind = Literal["text", "instant", "date", "number", "integer", "boolean"]
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of a canonical table.
+
+    Attributes
+    ----------
+    name : str
+        Canonical name.
+    kind : str
+        ``text``, ``instant`` (naive UTC, microseconds), ``date``, ``number``, ``integer`` or ``boolean``.
+    required : bool
+        The table is refused without this column (a constant in kpi.toml serves too).
+    filled : bool
+        A row whose cell is empty is set aside.
+    allowed : tuple of str
+        The only values a text cell may have; empty means any.
+    references : str
+        Table whose key the cell holds.
+    default : str
+        What an absent column means: a literal, or ``company.currency``; empty means missing.
+    """
+
+    name: str
+    kind: Kind = "text"
+    required: bool = False
+    filled: bool = False
+    allowed: tuple[str, ...] = ()
+    references: str = ""
+    default: str = ""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A canonical table: its name, its columns in order, and the columns that identify a row."""
+
+    name: str
+    columns: tuple[Column, ...]
+    key: tuple[str, ...] = ()
+
+    def __getitem__(self, name: str) -> Column:
+        for column in self.columns:
+            if column.name == name:
+                return column
+        raise SchemaError(f"{self.name} has no column {name}; it has {self.names}")
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the columns, in order."""
+        return [column.name for column in self.columns]
+
+
+def _must(name: str, kind: Kind = "text", **more) -> Column:
+    return Column(name, kind, required=True, filled=True, **more)
+
+
+def _has(name: str, kind: Kind = "text", **more) -> Column:
+    """A column that must exist but may have empty cells: a lead without an owner is still a lead."""
+    return Column(name, kind, required=True, **more)
+
+
+def _may(name: str, kind: Kind = "text", **more) -> Column:
+    return Column(name, kind, **more)
+
+
+STATUS = ("open", "won", "lost")
+KINDS = ("call", "email", "meeting", "message", "task", "form", "visit", "alert")
+
+TABLES: dict[str, Table] = {
+    table.name: table
+    for table in (
+        Table(
+            "leads",
+            (
+                _must("lead_id"),
+                _must("created_at", "instant"),
+                _may("person_id"),
+                _may("merged_into", references="leads"),
+                _may("assigned_at", "instant"),
+                _has("source"),
+                _has("owner"),
+                _may("country"),
+                _may("nurtured_at", "instant"),
+                _may("alerted_at", "instant"),
+                _may("status"),
+                _may("disqualified_at", "instant"),
+                _may("disqualified_by", allowed=("human", "machine")),
+                _may("opportunity_id", references="opportunities"),
+                _may("customer_id", references="customers"),
+                _may("deleted_at", "instant"),
+            ),
+            ("lead_id",),
+        ),
+        Table("lead_scores", (_must("lead_id", references="leads"), _must("at", "instant"), _must("score", "number"))),
+        Table(
+            "activities",
+            (
+                _must("activity_id"),
+                _may("lead_id", references="leads"),
+                _may("opportunity_id", references="opportunities"),
+                _must("at", "instant"),
+                _must("kind", allowed=KINDS),
+                _must("direction", allowed=("outbound", "inbound")),
+                _must("automated", "boolean"),
+                _must("done", "boolean"),
+                _has("owner"),
+                _may("outcome", allowed=("connected", "replied", "held", "appointment", "no_answer", "bounced")),
+            ),
+            ("activity_id",),
+        ),
+        Table(
+            "opportunities",
+            (
+                _must("opportunity_id"),
+                _may("lead_id", references="leads"),
+                _may("customer_id", references="customers"),
+                _has("owner"),
+                _may("created_at", "instant"),
+                _may("amount", "number"),
+                _must("currency", default="company.currency"),
+                _has("stage"),
+                _must("status", allowed=STATUS),
+                _may("closed_at", "instant"),
+                _may("expected_close_on", "date"),
+                _may("source"),
+                _may("product"),
+                _may("lost_reason"),
+                _may("deleted_at", "instant"),
+            ),
+            ("opportunity_id",),
+        ),
+        Table(
+            "opportunity_history",
+            (
+                _must("opportunity_id", references="opportunities"),
+                _must("changed_at", "instant"),
+                _must("seq", "integer"),
+                _has("stage"),
+                _must("status", allowed=STATUS),
+                _may("amount", "number"),
+                _may("expected_close_on", "date"),
+                _has("owner"),
+                _must("origin", allowed=("history", "entered_dates", "diff", "inferred"), default="history"),
+            ),
+            ("opportunity_id", "changed_at", "seq"),
+        ),
+        Table(
+            "customers",
+            (
+                _must("customer_id"),
+                _may("segment"),
+                _may("source"),
+                _may("owner"),
+                _may("acquired_at", "instant"),
+                _may("acquisition_cost", "number"),
+            ),
+            ("customer_id",),
+        ),
+        Table(
+            "orders",
+            (
+                _must("order_id"),
+                _must("customer_id", references="customers"),
+                _must("at", "instant"),
+                _must("amount", "number"),
+                _may("margin", "number"),
+                _must("currency", default="company.currency"),
+                _must("kind", allowed=("sale", "refund"), default="sale"),
+                _may("product"),
+                _may("refunds_order_id", references="orders"),
+            ),
+            ("order_id",),
+        ),
+        Table(
+            "contracts",
+            (
+                _must("contract_id"),
+                _must("customer_id", references="customers"),
+                _must("start_on", "date"),
+                _may("end_on", "date"),
+                _must("monthly_amount", "number"),
+                _must("currency", default="company.currency"),
+            ),
+            ("contract_id",),
+        ),
+        Table("stages", (_must("stage"), _must("position", "integer"), _must("status", allowed=STATUS)), ("stage",)),
+        Table("owners", (_must("owner"), _must("team"), _may("from_on", "date"), _may("to_on", "date"))),
+        Table("targets", (_must("month"), _must("measure"), _may("team"), _must("amount", "number"))),
+        Table("fx", (_must("currency"), _must("from_on", "date"), _must("rate", "number")), ("currency", "from_on")),
+        Table(
+            "calendars",
+            (_may("team"), _must("weekday", "integer"), _must("opens"), _must("closes"), _has("zone"), _has("country")),
+        ),
+    )
+}
+
+RESULT = [
+    "kpi",  # catalogue key
+    "horizon",  # delay or threshold the value refers to, in the KPI's own unit of time; missing where there is none
+    "value",
+    "low",
+    "high",
+    "n",  # denominator
+    "n_events",
+    "n_open",  # outcome not known yet at as_of
+    "view",  # cohort, period or snapshot
+    "window_start",  # local date, included
+    "window_end",  # local date, excluded
+    "as_of",  # naive UTC
+]
+
+
+def result(key: str, counts: pd.DataFrame, *, by: list[str], view: str, window, as_of: pd.Timestamp) -> pd.DataFrame:
+    """Put a metric's numbers under their contract.
+
+    Parameters
+    ----------
+    key : str
+        Catalogue key.
+    counts : DataFrame
+        One row per group (and horizon) with ``value`` and whatever of ``low``, ``high``, ``n``, ``n_events``, ``n_open``, ``horizon`` applies.
+    by : list of str
+        Grouping columns, kept to the left; month numbers become text such as ``2026-10``.
+    view : str
+        ``cohort``, ``period`` or ``snapshot``.
+    window : periods.Window
+        Local dates the view covers.
+    as_of : Timestamp
+        Naive UTC instant; only what happened strictly before it counted.
+
+    Returns
+    -------
+    DataFrame
+        `by` followed by the columns of `RESULT`, sorted by `by` and horizon, index 0..; counts are nullable integers.
+    """
+    table = counts.assign(kpi=key, view=view, window_start=window.start, window_end=window.end, as_of=as_of)
+    table = table.reindex(columns=[*by, *RESULT])
+    if "month" in by:
+        table["month"] = pd.Series([str(Month.of(number)) for number in table["month"]], index=table.index, dtype="str")
+    for name in ("n", "n_events", "n_open"):
+        table[name] = table[name].astype("Int64")
+    for name in ("horizon", "value", "low", "high"):
+        table[name] = table[name].astype("float64")
+    return table.sort_values([*by, "horizon"], kind="stable", ignore_index=True)
+
+
+def grouping(by: str | Sequence[str], known: Mapping[str, str]) -> tuple[str, ...]:
+    """Check the grouping columns of a metric.
+
+    Parameters
+    ----------
+    by : str or sequence of str
+        What the caller asked for.
+    known : mapping
+        What the metric offers.
+
+    Returns
+    -------
+    tuple of str
+
+    Raises
+    ------
+    ParameterError
+        If one is unknown.
+    """
+    names = (by,) if isinstance(by, str) else tuple(by)
+    for name in names:
+        if name not in known:
+            raise ParameterError(f"by={name!r} is unknown here; use one of {', '.join(known)}")
+    return names
