@@ -277,9 +277,7 @@ class Words:
         str
             E.g. ``29–38%`` and ``29–38 %``.
         """
-        return self._range(
-            low, high, lambda value, signed: self.number(_hundredfold(value), digits, signed=signed), self._percent_sign, digits + 2
-        )
+        return self._range(low, high, lambda value, signed: self.number(_hundredfold(value), digits, signed=signed), self._percent_sign, digits + 2)
 
     @property
     def _percent_sign(self) -> str:

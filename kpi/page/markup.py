@@ -1,0 +1,180 @@
+"""From text to markup: the only door through which a value reaches a page."""
+
+from __future__ import annotations
+
+import functools
+import html
+import numbers
+import re
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from kpi.errors import ParameterError
+
+HERE = Path(__file__).parent
+_UNPRINTABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
+_DIAMONDS = {"◆": '<i class="d sg"></i>', "◇": '<i class="d o"></i>'}  # drawn by CSS: many fonts lack these glyphs
+
+
+class Block:
+    """Something to show, the same in JupyterLab and on a page.
+
+    A block is the last expression of a cell, or is handed to `display`.
+    """
+
+    name = ""
+
+    def html(self) -> str:
+        """Markup of the block, without its style sheet.
+
+        Returns
+        -------
+        str
+            Safe HTML: every value in it is escaped.
+        """
+        return self._html()
+
+    def plain(self) -> str:
+        """What the block says where no HTML can be shown.
+
+        Returns
+        -------
+        str
+            A line or a few.
+        """
+        return self._plain()
+
+    def _html(self) -> str:
+        raise NotImplementedError
+
+    def _plain(self) -> str:
+        raise NotImplementedError
+
+    def _repr_html_(self) -> str:
+        label = f' data-block="{self.name}"' if self.name else ""
+        return f'<style class="kpi-style">{style()}</style><div class="kpi"{label}>{self.html()}</div>'
+
+    def __repr__(self) -> str:
+        return self.plain()
+
+
+def text(value: str | float) -> str:
+    """Make a text or a number safe for a page.
+
+    Parameters
+    ----------
+    value : str or number
+        ``◆`` and ``◇`` become the marks of a signal and of a hollow one, words between backticks become code.
+
+    Returns
+    -------
+    str
+        HTML in which no character of `value` acts as markup.
+
+    Raises
+    ------
+    ParameterError
+        If it is neither text nor a number.
+    """
+    safe = re.sub(r"`([^`\n]+)`", r"<code>\1</code>", attribute(value))
+    return re.sub("[◆◇]", lambda mark: _DIAMONDS[mark.group()], safe)
+
+
+def attribute(value: str | float) -> str:
+    """Make a text or a number safe between the quotes of an attribute.
+
+    Parameters
+    ----------
+    value : str or number
+        What the attribute says.
+
+    Returns
+    -------
+    str
+        Escaped text.
+
+    Raises
+    ------
+    ParameterError
+        If it is neither text nor a number.
+    """
+    if not isinstance(value, str | numbers.Number) or isinstance(value, bool):
+        raise ParameterError(f"a page shows text and numbers, not {type(value).__name__}; say it first by the methods of Words")
+    return html.escape(_UNPRINTABLE.sub("\ufffd", str.__str__(value) if isinstance(value, str) else str(value)))
+
+
+def paragraph(value: str, css: str = "") -> str:
+    """Set a text as a paragraph.
+
+    Parameters
+    ----------
+    value : str
+        Its text; an empty one gives nothing at all.
+    css : str
+        Class of the paragraph.
+
+    Returns
+    -------
+    str
+        Safe HTML.
+    """
+    label = f' class="{css}"' if css else ""
+    return f"<p{label}>{text(value)}</p>" if value else ""
+
+
+def link(label: str, href: str) -> str:
+    """Set a link, if it leads where a report may lead.
+
+    Parameters
+    ----------
+    label : str
+        What the reader sees.
+    href : str
+        Relative address or one on http(s); of any other only the label is left.
+
+    Returns
+    -------
+    str
+        Safe HTML.
+    """
+    return f'<a href="{attribute(href)}">{text(label)}</a>' if is_safe_address(href) else text(label)
+
+
+def is_safe_address(href: str) -> bool:
+    """Say whether a link may lead there: http(s), or a place relative to the page.
+
+    Parameters
+    ----------
+    href : str
+        Address as written.
+
+    Returns
+    -------
+    bool
+        False for scripts, data, other machines' shares and whatever cannot be read as an address.
+    """
+    if not href or re.search(r"[\x00-\x20\x7f\\]", href) or href.startswith("//"):
+        return False
+    try:
+        parts = urlsplit(href)
+    except ValueError:
+        return False
+    return parts.scheme in ("http", "https") or not (parts.scheme or parts.netloc)
+
+
+@functools.cache
+def style(name: str = "style") -> str:
+    """Read a style sheet, without its comments and line ends.
+
+    Parameters
+    ----------
+    name : str
+        ``style`` for the blocks, ``frame`` for what stands around them on a page.
+
+    Returns
+    -------
+    str
+        CSS without any ``<``.
+    """
+    sheet = re.sub(r"/\*.*?\*/", "", (HERE / f"{name}.css").read_text("utf-8"), flags=re.DOTALL)
+    return "".join(line.strip() for line in sheet.splitlines())

@@ -1,0 +1,1 @@
+"""Plots of the KPIs: a tidy result in, the Axes it was drawn on out."""

@@ -1,0 +1,143 @@
+"""How plots look: colours with one meaning each, settings that hold only while a plot is drawn, pictures of equal bytes."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from collections.abc import Callable, Iterator
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter
+from PIL import Image
+
+INK = "#16212b"  # text, axis zero, the interval on a bar, the latest point
+MUTED = "#55626e"  # secondary text, axis labels
+RULE = "#d5dce2"  # grid
+BAND = "#e3e8ec"  # the usual range; the rest of a whole
+MEASURE = "#1d5c9c"  # what the page is about: this period, estimates
+PAST = "#75818c"  # comparison: before, reference (marks only; its text is muted)
+SIGNAL = "#b23c09"  # look here: outside the limits, stale; never "bad", never decoration
+HEAT = "#123f6d"  # the dark end of a heat map
+
+WIDTH = 5.4  # inches, two plots side by side on a page
+SCALE = 2  # pixels of the picture for one on the page
+
+SETTINGS = {
+    "figure.dpi": 100,
+    "figure.facecolor": "white",
+    "axes.facecolor": "white",
+    "savefig.facecolor": "white",
+    "savefig.bbox": None,
+    "font.family": "DejaVu Sans",  # ships with matplotlib: equal bytes everywhere
+    "font.size": 8.2,
+    "text.parse_math": False,  # a $ in a name is no formula
+    "text.color": INK,
+    "axes.labelcolor": MUTED,
+    "axes.labelsize": 7.8,
+    "axes.edgecolor": PAST,
+    "axes.linewidth": 0.8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.spines.left": False,
+    "axes.grid": False,
+    "axes.axisbelow": True,
+    "axes.unicode_minus": True,
+    "xtick.color": PAST,
+    "ytick.color": PAST,
+    "xtick.labelcolor": MUTED,
+    "ytick.labelcolor": MUTED,
+    "xtick.labelsize": 7.8,
+    "ytick.labelsize": 7.8,
+    "xtick.major.size": 3,
+    "ytick.major.size": 0,
+    "grid.color": RULE,
+    "grid.linewidth": 0.7,
+    "lines.linewidth": 1.8,
+    "lines.solid_capstyle": "round",
+    "legend.frameon": False,
+    "figure.constrained_layout.use": True,
+    "figure.constrained_layout.h_pad": 0.02,
+    "figure.constrained_layout.w_pad": 0.02,
+    "hatch.linewidth": 0.6,
+}
+
+
+@contextlib.contextmanager
+def context() -> Iterator[None]:
+    """Let the kit's looks hold for the plots drawn inside, and for nothing else.
+
+    Yields
+    ------
+    None
+        Use as ``with style.context():``.
+    """
+    with mpl.rc_context(SETTINGS):
+        yield
+
+
+def axes(height: float = 3.0, width: float = WIDTH) -> Axes:
+    """Begin a plot of the size pages expect.
+
+    Parameters
+    ----------
+    height : float
+        Inches, 2.4 to 3.75.
+    width : float
+        Inches.
+
+    Returns
+    -------
+    Axes
+        Empty, in a figure of its own.
+    """
+    with context():
+        return plt.subplots(figsize=(width, height))[1]
+
+
+def png(drawn: Axes | Figure) -> tuple[bytes, int, int]:
+    """Turn a plot into a picture of 256 colours, about a quarter of the usual size, and close it.
+
+    Parameters
+    ----------
+    drawn : Axes or Figure
+        The plot.
+
+    Returns
+    -------
+    tuple of (bytes, int, int)
+        The PNG file, and its width and height on the page in CSS pixels. Equal plots give equal bytes.
+    """
+    figure = drawn if isinstance(drawn, Figure) else drawn.get_figure(root=True)
+    full = io.BytesIO()
+    with context():  # tick labels are made when drawn
+        figure.savefig(full, format="png", dpi=100 * SCALE, metadata={"Software": None})
+    plt.close(figure)
+    with Image.open(full) as opened:
+        image = opened.convert("RGB").quantize(256, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+    palette = image.getpalette()
+    for i in range(0, len(palette), 3):
+        if min(palette[i : i + 3]) >= 252:  # the ground must vanish into the page, in the dark scheme too
+            palette[i : i + 3] = [255] * 3
+    image.putpalette(palette)
+    small = io.BytesIO()
+    image.save(small, "PNG", optimize=True)
+    return small.getvalue(), image.width // SCALE, image.height // SCALE
+
+
+def ticks(write: Callable[[float], str]) -> FuncFormatter:
+    """Write an axis in the reader's language.
+
+    Parameters
+    ----------
+    write : callable
+        From a value to its text, e.g. ``words.percent`` or ``lambda days: words.number(days)``.
+
+    Returns
+    -------
+    FuncFormatter
+        For ``ax.xaxis.set_major_formatter``.
+    """
+    return FuncFormatter(lambda value, _: write(float(value)))
