@@ -1,0 +1,211 @@
+"""How far a number may be from the truth: intervals for proportions, and for means, medians and sums of amounts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from scipy.special import ndtri
+
+from kpi.errors import DataError, ParameterError
+
+Statistic = Literal["mean", "median", "sum"]
+
+CELLS = 2_000_000  # resampled counts held in memory at once (16 MB)
+
+
+def quantile_of(level: float) -> float:
+    """Give the number of standard errors that an interval reaches to either side.
+
+    Parameters
+    ----------
+    level : float
+        Coverage of the interval, in (0, 1).
+
+    Returns
+    -------
+    float
+        The standard normal quantile, e.g. 1.96 for 0.95.
+
+    Raises
+    ------
+    ParameterError
+        If `level` is not inside (0, 1).
+    """
+    if not 0 < level < 1:
+        raise ParameterError(f"level is {level}; give a coverage inside (0, 1), such as 0.95")
+    return float(ndtri((1 + level) / 2))
+
+
+def wilson(events, n, level: float = 0.95) -> tuple:
+    """Range in which a rate lies, given how many of how many.
+
+    Parameters
+    ----------
+    events : number, array or Series
+        How many had the event; need not be whole.
+    n : number, array or Series
+        How many there were.
+    level : float
+        Coverage of the interval, in (0, 1).
+
+    Returns
+    -------
+    tuple
+        ``(low, high)`` in [0, 1], each a float, an array, or a Series with the index of the input, like the input.
+        Missing where `n` is 0 or anything is missing: nothing is known of a rate of nobody.
+
+    Raises
+    ------
+    ParameterError
+        If `level` is not inside (0, 1).
+    DataError
+        If some count is negative, or there are more events than records.
+
+    Notes
+    -----
+    Wilson (1927), JASA 22:209-212. The end of an interval at 0 events is exactly 0, at `n` events exactly 1.
+
+    Examples
+    --------
+    >>> low, high = wilson(7, 20)
+    >>> print(f"{low:.3f} to {high:.3f}")
+    0.181 to 0.567
+    """
+    z = quantile_of(level)
+    index = next((part.index for part in (events, n) if isinstance(part, pd.Series)), None)
+    events, n = np.broadcast_arrays(_floats(events), _floats(n))
+    wrong = (events < 0) | (events > n)
+    if wrong.any():
+        raise DataError(f"{events[wrong][0]:g} events among {n[wrong][0]:g} records; a rate needs 0 <= events <= records")
+    with np.errstate(divide="ignore", invalid="ignore"):
+        share = np.where(n > 0, events / n, np.nan)
+        middle = (share + z**2 / (2 * n)) / (1 + z**2 / n)
+        half = z / (1 + z**2 / n) * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
+    low = np.where(share == 0, 0.0, middle - half)
+    high = np.where(share == 1, 1.0, middle + half)
+    if index is not None:
+        return pd.Series(low, index=index), pd.Series(high, index=index)
+    return (low, high) if low.ndim else (float(low), float(high))
+
+
+def bootstrap(
+    values, statistic: Statistic | Callable[[np.ndarray], float], seed: int, level: float = 0.95, draws: int = 1000, counts=None, weights=None
+) -> tuple[float, float]:
+    """Range in which a mean, a median or a sum lies, by drawing the same number of records again and again.
+
+    Parameters
+    ----------
+    values : array or Series
+        One value per record, or per group of equal records when `counts` is given. A missing value is no record: it is left out.
+    statistic : str or callable
+        ``mean``, ``median`` or ``sum``, quick even for many records; or a function of the array of one sample's values, called once per draw.
+    seed : int
+        Start of the random numbers: same records and seed, same interval, whatever the order of the records.
+    level : float
+        Coverage of the interval, in (0, 1).
+    draws : int
+        Number of samples drawn.
+    counts : array or Series, optional
+        How many records have each value; default 1.
+    weights : array or Series, optional
+        Weight of each record in the mean, e.g. its amount: with ``values`` 1 for won and 0 for lost, the win rate by amount. A record
+        without weight is left out.
+
+    Returns
+    -------
+    tuple of float
+        ``(low, high)`` in the unit of `values`; missing with fewer than two records, which say nothing about how far they scatter.
+
+    Raises
+    ------
+    ParameterError
+        If `statistic`, `level` or `draws` is out of range, or `weights` come with a statistic other than the mean.
+    DataError
+        If a count is negative or not whole, a weight is negative, or the lengths differ.
+
+    Notes
+    -----
+    Percentile interval over records (Efron and Tibshirani 1993, An Introduction to the Bootstrap, chapter 13). The number of records is
+    held fixed, so the interval of a sum leaves out how that number itself varies. With few, skewed records the interval is somewhat too short.
+
+    Examples
+    --------
+    >>> bootstrap([1, 0], "mean", seed=1, counts=[60, 40])
+    (0.51, 0.7)
+    """
+    tail = 100 * (1 - level) / 2
+    if not callable(statistic) and statistic not in ESTIMATES:
+        raise ParameterError(f"statistic is {statistic!r}; give one of {list(ESTIMATES)}, or a function of an array")
+    if weights is not None and statistic != "mean":
+        raise ParameterError(f"weights belong to a mean, not to a {statistic}; leave them out")
+    if draws < 1:
+        raise ParameterError(f"draws is {draws}; give at least 1, better 1000")
+    quantile_of(level)
+    records, counts = _distinct(_floats(values), counts, weights)
+    if counts.sum() < 2:
+        return np.nan, np.nan
+    estimate = partial(_other, statistic) if callable(statistic) else ESTIMATES[statistic]
+    found = np.concatenate([estimate(records, drawn) for drawn in _resampled(counts, draws, np.random.default_rng(seed))])
+    found = found[~np.isnan(found)]  # a sample whose weights are all 0 has no mean
+    low, high = np.percentile(found, [tail, 100 - tail]) if len(found) else (np.nan, np.nan)
+    return float(low), float(high)
+
+
+def _floats(values) -> np.ndarray:
+    return np.asarray(pd.Series(values).to_numpy("float64", na_value=np.nan)) if np.ndim(values) else np.asarray(values, "float64")
+
+
+def _distinct(values: np.ndarray, counts, weights) -> tuple[np.ndarray, np.ndarray]:
+    """Distinct (value, weight), sorted, and how many records have each: what makes the interval independent of the order."""
+    weights = np.ones(len(values)) if weights is None else _floats(weights)
+    counts = np.ones(len(values)) if counts is None else _floats(counts)
+    if not len(values) == len(weights) == len(counts):
+        raise DataError(f"{len(values)} values, {len(counts)} counts, {len(weights)} weights; give one of each per record")
+    if not np.all((counts >= 0) & (counts % 1 == 0)) or (weights < 0).any():
+        raise DataError("counts must be whole numbers from 0 on, weights must not be negative; drop or repair these records")
+    known = ~(np.isnan(values) | np.isnan(weights))
+    records, place = np.unique(np.column_stack([values, weights])[known], axis=0, return_inverse=True)
+    return records, np.bincount(place.ravel(), counts[known], minlength=len(records)).astype("int64")
+
+
+def _resampled(counts: np.ndarray, draws: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
+    """Draw samples of as many records with replacement, as a matrix draws x distinct records of how often each was drawn."""
+    total, kinds = int(counts.sum()), len(counts)
+    many_alike = 20 * kinds < total  # one binomial draw costs some 20 times as much as one index
+    chunk = max(1, CELLS // (kinds if many_alike else total))
+    owner = None if many_alike else np.repeat(np.arange(kinds), counts)
+    for start in range(0, draws, chunk):
+        size = min(chunk, draws - start)
+        if many_alike:
+            yield rng.multinomial(total, counts / total, size)
+        else:
+            picked = owner[rng.integers(0, total, (size, total))] + kinds * np.arange(size)[:, None]
+            yield np.bincount(picked.ravel(), minlength=size * kinds).reshape(size, kinds)
+
+
+def _sum(records: np.ndarray, drawn: np.ndarray) -> np.ndarray:
+    return drawn @ records[:, 0]
+
+
+def _mean(records: np.ndarray, drawn: np.ndarray) -> np.ndarray:
+    weight = drawn @ records[:, 1]
+    return np.divide(drawn @ records.prod(axis=1), weight, out=np.full(len(weight), np.nan), where=weight > 0)
+
+
+def _median(records: np.ndarray, drawn: np.ndarray) -> np.ndarray:
+    """Middle record, or mean of the two middle ones: the records are sorted, so running counts find them."""
+    reached = drawn.cumsum(axis=1)
+    total = int(reached[0, -1])
+    lower, upper = ((reached >= rank).argmax(axis=1) for rank in ((total + 1) // 2, total // 2 + 1))
+    return (records[lower, 0] + records[upper, 0]) / 2
+
+
+def _other(statistic: Callable[[np.ndarray], float], records: np.ndarray, drawn: np.ndarray) -> np.ndarray:
+    return np.array([statistic(np.repeat(records[:, 0], sample)) for sample in drawn], "float64")
+
+
+ESTIMATES = {"mean": _mean, "median": _median, "sum": _sum}  # of each sample: distinct (value, weight) and how often each was drawn
