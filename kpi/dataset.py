@@ -231,6 +231,15 @@ class Dataset:
         """
         return Month.of(periods.month_number(periods.local_date(self._covered_until(), self.company.timezone))).previous
 
+    def first_month(self) -> Month:
+        """Find the month in which the data begin.
+
+        Returns
+        -------
+        Month
+        """
+        return Month.of(periods.month_number(periods.local_date(self._first, self.company.timezone)))
+
     def check_month(self, month: Month) -> None:
         """Refuse a month that the data do not cover whole.
 
@@ -244,7 +253,7 @@ class Dataset:
         DataError
             If it begins before the data or ends after them.
         """
-        first = Month.of(periods.month_number(periods.local_date(self._first, self.company.timezone)))
+        first = self.first_month()
         if not first <= month <= self.last_month():
             raise DataError(f"the data do not cover {month}: complete months go from {first} to {self.last_month()}")
 

@@ -6,7 +6,7 @@ Metrics are written once on Narwhals lazy frames. DuckDB is the default engine; 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import duckdb
 import narwhals.stable.v2 as nw
@@ -152,6 +152,26 @@ def _column(column: pa.ChunkedArray) -> pd.Series:
     if pa.types.is_string(kind) or pa.types.is_large_string(kind):
         return column.to_pandas().astype("str")
     return column.to_pandas()
+
+
+def grouped(frame: nw.LazyFrame, columns: Mapping[str, str], by: Sequence[str]) -> nw.LazyFrame:
+    """Give the grouping columns the names they are asked for by.
+
+    Parameters
+    ----------
+    frame : LazyFrame
+        Rows.
+    columns : mapping of str to str
+        Name of a group to the column that holds it.
+    by : sequence of str
+        Groups wanted; may be empty.
+
+    Returns
+    -------
+    LazyFrame
+        The rows with those columns added.
+    """
+    return frame.with_columns(*[nw.col(columns[name]).alias(name) for name in by]) if by else frame
 
 
 def counts(frame: nw.LazyFrame, by: Sequence[str], **conditions: nw.Expr) -> pd.DataFrame:

@@ -303,4 +303,4 @@ def touched_before(data, *, as_of: Instant, window: Window) -> int:
 
 def _eligible(data, as_of: Instant, window: Window, by: Sequence[str]) -> nw.LazyFrame:
     leads = facts.leads(data, data.instant(as_of)).filter(on_days(nw.col("created_day"), window), ~nw.col("touched_before"))
-    return leads.with_columns(*[nw.col(GROUPS[name]).alias(name) for name in by])
+    return engine.grouped(leads, GROUPS, by)

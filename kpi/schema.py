@@ -225,7 +225,7 @@ RESULT = [
 ]
 
 
-def result(key: str, counts: pd.DataFrame, *, by: list[str], view: str, window, as_of: pd.Timestamp) -> pd.DataFrame:
+def result(key: str, counts: pd.DataFrame, *, by: Sequence[str], view: str, window, as_of: pd.Timestamp, more: Sequence[str] = ()) -> pd.DataFrame:
     """Put a metric's numbers under their contract.
 
     Parameters
@@ -234,7 +234,7 @@ def result(key: str, counts: pd.DataFrame, *, by: list[str], view: str, window, 
         Catalogue key.
     counts : DataFrame
         One row per group (and horizon) with ``value`` and whatever of ``low``, ``high``, ``n``, ``n_events``, ``n_open``, ``horizon`` applies.
-    by : list of str
+    by : sequence of str
         Grouping columns, kept to the left; month numbers become text such as ``2026-10``.
     view : str
         ``cohort``, ``period`` or ``snapshot``.
@@ -242,14 +242,16 @@ def result(key: str, counts: pd.DataFrame, *, by: list[str], view: str, window, 
         Local dates the view covers.
     as_of : Timestamp
         Naive UTC instant; only what happened strictly before it counted.
+    more : sequence of str
+        Further measures of the metric, kept to the right.
 
     Returns
     -------
     DataFrame
-        `by` followed by the columns of `RESULT`, sorted by `by` and horizon, index 0..; counts are nullable integers.
+        `by`, the columns of `RESULT`, `more`; sorted by `by` and horizon, index 0..; counts are nullable integers.
     """
     table = counts.assign(kpi=key, view=view, window_start=window.start, window_end=window.end, as_of=as_of)
-    table = table.reindex(columns=[*by, *RESULT])
+    table = table.reindex(columns=[*by, *RESULT, *more])
     if "month" in by:
         table["month"] = pd.Series([str(Month.of(number)) for number in table["month"]], index=table.index, dtype="str")
     for name in ("n", "n_events", "n_open"):

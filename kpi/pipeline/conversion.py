@@ -249,7 +249,7 @@ def closed_win_rate(data, *, as_of: Instant, window: Window | None = None, by: s
     groups = schema.grouping(by, DEAL_GROUPS)
     now = data.instant(as_of)
     window = window or last_days(now, data.company.timezone, PERIOD_DAYS)
-    deals = facts.opportunities(data, now).with_columns(*[nw.col("closed_month" if g == "month" else DEAL_GROUPS[g]).alias(g) for g in groups])
+    deals = engine.grouped(facts.opportunities(data, now), DEAL_GROUPS | {"month": "closed_month"}, groups)
     closed, is_open = on_days(nw.col("closed_day"), window), nw.col("status") == "open"
     if "month" in groups:
         deals = deals.filter(closed)

@@ -7,7 +7,6 @@ import pandas as pd
 
 from kpi import engine, facts, schema
 from kpi.facts.clock import clocked, on_days
-from kpi.facts.opportunities import stages
 from kpi.periods import Instant, Window
 
 
@@ -92,12 +91,10 @@ def entered_stage(data, *, position: int, as_of: Instant, window: Window) -> pd.
         If there is no history of stages or no order of them.
     """
     now = data.instant(as_of)
-    order = stages(data)
     rows = facts.reached(data, now).filter(nw.col("position") == int(position), on_days(nw.col("reached_day"), window))
     months = engine.collect(data.calendar.select("day", "month").unique(), ["day"])
     table = engine.sizes(rows, ["reached_day"], "value").merge(months, left_on="reached_day", right_on="day")
     table = table.groupby("month", as_index=False)["value"].sum()
-    del order
     return _monthly("pipeline.stage_entries", table, window, now, "period")
 
 

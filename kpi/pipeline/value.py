@@ -11,7 +11,13 @@ from kpi.facts.clock import on_days
 from kpi.periods import Instant, Window, last_days
 from kpi.pipeline.conversion import PERIOD_DAYS
 
-STATISTICS = ("mean", "median", "top5_share")
+
+
+def _top5_share(values: np.ndarray) -> float:
+    return np.sort(values)[-5:].sum() / values.sum() if values.sum() > 0 else float("nan")
+
+
+STATISTICS = {"mean": np.mean, "median": np.median, "top5_share": _top5_share}
 
 
 def average_value(data, *, as_of: Instant, status: str = "won", window: Window | None = None, seed: int = 1, level: float = 0.95) -> pd.DataFrame:
@@ -55,8 +61,10 @@ def average_value(data, *, as_of: Instant, status: str = "won", window: Window |
     for name in STATISTICS:
         row = {"statistic": name, "n": int(amounts["weight"].sum()), "n_events": int(weights.sum()), "value": float("nan")}
         if len(values):
-            row["value"] = _statistic(name)(np.repeat(values, weights))
-            row["low"], row["high"] = intervals.bootstrap(np.repeat(values, weights), _statistic(name), seed=seed, level=level) if name != "top5_share" else (None, None)
+            row["value"] = float(STATISTICS[name](np.repeat(values, weights)))
+            # Resampling understates how far a share of the largest few can move: none is given rather than a wrong one.
+            if name != "top5_share":
+                row["low"], row["high"] = intervals.bootstrap(values, name, seed=seed, level=level, counts=weights)
         rows.append(row)
     view = "snapshot" if status == "open" else "period"
     return schema.result(f"pipeline.{status}_amount", pd.DataFrame(rows), by=["statistic"], view=view, window=window, as_of=now)
@@ -99,11 +107,5 @@ def sales_cycle(data, *, as_of: Instant, window: Window | None = None, seed: int
     known = ages[ages["age"].notna()]
     days = np.repeat(known["age"].to_numpy(dtype=float), known["weight"].to_numpy(dtype="int64"))
     row = {"value": float(np.median(days)) if len(days) else float("nan"), "n": int(ages["weight"].sum()), "n_events": len(days)}
-    row["low"], row["high"] = intervals.bootstrap(days, np.median, seed=seed, level=level) if len(days) else (None, None)
+    row["low"], row["high"] = intervals.bootstrap(days, "median", seed=seed, level=level) if len(days) else (None, None)
     return schema.result("pipeline.sales_cycle", pd.DataFrame([row]), by=[], view="period", window=window, as_of=now)
-
-
-def _statistic(name: str):
-    if name == "top5_share":
-        return lambda values: np.sort(values)[-5:].sum() / values.sum() if values.sum() > 0 else float("nan")
-    return {"mean": np.mean, "median": np.median}[name]

@@ -58,7 +58,7 @@ def cohort_matrix(data, *, as_of: Instant, months: int = 24) -> pd.DataFrame:
     table["low"], table["high"] = intervals.wilson(table["customers"], table["n"], 0.95)
     table["cohort"] = pd.Series([str(Month.of(number)) for number in table["cohort"]], dtype="str")
     window = Window(first.start, last.end)
-    return schema.result("retention.cohorts", table, by=["cohort", "age", "customers", "amount"], view="cohort", window=window, as_of=now)
+    return schema.result("retention.cohorts", table, by=["cohort", "age"], view="cohort", window=window, as_of=now, more=["customers", "amount"])
 
 
 def retention_curve(data, *, as_of: Instant, months: int = 24, level: float = 0.95) -> pd.DataFrame:

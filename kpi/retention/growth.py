@@ -112,10 +112,10 @@ def net_customer_growth(data, *, as_of: Instant, months: int = 24, span: int = 1
     if span < 1 or months < 1:
         raise ParameterError(f"months={months}, span={span}: both must be at least 1")
     now, last = data.instant(as_of), _last_month(data, as_of)
-    window = activity_window(data, as_of=now)
+    days = activity_window(data, as_of=now)
     shown = [last.shift(back) for back in range(1 - months, 1)]
     edges = sorted({edge for month in shown for edge in (month.shift(1 - span).start, month.end)})
-    flags = facts.activity(data, now, edges, window)
+    flags = facts.activity(data, now, edges, days)
     place = {edge: number for number, edge in enumerate(edges)}
     counts = {}
     for month in shown:
@@ -128,9 +128,10 @@ def net_customer_growth(data, *, as_of: Instant, months: int = 24, span: int = 1
     table = pd.DataFrame({name: [int(found[f"{short}{month}"]) for month in shown] for name, short in columns.items()})
     table["month"], table["n"] = [month.number for month in shown], table["start"]
     table["value"] = ((table["end"] - table["start"]) / table["start"]).where(table["start"] > 0)
-    table["provisional"] = _provisional(data, now, [month.shift(1 - span) for month in shown], window)
-    by = ["month", "start", "new", "reactivated", "lost", "end", "provisional"]
-    return schema.result("retention.net_growth", table, by=by, view="period", window=Window(shown[0].shift(1 - span).start, last.end), as_of=now)
+    table["provisional"] = _provisional(data, now, [month.shift(1 - span) for month in shown], days)
+    more = [*columns, "provisional"]
+    window = Window(shown[0].shift(1 - span).start, last.end)
+    return schema.result("retention.net_growth", table, by=["month"], view="period", window=window, as_of=now, more=more)
 
 
 def retention_rate(data, *, as_of: Instant, months: int = 24, span: int = 1, level: float = 0.95) -> pd.DataFrame:
@@ -174,7 +175,7 @@ def retention_rate(data, *, as_of: Instant, months: int = 24, span: int = 1, lev
         }
     )
     window = Window(growth["window_start"].iloc[0], growth["window_end"].iloc[0])
-    return schema.result("retention.kept", table, by=["month", "provisional"], view="period", window=window, as_of=data.instant(as_of))
+    return schema.result("retention.kept", table, by=["month"], view="period", window=window, as_of=data.instant(as_of), more=["provisional"])
 
 
 def _last_month(data, as_of: Instant) -> Month:

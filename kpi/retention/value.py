@@ -77,8 +77,8 @@ def value_deciles(data, *, as_of: Instant) -> pd.DataFrame:
     total = table["amount"].sum()
     table["value"] = table["amount"] / total if total > 0 else float("nan")
     table["cumulative"] = table["value"].cumsum()
-    by = ["decile", "amount", "cumulative", "least"]
-    return schema.result("retention.deciles", table, by=by, view="snapshot", window=_all_time(data, now), as_of=now)
+    more = ["amount", "cumulative", "least"]
+    return schema.result("retention.deciles", table, by=["decile"], view="snapshot", window=_all_time(data, now), as_of=now, more=more)
 
 
 def best_customers(data, *, as_of: Instant, limit: int = 100) -> pd.DataFrame:

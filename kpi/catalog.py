@@ -1,0 +1,224 @@
+"""One record per KPI: its key, its name and definition (English here, French in the catalogue of messages), unit, better direction, source."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from kpi.errors import ParameterError
+from kpi.words import N_
+
+
+@dataclass(frozen=True)
+class Kpi:
+    """What a KPI is.
+
+    Attributes
+    ----------
+    key : str
+        ``<area>.<name>``, as in `schema.RESULT`.
+    name, definition : str
+        English; `Words.translate` says them in French.
+    unit : str
+        ``rate`` (0 to 1), ``seconds``, ``days``, ``count`` or ``money``.
+    better : str
+        ``up``, ``down``, or empty where neither is better as such.
+    source : str
+        Function that computes it.
+    """
+
+    key: str
+    name: str
+    definition: str
+    unit: str
+    better: str
+    source: str
+
+
+_ALL = (
+    Kpi(
+        "response.answered_within",
+        N_("Leads answered in time"),
+        N_("Share of the leads received in the month that a person answered within the delay; leads still waiting stay in the denominator."),
+        "rate",
+        "up",
+        "response_time.answered_within",
+    ),
+    Kpi(
+        "response.median",
+        N_("Median response time"),
+        N_("Delay by which half of the leads received in the month had their first outbound human activity; missing when half were not answered."),
+        "seconds",
+        "down",
+        "response_time.response_time",
+    ),
+    Kpi(
+        "response.p90",
+        N_("Response time, 9 in 10"),
+        N_("Delay by which nine leads in ten had their first outbound human activity; missing when nine in ten were not answered."),
+        "seconds",
+        "down",
+        "response_time.response_time",
+    ),
+    Kpi(
+        "response.bands",
+        N_("Leads by response delay"),
+        N_("Share of the leads received in the month by delay of the first answer; those not answered are a band of their own."),
+        "rate",
+        "",
+        "response_time.response_bands",
+    ),
+    Kpi(
+        "response.never_answered",
+        N_("Leads never answered"),
+        N_("Share of the leads older than 24 hours that nobody had answered at the date of the report."),
+        "rate",
+        "down",
+        "response_time.never_answered",
+    ),
+    Kpi("pipeline.leads", N_("Leads"), N_("Leads received in the month, merged and deleted ones left out."), "count", "up", "pipeline.leads_created"),
+    Kpi("pipeline.opportunities", N_("Opportunities"), N_("Opportunities created in the month."), "count", "up", "pipeline.created"),
+    Kpi(
+        "pipeline.stage_entries",
+        N_("Stage entries"),
+        N_("Opportunities that reached the stage, or went beyond it, for the first time in the month."),
+        "count",
+        "up",
+        "pipeline.entered_stage",
+    ),
+    Kpi("pipeline.won", N_("Deals won"), N_("Opportunities won in the month, by date of closing."), "count", "up", "pipeline.won"),
+    Kpi("pipeline.won_value", N_("Won value"), N_("Sum of the amounts of the opportunities won in the month."), "money", "up", "pipeline.won"),
+    Kpi(
+        "pipeline.average_won_value",
+        N_("Average won deal"),
+        N_("Mean amount of the opportunities won in the month whose amount is known."),
+        "money",
+        "up",
+        "pipeline.won",
+    ),
+    Kpi(
+        "pipeline.lead_to_opportunity",
+        N_("Lead to opportunity"),
+        N_("Share of leads that become an opportunity by that age, with leads still open kept and a disqualification as the competing end (Aalen-Johansen)."),
+        "rate",
+        "up",
+        "pipeline.lead_to_opportunity",
+    ),
+    Kpi(
+        "pipeline.opportunity_to_customer",
+        N_("Opportunity to customer"),
+        N_("Share of opportunities won by that age, with open ones kept and a loss as the competing end (Aalen-Johansen)."),
+        "rate",
+        "up",
+        "pipeline.opportunity_to_customer",
+    ),
+    Kpi(
+        "pipeline.lead_to_customer",
+        N_("Lead to customer"),
+        N_("Share of leads with a won deal by that age; all others stay in the denominator."),
+        "rate",
+        "up",
+        "pipeline.lead_to_customer",
+    ),
+    Kpi(
+        "pipeline.closed_win_rate",
+        N_("Closed-deal win rate"),
+        N_("Won over won plus lost, of the deals closed in the window; open deals are left out, so it is no estimate of what will be won."),
+        "rate",
+        "up",
+        "pipeline.closed_win_rate",
+    ),
+    Kpi("pipeline.won_amount", N_("Amount of won deals"), N_("Mean, median and share of the five largest of the deals won in the window."), "money", "up", "pipeline.average_value"),
+    Kpi("pipeline.lost_amount", N_("Amount of lost deals"), N_("Mean, median and share of the five largest of the deals lost in the window."), "money", "", "pipeline.average_value"),
+    Kpi("pipeline.open_amount", N_("Amount of open deals"), N_("Mean, median and share of the five largest of the deals open at the date."), "money", "up", "pipeline.average_value"),
+    Kpi("pipeline.sales_cycle", N_("Sales cycle"), N_("Median days from creation to won, of the deals won in the window."), "days", "down", "pipeline.sales_cycle"),
+    Kpi(
+        "pipeline.stage_conversion",
+        N_("Stage conversion"),
+        N_("Share of deals in a stage that reach the next one or go beyond it within 180 days, open ones kept, a loss as the competing end."),
+        "rate",
+        "up",
+        "pipeline.stage_conversion",
+    ),
+    Kpi(
+        "pipeline.time_in_stage",
+        N_("Time in stage"),
+        N_("Days by which half of the visits to the stage are over, visits still going on kept (Kaplan-Meier)."),
+        "days",
+        "down",
+        "pipeline.time_in_stage",
+    ),
+    Kpi("pipeline.open", N_("Open pipeline"), N_("Amount and number of the deals open at the date, as then known."), "money", "up", "pipeline.open_pipeline"),
+    Kpi(
+        "retention.active",
+        N_("Active customers"),
+        N_("Customers under contract at the date, or who bought within the activity window before it."),
+        "count",
+        "up",
+        "retention.active_customers",
+    ),
+    Kpi(
+        "retention.net_growth",
+        N_("Net customer growth"),
+        N_("New plus reactivated less lost active customers, as a share of those active at the start."),
+        "rate",
+        "up",
+        "retention.net_customer_growth",
+    ),
+    Kpi("retention.kept", N_("Customers kept"), N_("Share of the customers active at the start who are still active at the end."), "rate", "up", "retention.retention_rate"),
+    Kpi(
+        "retention.cohorts",
+        N_("Cohort matrix"),
+        N_("Share of the customers of each month of first purchase who bought again in each later month."),
+        "rate",
+        "up",
+        "retention.cohort_matrix",
+    ),
+    Kpi(
+        "retention.curve",
+        N_("Retention curve"),
+        N_("Share of customers who buy in the n-th month after their first purchase, over the cohorts for which it is known."),
+        "rate",
+        "up",
+        "retention.retention_curve",
+    ),
+    Kpi(
+        "retention.repeat_purchase",
+        N_("Repeat purchase"),
+        N_("Share of customers who buy a second time by that many days after their first purchase, those who may still do so kept."),
+        "rate",
+        "up",
+        "retention.repeat_purchase",
+    ),
+    Kpi(
+        "retention.value_to_date",
+        N_("Value to date"),
+        N_("Margin, or revenue where no margin is recorded, that a customer has brought so far: mean per customer."),
+        "money",
+        "up",
+        "retention.value_to_date",
+    ),
+    Kpi("retention.deciles", N_("Concentration of value"), N_("Share of the value to date that each tenth of the customers brought, the best first."), "rate", "", "retention.value_deciles"),
+)
+CATALOG: dict[str, Kpi] = {kpi.key: kpi for kpi in _ALL}
+
+
+def kpi(key: str) -> Kpi:
+    """Find a KPI by its key.
+
+    Parameters
+    ----------
+    key : str
+        e.g. ``pipeline.closed_win_rate``.
+
+    Returns
+    -------
+    Kpi
+
+    Raises
+    ------
+    ParameterError
+        If there is no such KPI.
+    """
+    if key not in CATALOG:
+        raise ParameterError(f"KPI {key!r} is unknown; the catalogue has {', '.join(CATALOG)}")
+    return CATALOG[key]

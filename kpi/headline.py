@@ -1,0 +1,240 @@
+"""What combines metrics: every catalogue key with its function, the months of each headline KPI with their signals, and the lists to act on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pandas as pd
+
+from kpi import pipeline, response_time, retention, schema, signals
+from kpi.errors import MissingTable
+from kpi.facts.opportunities import stages
+from kpi.periods import Month
+from kpi.words import N_
+
+MONTHS = 24
+HOUR = 3600
+
+
+@dataclass(frozen=True)
+class Headline:
+    """A KPI of the leading chain: its catalogue key, how its chart is drawn, what its value is called."""
+
+    key: str
+    kind: str  # kind of process behaviour chart, see `signals.behaviour`
+    name: str
+    months: Callable  # (data, as_of, window) -> result by month
+
+
+def _answered(data, as_of, window):
+    return response_time.answered_within(data, as_of=as_of, window=window, by="month", thresholds=(HOUR,))
+
+
+def _proposals(data, as_of, window):
+    return pipeline.entered_stage(data, position=watched_stage(data)["position"], as_of=as_of, window=window)
+
+
+def _kept(data, as_of, window):
+    first, after = window.months
+    table = retention.retention_rate(data, as_of=as_of, months=after - first)
+    # The first activity window of the data knows no old customers: those months say nothing yet.
+    return table.assign(value=table["value"].mask(table["provisional"]))
+
+
+CHAIN = (
+    Headline("pipeline.leads", "count", N_("Leads"), lambda data, as_of, window: pipeline.leads_created(data, as_of=as_of, window=window)),
+    Headline("response.answered_within", "rate", N_("Answered in 1 hour"), _answered),
+    Headline("pipeline.opportunities", "count", N_("Opportunities"), lambda data, as_of, window: pipeline.created(data, as_of=as_of, window=window)),
+    Headline("pipeline.stage_entries", "count", N_("Reached {stage}"), _proposals),
+    Headline("pipeline.won", "count", N_("Deals won"), lambda data, as_of, window: pipeline.won(data, as_of=as_of, window=window)),
+    Headline(
+        "pipeline.average_won_value",
+        "money",
+        N_("Average won deal"),
+        lambda data, as_of, window: pipeline.won(data, as_of=as_of, window=window, measure="average"),
+    ),
+    Headline("pipeline.won_value", "money", N_("Won value"), lambda data, as_of, window: pipeline.won(data, as_of=as_of, window=window, measure="value")),
+    Headline("retention.kept", "rate", N_("Customers kept"), _kept),
+)
+
+
+def watched_stage(data) -> dict:
+    """Find the stage whose entries stand for progress: the second open one, or the one that ``[pipeline] watched_stage`` names.
+
+    Parameters
+    ----------
+    data : Dataset
+        Uses `stages`.
+
+    Returns
+    -------
+    dict
+        ``stage`` and ``position``.
+
+    Raises
+    ------
+    MissingTable
+        If there is no order of stages.
+    """
+    order = stages(data)
+    is_open = order[order["status"] == "open"].reset_index(drop=True)
+    named = is_open[is_open["stage"] == data.settings.get("pipeline", {}).get("watched_stage", "")]
+    row = named.iloc[0] if len(named) else is_open.iloc[min(1, len(is_open) - 1)]
+    return {"stage": str(row["stage"]), "position": int(row["position"])}
+
+
+def months(data, month: Month, key: str, count: int = MONTHS) -> pd.DataFrame:
+    """A headline KPI month by month, with the limits within which it varies by itself.
+
+    Parameters
+    ----------
+    data : Dataset
+        Whatever the KPI needs.
+    month : Month
+        The month reported, the last one shown.
+    key : str
+        Catalogue key of one of the `CHAIN`.
+    count : int
+        How many months; fewer where the data begin later.
+
+    Returns
+    -------
+    DataFrame
+        One row per month with the columns of `schema.RESULT` and those of `signals.behaviour`.
+
+    Raises
+    ------
+    MissingTable
+        If the data set lacks a table it needs.
+    """
+    headline = next(item for item in CHAIN if item.key == key)
+    first = max(month.shift(1 - count).number, data.first_month().number)
+    window = Month.of(first).last(1) if first == month.number else type(month.window)(Month.of(first).start, month.end)
+    table = headline.months(data, data.as_of(month), window)
+    if headline.kind == "rate":
+        table["n"] = table["n"].fillna(0)
+    return signals.behaviour(table, headline.kind)
+
+
+def metrics(data, month: Month) -> pd.DataFrame:
+    """Every KPI of the catalogue that the data allow, at the end of a month.
+
+    Parameters
+    ----------
+    data : Dataset
+        The data set.
+    month : Month
+        The month reported.
+
+    Returns
+    -------
+    DataFrame
+        ``group`` (what a row is about within its KPI, as ``name=value`` pairs; empty for the whole) and the columns of `schema.RESULT`.
+    """
+    return _computed(data, month)[0]
+
+
+def missing(data, month: Month) -> pd.DataFrame:
+    """Which KPIs the data do not allow, and why.
+
+    Parameters
+    ----------
+    data : Dataset
+        The data set.
+    month : Month
+        The month reported.
+
+    Returns
+    -------
+    DataFrame
+        ``kpi``, ``reason``.
+    """
+    return _computed(data, month)[1]
+
+
+def lists(data, month: Month) -> dict[str, pd.DataFrame]:
+    """Make the lists to act on, dated at the end of a month.
+
+    Parameters
+    ----------
+    data : Dataset
+        The data set.
+    month : Month
+        The month reported.
+
+    Returns
+    -------
+    dict of str to DataFrame
+        File name without ending to table; a list whose tables are missing is left out.
+    """
+    as_of = data.as_of(month)
+    made = {
+        "never_answered": lambda: response_time.waiting_leads(data, as_of=as_of, window=month.last(12)),
+        "best_customers": lambda: retention.best_customers(data, as_of=as_of),
+        "set_aside": lambda: data.set_aside,
+    }
+    found = {name: _attempt(build) for name, build in made.items()}
+    return {name: table for name, table in found.items() if isinstance(table, pd.DataFrame)}
+
+
+def _computed(data, month: Month) -> tuple[pd.DataFrame, pd.DataFrame]:
+    now, rows, gone = data.as_of(month), [], []
+    for key, build in _builders(data, month, now).items():
+        table = _attempt(build)
+        if isinstance(table, pd.DataFrame):
+            rows.append(_flat(table))
+        else:
+            gone.append({"kpi": key, "reason": str(table)})
+    empty = pd.DataFrame(columns=["group", *schema.RESULT])
+    return (pd.concat(rows, ignore_index=True) if rows else empty), pd.DataFrame(gone, columns=["kpi", "reason"])
+
+
+def _attempt(build: Callable) -> pd.DataFrame | MissingTable:
+    try:
+        return build()
+    except MissingTable as error:
+        return error
+
+
+def _flat(table: pd.DataFrame) -> pd.DataFrame:
+    """Results differ in their grouping columns; in one table these become text."""
+    groups = [name for name in table.columns[: list(table.columns).index("kpi")]]
+    pairs = [[f"{name}={value}" for value in table[name].astype(object)] for name in groups]
+    flat = table[schema.RESULT].assign(group=["; ".join(row) for row in zip(*pairs, strict=True)] if groups else "")
+    # Engines add in no fixed order: what differs in the last bits is no difference.
+    for name in ("value", "low", "high"):
+        flat[name] = [float(f"{number:.12g}") for number in flat[name]]
+    return flat[["group", *schema.RESULT]]
+
+
+def _builders(data, month: Month, now) -> dict[str, Callable]:
+    here = {"as_of": now, "window": month.window}
+    chain = {f"chain:{item.key}": (lambda item=item: item.months(data, now, month.window)) for item in CHAIN if item.key not in ("response.answered_within", "retention.kept")}
+    return {
+        "response.answered_within": lambda: response_time.answered_within(data, **here),
+        "response.median": lambda: response_time.response_time(data, **here),
+        "response.p90": lambda: response_time.response_time(data, **here, quantile=0.9),
+        "response.bands": lambda: response_time.response_bands(data, **here),
+        "response.never_answered": lambda: response_time.never_answered(data, **here),
+        **{key.removeprefix("chain:"): build for key, build in chain.items()},
+        "pipeline.lead_to_opportunity": lambda: pipeline.lead_to_opportunity(data, as_of=now),
+        "pipeline.opportunity_to_customer": lambda: pipeline.opportunity_to_customer(data, as_of=now),
+        "pipeline.lead_to_customer": lambda: pipeline.lead_to_customer(data, as_of=now),
+        "pipeline.closed_win_rate": lambda: pipeline.closed_win_rate(data, as_of=now),
+        "pipeline.won_amount": lambda: pipeline.average_value(data, as_of=now, status="won"),
+        "pipeline.lost_amount": lambda: pipeline.average_value(data, as_of=now, status="lost"),
+        "pipeline.open_amount": lambda: pipeline.average_value(data, as_of=now, status="open"),
+        "pipeline.sales_cycle": lambda: pipeline.sales_cycle(data, as_of=now),
+        "pipeline.stage_conversion": lambda: pipeline.stage_conversion(data, as_of=now),
+        "pipeline.time_in_stage": lambda: pipeline.time_in_stage(data, as_of=now),
+        "pipeline.open": lambda: pipeline.open_pipeline(data, as_of=now),
+        "retention.active": lambda: retention.active_customers(data, as_of=now, months=1),
+        "retention.net_growth": lambda: retention.net_customer_growth(data, as_of=now, months=1, span=12),
+        "retention.kept": lambda: retention.retention_rate(data, as_of=now, months=1),
+        "retention.cohorts": lambda: retention.cohort_matrix(data, as_of=now),
+        "retention.curve": lambda: retention.retention_curve(data, as_of=now),
+        "retention.repeat_purchase": lambda: retention.repeat_purchase(data, as_of=now),
+        "retention.value_to_date": lambda: retention.value_to_date(data, as_of=now),
+        "retention.deciles": lambda: retention.value_deciles(data, as_of=now),
+    }
