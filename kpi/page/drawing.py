@@ -66,7 +66,7 @@ class Spark:
         xs = [round(5 + i * (width - 12) / max(len(values) - 1, 1), 1) for i in range(len(values))]
 
         def place(value: float) -> float:
-            return round(height - 5 - (value - bottom) / span * (height - 10), 1)
+            return round(height - 6 - (value - bottom) / span * (height - 12), 1)
 
         points = [(x, place(value)) if math.isfinite(value) else None for x, value in zip(xs, values, strict=True)]
         parts = [_band(xs, low, high, place), _centre(xs, mid, place), _line(points)]
