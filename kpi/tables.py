@@ -169,11 +169,11 @@ def table(
         raise SchemaError(f"the table {title!r} needs {sorted(lacking)}; the result has {list(result.columns)}")
     if total is not None and len(total) != 1:
         raise ParameterError(f"the total of {title!r} has {len(total)} rows; it must have one")
-    shown = result.head(limit)
+    shown = result.head(limit).to_dict("records")
     last = [] if total is None else total.to_dict("records")
-    columns = [_with_axis(column, pd.concat([shown[list(column.ends)], *([total] if last else [])]), last) for column in columns]
+    columns = [_with_axis(column, shown, last, floor) if column.kind == "drawn" else column for column in columns]
     writer = _Writer(words, currency, zone, floor)
-    rows = [("best" if strong and row[columns[0].name] == strong else "", writer.cells(row, columns)) for row in shown.to_dict("records")]
+    rows = [("best" if strong and row[columns[0].name] == strong else "", writer.cells(row, columns)) for row in shown]
     if not rows:
         rows = [("", [Cell(words.say("Nothing to list."), "few", len(columns))])]
     rows += [("tot", writer.cells(row, columns)) for row in last]
@@ -200,7 +200,7 @@ class _Writer:
         cells: list[Cell] = []
         spanned = ""
         for column in columns:
-            is_few = bool(column.n) and not missing(row[column.n]) and row[column.n] < self.floor
+            is_few = _is_few(row, column, self.floor)
             if column.kind == "drawn":
                 cells.append(Cell("", "iv", drawing=self._drawing(row, column, is_few)))
             elif is_few and spanned == column.n:
@@ -248,17 +248,20 @@ class _Writer:
         return interval(*values, axis=column.axis, reference=column.reference)
 
 
-def _with_axis(column: Column, ends: pd.DataFrame, last: list[dict]) -> Column:
-    """Complete a drawn column: an axis that holds all intervals, the total's estimate as reference."""
-    if column.kind != "drawn":
-        return column
+def _with_axis(column: Column, rows: list[dict], last: list[dict], floor: int) -> Column:
+    """Complete a drawn column: an axis that holds all intervals that are drawn, the total's estimate as reference."""
     reference = column.reference
     if reference is None and last and not missing(last[0][column.name]):
         reference = float(last[0][column.name])
-    low, high = (float(ends[end].astype("float64").agg(extreme)) for end, extreme in zip(column.ends, ("min", "max"), strict=True))
-    left = -_nice(-low) if low < 0 else 0.0
-    right = _nice(high) if high > 0 else 0.0 if left < 0 else 1.0
+    drawn = [row for row in (*rows, *last) if not _is_few(row, column, floor)]
+    ends = [float(row[end]) for row in drawn for end in column.ends if not missing(row[end])] or [0.0]
+    left = -_nice(-min(ends)) if min(ends) < 0 else 0.0
+    right = _nice(max(ends)) if max(ends) > 0 else 0.0 if left < 0 else 1.0
     return replace(column, axis=column.axis or (left, right), reference=reference)
+
+
+def _is_few(row: dict, column: Column, floor: int) -> bool:
+    return bool(column.n) and not missing(row[column.n]) and row[column.n] < floor
 
 
 def _nice(value: float) -> float:

@@ -12,6 +12,10 @@ from kpi.page.markup import attribute
 Limit = float | Sequence[float]
 
 
+class Svg(str):
+    """Markup of a drawing, known to have been made here."""
+
+
 @dataclass(frozen=True)
 class Spark:
     """The months of one KPI over the range in which they vary by themselves.
@@ -44,7 +48,7 @@ class Spark:
         if not self.alt.strip():
             raise ParameterError("a drawing needs an alternative text")
 
-    def svg(self, *, width: int = 252, height: int = 62, dots: bool = True) -> str:
+    def svg(self, *, width: int = 252, height: int = 62, dots: bool = True) -> Svg:
         """Draw the months.
 
         Parameters
@@ -56,7 +60,7 @@ class Spark:
 
         Returns
         -------
-        str
+        Svg
             An ``svg`` element, its colours left to the style sheet.
         """
         values, low, mid, high = (self._months(column) for column in (self.values, self.low, self.mid, self.high))
@@ -73,7 +77,7 @@ class Spark:
         for i, point in enumerate(points):
             if point:
                 parts.append(self._mark(i, *point, dots=dots))
-        return f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="{attribute(self.alt)}">{"".join(parts)}</svg>'
+        return Svg(f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="{attribute(self.alt)}">{"".join(parts)}</svg>')
 
     def _months(self, column: Limit) -> list[float]:
         if isinstance(column, int | float):
