@@ -228,7 +228,7 @@ def at(curve: pd.DataFrame, horizons: Sequence[float], cause: str | None = None,
         time = group["time"].to_numpy("float64")
         row, earlier = np.searchsorted(time, horizons, "right"), np.searchsorted(time, horizons, "left")
         ended = len(group) > 0 and group["survival"].iloc[-1] == 0
-        known = (row > 0) & (ended | (earlier < len(time)))
+        known = ended | (earlier < len(time))  # before the first bin there is no value to read
         shares = {
             name: np.where(known, np.r_[np.nan, group[column].to_numpy("float64")][row], np.nan)
             for name, column in (("value", share), ("low", low), ("high", high))
