@@ -1,0 +1,157 @@
+"""What a row must satisfy beyond its own cells: one of its key, a known parent, an end after its start; and the ledger that accounts for all rows."""
+
+from __future__ import annotations
+
+import duckdb
+import pandas as pd
+
+from kpi.schema import Table
+from kpi.sources import reasons, sql
+from kpi.sources.convert import TYPES, Converted
+from kpi.sources.stage import Stage
+
+LEDGER = ["table", "found", "used", "set_aside", "reason"]
+SET_ASIDE = ["table", "file", "row", "column", "value", "reason"]
+DECISIONS = ["table", "file", "decision", "value"]
+_ORDER = {"opportunities": ("created_at", "closed_at", reasons.CLOSED_FIRST), "contracts": ("start_on", "end_on", reasons.ENDED_FIRST)}
+
+
+def set_aside_rows(connection: duckdb.DuckDBPyConnection, table: Table, typed: Converted, provided: dict, tables: dict[str, str], zone: str) -> None:
+    """Mark the rows that end before they start, that repeat a key, or whose required parent is unknown.
+
+    Parameters
+    ----------
+    connection : DuckDBPyConnection
+        Holds the typed rows.
+    table : Table
+        The contract.
+    typed : Converted
+        Its rows; their faults are filled in.
+    provided : dict of str to collection
+        Columns that each table has.
+    tables : dict of str to str
+        Tables read so far, parents before children.
+    zone : str
+        The company's, for dates.
+    """
+    has = provided[table.name]
+    if table.name in _ORDER and set(_ORDER[table.name][:2]) <= set(has):
+        start, end, reason = _ORDER[table.name]
+        first, last = (f"timezone({sql.text(zone)}, timezone('UTC', {name}))::date" for name in (start, end))
+        exact = typed.precision.get(end) != "day" and typed.precision.get(start) != "day"
+        _mark(connection, typed, end, reason, f"{end} < {start}" if exact and end in typed.precision else f"{last} < {first}" if end in typed.precision else f"{end} < {start}")
+    if table.key:
+        _mark_duplicates(connection, table, typed)
+    for column in table.columns:
+        parent = column.references
+        if column.filled and parent in tables and column.name in has:
+            missing = f"{sql.ident(column.name)} not in (select {sql.ident(_key(parent))} from {tables[parent]})"
+            _mark(connection, typed, column.name, reasons.ORPHAN.format(column=column.name), missing)
+
+
+def _key(parent: str) -> str:
+    from kpi.schema import TABLES
+
+    return TABLES[parent].key[0]
+
+
+def _mark(connection, typed: Converted, column: str, reason: str, condition: str) -> None:
+    typed.faults.append((column, reason))
+    connection.execute(
+        f"update {typed.name} set fault = {len(typed.faults) - 1}, bad = {sql.ident(column)}::varchar where fault = 0 and ({condition})"
+    )
+
+
+def _mark_duplicates(connection, table: Table, typed: Converted) -> None:
+    keys = ", ".join(sql.ident(name) for name in table.key)
+    again = f"select {keys} from {typed.name} where fault = 0 group by {keys} having count(*) > 1"
+    if connection.execute(f"select exists ({again})").fetchall()[0][0]:
+        later = (
+            f"select file, row from {typed.name} where fault = 0 and ({keys}) in ({again}) "
+            f"qualify row_number() over (partition by {keys} order by file, row) > 1"
+        )
+        _mark(connection, typed, table.key[0], reasons.DUPLICATE, f"(file, row) in ({later})")
+
+
+def keep(connection: duckdb.DuckDBPyConnection, table: Table, typed: Converted, provided) -> str:
+    """Make the canonical table of the rows without fault.
+
+    Parameters
+    ----------
+    connection : DuckDBPyConnection
+        Where it is made.
+    table : Table
+        The contract: all its columns, in order.
+    typed : Converted
+        Rows with their faults.
+    provided : collection of str
+        Columns it has; the others are missing values.
+
+    Returns
+    -------
+    str
+        Name of the table.
+    """
+    name = sql.free_name(connection, table.name)
+    cells = [f"{sql.ident(c.name) if c.name in provided else 'null'}::{TYPES[c.kind]} as {sql.ident(c.name)}" for c in table.columns]
+    connection.execute(f"create table {name} as select {', '.join(cells)} from {typed.name} where fault = 0")
+    return name
+
+
+def ledger(connection: duckdb.DuckDBPyConnection, name: str, staged: Stage, typed: Converted) -> pd.DataFrame:
+    """Account for every row found: used, or set aside for a reason.
+
+    Parameters
+    ----------
+    connection : DuckDBPyConnection
+        Holds the tables.
+    name : str
+        The canonical table made.
+    staged : Stage
+        What was read.
+    typed : Converted
+        Rows with their faults.
+
+    Returns
+    -------
+    DataFrame
+        One row per reason, the first (reason ``""``) for the rows used; in each, and in their sums, ``found = used + set_aside``.
+    """
+    used = connection.execute(f"select count(*) from {name}").fetchall()[0][0]
+    blank = connection.execute(f"select count(*) from {staged.name} where is_blank").fetchall()[0][0]
+    counted = connection.execute(f"select fault, count(*) from {typed.name} where fault > 0 group by fault").fetchall()
+    aside: dict[str, int] = {reasons.MISFIT: len(staged.misfits)} if staged.misfits else {}
+    for fault, n in sorted(counted):
+        reason = typed.faults[fault][1]
+        aside[reason] = aside.get(reason, 0) + n
+    found = staged.n_read - blank + len(staged.misfits)
+    if found != used + sum(aside.values()):
+        raise AssertionError(f"{staged.table.name}: {found} rows found, but {used} used and {sum(aside.values())} set aside")
+    rows = [(staged.table.name, used, used, 0, "")] + [(staged.table.name, n, 0, n, reason) for reason, n in aside.items()]
+    return pd.DataFrame(rows, columns=LEDGER)
+
+
+def listed(connection: duckdb.DuckDBPyConnection, staged: Stage, typed: Converted) -> pd.DataFrame:
+    """List the rows set aside, with the cell that was to blame; filtered rows are only counted.
+
+    Parameters
+    ----------
+    connection : DuckDBPyConnection
+        Holds the rows.
+    staged : Stage
+        Files and misfits.
+    typed : Converted
+        Rows with their faults.
+
+    Returns
+    -------
+    DataFrame
+        ``table, file, row, column, value, reason`` in the order of the files.
+    """
+    found = connection.execute(f"select file, row, fault, coalesce(bad, '') from {typed.name} where fault > 1").fetchall()
+    rows = [(file, row, *typed.faults[fault][:1], value, typed.faults[fault][1]) for file, row, fault, value in found]
+    rows += [(file, row, "", text[:200], reasons.MISFIT) for file, row, text in staged.misfits]
+    return pd.DataFrame(
+        [(staged.table.name, staged.labels[file], row, column, value, reason) for file, row, column, value, reason in sorted(rows)],
+        columns=SET_ASIDE,
+    )

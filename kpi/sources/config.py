@@ -1,0 +1,336 @@
+"""kpi.toml: who the company is and where its tables come from, checked before any file is opened."""
+
+from __future__ import annotations
+
+import datetime
+import difflib
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from types import MappingProxyType
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
+
+import pandas as pd
+from babel import Locale
+from babel.numbers import list_currencies
+
+from kpi import schema
+from kpi.errors import DataError, ParameterError
+from kpi.periods import instant
+
+FILE = "kpi.toml"
+LANGUAGES = ("en", "fr")
+AREAS = ("response", "pipeline", "retention", "pulse")
+_SUFFIXES = (".csv", ".csv.gz", ".parquet")
+_EMPTY: Mapping[str, str] = MappingProxyType({})
+
+
+@dataclass(frozen=True)
+class Company:
+    """Whose data these are, and how it counts money, time and years.
+
+    Parameters
+    ----------
+    name : str
+        As shown on pages.
+    logo : str
+        Image file, relative to kpi.toml; empty for none.
+    language : str
+        ``en`` or ``fr``.
+    currency : str
+        ISO 4217 code.
+    timezone : str
+        IANA name; days, months and hours are those of this zone.
+    country : str
+        ISO 3166 code, for holidays; empty for none.
+    fiscal_year_starts : int
+        Month, 1 to 12.
+    exported_at : Timestamp, optional
+        Naive UTC instant at which the data end.
+    simulated : bool
+        Whether the data are made up, which every page then says.
+
+    Raises
+    ------
+    DataError
+        If a value is impossible; the message names its key.
+    """
+
+    name: str = ""
+    logo: str = ""
+    language: str = "en"
+    currency: str = "EUR"
+    timezone: str = "Europe/Paris"
+    country: str = ""
+    fiscal_year_starts: int = 1
+    exported_at: pd.Timestamp | None = None
+    simulated: bool = False
+
+    def __post_init__(self) -> None:
+        for key in ("name", "logo", "language", "currency", "timezone", "country"):
+            _expect(isinstance(getattr(self, key), str), f"[company] {key}", getattr(self, key), "a text")
+        _expect(self.language in LANGUAGES, "[company] language", self.language, f"one of {', '.join(LANGUAGES)}")
+        _expect(self.currency in list_currencies(), "[company] currency", self.currency, "an ISO 4217 code such as EUR")
+        check_zone(self.timezone, "[company] timezone")
+        known = self.country == "" or (len(self.country) == 2 and self.country.isalpha() and self.country in Locale("en").territories)
+        _expect(known, "[company] country", self.country, "an ISO 3166 code such as FR")
+        month = type(self.fiscal_year_starts) is int and 1 <= self.fiscal_year_starts <= 12
+        _expect(month, "[company] fiscal_year_starts", self.fiscal_year_starts, "a month from 1 to 12")
+        _expect(isinstance(self.simulated, bool), "[company] simulated", self.simulated, "true or false")
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where one canonical table comes from, as written under ``[tables.<name>]``.
+
+    Parameters
+    ----------
+    path : str
+        File, glob or ``archive.zip/member.csv``; empty when `query` is used.
+    files : tuple of str
+        Files that `query` reads as ``files[0]``, ``files[1]``, ...
+    query : str
+        One SELECT in DuckDB's SQL.
+    columns : mapping
+        Canonical column to header in the file.
+    constants : mapping
+        Canonical column to the value of all rows.
+    values : mapping
+        Canonical column to a mapping of cell to value; the cell ``""`` is an empty one.
+    where : mapping
+        Header (or canonical column) to the cells of the rows to keep.
+    timezone : str
+        Zone of local times without offset; empty means the company's.
+    dates : tuple of str
+        Formats of dates that are not written year first.
+    decimal, delimiter, encoding : str
+        What cannot be decided from the file; empty means decide.
+    """
+
+    path: str = ""
+    files: tuple[str, ...] = ()
+    query: str = ""
+    columns: Mapping[str, str] = field(default_factory=lambda: _EMPTY)
+    constants: Mapping[str, str] = field(default_factory=lambda: _EMPTY)
+    values: Mapping[str, Mapping[str, str]] = field(default_factory=lambda: MappingProxyType({}))
+    where: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
+    timezone: str = ""
+    dates: tuple[str, ...] = ()
+    decimal: str = ""
+    delimiter: str = ""
+    encoding: str = ""
+
+
+@dataclass(frozen=True)
+class Config:
+    """A kpi.toml that was read and found sound.
+
+    Attributes
+    ----------
+    company : Company
+        ``[company]``.
+    hours : dict
+        ``[hours]``: open windows per weekday, as written.
+    settings : dict
+        ``[response]``, ``[pipeline]``, ``[retention]``, ``[pulse]``: parameters of the metrics, as written.
+    tables : dict of str to Source
+        Canonical tables that the data set has, in the order of `kpi.schema`.
+    folder, path : Path
+        The data set's folder and its kpi.toml.
+    """
+
+    company: Company
+    hours: dict
+    settings: dict
+    tables: dict[str, Source]
+    folder: Path
+    path: Path
+
+
+def read_config(path: str | Path) -> Config:
+    """Read the kpi.toml of a data set.
+
+    Parameters
+    ----------
+    path : str or Path
+        Its folder, or the kpi.toml itself; a relative one is also looked for upward from the working directory.
+
+    Returns
+    -------
+    Config
+
+    Raises
+    ------
+    DataError
+        If there is none, it is malformed, or a section, key or value is unknown.
+    """
+    file = _locate(Path(path))
+    try:
+        written = tomllib.loads(file.read_bytes().decode("utf-8-sig"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise DataError(f"{file} cannot be read as TOML: {error}") from None
+    except OSError as error:
+        raise DataError(f"{file} cannot be opened: {error.strerror}") from None
+    _known(written, ("company", "hours", "tables", *AREAS), f"{FILE} has the unknown section")
+    for section, content in written.items():
+        _expect(isinstance(content, dict), f"[{section}]", content, "a section")
+    company = _company(written.get("company", {}), file.parent)
+    tables = _tables(written.get("tables", {}), file.parent)
+    settings = {area: written.get(area, {}) for area in AREAS}
+    return Config(company, written.get("hours", {}), settings, tables, file.parent, file)
+
+
+def nearest(name: str, options: Iterable[str]) -> str:
+    """Say which of several names was probably meant.
+
+    Parameters
+    ----------
+    name : str
+        What was written.
+    options : iterable of str
+        What exists.
+
+    Returns
+    -------
+    str
+        ``; did you mean 'leads'?``, or a full stop.
+    """
+    folded = {option.casefold(): option for option in options}
+    found = difflib.get_close_matches(name.casefold(), folded, n=1, cutoff=0.5)
+    return f"; did you mean {folded[found[0]]!r}?" if found else "."
+
+
+def check_zone(zone: str, key: str) -> None:
+    """Refuse a time zone that does not exist.
+
+    Parameters
+    ----------
+    zone : str
+        IANA name.
+    key : str
+        Where it was written, for the message.
+
+    Raises
+    ------
+    DataError
+        If it is unknown.
+    """
+    try:
+        ZoneInfo(zone)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise DataError(f"{key} = {zone!r} is no time zone{nearest(zone, available_timezones())} Use an IANA name such as Europe/Paris") from None
+
+
+def _locate(path: Path) -> Path:
+    starts = [Path()] if path.is_absolute() else [Path(), *Path.cwd().parents]
+    for start in starts:
+        found = start / path
+        if found.is_dir() and (found / FILE).is_file():
+            return (found / FILE).absolute()
+        if found.is_file():
+            return found.absolute()
+    folder = next((start / path for start in starts if (start / path).is_dir()), None)
+    if folder is not None:
+        raise DataError(f"{folder} has no {FILE}; it says whose data these are and where the tables are")
+    raise DataError(f"there is no data set {str(path)!r}, neither here nor in a folder above; give a folder that has a {FILE}")
+
+
+def _company(written: dict, folder: Path) -> Company:
+    _known(written, [item.name for item in fields(Company)], f"{FILE} [company] has the unknown key")
+    stated = {"name": folder.name, **written}
+    end = stated.pop("exported_at", None)
+    company = Company(**stated)
+    if end is None:
+        return company
+    try:
+        return Company(**stated, exported_at=instant(end, company.timezone))
+    except ParameterError as error:
+        raise DataError(f"[company] exported_at: {error}") from None
+
+
+def _tables(written: dict, folder: Path) -> dict[str, Source]:
+    _known(written, schema.TABLES, f"{FILE} [tables] has the unknown table")
+    found = {}
+    for name in schema.TABLES:
+        source = _source(name, written[name]) if name in written else Source()
+        if not source.path and not source.query:
+            files = [f"{name}{suffix}" for suffix in _SUFFIXES if (folder / f"{name}{suffix}").is_file()]
+            if len(files) > 1:
+                raise DataError(f"the data set has {' and '.join(files)}; name the right one: [tables.{name}] path = {files[0]!r}")
+            if not files and name in written:
+                raise DataError(f"[tables.{name}] needs a path, or files and a query; there is no {name}.csv beside {FILE}")
+            if not files:
+                continue
+            source = _source(name, {**written.get(name, {}), "path": files[0]})
+        found[name] = source
+    return found
+
+
+def _source(name: str, written: object) -> Source:
+    where = f"[tables.{name}]"
+    _expect(isinstance(written, dict), where, written, "a section")
+    _known(written, [item.name for item in fields(Source)], f"{FILE} {where} has the unknown key")
+    if bool(written.get("query")) != bool(written.get("files")) or ("path" in written and "query" in written):
+        raise DataError(f"{where} needs either a path, or files together with a query")
+    stated = {key: value for key, value in written.items() if key in ("path", "query", "timezone", "decimal", "delimiter", "encoding")}
+    for key, value in stated.items():
+        _expect(isinstance(value, str) and value, f"{where} {key}", value, "a text")
+    _expect(stated.get("decimal", ".") in (".", ","), f"{where} decimal", stated.get("decimal"), 'either "." or ","')
+    _expect(len(stated.get("delimiter", ";")) == 1, f"{where} delimiter", stated.get("delimiter"), r'one character such as ";" or "\t"')
+    if "timezone" in stated:
+        check_zone(stated["timezone"], f"{where} timezone")
+    return Source(
+        **stated,
+        files=_list(written.get("files", ()), f"{where} files"),
+        dates=_list(written.get("dates", ()), f"{where} dates"),
+        columns=_cells(name, written, "columns"),
+        constants=_cells(name, written, "constants"),
+        values=MappingProxyType({column: _texts(cells, f"{where} values.{column}") for column, cells in _by_column(name, written, "values").items()}),
+        where=MappingProxyType({header: _list(cells, f"{where} where.{header}") for header, cells in written.get("where", {}).items()}),
+    )
+
+
+def _by_column(name: str, written: dict, key: str) -> dict:
+    content = written.get(key, {})
+    _expect(isinstance(content, dict), f"[tables.{name}] {key}", content, "a table of columns")
+    _known(content, schema.TABLES[name].names, f"{FILE} [tables.{name}] {key} has the unknown column")
+    return content
+
+
+def _cells(name: str, written: dict, key: str) -> Mapping[str, str]:
+    cells = _texts(_by_column(name, written, key), f"[tables.{name}] {key}")
+    both = set(written.get("columns", {})) & set(written.get("constants", {}))
+    if both:
+        raise DataError(f"[tables.{name}] gives {min(both)} both a column and a constant; keep one (values can fill empty cells)")
+    return cells
+
+
+def _texts(cells: object, where: str) -> Mapping[str, str]:
+    _expect(isinstance(cells, dict), where, cells, "a table")
+    return MappingProxyType({key: _text(value, f"{where} {key}") for key, value in cells.items()})
+
+
+def _text(value: object, where: str) -> str:
+    """Write a TOML value as the cell of a file would be written."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    _expect(isinstance(value, str | int | float | datetime.date), where, value, "a text, number, date or true or false")
+    return value.isoformat() if isinstance(value, datetime.date) else str(value)
+
+
+def _list(values: object, where: str) -> tuple[str, ...]:
+    values = list(values) if isinstance(values, list | tuple) else [values]
+    return tuple(_text(value, where) for value in values)
+
+
+def _known(written: Mapping, known: Iterable[str], message: str) -> None:
+    known = list(known)
+    for key in written:
+        if key not in known:
+            raise DataError(f"{message} {key!r}{nearest(key, known)} It may have {', '.join(known)}")
+
+
+def _expect(holds: object, key: str, value: object, what: str) -> None:
+    if not holds:
+        raise DataError(f"{key} = {value!r} is not {what}")

@@ -1,0 +1,235 @@
+"""From cells to typed values in one pass of SQL; what cannot be read is named by column and reason, never turned into a silent gap."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import duckdb
+
+from kpi.schema import Column
+from kpi.sources import dialect, reasons, sql, zones
+from kpi.sources.dialect import Written
+from kpi.sources.stage import Stage
+
+YES = ("true", "1", "yes", "y", "oui", "o", "vrai", "t")
+NO = ("false", "0", "no", "n", "non", "faux", "f")
+FIRST_YEAR, LAST_YEAR = 1900, 2199  # a typing error such as 0202 or 9999 would stretch every calendar
+TYPES = {"text": "varchar", "instant": "timestamp", "date": "date", "number": "double", "integer": "bigint", "boolean": "boolean"}
+_DAY_IN_UTC = r"[T ] *0?0:00(:00([.,]0+)?)? ?(Z|UTC)$"
+_ID = r"^-?\d+\.0+$"
+
+
+@dataclass(frozen=True)
+class Clock:
+    """Which local times a table has.
+
+    Attributes
+    ----------
+    zone : str
+        Zone of naive instants.
+    company_zone : str
+        Zone of dates: a day is the company's day.
+    guess_days : bool
+        Whether an instant column that only has midnights counts as dates; true for files, not for frames.
+    """
+
+    zone: str
+    company_zone: str
+    guess_days: bool = True
+
+
+@dataclass
+class Converted:
+    """A table of typed values with the fault of each row.
+
+    Attributes
+    ----------
+    name : str
+        Working table: ``file``, ``row``, ``fault`` (0 none, else an index into `faults`), ``bad`` (the cell), and the values.
+    faults : list of tuple
+        Column and reason per fault; the first stands for no fault.
+    precision : dict
+        Instant column to ``second`` or ``day``.
+    decisions : list
+        File, decision, value.
+    """
+
+    name: str
+    faults: list[tuple[str, str]]
+    precision: dict[str, str]
+    decisions: list[tuple[str, str, str]]
+
+
+@dataclass(frozen=True)
+class _Times:
+    """What a column of dates or instants holds."""
+
+    precision: str
+    years: tuple[int, int]
+
+
+def convert(connection: duckdb.DuckDBPyConnection, staged: Stage, written: dict[str, Written], clock: Clock) -> Converted:
+    """Turn a working table of cells into typed values.
+
+    Parameters
+    ----------
+    connection : DuckDBPyConnection
+        Holds the working table; another one is made in it.
+    staged : Stage
+        Cells.
+    written : dict of str to Written
+        How each column is written.
+    clock : Clock
+        Zones.
+
+    Returns
+    -------
+    Converted
+    """
+    columns = [staged.table[name] for name in staged.families]
+    times = _measure(connection, staged, written, clock)
+    texts, locals_, values = [], [], []
+    for column in columns:
+        name, family = column.name, staged.families[column.name]
+        texts.append(f"{sql.ident(name)} as {_cell(name)}")
+        if name in times and family in ("text", "instant", "date"):
+            locals_.append(f"{_local(name, family, written[name], times[name])} as {_wall(name)}")
+        values.append(f"{_value(column, family, written[name], times.get(name), clock)} as {sql.ident(name)}")
+    faults, tests, bad = _faults(columns)
+    name = sql.free_name(connection, f"typed_{staged.table.name}")
+    connection.execute(
+        f"create temp table {name} as select file, row, {tests} as fault, {bad} as bad, {', '.join(sql.ident(c.name) for c in columns)}"
+        f"{''.join(', ' + _wall(c.name) for c in columns if _in_zone(c, staged, times))} from ("
+        f"select *, {', '.join(values)} from ("
+        f"select file, row, is_filtered, {', '.join([*texts, *locals_])} from {staged.name} where not is_blank))"
+    )
+    precision = {column.name: times[column.name].precision for column in columns if column.kind == "instant"}
+    noted = _noted(connection, name, staged, written, times, clock, columns)
+    return Converted(name, faults, precision, noted)
+
+
+def _cell(name: str) -> str:
+    return sql.ident(f"cell {name}")
+
+
+def _wall(name: str) -> str:
+    return sql.ident(f"local {name}")
+
+
+def _measure(connection, staged: Stage, written: dict[str, Written], clock: Clock) -> dict[str, _Times]:
+    """Find the precision and the span of each column of dates, so that zone changes are written out for that span only."""
+    found, asked = {}, []
+    for name, family in staged.families.items():
+        if staged.table[name].kind not in ("instant", "date"):
+            continue
+        found[name] = _Times("day" if family == "date" else "second", (FIRST_YEAR, LAST_YEAR))
+        if family in ("text", "instant", "date"):
+            asked.append(name)
+    if not asked:
+        return found
+    parts = []
+    for name in asked:
+        cell, family = sql.ident(name), staged.families[name]
+        wall = _local(name, family, written[name], found[name], cell)
+        sound = f"year({wall}) between {FIRST_YEAR} and {LAST_YEAR}"
+        timed = f"count(*) filter ({wall} <> date_trunc('day', {wall}))"
+        if family == "text" and written[name].has_offset:
+            timed += f" + count(*) filter ({dialect.has_offset(cell)} and not regexp_matches({cell}, '{_DAY_IN_UTC}'))"
+        parts += [f"min(year({wall})) filter ({sound})", f"max(year({wall})) filter ({sound})", timed, f"count({cell})"]
+    row = connection.execute(f"select {', '.join(parts)} from {staged.name} where not is_blank and not is_filtered").fetchall()[0]
+    for place, name in enumerate(asked):
+        first, last, timed, filled = row[4 * place : 4 * place + 4]
+        is_day = staged.families[name] == "date" or (filled > 0 and timed == 0 and (clock.guess_days or staged.families[name] == "text"))
+        found[name] = _Times("day" if is_day else "second", (first or 2000, last or 2000))
+    return found
+
+
+def _local(name: str, family: str, written: Written, times: _Times, cell: str = "") -> str:
+    cell = cell or sql.ident(name)
+    if family != "text":
+        return f"{cell}::timestamp"
+    if times.precision == "day" and written.has_offset:  # midnights in UTC: dates that a system wrote out as instants
+        return dialect.local(f"regexp_replace({cell}, ' ?(Z|UTC)$', '')", written)
+    return dialect.local(cell, written)
+
+
+def _in_zone(column: Column, staged: Stage, times: dict[str, _Times]) -> bool:
+    """Whether the column's instants are local times of the table's zone."""
+    return column.kind == "instant" and staged.families[column.name] in ("text", "instant") and times[column.name].precision == "second"
+
+
+def _value(column: Column, family: str, written: Written, times: _Times | None, clock: Clock) -> str:
+    cell = _cell(column.name)
+    if column.kind == "text":
+        return _text(column, cell, family)
+    if column.kind in ("number", "integer"):
+        value = dialect.number(cell, written.decimal) if family == "text" else f"{cell}::double" if family in ("number", "boolean") else "null::double"
+        value = f"case when isfinite({value}) then {value} end"
+        return value if column.kind == "number" else f"case when {value} = round({value}) then try_cast({value} as bigint) end"
+    if column.kind == "boolean":
+        folded = f"lower({cell}::varchar)"
+        yes, no = (sql.texts([*words, f"{words[1]}.0"]) for words in (YES, NO))
+        return f"case when {folded} in ({yes}) then true when {folded} in ({no}) then false end"
+    value = _moment(column, cell, family, written, times, clock)
+    return f"case when year({value}) between {FIRST_YEAR} and {LAST_YEAR} then {value} end" if column.kind == "instant" else value
+
+
+def _text(column: Column, cell: str, family: str) -> str:
+    if family == "number":  # an id that pandas made a float because some were missing
+        return f"case when regexp_matches({cell}::varchar, '{_ID}') then {cell}::hugeint::varchar else {cell}::varchar end"
+    if column.allowed:
+        return f"case when lower({cell}::varchar) in ({sql.texts(column.allowed)}) then lower({cell}::varchar) end"
+    return f"{cell}::varchar"
+
+
+def _moment(column: Column, cell: str, family: str, written: Written, times: _Times, clock: Clock) -> str:
+    """Write the SQL of a naive UTC timestamp, or of a local date."""
+    wall = _wall(column.name)
+    if family == "boolean" or family == "number":
+        return f"null::{TYPES[column.kind]}"
+    offset = cell if family == "zoned" else dialect.zoned(cell, written) if written.has_offset and times.precision == "second" else ""
+    if column.kind == "date":
+        day = f"timezone({sql.text(clock.company_zone)}, {offset})::date"
+        return f"{wall}::date" if not offset else day if family == "zoned" else f"coalesce({wall}, timezone({sql.text(clock.company_zone)}, {offset}))::date"
+    exact = f"make_timestamp(epoch_us({offset}))"
+    if family == "zoned":
+        return exact
+    zone = clock.company_zone if times.precision == "day" else clock.zone
+    shifted = f"({zones.utc(wall, zone, times.years)})"
+    return f"coalesce({shifted}, {exact})" if offset else shifted
+
+
+def _faults(columns: list[Column]) -> tuple[list[tuple[str, str]], str, str]:
+    """Number the ways in which a row can fail, in the order in which they are looked for."""
+    faults, tests, bad = [("", ""), ("", reasons.FILTERED)], ["when is_filtered then 1"], []
+    for column in columns:
+        cell, value = _cell(column.name), sql.ident(column.name)
+        if column.filled:
+            tests.append(f"when {cell} is null then {len(faults)}")
+            faults.append((column.name, reasons.EMPTY.format(column=column.name)))
+        if column.kind != "text" or column.allowed:
+            reason = reasons.UNKNOWN_VALUE if column.allowed else reasons.UNREADABLE
+            test = f"{cell} is not null and {value} is null"
+            tests.append(f"when {test} then {len(faults)}")
+            bad.append(f"when {test} then {cell}::varchar")
+            faults.append((column.name, reason.format(column=column.name)))
+    return faults, f"(case {' '.join(tests)} else 0 end)::integer", f"case {' '.join(bad)} end" if bad else "null::varchar"
+
+
+def _noted(connection, name: str, staged: Stage, written, times, clock: Clock, columns: list[Column]) -> list[tuple[str, str, str]]:
+    noted = []
+    for column in columns:
+        way, family = written[column.name], staged.families[column.name]
+        if family == "text" and column.kind in ("number", "integer") and way.decimal == ",":
+            noted.append(("", "decimal", f"{column.name}: ,"))
+        if family == "text" and column.kind in ("instant", "date") and way.order:
+            noted.append(("", "dates", f"{column.name}: {way.order}"))
+        if column.kind == "instant" and times[column.name].precision == "day":
+            noted.append(("", "precision", f"{column.name}: day"))
+        if _in_zone(column, staged, times):
+            noted.append(("", "time zone", f"{column.name}: {clock.zone}"))
+            odd = {"local hours that do not exist": True, "local hours that occur twice": False}
+            tests = [zones.odd_hours(_wall(column.name), clock.zone, times[column.name].years, gaps=gaps) for gaps in odd.values()]
+            counts = connection.execute(f"select {', '.join(f'count(*) filter ({test})' for test in tests)} from {name} where fault = 0").fetchall()[0]
+            noted += [("", decision, f"{column.name}: {n}") for decision, n in zip(odd, counts, strict=True) if n]
+    return noted

@@ -1,0 +1,171 @@
+"""Files of a data set: found by path, glob or archive member, hashed, and opened as bytes; never altered."""
+
+from __future__ import annotations
+
+import glob
+import gzip
+import hashlib
+import os
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from kpi.errors import DataError
+from kpi.sources.config import nearest
+
+BLOCK = 1 << 20
+
+
+@dataclass(frozen=True)
+class Input:
+    """A file that was read.
+
+    Attributes
+    ----------
+    path : str
+        Relative to the data set.
+    sha256 : str
+        Of its bytes.
+    bytes : int
+        Its size.
+    """
+
+    path: str
+    sha256: str
+    bytes: int
+
+
+@dataclass(frozen=True)
+class Located:
+    """A table's file, or a member of an archive.
+
+    Attributes
+    ----------
+    label : str
+        How messages and lists name it, relative to the data set.
+    path : Path
+        The file itself.
+    member : str
+        Name inside the archive; empty for a plain file.
+    """
+
+    label: str
+    path: Path
+    member: str = ""
+
+    @property
+    def is_parquet(self) -> bool:
+        """Whether it is a Parquet file, which needs no guessing."""
+        return not self.member and self.path.suffix.lower() in (".parquet", ".pq")
+
+    def open(self) -> BinaryIO:
+        """Open its bytes, decompressed.
+
+        Returns
+        -------
+        file object
+
+        Raises
+        ------
+        DataError
+            If the archive lacks the member or cannot be opened.
+        """
+        try:
+            if self.member:
+                with zipfile.ZipFile(self.path) as archive:
+                    return archive.open(self.member)
+            return gzip.open(self.path) if self.path.suffix.lower() == ".gz" else self.path.open("rb")
+        except (zipfile.BadZipFile, OSError, RuntimeError, NotImplementedError) as error:
+            raise DataError(f"{self.label} cannot be opened: {error}") from None
+
+
+def locate(pattern: str, folder: Path, table: str) -> list[Located]:
+    """Find the files that a path of kpi.toml means.
+
+    Parameters
+    ----------
+    pattern : str
+        File, glob, or ``archive.zip/member.csv``, relative to kpi.toml.
+    folder : Path
+        Where kpi.toml is.
+    table : str
+        Canonical table, for messages.
+
+    Returns
+    -------
+    list of Located
+        At least one, sorted by name.
+
+    Raises
+    ------
+    DataError
+        If nothing is there.
+    """
+    archive, member = _archive(pattern, folder)
+    if member:
+        return [_member(archive, member, folder, table)]
+    plain = folder / pattern
+    found = [plain] if plain.is_file() else [Path(name) for name in sorted(glob.glob(str(plain), recursive=True)) if Path(name).is_file()]
+    if not found:
+        near = nearest(Path(pattern).name, [entry.name for entry in plain.parent.iterdir()]) if plain.parent.is_dir() else "."
+        raise DataError(f"[tables.{table}] names {pattern!r}, but no such file is in the data set{near}")
+    zips = [file for file in found if file.suffix.lower() == ".zip"]
+    if zips:
+        raise DataError(f"[tables.{table}] names the archive {pattern!r}; add the member: {pattern}/{_members(zips[0])[0]}")
+    return [Located(_label(file, folder), file) for file in found]
+
+
+def _archive(pattern: str, folder: Path) -> tuple[Path, str]:
+    parts = Path(pattern).parts
+    for number, part in enumerate(parts[:-1]):
+        file = folder.joinpath(*parts[: number + 1])
+        if part.lower().endswith(".zip") and file.is_file():
+            return file, "/".join(parts[number + 1 :])
+    return folder, ""
+
+
+def _members(archive: Path) -> list[str]:
+    try:
+        with zipfile.ZipFile(archive) as opened:
+            return [entry.filename for entry in opened.infolist() if not entry.is_dir()] or ["member.csv"]
+    except (zipfile.BadZipFile, OSError) as error:
+        raise DataError(f"{archive.name} cannot be opened: {error}") from None
+
+
+def _member(archive: Path, member: str, folder: Path, table: str) -> Located:
+    members = _members(archive)
+    if member not in members:
+        raise DataError(f"[tables.{table}]: {archive.name} has no member {member!r}{nearest(member, members)} It has {members}")
+    return Located(f"{_label(archive, folder)}/{member}", archive, member)
+
+
+def _label(file: Path, folder: Path) -> str:
+    return Path(os.path.relpath(file, folder)).as_posix()
+
+
+def fingerprint(file: Path, folder: Path) -> Input:
+    """Hash a file, so that a report can say what it was made from.
+
+    Parameters
+    ----------
+    file : Path
+        Any file.
+    folder : Path
+        The data set.
+
+    Returns
+    -------
+    Input
+
+    Raises
+    ------
+    DataError
+        If it cannot be read.
+    """
+    try:
+        with file.open("rb") as opened:
+            digest = hashlib.file_digest(opened, "sha256")
+            return Input(_label(file, folder), digest.hexdigest(), opened.tell())
+    except OSError as error:
+        raise DataError(f"{_label(file, folder)} cannot be read: {error.strerror}") from None

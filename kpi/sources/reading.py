@@ -1,0 +1,246 @@
+"""The door: every table of a data set read, typed, checked and accounted for, or refused with a message that says what to do."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import duckdb
+import pandas as pd
+import pyarrow as pa
+
+from kpi import schema
+from kpi.errors import DataError, SchemaError
+from kpi.schema import Table
+from kpi.sources import checks, csvtext, dialect, files, query, sql, stage
+from kpi.sources.config import Company, Config, Source, nearest
+from kpi.sources.convert import Clock, Converted, convert
+from kpi.sources.files import Input, Located
+
+# Parents before children, so that a child's required parent can be looked up.
+_ORDER = sorted(schema.TABLES, key=lambda name: any(c.filled and c.references for c in schema.TABLES[name].columns))
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What was read: canonical tables in a connection, and an account of every row.
+
+    Attributes
+    ----------
+    tables : dict of str to str
+        Canonical name to the table's name in the connection; columns as in `kpi.schema`, instants naive UTC.
+    provided : dict of str to frozenset
+        Columns that the sources really have: mapped, constant, or by default.
+    precision : dict
+        (table, instant column) to ``second`` or ``day``; a day's instant is its local midnight.
+    ledger : DataFrame
+        ``table, found, used, set_aside, reason``: per table one row for the rows used (reason ``""``) and one per reason; in each, and in their
+        sums, ``found = used + set_aside``.
+    set_aside : DataFrame
+        ``table, file, row, column, value, reason``: each row set aside, but for those that kpi.toml filters.
+    decisions : DataFrame
+        ``table, file, decision, value``: what was decided from the data.
+    inputs : list of Input
+        Files read, kpi.toml first.
+    """
+
+    tables: dict[str, str]
+    provided: dict[str, frozenset[str]]
+    precision: dict[tuple[str, str], str]
+    ledger: pd.DataFrame
+    set_aside: pd.DataFrame
+    decisions: pd.DataFrame
+    inputs: list[Input]
+
+
+def read(config: Config, connection: duckdb.DuckDBPyConnection) -> Reading:
+    """Read all tables of a data set into a database.
+
+    Parameters
+    ----------
+    config : Config
+        From `read_config`.
+    connection : DuckDBPyConnection
+        Where the tables are made; its time zone must be UTC.
+
+    Returns
+    -------
+    Reading
+
+    Raises
+    ------
+    DataError
+        If a file cannot be found or read, or it cannot be told how it is written.
+    SchemaError
+        If a required column is missing.
+    """
+    found, hashed = _Found(connection, config.company), {config.path: files.fingerprint(config.path, config.folder)}
+    for name in [name for name in _ORDER if name in config.tables]:
+        source = config.tables[name]
+        located = [files.locate(pattern, config.folder, name) for pattern in (source.files or [source.path])]
+        for file in {file.path: None for group in located for file in group}:
+            hashed.setdefault(file, files.fingerprint(file, config.folder))
+        clock = Clock(source.timezone or config.company.timezone, config.company.timezone)
+        with tempfile.TemporaryDirectory(prefix="kpi-") as folder:
+            parts = _answer(connection, source, located, name, Path(folder)) if source.query else _plain(connection, source, located[0], name)
+            found.add(schema.TABLES[name], source, parts, clock)
+    return found.reading([hashed[file] for file in hashed])
+
+
+def read_frames(frames: Mapping[str, object], company: Company, connection: duckdb.DuckDBPyConnection) -> Reading:
+    """Read canonical tables from frames in memory, under the same checks as files.
+
+    Parameters
+    ----------
+    frames : mapping of str to frame
+        Canonical table to a pandas, Polars or Arrow frame, a DuckDB relation, or the path of a Parquet file. Instants are naive UTC or zoned; dates
+        are the company's.
+    company : Company
+        Currency and time zone.
+    connection : DuckDBPyConnection
+        Where the tables are made; its time zone must be UTC.
+
+    Returns
+    -------
+    Reading
+
+    Raises
+    ------
+    SchemaError
+        If a table is unknown or lacks a required column.
+    DataError
+        If a frame cannot be read.
+    """
+    for name in frames:
+        if name not in schema.TABLES:
+            raise SchemaError(f"there is no table {name!r}{nearest(name, schema.TABLES)} There are {', '.join(schema.TABLES)}")
+    found = _Found(connection, company)
+    for name in [name for name in _ORDER if name in frames]:
+        part = _frame(connection, name, frames[name])
+        found.add(schema.TABLES[name], Source(), [part], Clock("UTC", company.timezone, guess_days=False))
+    return found.reading([])
+
+
+class _Found:
+    """What has been read so far."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection, company: Company) -> None:
+        self.connection, self.company = connection, company
+        self.tables: dict[str, str] = {}
+        self.provided: dict[str, frozenset[str]] = {}
+        self.precision: dict[tuple[str, str], str] = {}
+        self.ledgers: list[pd.DataFrame] = []
+        self.lists: list[pd.DataFrame] = []
+        self.decisions: list[tuple[str, str, str, str]] = []
+
+    def add(self, table: Table, source: Source, parts: list[stage.Part], clock: Clock) -> None:
+        """Take one table through staging, typing and checks."""
+        staged = stage.stage(self.connection, table, source, parts, self.company.currency)
+        written = dialect.decide(self.connection, staged, source)
+        typed = convert(self.connection, staged, written, clock)
+        self.provided[table.name] = frozenset(staged.families)
+        checks.set_aside_rows(self.connection, table, typed, self.provided, self.tables, self.company.timezone)
+        kept = checks.keep(self.connection, table, typed, staged.families)
+        self.tables[table.name] = kept
+        self.precision |= {(table.name, column): precision for column, precision in typed.precision.items()}
+        self.ledgers.append(checks.ledger(self.connection, kept, staged, typed))
+        self.lists.append(checks.listed(self.connection, staged, typed))
+        self.decisions += [(table.name, *row) for row in [*staged.decisions, *typed.decisions, *self._after_export(table, typed)]]
+        self.connection.execute(f"drop table {staged.name}; drop table {typed.name}")
+
+    def _after_export(self, table: Table, typed: Converted) -> list[tuple[str, str, str]]:
+        """Count instants after the data's end: kept, since a metric never looks past its as_of, but worth knowing."""
+        if self.company.exported_at is None or not typed.precision:
+            return []
+        late = [f"count(*) filter ({sql.ident(name)} > timestamp '{self.company.exported_at}')" for name in typed.precision]
+        counts = self.connection.execute(f"select {', '.join(late)} from {self.tables[table.name]}").fetchall()[0]
+        return [("", "after the export", f"{name}: {n}") for name, n in zip(typed.precision, counts, strict=True) if n]
+
+    def _orphans(self) -> list[tuple[str, str, str, str]]:
+        """Count optional references to records that are not there: the row stays, the link leads nowhere."""
+        counted = []
+        for name, stored in self.tables.items():
+            for column in schema.TABLES[name].columns:
+                parent = self.tables.get(column.references)
+                if column.filled or parent is None or column.name not in self.provided[name]:
+                    continue
+                cell, key = sql.ident(column.name), sql.ident(schema.TABLES[column.references].key[0])
+                n = self.connection.execute(f"select count(*) from {stored} where {cell} not in (select {key} from {parent})").fetchall()[0][0]
+                counted += [(name, "", "of no known record", f"{column.name}: {n}")] if n else []
+        return counted
+
+    def reading(self, inputs: list[Input]) -> Reading:
+        """Put it all together, tables in the order of the schema."""
+        names = [name for name in schema.TABLES if name in self.tables]
+        place = {name: number for number, name in enumerate(self.tables)}
+        return Reading(
+            {name: self.tables[name] for name in names},
+            {name: self.provided[name] for name in names},
+            self.precision,
+            _concat([self.ledgers[place[name]] for name in names], checks.LEDGER),
+            _concat([self.lists[place[name]] for name in names], checks.SET_ASIDE),
+            pd.DataFrame(sorted(self.decisions + self._orphans(), key=lambda row: names.index(row[0])), columns=checks.DECISIONS),
+            inputs,
+        )
+
+
+def _concat(tables: list[pd.DataFrame], columns: list[str]) -> pd.DataFrame:
+    filled = [table for table in tables if len(table)]
+    return pd.concat(filled, ignore_index=True) if filled else pd.DataFrame(columns=columns)
+
+
+def _plain(connection, source: Source, located: list[Located], name: str) -> list[stage.Part]:
+    parts = []
+    for file in located:
+        if file.is_parquet:
+            relation = f"read_parquet({sql.text(str(file.path))}, file_row_number = true)"
+            part = stage.typed_part(connection, file.label, relation, '"file_row_number"')
+            parts.append(replace(part, row="file_row_number + 1"))
+        else:
+            parts.append(stage.csv_part(csvtext.examine(file, encoding=source.encoding, delimiter=source.delimiter, table=name)))
+    return parts
+
+
+def _answer(connection, source: Source, located: list[list[Located]], name: str, folder: Path) -> list[stage.Part]:
+    """Run the table's query over its files."""
+    query.check_query(source.query, name)
+    copies: list[list[Path]] = []
+    for number, group in enumerate(located):
+        copies.append([])
+        for place, file in enumerate(group):
+            options = {"encoding": source.encoding, "delimiter": source.delimiter, "table": name}
+            csv = None if file.is_parquet else csvtext.examine(file, **options)
+            copies[number].append(query.as_parquet(connection, file, csv, folder / f"{number}_{place}.parquet"))
+    label = ", ".join(source.files) + " (query)"
+    return [_streamed(connection, label, query.rows(query.restricted(copies, folder), source, name))]
+
+
+def _streamed(connection, label: str, rows: pa.RecordBatchReader) -> stage.Part:
+    name = sql.free_name(connection, "stage_described")
+    connection.register(name, rows.schema.empty_table())
+    try:
+        part = stage.typed_part(connection, label, name, sql.ident(query.ROW_NUMBER))
+    finally:
+        connection.unregister(name)
+    return replace(part, relation="", reader=rows)
+
+
+def _frame(connection, name: str, frame: object) -> stage.Part:
+    label = f"{name} frame"
+    if isinstance(frame, str | Path):
+        located = Located(Path(frame).name, Path(frame))
+        if not located.is_parquet or not located.path.is_file():
+            raise DataError(f"{name} = {str(frame)!r} is no Parquet file; give a frame, or describe CSV files in a kpi.toml")
+        return _plain(connection, Source(), [located], name)[0]
+    try:
+        if isinstance(frame, pd.DataFrame):
+            rows = pa.Table.from_pandas(frame, preserve_index=False).to_reader()
+        elif hasattr(frame, "__arrow_c_stream__"):
+            rows = pa.RecordBatchReader.from_stream(frame)
+        else:
+            raise DataError(f"{name} is a {type(frame).__name__}; give a pandas, Polars or Arrow frame, a DuckDB relation or the path of a Parquet file")
+    except (pa.ArrowException, TypeError) as error:
+        raise DataError(f"the {label} cannot be read: {error}") from None
+    return _streamed(connection, label, query.numbered(rows))

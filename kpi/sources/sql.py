@@ -1,0 +1,71 @@
+"""Names and literals in SQL text: nothing from a file or a kpi.toml goes into SQL but through here."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable
+
+import duckdb
+
+
+def ident(name: str) -> str:
+    """Quote a name.
+
+    Parameters
+    ----------
+    name : str
+        Column or table, however strange.
+
+    Returns
+    -------
+    str
+    """
+    return '"' + name.replace('"', '""') + '"'
+
+
+def text(value: str) -> str:
+    """Quote a text.
+
+    Parameters
+    ----------
+    value : str
+        Any text.
+
+    Returns
+    -------
+    str
+    """
+    return "'" + value.replace("'", "''") + "'"
+
+
+def texts(values: Iterable[str]) -> str:
+    """Quote several texts, separated by commas.
+
+    Parameters
+    ----------
+    values : iterable of str
+        Any texts.
+
+    Returns
+    -------
+    str
+    """
+    return ", ".join(text(value) for value in values)
+
+
+def free_name(connection: duckdb.DuckDBPyConnection, stem: str) -> str:
+    """Find a table name that is not taken in a connection.
+
+    Parameters
+    ----------
+    connection : DuckDBPyConnection
+        Where the table will be.
+    stem : str
+        The name wanted; a number is appended if it is taken.
+
+    Returns
+    -------
+    str
+    """
+    taken = {row[0] for row in connection.execute("select table_name from information_schema.tables").fetchall()}
+    return next(name for name in itertools.chain([stem], (f"{stem}_{n}" for n in itertools.count(2))) if name not in taken)

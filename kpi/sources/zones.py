@@ -1,0 +1,124 @@
+"""Local time to UTC in SQL: a zone's changes of offset, written out as a CASE over the span of the data.
+
+The engine's own conversion takes the later of two equal local hours and depends on its own copy of the zone data; this one takes the first, as Python does.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from zoneinfo import ZoneInfo
+
+DAY = timedelta(days=1)
+
+
+@dataclass(frozen=True)
+class Change:
+    """A change of a zone's offset.
+
+    Attributes
+    ----------
+    first, last : datetime
+        Naive local times between which an hour does not exist (clocks go forward) or occurs twice (clocks go back).
+    before, after : int
+        Offsets in seconds.
+    """
+
+    first: datetime
+    last: datetime
+    before: int
+    after: int
+
+    @property
+    def is_gap(self) -> bool:
+        """Whether the local times in between do not exist."""
+        return self.after > self.before
+
+
+@lru_cache
+def changes(zone: str, first_year: int, last_year: int) -> tuple[int, tuple[Change, ...]]:
+    """List a zone's changes of offset.
+
+    Parameters
+    ----------
+    zone : str
+        IANA name.
+    first_year, last_year : int
+        Both included.
+
+    Returns
+    -------
+    tuple
+        Offset in seconds at the start, and the changes in order.
+    """
+    info = ZoneInfo(zone)
+
+    def offset(moment: datetime) -> int:
+        return int(moment.astimezone(info).utcoffset().total_seconds())
+
+    day, end = datetime(first_year, 1, 1, tzinfo=UTC) - DAY, datetime(last_year + 1, 1, 2, tzinfo=UTC)
+    start, found = offset(day), []
+    before = start
+    while day < end:
+        after = offset(day + DAY)
+        if after != before:
+            low, high = day, day + DAY
+            while high - low > timedelta(seconds=1):
+                middle = low + timedelta(seconds=(high - low).total_seconds() // 2)
+                low, high = (middle, high) if offset(middle) == before else (low, middle)
+            local = high.replace(tzinfo=None)
+            edges = sorted((local + timedelta(seconds=before), local + timedelta(seconds=after)))
+            found.append(Change(*edges, before, after))
+            before = after
+        day += DAY
+    return start, tuple(found)
+
+
+def utc(local: str, zone: str, years: tuple[int, int]) -> str:
+    """Write the SQL that turns a naive local timestamp into naive UTC.
+
+    A local time that does not exist is moved forward by the length of the gap; one that occurs twice means its first occurrence.
+
+    Parameters
+    ----------
+    local : str
+        SQL of the local timestamp.
+    zone : str
+        IANA name.
+    years : tuple of int
+        First and last year in the data.
+
+    Returns
+    -------
+    str
+    """
+    start, found = changes(zone, *years)
+    if not found:
+        return f"{local} - to_seconds({start})"
+    # Up to the end of a gap or overlap the offset before the change applies (PEP 495, fold 0).
+    cases = " ".join(f"when {local} < timestamp '{change.last}' then {change.before}" for change in found)
+    return f"{local} - to_seconds(case {cases} else {found[-1].after} end)"
+
+
+def odd_hours(local: str, zone: str, years: tuple[int, int], *, gaps: bool) -> str:
+    """Write the SQL condition that a local timestamp does not exist, or occurs twice.
+
+    Parameters
+    ----------
+    local : str
+        SQL of the local timestamp.
+    zone : str
+        IANA name.
+    years : tuple of int
+        First and last year in the data.
+    gaps : bool
+        True for hours that do not exist, False for those that occur twice.
+
+    Returns
+    -------
+    str
+    """
+    spans = [change for change in changes(zone, *years)[1] if change.is_gap == gaps]
+    tests = [f"({local} >= timestamp '{span.first}' and {local} < timestamp '{span.last}')" for span in spans]
+    return " or ".join(tests) or "false"
