@@ -1,0 +1,182 @@
+"""What a month was made from: parameters, inputs, versions, quality. Two runs with equal fingerprints give equal bytes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import numbers
+import platform
+from collections.abc import Iterable, Mapping
+from datetime import date
+from importlib.metadata import version
+from pathlib import Path
+
+import pandas as pd
+
+import kpi
+from kpi import catalog
+from kpi.report import quality
+from kpi.words import Words, missing
+
+FILE, METRICS = "manifest.json", "metrics.json"
+PACKAGES = ("babel", "duckdb", "matplotlib", "narwhals", "numpy", "pandas", "papermill", "pillow", "scipy", "seaborn", "statsmodels")
+CODE = (".py", ".css", ".j2", ".html", ".json", ".po", ".toml", ".csv")
+
+
+def dumps(content: object) -> str:
+    """Write JSON as every file of a month has it: missing values as null, dates in ISO format, no noise in the last digits.
+
+    Parameters
+    ----------
+    content : object
+        Dictionaries, lists, texts, numbers, dates.
+
+    Returns
+    -------
+    str
+    """
+    return json.dumps(_plain(content), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def read(folder: Path) -> dict:
+    """Read the manifest of a published month.
+
+    Parameters
+    ----------
+    folder : Path
+        The month's folder.
+
+    Returns
+    -------
+    dict
+        Empty when there is none that can be read.
+    """
+    try:
+        content = json.loads((folder / FILE).read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def origin(data, notebooks: Mapping[str, Path], month: object) -> dict:
+    """Say what a month is made from, but for its parameters.
+
+    Parameters
+    ----------
+    data : Dataset
+        As read.
+    notebooks : mapping of str to Path
+        All notebooks that belong to a month.
+    month : Month
+        The month; the analyst's notes on it count as an input.
+
+    Returns
+    -------
+    dict
+        ``inputs`` (path, sha256, bytes), ``versions``.
+    """
+    inputs = [{"path": item.path, "sha256": item.sha256, "bytes": item.bytes} for item in data.inputs]
+    note = data.folder / "notes" / f"{month}.md"
+    if note.is_file():
+        content = note.read_bytes()
+        inputs.append({"path": f"notes/{month}.md", "sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)})
+    code = Path(kpi.__file__).parent
+    files = [*notebooks.values(), *sorted(path for path in code.rglob("*") if path.suffix in CODE)]
+    versions = {"kpi": kpi.__version__, "code": _digest(files), "python": platform.python_version()}
+    return {"inputs": inputs, "versions": versions | {name: version(name) for name in PACKAGES}}
+
+
+def fingerprint(*parts: object) -> str:
+    """Sum up what decides the bytes of a month.
+
+    Parameters
+    ----------
+    *parts : object
+        Anything that `dumps` takes.
+
+    Returns
+    -------
+    str
+        Hexadecimal SHA-256.
+    """
+    return hashlib.sha256(dumps(parts).encode()).hexdigest()
+
+
+def metrics(table: pd.DataFrame, gone: pd.DataFrame, words: Words, currency: str) -> dict:
+    """Put every number beside its contract.
+
+    Parameters
+    ----------
+    table : DataFrame
+        From `headline.metrics`.
+    gone : DataFrame
+        From `headline.missing`.
+    words : Words
+        Language of names and definitions.
+    currency : str
+        Of the amounts.
+
+    Returns
+    -------
+    dict
+        ``currency``; ``kpis``: name, definition, unit, better direction and source by key; ``rows``: the numbers; ``missing``: what the data do not allow.
+    """
+    keys = dict.fromkeys([*table["kpi"], *gone["kpi"]])
+    return {
+        "currency": currency,
+        "kpis": {key: _contract(key, words) for key in keys if key in catalog.CATALOG},
+        "rows": table.astype(object).to_dict("records"),
+        "missing": gone.to_dict("records"),
+    }
+
+
+def accounts(data) -> dict:
+    """Account for the rows of a data set and for what was decided about them.
+
+    Parameters
+    ----------
+    data : Dataset
+        As read.
+
+    Returns
+    -------
+    dict
+        ``tables``: found, used, set aside, and why; ``decisions``.
+    """
+    by_reason = data.ledger[data.ledger["reason"] != ""]
+    causes = {name: dict(zip(rows["reason"], rows["set_aside"], strict=True)) for name, rows in by_reason.groupby("table", sort=False)}
+    tables = {row["table"]: {**{k: v for k, v in row.items() if k != "table"}, "reasons": causes.get(row["table"], {})} for row in _records(data)}
+    return {"tables": tables, "decisions": data.decisions.astype(object).to_dict("records")}
+
+
+def _records(data) -> list[dict]:
+    return quality.tables(data).astype(object).to_dict("records")
+
+
+def _contract(key: str, words: Words) -> dict:
+    kpi_ = catalog.kpi(key)
+    said = {"name": words.translate(kpi_.name), "definition": words.translate(kpi_.definition)}
+    return said | {"unit": kpi_.unit, "better": kpi_.better, "source": kpi_.source}
+
+
+def _digest(files: Iterable[Path]) -> str:
+    total = hashlib.sha256()
+    for path in files:
+        # A checkout on Windows may differ in its line ends only.
+        total.update(path.name.encode() + b"\0" + path.read_bytes().replace(b"\r\n", b"\n") + b"\0")
+    return total.hexdigest()
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, str | bool) or missing(value):
+        return None if missing(value) else value
+    if isinstance(value, numbers.Integral):
+        return int(value)
+    if isinstance(value, numbers.Real):
+        return float(f"{value:.12g}") if math.isfinite(value) else None
+    return value.isoformat() if isinstance(value, date) else str(value)
