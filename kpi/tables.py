@@ -17,6 +17,7 @@ from kpi.words import Words, missing
 Kind = Literal["text", "number", "percent", "money", "change", "duration", "days", "date", "month", "when", "range", "drawn"]
 Unit = Literal["number", "percent", "money", "days", "duration"]
 _ON_THE_LEFT = {"text", "date", "month", "when"}
+_SHORT = 14  # characters that stay on one line: a name, a number, a stage
 _NICE = (1, 2, 3, 4, 5, 6, 8, 10)  # whole percentages stay whole
 
 
@@ -216,8 +217,8 @@ class _Writer:
     def _cell(self, row: dict, column: Column) -> Cell:
         if column.kind == "range":
             return Cell(self._range(column, *(row[end] for end in column.ends)), "r")
-        css = "r" if column.kind not in _ON_THE_LEFT else "" if column.kind == "text" else "nw"
-        return Cell(self._written(column.kind, row[column.name], column), css)
+        words = self._written(column.kind, row[column.name], column)
+        return Cell(words, "r" if column.kind not in _ON_THE_LEFT else "nw" if len(words) <= _SHORT or column.kind == "when" else "")
 
     def _written(self, kind: str, value, column: Column) -> str:
         if missing(value):

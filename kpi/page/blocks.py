@@ -339,8 +339,8 @@ class Prose(Block):
             def heading(self, text: str, level: int, **attrs) -> str:
                 return f"<h3>{text}</h3>" if level == 1 else f"<h4>{text}</h4>"  # the page's own headings stand above
 
-        body = mistune.create_markdown(renderer=Renderer(escape=True))(self.markdown)
-        return f'<div class="prose">{f"<p><b>{text(self.title)}</b></p>" if self.title else ""}{body}</div>'
+        head = f'<p class="head"><b>{text(self.title)}</b></p>' if self.title else ""
+        return f'<div class="prose">{head}{mistune.create_markdown(renderer=Renderer(escape=True))(self.markdown)}</div>'
 
     def _plain(self) -> str:
         return f"{self.title}\n{self.markdown}".strip()

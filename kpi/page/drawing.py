@@ -56,7 +56,7 @@ class Spark:
         width, height : int
             Size of the drawing in its own units; the page scales it.
         dots : bool
-            Mark every month; without, only signals and the last one.
+            Mark every month and the centre; without, only signals and the last month.
 
         Returns
         -------
@@ -69,11 +69,13 @@ class Spark:
         span = top - bottom or 1.0
         xs = [round(5 + i * (width - 12) / max(len(values) - 1, 1), 1) for i in range(len(values))]
 
+        margin = min(5.0, height / 6)  # half a mark may stand over the edge
+
         def place(value: float) -> float:
-            return round(height - 6 - (value - bottom) / span * (height - 12), 1)
+            return round(height - margin - (value - bottom) / span * (height - 2 * margin), 1)
 
         points = [(x, place(value)) if math.isfinite(value) else None for x, value in zip(xs, values, strict=True)]
-        parts = [_band(xs, low, high, place), _centre(xs, mid, place), _line(points)]
+        parts = [_band(xs, low, high, place), _centre(xs, mid, place) if dots else "", _line(points)]
         for i, point in enumerate(points):
             if point:
                 parts.append(self._mark(i, *point, dots=dots))
