@@ -136,6 +136,7 @@ class Dataset:
         self.restricted_to: dict[str, str] = {}
         self._frames = {name: engine.table(stored) for name, stored in reading.tables.items()}
         self._missing: dict[str, str] = {}
+        self._firsts: dict[str, pd.Timestamp] = {}
         self._first, last = self._span()
         self.ends_at = company.exported_at if company.exported_at is not None else last
         self.calendar = self._calendar(last)
@@ -231,14 +232,43 @@ class Dataset:
         """
         return Month.of(periods.month_number(periods.local_date(self._covered_until(), self.company.timezone))).previous
 
-    def first_month(self) -> Month:
-        """Find the month in which the data begin.
+    def first_month(self, table: str = "") -> Month:
+        """Find the month in which the data begin, or one of the tables: before it nothing is known, which is not zero.
+
+        Parameters
+        ----------
+        table : str
+            Canonical table; empty asks for the earliest of all.
 
         Returns
         -------
         Month
         """
-        return Month.of(periods.month_number(periods.local_date(self._first, self.company.timezone)))
+        first = self._firsts.get(table, self._first)
+        return Month.of(periods.month_number(periods.local_date(first, self.company.timezone)))
+
+    def month(self, text: str = "") -> Month:
+        """Read the month to report and hold it against the data.
+
+        Parameters
+        ----------
+        text : str
+            Such as ``2026-10``; empty means the last complete month.
+
+        Returns
+        -------
+        Month
+
+        Raises
+        ------
+        ParameterError
+            If it is no month.
+        DataError
+            If the data do not cover it.
+        """
+        month = Month.parse(text) if text else self.last_month()
+        self.check_month(month)
+        return month
 
     def check_month(self, month: Month) -> None:
         """Refuse a month that the data do not cover whole.
@@ -257,13 +287,13 @@ class Dataset:
         if not first <= month <= self.last_month():
             raise DataError(f"the data do not cover {month}: complete months go from {first} to {self.last_month()}")
 
-    def where(self, conditions: Mapping[str, str] | None = None, *, team: str = "", owner: str = "", source: str = "", segment: str = "") -> Dataset:
+    def where(self, conditions: Mapping[str, str] | str | None = None, *, team: str = "", owner: str = "", source: str = "", segment: str = "") -> Dataset:
         """Restrict all tables consistently to a team, an owner, a source or a segment.
 
         Parameters
         ----------
-        conditions : mapping of str to str, optional
-            The same as the keywords, e.g. from `parse_where`.
+        conditions : mapping of str to str, or str, optional
+            The same as the keywords, also as one text such as ``team=Nord`` (see `parse_where`).
         team, owner, source, segment : str
             Value to keep; empty keeps all.
 
@@ -277,7 +307,8 @@ class Dataset:
         ParameterError
             If no table has the column, or no row has the value.
         """
-        wanted = dict(conditions or {}) | {k: v for k, v in (("team", team), ("owner", owner), ("source", source), ("segment", segment)) if v}
+        given = parse_where(conditions) if isinstance(conditions, str) else dict(conditions or {})
+        wanted = given | {k: v for k, v in (("team", team), ("owner", owner), ("source", source), ("segment", segment)) if v}
         data = copy.copy(self)
         for column, value in wanted.items():
             data = data._restrict(column, value)
@@ -337,7 +368,9 @@ class Dataset:
                 if self.has(name, column):
                     at = nw.col(column)
                     row = collect(self._frames[name].select(at.min().alias("first"), at.max().alias("last"))).iloc[0]
-                    found += [stamp for stamp in row if not pd.isna(stamp)]
+                    known = [stamp for stamp in row if not pd.isna(stamp)]
+                    self._firsts[name] = min([*known[:1], *([self._firsts[name]] if name in self._firsts else [])], default=pd.Timestamp.max)
+                    found += known
         for column in ("start_on", "end_on"):
             if self.has("contracts", column):
                 row = collect(self._frames["contracts"].select(nw.col(column).cast(nw.Datetime("us")).min().alias("first")))

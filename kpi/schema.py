@@ -235,7 +235,7 @@ def result(key: str, counts: pd.DataFrame, *, by: Sequence[str], view: str, wind
     counts : DataFrame
         One row per group (and horizon) with ``value`` and whatever of ``low``, ``high``, ``n``, ``n_events``, ``n_open``, ``horizon`` applies.
     by : sequence of str
-        Grouping columns, kept to the left; month numbers become text such as ``2026-10``.
+        Grouping columns, kept to the left; month and quarter numbers become text such as ``2026-10``, ``2026-Q4``.
     view : str
         ``cohort``, ``period`` or ``snapshot``.
     window : periods.Window
@@ -252,8 +252,9 @@ def result(key: str, counts: pd.DataFrame, *, by: Sequence[str], view: str, wind
     """
     table = counts.assign(kpi=key, view=view, window_start=window.start, window_end=window.end, as_of=as_of)
     table = table.reindex(columns=[*by, *RESULT, *more])
-    if "month" in by:
-        table["month"] = pd.Series([str(Month.of(number)) for number in table["month"]], index=table.index, dtype="str")
+    for name, write in (("month", lambda number: str(Month.of(number))), ("quarter", lambda number: f"{number // 4}-Q{number % 4 + 1}")):
+        if name in by:
+            table[name] = pd.Series([write(int(number)) for number in table[name]], index=table.index, dtype="str")
     for name in ("n", "n_events", "n_open"):
         table[name] = table[name].astype("Int64")
     for name in ("horizon", "value", "low", "high"):

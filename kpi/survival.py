@@ -30,6 +30,8 @@ from kpi.errors import DataError, ParameterError, SchemaError
 TINY = 1e-9  # incidences are sums of rounded numbers: 0.4999999999 has reached one half
 RESERVED = {"time", "entered", "censored", "at_risk", "survival", "se", "low", "high", "events"}
 
+UNDECIDED = 0.05  # share without outcome at the end of follow-up that a reading beyond it bears
+
 
 def event_table(rows: pd.DataFrame, causes: Sequence[str], by: Sequence[str] = ()) -> pd.DataFrame:
     """Count, per time bin, the records that came under observation and those that left it, by outcome.
@@ -199,9 +201,10 @@ def at(curve: pd.DataFrame, horizons: Sequence[float], cause: str | None = None,
     Returns
     -------
     DataFrame
-        One row per group and horizon, sorted: `by`, ``horizon``, ``value``, ``low``, ``high`` in [0, 1], ``n`` entered in all, ``n_events`` with
+        One row per group and horizon, sorted: `by`, ``horizon``, ``value``, ``low``, ``high`` in [0, 1], ``n`` entered by the horizon, ``n_events`` with
         the outcome by the horizon, ``n_open`` last seen before the horizon without outcome, so unknown at it (one seen through the horizon is known).
-        The value is missing before the first record entered, and after the last time anybody was under observation unless all had an outcome by then.
+        The value is missing before the first record entered. After the last time anybody was under observation the truth lies between the last value and
+        that plus the share still without outcome: where that share is at most `UNDECIDED`, the last value is given and ``high`` raised by it; else missing.
         An empty curve without groups gives ``n`` 0 and no value; with groups, no rows.
 
     Raises
@@ -228,13 +231,18 @@ def at(curve: pd.DataFrame, horizons: Sequence[float], cause: str | None = None,
         time = group["time"].to_numpy("float64")
         row, earlier = np.searchsorted(time, horizons, "right"), np.searchsorted(time, horizons, "left")
         ended = len(group) > 0 and group["survival"].iloc[-1] == 0
-        known = ended | (earlier < len(time))  # before the first bin there is no value to read
+        followed = earlier < len(time)  # before the first bin there is no value to read
+        undecided = 0.0 if ended else float(group["survival"].iloc[-1]) if len(group) else 1.0
+        known = followed | (undecided <= UNDECIDED)
         shares = {
             name: np.where(known, np.r_[np.nan, group[column].to_numpy("float64")][row], np.nan)
             for name, column in (("value", share), ("low", low), ("high", high))
         }
+        # Events can only add to an incidence and take from a survival.
+        side, sign = ("high", 1) if cause is not None else ("low", -1)
+        shares[side] = np.where(followed, shares[side], np.clip(shares[side] + sign * undecided, 0, 1))
         counts = {
-            "n": group["entered"].sum(),
+            "n": np.r_[0, group["entered"].to_numpy("int64").cumsum()][row],
             "n_events": np.r_[0, group[events].to_numpy("int64").cumsum()][row],
             "n_open": np.r_[0, group["censored"].to_numpy("int64").cumsum()][earlier],
         }

@@ -28,7 +28,7 @@ def leads(data, as_of: pd.Timestamp) -> nw.LazyFrame:
     -------
     LazyFrame
         One row per lead received before `as_of`, neither deleted nor merged into another by then: ``lead_id``, ``source``, ``owner``, ``country``, ``team``,
-        ``created_at`` and its ``created_`` seconds, business, day, month, weekday, hour, open; ``outcome`` of the wait (answered, disqualified, waiting) with
+        ``created_at`` and its ``created_`` seconds, business, day, month, quarter, weekday, hour, open; ``outcome`` of the wait (answered, disqualified, waiting) with
         ``delay`` and ``business_delay`` in seconds (open waits last until `as_of`); ``touched_before`` (a touch within the 24 hours before the inquiry);
         ``end_day`` and ``end`` of the way to an opportunity (opportunity, disqualified, open); ``won_day``.
 
@@ -118,5 +118,6 @@ def _outcomes(frame: nw.LazyFrame, now_seconds: int, now_business: int, last: in
         nw.when(gone).then(nw.col("disqualified_day")).when(~converted.is_null()).then(converted).otherwise(nw.lit(last)).alias("end_day"),
     )
     kept = ("lead_id", "source", "owner", "country", "team", "created_at", "outcome", "delay", "business_delay", "touched_before", "end", "end_day", "won_day")
-    clock = [f"created_{field}" for field in ("seconds", "business", "day", "month", "weekday", "hour", "open")]
+    clock = [f"created_{field}" for field in ("seconds", "business", "day", "month", "quarter", "weekday", "hour", "open")]
+    frame = frame.with_columns((nw.col("created_month") // 3).cast(nw.Int64).alias("created_quarter"))
     return frame.select(*kept, *clock)

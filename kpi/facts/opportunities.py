@@ -65,7 +65,7 @@ def opportunities(data, as_of: pd.Timestamp) -> nw.LazyFrame:
     LazyFrame
         One row per opportunity created before `as_of` (or at an unknown date) and not deleted by then: ``opportunity_id``, ``lead_id``, ``customer_id``,
         ``source``, ``product``, ``owner``, ``stage``, ``status``, ``amount`` (company currency; missing without a rate), ``currency``, ``expected_close_on``,
-        ``lost_reason``, ``created_at``, ``created_day``, ``created_month``, ``closed_at``, ``closed_day``, ``closed_month`` (missing while open).
+        ``lost_reason``, and ``created_``, ``closed_`` (missing while open): at, day, month, quarter (numbers).
     """
     base = data.table("opportunities")
     base = base.filter(nw.col("created_at").is_null() | (nw.col("created_at") < as_of))
@@ -85,7 +85,8 @@ def opportunities(data, as_of: pd.Timestamp) -> nw.LazyFrame:
     dated = nw.when(nw.col("status") == "open").then(nw.lit(last_day(data, as_of))).otherwise(nw.col("closed_day"))
     frame = in_company_currency(data, frame, "amount", dated)
     kept = ("opportunity_id", "lead_id", "customer_id", "source", "product", "owner", "stage", "status", "amount", "currency", "expected_close_on")
-    dates = ("created_at", "created_day", "created_month", "closed_at", "closed_day", "closed_month")
+    dates = [f"{event}_{field}" for event in ("created", "closed") for field in ("at", "day", "month", "quarter")]
+    frame = frame.with_columns(*[(nw.col(f"{event}_month") // 3).cast(nw.Int64).alias(f"{event}_quarter") for event in ("created", "closed")])
     return frame.select(*kept, "lost_reason", *dates)
 
 

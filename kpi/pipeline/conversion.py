@@ -19,8 +19,8 @@ from kpi.periods import Instant, Window, last_days
 
 PERIOD_DAYS = 90
 HORIZONS = (30, 90, 180, 365)
-DEAL_GROUPS = {"source": "source", "owner": "owner", "product": "product", "month": "created_month"}
-LEAD_GROUPS = {"source": "source", "owner": "owner", "team": "team", "country": "country", "month": "created_month"}
+DEAL_GROUPS = {"source": "source", "owner": "owner", "product": "product", "month": "created_month", "quarter": "created_quarter"}
+LEAD_GROUPS = {"source": "source", "owner": "owner", "team": "team", "country": "country", "month": "created_month", "quarter": "created_quarter"}
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ def lead_to_opportunity(
     view : str
         ``period`` or ``cohort``.
     by : str or sequence of str
-        Any of source, owner, team, country, month.
+        Any of source, owner, team, country, month, quarter.
     horizons : sequence of float
         Ages in days.
     level : float
@@ -148,7 +148,7 @@ def opportunity_to_customer(
     view : str
         ``period`` or ``cohort``.
     by : str or sequence of str
-        Any of source, owner, product, month.
+        Any of source, owner, product, month, quarter.
     horizons : sequence of float
         Ages in days.
     level : float
@@ -196,7 +196,7 @@ def lead_to_customer(
     view : str
         ``period`` or ``cohort``.
     by : str or sequence of str
-        Any of source, owner, team, country, month.
+        Any of source, owner, team, country, month, quarter.
     horizons : sequence of float
         Ages in days.
     level : float
@@ -230,7 +230,7 @@ def closed_win_rate(data, *, as_of: Instant, window: Window | None = None, by: s
     window : Window, optional
         Local dates of closing; without it the 90 days before `as_of`.
     by : str or sequence of str
-        Any of source, owner, product, month (of closing).
+        Any of source, owner, product, month, quarter (of closing).
     level : float
         Coverage of the Wilson interval, in (0, 1).
 
@@ -249,9 +249,9 @@ def closed_win_rate(data, *, as_of: Instant, window: Window | None = None, by: s
     groups = schema.grouping(by, DEAL_GROUPS)
     now = data.instant(as_of)
     window = window or last_days(now, data.company.timezone, PERIOD_DAYS)
-    deals = engine.grouped(facts.opportunities(data, now), DEAL_GROUPS | {"month": "closed_month"}, groups)
+    deals = engine.grouped(facts.opportunities(data, now), DEAL_GROUPS | {"month": "closed_month", "quarter": "closed_quarter"}, groups)
     closed, is_open = on_days(nw.col("closed_day"), window), nw.col("status") == "open"
-    if "month" in groups:
+    if {"month", "quarter"} & set(groups):
         deals = deals.filter(closed)
     table = engine.counts(deals, groups, n=closed, n_events=closed & (nw.col("status") == "won"), n_open=is_open)
     table["value"] = (table["n_events"] / table["n"]).where(table["n"] > 0)

@@ -25,7 +25,7 @@ def leads_created(data, *, as_of: Instant, window: Window) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        One row per month of the window with the columns of `schema.RESULT`; months without a lead have 0, since the table is there.
+        One row per month of the window with the columns of `schema.RESULT`; a month without a lead has 0, one before the table begins is missing.
 
     Raises
     ------
@@ -36,7 +36,7 @@ def leads_created(data, *, as_of: Instant, window: Window) -> pd.DataFrame:
     rows = data.table("leads").filter(nw.col("created_at") < now, nw.col("merged_into").is_null())
     rows = rows.filter(nw.col("deleted_at").is_null() | (nw.col("deleted_at") >= now))
     rows = clocked(data, rows, "created_at", "day", "month").filter(on_days(nw.col("created_day"), window))
-    return _monthly("pipeline.leads", engine.sizes(rows.rename({"created_month": "month"}), ["month"], "value"), window, now, "cohort")
+    return _monthly(data, "leads", "pipeline.leads", engine.sizes(rows.rename({"created_month": "month"}), ["month"], "value"), window, now, "cohort")
 
 
 def created(data, *, as_of: Instant, window: Window) -> pd.DataFrame:
@@ -63,7 +63,7 @@ def created(data, *, as_of: Instant, window: Window) -> pd.DataFrame:
     """
     now = data.instant(as_of)
     rows = facts.opportunities(data, now).filter(on_days(nw.col("created_day"), window)).rename({"created_month": "month"})
-    return _monthly("pipeline.opportunities", engine.sizes(rows, ["month"], "value"), window, now, "cohort")
+    return _monthly(data, "opportunities", "pipeline.opportunities", engine.sizes(rows, ["month"], "value"), window, now, "cohort")
 
 
 def entered_stage(data, *, position: int, as_of: Instant, window: Window) -> pd.DataFrame:
@@ -95,7 +95,7 @@ def entered_stage(data, *, position: int, as_of: Instant, window: Window) -> pd.
     months = engine.collect(data.calendar.select("day", "month").unique(), ["day"])
     table = engine.sizes(rows, ["reached_day"], "value").merge(months, left_on="reached_day", right_on="day")
     table = table.groupby("month", as_index=False)["value"].sum()
-    return _monthly("pipeline.stage_entries", table, window, now, "period")
+    return _monthly(data, "opportunity_history", "pipeline.stage_entries", table, window, now, "period")
 
 
 def won(data, *, as_of: Instant, window: Window, measure: str = "count") -> pd.DataFrame:
@@ -128,16 +128,17 @@ def won(data, *, as_of: Instant, window: Window, measure: str = "count") -> pd.D
     table = engine.collect(rows.group_by("month").agg(n=nw.len(), n_events=amount.count(), total=amount.sum()), ["month"])
     table["value"] = {"count": table["n"], "value": table["total"], "average": (table["total"] / table["n_events"]).where(table["n_events"] > 0)}[measure]
     key = {"count": "pipeline.won", "value": "pipeline.won_value", "average": "pipeline.average_won_value"}[measure]
-    return _monthly(key, table.drop(columns="total"), window, now, "period", empty=float("nan") if measure == "average" else 0)
+    return _monthly(data, "opportunities", key, table.drop(columns="total"), window, now, "period", empty=float("nan") if measure == "average" else 0)
 
 
-def _monthly(key: str, table: pd.DataFrame, window: Window, now: pd.Timestamp, view: str, empty: float = 0) -> pd.DataFrame:
+def _monthly(data, source: str, key: str, table: pd.DataFrame, window: Window, now: pd.Timestamp, view: str, empty: float = 0) -> pd.DataFrame:
+    """One row per month of the window; a month without records is 0, one before the table begins is missing."""
     first, after = window.months
     every = pd.DataFrame({"month": range(first, after)}).merge(table, on="month", how="left")
-    every["value"] = every["value"].astype("float64").fillna(empty)
-    for name in ("n", "n_events"):
-        if name in every:
-            every[name] = every[name].fillna(0)
+    known = every["month"] >= data.first_month(source).number
+    every["value"] = every["value"].astype("float64").fillna(empty).where(known)
     if "n" not in every:
         every["n"] = every["value"]
+    for name in [name for name in ("n", "n_events") if name in every]:
+        every[name] = every[name].astype("float64").fillna(0).where(known)
     return schema.result(key, every, by=["month"], view=view, window=window, as_of=now)

@@ -1,1 +1,6 @@
 """Plots of the KPIs: a tidy result in, the Axes it was drawn on out."""
+
+from kpi.plots.bars import plot_account, plot_amounts, plot_bands, plot_cohorts, plot_shares, plot_week
+from kpi.plots.curves import plot_incidence, plot_retention
+
+__all__ = ["plot_account", "plot_amounts", "plot_bands", "plot_cohorts", "plot_incidence", "plot_retention", "plot_shares", "plot_week"]
