@@ -5,7 +5,7 @@ from __future__ import annotations
 import duckdb
 import pandas as pd
 
-from kpi.schema import Table
+from kpi.schema import TABLES, Table
 from kpi.sources import reasons, sql
 from kpi.sources.convert import TYPES, Converted
 from kpi.sources.stage import Stage
@@ -37,22 +37,18 @@ def set_aside_rows(connection: duckdb.DuckDBPyConnection, table: Table, typed: C
     has = provided[table.name]
     if table.name in _ORDER and set(_ORDER[table.name][:2]) <= set(has):
         start, end, reason = _ORDER[table.name]
-        first, last = (f"timezone({sql.text(zone)}, timezone('UTC', {name}))::date" for name in (start, end))
-        exact = typed.precision.get(end) != "day" and typed.precision.get(start) != "day"
-        _mark(connection, typed, end, reason, f"{end} < {start}" if exact and end in typed.precision else f"{last} < {first}" if end in typed.precision else f"{end} < {start}")
+        if "day" in (typed.precision.get(start), typed.precision.get(end)):  # a date against an instant of the same day is no contradiction
+            first, last = (f"timezone({sql.text(zone)}, timezone('UTC', {name}))::date" for name in (start, end))
+        else:
+            first, last = start, end
+        _mark(connection, typed, end, reason, f"{last} < {first}")
     if table.key:
         _mark_duplicates(connection, table, typed)
     for column in table.columns:
         parent = column.references
         if column.filled and parent in tables and column.name in has:
-            missing = f"{sql.ident(column.name)} not in (select {sql.ident(_key(parent))} from {tables[parent]})"
+            missing = f"{sql.ident(column.name)} not in (select {sql.ident(TABLES[parent].key[0])} from {tables[parent]})"
             _mark(connection, typed, column.name, reasons.ORPHAN.format(column=column.name), missing)
-
-
-def _key(parent: str) -> str:
-    from kpi.schema import TABLES
-
-    return TABLES[parent].key[0]
 
 
 def _mark(connection, typed: Converted, column: str, reason: str, condition: str) -> None:

@@ -163,15 +163,19 @@ def _value(column: Column, family: str, written: Written, times: _Times | None, 
     if column.kind == "text":
         return _text(column, cell, family)
     if column.kind in ("number", "integer"):
-        value = dialect.number(cell, written.decimal) if family == "text" else f"{cell}::double" if family in ("number", "boolean") else "null::double"
-        value = f"case when isfinite({value}) then {value} end"
-        return value if column.kind == "number" else f"case when {value} = round({value}) then try_cast({value} as bigint) end"
+        return _number(column, cell, family, written)
     if column.kind == "boolean":
         folded = f"lower({cell}::varchar)"
         yes, no = (sql.texts([*words, f"{words[1]}.0"]) for words in (YES, NO))
         return f"case when {folded} in ({yes}) then true when {folded} in ({no}) then false end"
     value = _moment(column, cell, family, written, times, clock)
     return f"case when year({value}) between {FIRST_YEAR} and {LAST_YEAR} then {value} end" if column.kind == "instant" else value
+
+
+def _number(column: Column, cell: str, family: str, written: Written) -> str:
+    read = {"text": dialect.number(cell, written.decimal), "number": f"{cell}::double", "boolean": f"{cell}::double"}.get(family, "null::double")
+    value = f"case when isfinite({read}) then {read} end"
+    return value if column.kind == "number" else f"case when {value} = round({value}) then try_cast({value} as bigint) end"
 
 
 def _text(column: Column, cell: str, family: str) -> str:
@@ -189,8 +193,8 @@ def _moment(column: Column, cell: str, family: str, written: Written, times: _Ti
         return f"null::{TYPES[column.kind]}"
     offset = cell if family == "zoned" else dialect.zoned(cell, written) if written.has_offset and times.precision == "second" else ""
     if column.kind == "date":
-        day = f"timezone({sql.text(clock.company_zone)}, {offset})::date"
-        return f"{wall}::date" if not offset else day if family == "zoned" else f"coalesce({wall}, timezone({sql.text(clock.company_zone)}, {offset}))::date"
+        there = f"timezone({sql.text(clock.company_zone)}, {offset})" if offset else wall
+        return f"{there}::date" if family == "zoned" or not offset else f"coalesce({wall}, {there})::date"
     exact = f"make_timestamp(epoch_us({offset}))"
     if family == "zoned":
         return exact
@@ -220,16 +224,23 @@ def _noted(connection, name: str, staged: Stage, written, times, clock: Clock, c
     noted = []
     for column in columns:
         way, family = written[column.name], staged.families[column.name]
-        if family == "text" and column.kind in ("number", "integer") and way.decimal == ",":
+        if family == "text" and column.kind == "number" and way.decimal == ",":
             noted.append(("", "decimal", f"{column.name}: ,"))
         if family == "text" and column.kind in ("instant", "date") and way.order:
             noted.append(("", "dates", f"{column.name}: {way.order}"))
         if column.kind == "instant" and times[column.name].precision == "day":
             noted.append(("", "precision", f"{column.name}: day"))
         if _in_zone(column, staged, times):
-            noted.append(("", "time zone", f"{column.name}: {clock.zone}"))
-            odd = {"local hours that do not exist": True, "local hours that occur twice": False}
-            tests = [zones.odd_hours(_wall(column.name), clock.zone, times[column.name].years, gaps=gaps) for gaps in odd.values()]
-            counts = connection.execute(f"select {', '.join(f'count(*) filter ({test})' for test in tests)} from {name} where fault = 0").fetchall()[0]
-            noted += [("", decision, f"{column.name}: {n}") for decision, n in zip(odd, counts, strict=True) if n]
+            noted += _zone_noted(connection, name, column.name, times[column.name].years, clock)
     return noted
+
+
+def _zone_noted(connection, name: str, column: str, years: tuple[int, int], clock: Clock) -> list[tuple[str, str, str]]:
+    wall = _wall(column)
+    gaps, twice = (zones.odd_hours(wall, clock.zone, years, gaps=gaps) for gaps in (True, False))
+    asked = f"count({wall}), count({sql.ident(column)}), count(*) filter ({gaps}), count(*) filter ({twice})"
+    n_local, n, n_gaps, n_twice = connection.execute(f"select {asked} from {name} where fault = 0").fetchall()[0]
+    noted = [("", "time zone", f"{column}: {clock.zone}")] if n_local else []
+    noted += [("", "time zone", f"{column}: offsets in the data: {n - n_local}")] if n > n_local else []
+    odd = {"local hours that do not exist": n_gaps, "local hours that occur twice": n_twice}
+    return noted + [("", decision, f"{column}: {count}") for decision, count in odd.items() if count]

@@ -23,10 +23,14 @@ _OFFSET = r" ?(Z|UTC|[-+]\d{2}(:?\d{2})?)"
 _ISO = rf"^\d{{4}}([-/])\d{{1,2}}[-/]\d{{1,2}}({_TIME}({_OFFSET})?)?$"
 _HAS_OFFSET = rf":\d{{2}}([.,]\d+)?{_OFFSET}$"
 _PARTS = r"^\d{1,2}[-/.]\d{1,2}[-/.]\d{4}|^\d{1,2}[/.]\d{1,2}[/.]\d{2}( |$)"
-_FIRST_OVER_12 = r"^(1[3-9]|2\d|3\d)[-/.]\d{1,2}[-/.]\d{2}"
-_SECOND_OVER_12 = r"^\d{1,2}[-/.](1[3-9]|2\d|3\d)[-/.]\d{2}"
+_FIRST_OVER_12 = r"^(1[3-9]|2\d|3[01])[-/.](0?[1-9]|1[0-2])[-/.]\d{2}"
+_SECOND_OVER_12 = r"^(0?[1-9]|1[0-2])[-/.](1[3-9]|2\d|3[01])[-/.]\d{2}"
 _NOON = r"(?i)\d ?[ap]\.?m\.?$"
 DAY_FIRST, MONTH_FIRST = "day first", "month first"
+_WAYS = {
+    "decimal": ("with a comma or a point as the decimal sign", 'decimal = "," or decimal = "."'),
+    "dates": ("day or month first", 'dates = "%d/%m/%Y" or dates = "%m/%d/%Y"'),
+}
 
 
 @dataclass(frozen=True)
@@ -263,16 +267,18 @@ def _agree(found: dict[str, str | None], key: str, staged: Stage, seen: dict[str
     for name, value in found.items():
         if value is None and len(told) != 1:
             example = seen[name]["unclear_example"]
-            ways = ('decimal = "," or decimal = "."', "with a comma or a point as the decimal sign")
-            ways = ways if key == "decimal" else ('dates = "%d/%m/%Y" or dates = "%m/%d/%Y"', "day or month first")
+            way, key = _WAYS[key]
             raise DataError(
-                f"{staged.table.name} {name}: {example!r} can be read {ways[1]}, and no other value tells; write {ways[0]} under [tables.{staged.table.name}] in {FILE}"
+                f"{staged.table.name} {name}: {example!r} can be read {way}, and no other value tells; "
+                f"write {key} under [tables.{staged.table.name}] in {FILE}"
             )
     return {name: next(iter(told)) if value is None else value for name, value in found.items()}
 
 
 def _formats(connection, source: Source, staged: Stage) -> tuple[str, ...]:
     for declared in source.dates:
+        if "%z" in declared.lower():
+            raise DataError(f"[tables.{staged.table.name}] dates = {declared!r}: leave the offset out, it is read by itself wherever it is written")
         try:
             connection.execute(f"select try_strptime('', {sql.text(declared)})")
         except duckdb.Error as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import gzip
 import hashlib
 import os
@@ -106,7 +105,7 @@ def locate(pattern: str, folder: Path, table: str) -> list[Located]:
     if member:
         return [_member(archive, member, folder, table)]
     plain = folder / pattern
-    found = [plain] if plain.is_file() else [Path(name) for name in sorted(glob.glob(str(plain), recursive=True)) if Path(name).is_file()]
+    found = [plain] if plain.is_file() else _matching(plain)
     if not found:
         near = nearest(Path(pattern).name, [entry.name for entry in plain.parent.iterdir()]) if plain.parent.is_dir() else "."
         raise DataError(f"[tables.{table}] names {pattern!r}, but no such file is in the data set{near}")
@@ -114,6 +113,16 @@ def locate(pattern: str, folder: Path, table: str) -> list[Located]:
     if zips:
         raise DataError(f"[tables.{table}] names the archive {pattern!r}; add the member: {pattern}/{_members(zips[0])[0]}")
     return [Located(_label(file, folder), file) for file in found]
+
+
+def _matching(pattern: Path) -> list[Path]:
+    """List the files that a glob means, but not the hidden ones that office programs leave beside open files."""
+    parts = pattern.parts
+    fixed = next((number for number, part in enumerate(parts) if set(part) & set("*?[")), len(parts))
+    if fixed == len(parts):
+        return []
+    found = Path(*parts[:fixed]).glob("/".join(parts[fixed:]))
+    return sorted(file for file in found if file.is_file() and not file.name.startswith((".", "~$")))
 
 
 def _archive(pattern: str, folder: Path) -> tuple[Path, str]:

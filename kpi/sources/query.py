@@ -1,8 +1,14 @@
-"""Tables that a mapping cannot express: one SELECT of the user's, run where it can read the named files and do nothing else."""
+"""Tables that a mapping cannot express: one SELECT of the user's, run where it can read the named files and do nothing else.
+
+A file that a database may read it may also write: DuckDB allows COPY inside a SELECT's WITH, and opens its folder for temporary data as well. So the
+database is given copies in a folder that is thrown away, never the files themselves.
+"""
 
 from __future__ import annotations
 
+import json
 import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,7 +20,7 @@ from kpi.sources import sql
 from kpi.sources.config import FILE, Source
 from kpi.sources.csvtext import ROW, Csv
 from kpi.sources.files import Located
-from kpi.sources.stage import SPACES
+from kpi.sources.stage import blank, stripped
 
 _BATCH = 100_000
 
@@ -39,8 +45,12 @@ def check_query(query: str, table: str) -> None:
     except duckdb.Error as error:
         raise DataError(f"[tables.{table}] query cannot be understood: {error}") from None
     kinds = [statement.type.name for statement in statements]
+    if kinds == ["SELECT"]:
+        with duckdb.connect() as parser:
+            tree = parser.execute("select json_serialize_sql(?)", [statements[0].query]).fetchall()[0][0]
+        kinds += re.findall(r'"type":"([A-Z]+)_QUERY_NODE"', tree) + (["PIVOT"] if json.loads(tree)["error"] else [])
     if kinds != ["SELECT"]:
-        raise DataError(f"[tables.{table}] query must be exactly one SELECT; it is {' and '.join(kinds) or 'empty'}")
+        raise DataError(f"[tables.{table}] query must be exactly one SELECT; it is {' with '.join(kinds) or 'empty'}")
 
 
 def restricted(files: list[list[Path]], folder: Path) -> duckdb.DuckDBPyConnection:
@@ -51,7 +61,7 @@ def restricted(files: list[list[Path]], folder: Path) -> duckdb.DuckDBPyConnecti
     files : list of list of Path
         Parquet files behind ``files[0]``, ``files[1]``, ...
     folder : Path
-        Where it may put temporary data.
+        A folder to be thrown away, where it may put temporary data.
 
     Returns
     -------
@@ -135,7 +145,7 @@ ROW_NUMBER = "row number of the answer"  # no column of a user's is called so
 
 
 def as_parquet(connection: duckdb.DuckDBPyConnection, located: Located, csv: Csv | None, target: Path) -> Path:
-    """Make a file readable for a query: CSV becomes Parquet, every cell a text, stripped, empty ones missing.
+    """Copy a file for a query: CSV becomes Parquet, every cell a text, stripped, empty ones missing.
 
     Parameters
     ----------
@@ -151,7 +161,7 @@ def as_parquet(connection: duckdb.DuckDBPyConnection, located: Located, csv: Csv
     Returns
     -------
     Path
-        The copy, or the file itself if it is Parquet already.
+        The copy.
 
     Raises
     ------
@@ -159,18 +169,19 @@ def as_parquet(connection: duckdb.DuckDBPyConnection, located: Located, csv: Csv
         If it cannot be read.
     """
     if csv is None:
-        return located.path
+        return Path(shutil.copyfile(located.path, target))
     named = [(cell, header) for cell, header in zip(csv.columns, csv.header, strict=True) if header]
     folded = [header.casefold() for _, header in named]
     twice = next((header for _, header in named if folded.count(header.casefold()) > 1), None)
     if twice is not None:
         raise DataError(f"{located.label} has the column {twice!r} more than once; a query cannot tell them apart")
-    cells = ", ".join(f"nullif(trim({cell}, {sql.text(SPACES)}), '') as {sql.ident(header)}" for cell, header in named)
+    cells = ", ".join(f"nullif({stripped(cell)}, '') as {sql.ident(header)}" for cell, header in named)
     name = sql.free_name(connection, "stage_reader")
     connection.register(name, csv.reader())
-    filled = f"trim(concat({', '.join(csv.columns)}), {sql.text(SPACES)}) <> ''"
     try:
-        connection.execute(f"copy (select {cells} from {name} where {filled} order by {ROW}) to {sql.text(str(target))} (format parquet)")
+        connection.execute(
+            f"copy (select {cells} from {name} where not ({blank(csv.columns)}) order by {ROW}) to {sql.text(str(target))} (format parquet)"
+        )
     except (duckdb.Error, pa.ArrowException) as error:
         raise DataError(csv.failure or f"{located.label} cannot be read: {error}") from None
     finally:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -83,8 +84,8 @@ def read(config: Config, connection: duckdb.DuckDBPyConnection) -> Reading:
         for file in {file.path: None for group in located for file in group}:
             hashed.setdefault(file, files.fingerprint(file, config.folder))
         clock = Clock(source.timezone or config.company.timezone, config.company.timezone)
-        with tempfile.TemporaryDirectory(prefix="kpi-") as folder:
-            parts = _answer(connection, source, located, name, Path(folder)) if source.query else _plain(connection, source, located[0], name)
+        with ExitStack() as opened:
+            parts = _answer(connection, source, located, name, opened) if source.query else _plain(connection, source, located[0], name)
             found.add(schema.TABLES[name], source, parts, clock)
     return found.reading([hashed[file] for file in hashed])
 
@@ -203,9 +204,10 @@ def _plain(connection, source: Source, located: list[Located], name: str) -> lis
     return parts
 
 
-def _answer(connection, source: Source, located: list[list[Located]], name: str, folder: Path) -> list[stage.Part]:
-    """Run the table's query over its files."""
+def _answer(connection, source: Source, located: list[list[Located]], name: str, opened: ExitStack) -> list[stage.Part]:
+    """Run the table's query over its files; what it streams from stays open until `opened` closes."""
     query.check_query(source.query, name)
+    folder = Path(opened.enter_context(tempfile.TemporaryDirectory(prefix="kpi-")))
     copies: list[list[Path]] = []
     for number, group in enumerate(located):
         copies.append([])
@@ -213,8 +215,11 @@ def _answer(connection, source: Source, located: list[list[Located]], name: str,
             options = {"encoding": source.encoding, "delimiter": source.delimiter, "table": name}
             csv = None if file.is_parquet else csvtext.examine(file, **options)
             copies[number].append(query.as_parquet(connection, file, csv, folder / f"{number}_{place}.parquet"))
-    label = ", ".join(source.files) + " (query)"
-    return [_streamed(connection, label, query.rows(query.restricted(copies, folder), source, name))]
+    label = ", ".join(file.label for group in located for file in group) + " (query)"
+    spill = folder / "spill"
+    spill.mkdir()
+    database = opened.enter_context(closing(query.restricted(copies, spill)))
+    return [_streamed(connection, label, query.rows(database, source, name))]
 
 
 def _streamed(connection, label: str, rows: pa.RecordBatchReader) -> stage.Part:
@@ -240,7 +245,8 @@ def _frame(connection, name: str, frame: object) -> stage.Part:
         elif hasattr(frame, "__arrow_c_stream__"):
             rows = pa.RecordBatchReader.from_stream(frame)
         else:
-            raise DataError(f"{name} is a {type(frame).__name__}; give a pandas, Polars or Arrow frame, a DuckDB relation or the path of a Parquet file")
+            accepted = "a pandas, Polars or Arrow frame, a DuckDB relation or the path of a Parquet file"
+            raise DataError(f"{name} is a {type(frame).__name__}; give {accepted}")
     except (pa.ArrowException, TypeError) as error:
         raise DataError(f"the {label} cannot be read: {error}") from None
     return _streamed(connection, label, query.numbered(rows))

@@ -1,6 +1,6 @@
 """Local time to UTC in SQL: a zone's changes of offset, written out as a CASE over the span of the data.
 
-The engine's own conversion takes the later of two equal local hours and depends on its own copy of the zone data; this one takes the first, as Python does.
+The engine's own conversion takes the later of two equal local hours and has its own copy of the zone data; this one takes the first, as Python does.
 """
 
 from __future__ import annotations
