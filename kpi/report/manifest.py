@@ -120,7 +120,8 @@ def metrics(table: pd.DataFrame, gone: pd.DataFrame, words: Words, currency: str
     Returns
     -------
     dict
-        ``currency``; ``kpis``: name, definition, unit, better direction and source by key; ``rows``: the numbers; ``missing``: what the data do not allow.
+        ``currency``; ``kpis``: name, definition, unit, better direction and source by key; ``rows``: the numbers; ``missing``: what the data
+        do not allow.
     """
     keys = dict.fromkeys([*table["kpi"], *gone["kpi"]])
     return {

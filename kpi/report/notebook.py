@@ -13,7 +13,8 @@ import nbformat
 from kpi.errors import RunError
 from kpi.words import Words
 
-ADDRESS = re.compile(r"\b0x[0-9a-f]{6,}\b")
+# Memory addresses, and the names that a kernel gives to its cells in warnings.
+NOISE = ((re.compile(r"\b0x[0-9a-f]{6,}\b"), "0x0"), (re.compile(r"\S*ipykernel_\d+\W+\d+\.py"), "cell.py"))
 INJECTED = "injected-parameters"  # tag that papermill gives to the cell with the values of a run
 
 
@@ -84,13 +85,13 @@ def normalised(notebook: nbformat.NotebookNode, names: Mapping[str, str]) -> nbf
 
 def _stable(output: nbformat.NotebookNode, names: Mapping[str, str]) -> nbformat.NotebookNode:
     if output.output_type == "stream":
-        output.text = ADDRESS.sub("0x0", _renamed(output.text, names))
+        output.text = _quiet(_renamed(output.text, names))
     elif output.output_type == "error":
         output.traceback = [_renamed(line, names) for line in output.traceback]
     for kind, content in output.get("data", {}).items():
         if kind.startswith("text/") and isinstance(content, str):
             content = _renamed(content, names)
-            output.data[kind] = ADDRESS.sub("0x0", content) if kind == "text/plain" else content
+            output.data[kind] = _quiet(content) if kind == "text/plain" else content
     return output
 
 
@@ -99,6 +100,12 @@ def _renamed(text: str, names: Mapping[str, str]) -> str:
         # A path inside Python or JSON text has its backslashes doubled.
         for written in {path, path.replace("\\", "\\\\")}:
             text = text.replace(written, names[path])
+    return text
+
+
+def _quiet(text: str) -> str:
+    for pattern, put in NOISE:
+        text = pattern.sub(put, text)
     return text
 
 

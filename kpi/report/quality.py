@@ -6,6 +6,7 @@ import pandas as pd
 
 from kpi.errors import DataError
 from kpi.sources import reasons
+from kpi.words import missing
 
 MAX_SET_ASIDE = 0.05  # share of a table's rows
 
@@ -53,6 +54,107 @@ def refuse(data, limit: float = MAX_SET_ASIDE) -> None:
     over = summed[summed["share"] > limit]
     if len(over):
         raise DataError("; ".join(_complaint(data.ledger, row, limit) for row in over.itertuples()) + "; see them with: kpi check")
+
+
+def listing(data, examples: int) -> pd.DataFrame:
+    """List why rows were set aside, with some of them.
+
+    Parameters
+    ----------
+    data : Dataset
+        As read.
+    examples : int
+        Rows to name per reason.
+
+    Returns
+    -------
+    DataFrame
+        ``table``, ``reason``, ``rows`` (their number), ``examples`` (list of ``file:row`` with the column and the value to blame).
+    """
+    causes = data.ledger[data.ledger["reason"] != ""]
+    found = [_examples(data.set_aside, row, examples) for row in causes.itertuples()]
+    return pd.DataFrame({"table": causes["table"], "reason": causes["reason"], "rows": causes["set_aside"], "examples": found}).reset_index(drop=True)
+
+
+def as_text(data, examples: int) -> str:
+    """Account for a data set, to be read in a terminal.
+
+    Parameters
+    ----------
+    data : Dataset
+        As read.
+    examples : int
+        Rows to name per reason.
+
+    Returns
+    -------
+    str
+    """
+    company, listed = data.company, listing(data, examples)
+    parts = [f"{company.name}: complete months up to {data.last_month()}, data until {data.ends_at:%Y-%m-%d %H:%M} UTC"]
+    summed = tables(data)
+    summed["share"] = [f"{share:.1%}" if share == share else "" for share in summed["share"]]
+    parts.append(aligned(summed.rename(columns={"set_aside": "set aside"})))
+    if len(listed):
+        listed["examples"] = [", ".join(found) for found in listed["examples"]]
+        parts.append("Set aside\n" + aligned(listed))
+    if len(data.decisions):
+        parts.append("Decided from the data\n" + aligned(data.decisions))
+    return "\n\n".join(parts)
+
+
+def as_records(data, examples: int) -> dict:
+    """Account for a data set, to be read by a program.
+
+    Parameters
+    ----------
+    data : Dataset
+        As read.
+    examples : int
+        Rows to name per reason.
+
+    Returns
+    -------
+    dict
+        ``company``, ``last_month``, ``data_end`` (naive UTC), ``tables``, ``set_aside``, ``decisions``, ``inputs``.
+    """
+    records = {"tables": tables(data), "set_aside": listing(data, examples), "decisions": data.decisions}
+    return {
+        "company": data.company.name,
+        "last_month": str(data.last_month()),
+        "data_end": data.ends_at,
+        **{name: table.astype(object).to_dict("records") for name, table in records.items()},
+        "inputs": [{"path": item.path, "sha256": item.sha256, "bytes": item.bytes} for item in data.inputs],
+    }
+
+
+def aligned(table: pd.DataFrame) -> str:
+    """Write a table in columns: numbers to the right, text to the left.
+
+    Parameters
+    ----------
+    table : DataFrame
+        To write.
+
+    Returns
+    -------
+    str
+    """
+    right = [pd.api.types.is_numeric_dtype(table[name]) for name in table.columns]
+    cells = [list(table.columns), *([_cell(value) for value in row] for row in table.itertuples(index=False, name=None))]
+    widths = [max(len(row[i]) for row in cells) for i in range(len(right))]
+    lines = [[text.rjust(width) if end else text.ljust(width) for text, width, end in zip(row, widths, right, strict=True)] for row in cells]
+    return "\n".join("  ".join(line).rstrip() for line in lines)
+
+
+def _cell(value: object) -> str:
+    """Control characters from a file must not reach the terminal."""
+    return "" if missing(value) else "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in str(value))
+
+
+def _examples(rows: pd.DataFrame, cause, count: int) -> list[str]:
+    chosen = rows[(rows["table"] == cause.table) & (rows["reason"] == cause.reason)].head(count)
+    return [f"{row.file}:{row.row}" + (f" ({row.column} = {_cell(row.value)!r})" if row.column else "") for row in chosen.itertuples()]
 
 
 def _complaint(ledger: pd.DataFrame, row, limit: float) -> str:

@@ -1,0 +1,244 @@
+"""What one run is asked for, checked before any kernel starts."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import kpi
+from kpi.dataset import Dataset, parse_where
+from kpi.errors import ParameterError
+from kpi.periods import Month
+from kpi.sources.config import nearest
+from kpi.words import Words
+
+if TYPE_CHECKING:
+    from kpi.report.runner import Runner
+
+CHECKOUT = Path(kpi.__file__).parent.parent
+NOTEBOOKS = CHECKOUT / "notebooks"
+ORDER = ("pulse", "response_time", "pipeline", "retention")  # as in the pages' navigation; others follow by name
+
+
+@dataclass(frozen=True)
+class Request:
+    """One month to publish, everything about it decided and checked.
+
+    Attributes
+    ----------
+    data : Dataset
+        Restricted as asked.
+    label : str
+        The data set's name in what is published: no path of this machine.
+    month : Month
+        The month reported.
+    words : Words
+        Language.
+    conditions : dict of str to str
+        What `data` is restricted to.
+    out : Path
+        Folder of all months.
+    notebooks : dict of str to Path
+        All pages that a month has, in order.
+    only : tuple of str
+        Those asked for.
+    force : bool
+        Make the month even if nothing changed.
+    runner : Runner
+        How notebooks are run.
+    tell : callable
+        Takes one line of news.
+    """
+
+    data: Dataset
+    label: str
+    month: Month
+    words: Words
+    conditions: dict[str, str]
+    out: Path
+    notebooks: dict[str, Path]
+    only: tuple[str, ...]
+    force: bool
+    runner: Runner
+    tell: Callable[[str], None]
+
+    @property
+    def parameters(self) -> dict[str, str]:
+        """What the notebooks are told, the data set under its published name."""
+        return {"dataset": self.label, "month": str(self.month), "lang": self.words.lang, "where": _written(self.conditions)}
+
+    @property
+    def dataset(self) -> Path:
+        """The data set on this machine."""
+        return self.data.folder / self.data.inputs[0].path
+
+    @property
+    def folder(self) -> Path:
+        """Where the notebooks lie, and their kernels start."""
+        return next(iter(self.notebooks.values())).parent
+
+    def restricted(self, conditions: dict[str, str]) -> Request:
+        """Ask for the same of a part of the company, published in a folder of its own.
+
+        Parameters
+        ----------
+        conditions : dict of str to str
+            E.g. ``{"team": "Nord"}``; empty keeps the whole.
+
+        Returns
+        -------
+        Request
+
+        Raises
+        ------
+        ParameterError
+            If no row has the value; the message names the nearest team.
+        """
+        if not conditions:
+            return self
+        if parse_where(_written(conditions)) != conditions:
+            raise ParameterError(f"{_written(conditions)!r} cannot be reported on: a comma in a value cannot be told from the next condition")
+        return replace(self, data=part(self.data, conditions), conditions=conditions, out=self.out / _folder(conditions))
+
+
+def notebooks(folder: Path) -> dict[str, Path]:
+    """Find the notebooks that make a month's pages.
+
+    Parameters
+    ----------
+    folder : Path
+        Where they lie.
+
+    Returns
+    -------
+    dict of str to Path
+        By name, in the order of the pages.
+
+    Raises
+    ------
+    ParameterError
+        If there is none.
+    """
+    found = {path.stem: path for path in sorted(folder.glob("*.ipynb"))}
+    if not found:
+        raise ParameterError(f"there is no notebook in {folder}; install the kit editable from its checkout")
+    return {name: found[name] for name in [*(name for name in ORDER if name in found), *(name for name in found if name not in ORDER)]}
+
+
+def chosen(only: Sequence[str], found: Mapping[str, Path]) -> tuple[str, ...]:
+    """Keep the notebooks asked for.
+
+    Parameters
+    ----------
+    only : sequence of str
+        Their names; none means all.
+    found : mapping of str to Path
+        From `notebooks`.
+
+    Returns
+    -------
+    tuple of str
+
+    Raises
+    ------
+    ParameterError
+        If one does not exist; the message names the nearest.
+    """
+    for name in only:
+        if name not in found:
+            raise ParameterError(f"there is no notebook {name!r}{nearest(name, found)} There are {', '.join(found)}")
+    return tuple(name for name in found if name in only or not only)
+
+
+def label(given: Path, data: Dataset) -> str:
+    """Name a data set without naming this machine.
+
+    Parameters
+    ----------
+    given : Path
+        As the user wrote it.
+    data : Dataset
+        As found.
+
+    Returns
+    -------
+    str
+        A relative path as given; of an absolute one its way from the checkout, or the folder's name.
+    """
+    if not given.is_absolute():
+        return given.as_posix()
+    return data.folder.relative_to(CHECKOUT).as_posix() if data.folder.is_relative_to(CHECKOUT) else data.folder.name
+
+
+def values(data: Dataset, each: str, conditions: Mapping[str, str]) -> list[str]:
+    """List what there is to report on one by one.
+
+    Parameters
+    ----------
+    data : Dataset
+        The whole company.
+    each : str
+        ``team``.
+    conditions : mapping of str to str
+        Restriction that holds for all.
+
+    Returns
+    -------
+    list of str
+        Names of the teams.
+
+    Raises
+    ------
+    ParameterError
+        If `each` is not known, is restricted already, or the data set knows no teams.
+    """
+    if each != "team":
+        raise ParameterError(f"each {each!r} is not understood; write team")
+    if each in conditions:
+        raise ParameterError("give either one team or each team, not both")
+    teams = data.teams()
+    if not teams:
+        raise ParameterError("the data set has no table owners, so it has no teams to report on one by one")
+    return teams
+
+
+def part(data: Dataset, conditions: Mapping[str, str]) -> Dataset:
+    """Restrict a data set, with a hint where a team is misspelt.
+
+    Parameters
+    ----------
+    data : Dataset
+        The whole company.
+    conditions : mapping of str to str
+        From `parse_where`.
+
+    Returns
+    -------
+    Dataset
+
+    Raises
+    ------
+    ParameterError
+        If no row has the value; the message names the nearest team.
+    """
+    try:
+        return data.where(conditions)
+    except ParameterError as error:
+        teams, team = data.teams(), conditions.get("team", "")
+        hint = nearest(team, teams) if team and team not in teams else "."
+        raise ParameterError(str(error) if hint == "." else f"{error}{hint}") from None
+
+
+def _written(conditions: Mapping[str, str]) -> str:
+    return ",".join(f"{name}={value}" for name, value in conditions.items())
+
+
+def _folder(conditions: Mapping[str, str]) -> str:
+    """A folder name for a restriction, safe on every system and different for different restrictions."""
+    name = _written(conditions)
+    safe = re.sub(r"[^\w =,.-]", "_", name).strip(" .")
+    return safe if safe == name else f"{safe}-{hashlib.sha256(name.encode()).hexdigest()[:6]}"
