@@ -314,6 +314,32 @@ class Dataset:
             data = data._restrict(column, value)
         return data
 
+    def note(self, month: Month) -> str:
+        """Read what the analyst wrote about a month.
+
+        Parameters
+        ----------
+        month : Month
+            The month.
+
+        Returns
+        -------
+        str
+            Markdown of ``notes/<month>.md`` in the data set; empty when there is none.
+
+        Raises
+        ------
+        DataError
+            If the file is not UTF-8.
+        """
+        path = None if self.folder is None else self.folder / "notes" / f"{month}.md"
+        if path is None or not path.is_file():
+            return ""
+        try:
+            return path.read_text(encoding="utf-8-sig")
+        except UnicodeDecodeError:
+            raise DataError(f"notes/{path.name} is not UTF-8; save it as UTF-8") from None
+
     def teams(self) -> list[str]:
         """List the teams, sorted.
 

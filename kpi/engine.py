@@ -15,7 +15,6 @@ import pyarrow as pa
 
 from kpi.errors import ParameterError
 
-BLANK = "(blank)"
 ENGINES = ("duckdb", "polars")
 
 

@@ -117,6 +117,69 @@ def months(data, month: Month, key: str, count: int = MONTHS) -> pd.DataFrame:
     return signals.behaviour(table, headline.kind)
 
 
+def chain(data, month: Month, words, count: int = MONTHS) -> list[pd.DataFrame]:
+    """The months of every headline KPI that the data allow, in causal order.
+
+    Parameters
+    ----------
+    data : Dataset
+        The data set.
+    month : Month
+        The month reported, the last one shown.
+    words : Words
+        Language of the names.
+    count : int
+        How many months.
+
+    Returns
+    -------
+    list of DataFrame
+        As `months` gives them, with ``name`` and ``kind`` of the KPI.
+    """
+    made = []
+    for item in CHAIN:
+        table = _attempt(lambda item=item: months(data, month, item.key, count))
+        if isinstance(table, pd.DataFrame) and table["value"].notna().any():
+            name = words.say(item.name, stage=watched_stage(data)["stage"]) if item.key == "pipeline.stage_entries" else words.translate(item.name)
+            made.append(table.assign(name=name, kind=item.kind))
+    return made
+
+
+def false_alarm_rate(chain: list[pd.DataFrame]) -> float:
+    """How likely it is that a month without any change shows at least one signal among the headline KPIs.
+
+    Parameters
+    ----------
+    chain : list of DataFrame
+        From `chain`.
+
+    Returns
+    -------
+    float
+        Probability, of charts taken as independent with limits from the months at hand; 0 where none is past its provisional months.
+    """
+    settled = [table for table in chain if not table["provisional"].iloc[-1]]
+    months = min((int(table["value"].iloc[:-1].notna().sum()) for table in settled), default=0)
+    return signals.false_alarm_rate(len(settled), months, seed=1) if settled else 0.0
+
+
+def absent(data) -> pd.DataFrame:
+    """Which tables of the headline KPIs the data set does not have.
+
+    Parameters
+    ----------
+    data : Dataset
+        The data set.
+
+    Returns
+    -------
+    DataFrame
+        ``table``.
+    """
+    wanted = ("leads", "activities", "opportunities", "opportunity_history", "contracts" if data.settings.get("retention", {}).get("contractual") else "orders")
+    return pd.DataFrame({"table": [name for name in wanted if not data.has(name)]}, dtype="str")
+
+
 def metrics(data, month: Month) -> pd.DataFrame:
     """Every KPI of the catalogue that the data allow, at the end of a month.
 

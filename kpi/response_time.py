@@ -165,6 +165,83 @@ def response_time(
     return schema.result(key, values, by=groups, view="cohort", window=window, as_of=data.instant(as_of))
 
 
+def on_both_clocks(data, *, as_of: Instant, window: Window, threshold: float = 3600, level: float = 0.95) -> pd.DataFrame:
+    """Answered within a delay, median and P90, on the wall clock and counting business hours only.
+
+    Parameters
+    ----------
+    data : Dataset
+        Uses `leads` and `activities`.
+    as_of : Instant
+        Only what happened strictly before it counts.
+    window : Window
+        Local dates on which the leads came in.
+    threshold : float
+        Delay in seconds.
+    level : float
+        Coverage of the interval, in (0, 1).
+
+    Returns
+    -------
+    DataFrame
+        One row per ``clock`` with the columns of `schema.RESULT` for the share answered within `threshold`, ``median`` and ``slow`` (P90) in seconds.
+
+    Raises
+    ------
+    MissingTable
+        If leads or activities are missing.
+    """
+    rows = []
+    for clock in CLOCKS:
+        same = {"as_of": as_of, "window": window, "clock": clock, "level": level}
+        row = answered_within(data, **same, thresholds=(threshold,)).assign(clock=clock)
+        row["median"] = response_time(data, **same)["value"]
+        row["slow"] = response_time(data, **same, quantile=0.9)["value"]
+        rows.append(row)
+    table = pd.concat(rows, ignore_index=True)
+    return table[["clock", *schema.RESULT, "median", "slow"]]
+
+
+def compared(data, *, as_of: Instant, window: Window, past: Window, by: str, threshold: float = 3600, level: float = 0.95) -> pd.DataFrame:
+    """Sources, owners or teams side by side: answered within a delay now and before, median, and who still waits.
+
+    Parameters
+    ----------
+    data : Dataset
+        Uses `leads` and `activities`.
+    as_of : Instant
+        Only what happened strictly before it counts.
+    window, past : Window
+        Local dates on which the leads came in, now and in the time to compare with.
+    by : str
+        One grouping column of `response_curve`.
+    threshold : float
+        Delay in seconds.
+    level : float
+        Coverage of the interval, in (0, 1).
+
+    Returns
+    -------
+    DataFrame
+        One row per group with leads in `window` and the columns of `schema.RESULT` for the share answered within `threshold`; ``before`` that share in
+        `past`, ``median`` in seconds, ``waiting`` leads without an answer after more than 24 hours.
+
+    Raises
+    ------
+    MissingTable
+        If leads or activities are missing.
+    ParameterError
+        If `by` is unknown.
+    """
+    now = {"as_of": as_of, "window": window, "by": by}
+    table = answered_within(data, **now, thresholds=(threshold,), level=level)
+    before = answered_within(data, as_of=as_of, window=past, by=by, thresholds=(threshold,), level=level)
+    more = {"before": (before, "value"), "median": (response_time(data, **now), "value"), "waiting": (never_answered(data, **now), "n_events")}
+    for name, (result, column) in more.items():
+        table = table.merge(result[[by, column]].rename(columns={column: name}), on=by, how="left")
+    return table
+
+
 def response_bands(data, *, as_of: Instant, window: Window, edges: Sequence[float] = BANDS, level: float = 0.95) -> pd.DataFrame:
     """Spread the leads over bands of delay, with those not answered apart.
 

@@ -78,6 +78,7 @@ def _may(name: str, kind: Kind = "text", **more) -> Column:
     return Column(name, kind, **more)
 
 
+BLANK = "(blank)"  # how a group of empty cells is called
 STATUS = ("open", "won", "lost")
 KINDS = ("call", "email", "meeting", "message", "task", "form", "visit", "alert")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 
 import pandas as pd
 
@@ -67,6 +68,25 @@ class About:
     def year(self) -> Window:
         """The twelve months that end with it."""
         return self.month.last(12)
+
+    @property
+    def two_years(self) -> Window:
+        """The twenty-four months that end with it."""
+        return self.month.last(24)
+
+    @property
+    def quarter_a_year_ago(self) -> Window:
+        """The 90 days that ended a year before the date of the report."""
+        return self._days_a_year_ago(90)
+
+    @property
+    def half_year_a_year_ago(self) -> Window:
+        """The 180 days that ended a year before the date of the report."""
+        return self._days_a_year_ago(180)
+
+    def _days_a_year_ago(self, days: int) -> Window:
+        end = self.month.shift(-12).end
+        return Window(end - timedelta(days=days), end)
 
     def opening(self, page: str, answer: str, lede: str = "") -> Opening:
         """Begin a page.

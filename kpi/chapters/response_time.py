@@ -7,13 +7,12 @@ import pandas as pd
 from kpi import plots, tables
 from kpi.chapters.about import About, differ
 from kpi.page import Answer, Figure, Opening, SideBySide
+from kpi.schema import BLANK
 from kpi.tables import Column, Table
-from kpi.words import N_
 
 HOUR = 3600.0
 FLOOR = 20
 MONTH_SECONDS = 30 * 86_400.0
-_BANDS = (N_("{high} or less"), N_("{low} to {high}"), N_("more than {low}"), N_("not answered"))
 
 
 def opening(about: About, months: pd.DataFrame, waiting: pd.DataFrame) -> Opening:
@@ -146,17 +145,15 @@ def distribution(about: About, *, bands: pd.DataFrame, usual_bands: pd.DataFrame
     return SideBySide(left, Figure(drawn, title, note, say("Share of leads answered by a person within: {points}.", points=points)))
 
 
-def clocks(about: About, *, within: pd.DataFrame, medians: pd.DataFrame, slow: pd.DataFrame) -> Table:
+def clocks(about: About, both: pd.DataFrame) -> Table:
     """Show both clocks side by side.
 
     Parameters
     ----------
     about : About
         What the page is about.
-    within : DataFrame
-        `response_time.answered_within` of both clocks, with a column ``clock``.
-    medians, slow : DataFrame
-        `response_time.response_time` at one half and at nine tenths, with a column ``clock``.
+    both : DataFrame
+        `response_time.on_both_clocks`.
 
     Returns
     -------
@@ -164,17 +161,8 @@ def clocks(about: About, *, within: pd.DataFrame, medians: pd.DataFrame, slow: p
     """
     say = about.words.say
     names = {"wall": say("wall clock"), "business": say("business hours only")}
-    hour = within[within["horizon"] == HOUR]
-    frame = pd.DataFrame(
-        {
-            "clock": [names[clock] for clock in hour["clock"]],
-            "median": medians.set_index("clock").loc[hour["clock"], "value"].to_numpy(),
-            "slow": slow.set_index("clock").loc[hour["clock"], "value"].to_numpy(),
-            **{name: hour[name].to_numpy() for name in ("n", "n_events", "value", "low", "high")},
-        }
-    )
     columns = [
-        Column("clock", say("Clock")),
+        Column("name", say("Clock")),
         Column("n", say("Leads"), "number"),
         Column("median", say("Half within"), "duration", n="n"),
         Column("slow", say("Nine in ten\nwithin"), "duration", n="n"),
@@ -183,6 +171,7 @@ def clocks(about: About, *, within: pd.DataFrame, medians: pd.DataFrame, slow: p
         Column("value", say("95%\ninterval"), "range", n="n"),
     ]
     note = say("Business hours: the clock stands still outside opening hours and on public holidays. – means not reached.")
+    frame = both.assign(name=[names[clock] for clock in both["clock"]])
     return tables.table(frame, columns, words=about.words, title=say("Do opening hours explain the delay?"), note=note)
 
 
@@ -219,19 +208,17 @@ def week(about: About, by_hour: pd.DataFrame) -> list:
     return [Answer(answer), Figure(plots.plot_week(table, words, hours=slots, open_hours=is_open, floor=FLOOR), title, note, answer)]
 
 
-def by_group(about: About, within: pd.DataFrame, usual: pd.DataFrame, medians: pd.DataFrame, never: pd.DataFrame, *, total: pd.DataFrame, column: str) -> list:
+def by_group(about: About, groups: pd.DataFrame, *, total: pd.DataFrame, column: str) -> list:
     """Compare sources or people.
 
     Parameters
     ----------
     about : About
         What the page is about.
-    within, usual : DataFrame
-        `response_time.answered_within` one hour by `column`, in the month and over the twelve months before.
-    medians, never : DataFrame
-        `response_time.response_time` and `response_time.never_answered` by `column`.
+    groups : DataFrame
+        `response_time.compared` by `column`.
     total : DataFrame
-        `response_time.answered_within` one hour of all, one row.
+        `response_time.answered_within` of all leads.
     column : str
         ``source`` or ``owner``.
 
@@ -241,11 +228,10 @@ def by_group(about: About, within: pd.DataFrame, usual: pd.DataFrame, medians: p
         The answer, and the table.
     """
     words, say = about.words, about.words.say
-    frame = within.merge(usual[[column, "value"]].rename(columns={"value": "before"}), on=column, how="left")
-    frame = frame.merge(medians[[column, "value"]].rename(columns={"value": "median"}), on=column, how="left")
-    frame = frame.merge(never[[column, "n_events"]].rename(columns={"n_events": "waiting"}), on=column, how="left")
-    frame = frame.sort_values(["value", column], ascending=[False, True], ignore_index=True)
-    last = total.assign(**{column: say("All"), "before": float("nan"), "median": float("nan"), "waiting": frame["waiting"].sum()})
+    named = groups.assign(**{column: [say("(blank)") if name == BLANK else name for name in groups[column]]})
+    frame = named.sort_values(["value", column], ascending=[False, True], ignore_index=True)
+    empty = {"before": float("nan"), "median": float("nan"), "waiting": groups["waiting"].sum()}
+    last = total[total["horizon"] == HOUR].assign(**{column: say("All"), **empty})
     headings = {"source": say("Source"), "owner": say("Owner")}
     titles = {"source": say("Which sources wait longest?"), "owner": say("Whose leads wait longest?")}
     columns = [

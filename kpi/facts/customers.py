@@ -8,10 +8,10 @@ from datetime import date
 import narwhals.stable.v2 as nw
 import pandas as pd
 
-from kpi.engine import BLANK
 from kpi.facts.clock import clocked, last_day, numbered, once
 from kpi.facts.money import in_company_currency
 from kpi.periods import day_number
+from kpi.schema import BLANK
 
 
 @once

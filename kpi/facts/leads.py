@@ -5,9 +5,9 @@ from __future__ import annotations
 import narwhals.stable.v2 as nw
 import pandas as pd
 
-from kpi.engine import BLANK
 from kpi.errors import MissingTable
 from kpi.facts.clock import DAY_SECONDS, clocked, last_day, once
+from kpi.schema import BLANK
 
 TOUCHES = ("call", "email", "meeting", "message")
 

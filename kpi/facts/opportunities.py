@@ -5,10 +5,11 @@ from __future__ import annotations
 import narwhals.stable.v2 as nw
 import pandas as pd
 
-from kpi.engine import BLANK, collect
+from kpi.engine import collect
 from kpi.errors import MissingTable
 from kpi.facts.clock import clocked, last_day, once
 from kpi.facts.money import in_company_currency
+from kpi.schema import BLANK
 
 _STATE = ("opportunity_id", "changed_at", "seq", "stage", "status", "amount", "expected_close_on", "owner", "origin")
 _ORDER = ["changed_at", "seq"]

@@ -4,10 +4,11 @@ from kpi.pipeline.conversion import closed_win_rate, conversion_curve, lead_to_c
 from kpi.pipeline.inflow import created, entered_stage, leads_created, won
 from kpi.pipeline.snapshot import open_pipeline
 from kpi.pipeline.stages import stage_conversion, time_in_stage, time_in_stage_curve
-from kpi.pipeline.value import average_value, sales_cycle
+from kpi.pipeline.value import average_value, average_values, sales_cycle
 
 __all__ = [
     "average_value",
+    "average_values",
     "closed_win_rate",
     "conversion_curve",
     "created",

@@ -70,6 +70,34 @@ def average_value(data, *, as_of: Instant, status: str = "won", window: Window |
     return schema.result(f"pipeline.{status}_amount", pd.DataFrame(rows), by=["statistic"], view=view, window=window, as_of=now)
 
 
+def average_values(data, *, as_of: Instant, window: Window | None = None, level: float = 0.95) -> pd.DataFrame:
+    """Mean and median amount of the deals won, lost and open, one below the other.
+
+    Parameters
+    ----------
+    data : Dataset
+        Uses `opportunities` and `opportunity_history`.
+    as_of : Instant
+        Only what happened strictly before it counts.
+    window : Window, optional
+        As for `average_value`.
+    level : float
+        Coverage of the bootstrap interval, in (0, 1).
+
+    Returns
+    -------
+    DataFrame
+        The rows of `average_value` for won, lost, open.
+
+    Raises
+    ------
+    MissingTable
+        If there are no opportunities.
+    """
+    parts = [average_value(data, as_of=as_of, status=status, window=window, level=level) for status in ("won", "lost", "open")]
+    return pd.concat(parts, ignore_index=True)
+
+
 def sales_cycle(data, *, as_of: Instant, window: Window | None = None, seed: int = 1, level: float = 0.95) -> pd.DataFrame:
     """Median days from creation to won, of the deals won lately.
 

@@ -1,0 +1,223 @@
+"""The page on retention."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from kpi import plots, tables
+from kpi.chapters.about import About
+from kpi.page import Answer, Figure, Opening, SideBySide
+from kpi.tables import Column
+
+YEAR = 365
+
+
+def opening(about: About, year: pd.DataFrame, window: int | None) -> Opening:
+    """Open the page: how many customers are active, and how that changed over a year.
+
+    Parameters
+    ----------
+    about : About
+        What the page is about.
+    year : DataFrame
+        `retention.net_customer_growth` over twelve months, one row.
+    window : int or None
+        `retention.activity_window`.
+
+    Returns
+    -------
+    Opening
+    """
+    words, say, row = about.words, about.words.say, year.iloc[0]
+    change = int(row["end"] - row["start"])
+    parts = {"n": int(row["end"]), "change": words.number(change, signed=True), "share": words.percent(row["value"], signed=True)}
+    if row["provisional"]:
+        answer = say("{n} customers are active; the data are too short to compare with a year ago.", n=parts["n"])
+    elif change == 0:
+        answer = say("{n} customers are active, as many as a year ago.", n=parts["n"])
+    else:
+        answer = say("{n} customers are active, {change} in a year ({share}).", **parts)
+    if window is None:
+        lede = say("Active: under contract on that day.")
+    else:
+        lede = say("Active: bought within the last {days}, the time within which 95% of repeat purchases come.", days=words.days(window))
+    return about.opening("retention", answer, lede)
+
+
+def growth(about: About, year: pd.DataFrame, months: pd.DataFrame, kept: pd.DataFrame) -> list:
+    """Account for the change in customers over the year, and month by month.
+
+    Parameters
+    ----------
+    about : About
+        What the page is about.
+    year : DataFrame
+        `retention.net_customer_growth` over twelve months, one row.
+    months : DataFrame
+        The same month by month.
+    kept : DataFrame
+        `retention.retention_rate` month by month.
+
+    Returns
+    -------
+    list of Block
+    """
+    words, say, row = about.words, about.words.say, year.iloc[0]
+    steps = [int(row["new"]), int(row["reactivated"]), -int(row["lost"])]
+    sum_of = {name: int(row[name]) for name in ("start", "new", "reactivated", "lost", "end")}
+    answer = say("{start} + {new} new + {reactivated} who came back − {lost} lost = {end} active customers.", **sum_of)
+    if row["provisional"]:
+        answer += " " + say("The data do not reach back a whole activity window before that year: some of the new ones are old customers.")
+    labels = [words.sentence(words.month(about.month.shift(-12))), say("New"), say("Came back"), say("Lost"), words.sentence(words.month(about.month))]
+    drawn = plots.plot_account(int(row["start"]), steps, labels, words, xlabel=say("active customers at the end of the month"))
+    left = Figure(drawn, say("How the number of customers changed in a year"), say("An exact account, no interval · hatched: a fall"), answer)
+    joined = months.merge(kept[["month", "value"]].rename(columns={"value": "kept"}), on="month").iloc[::-1].reset_index(drop=True)
+    joined["state"] = [say("provisional") if flag else "" for flag in joined["provisional"]]
+    columns = [
+        Column("month", say("Month"), "month"),
+        Column("start", say("Start"), "number"),
+        Column("new", say("New"), "number"),
+        Column("reactivated", say("Came back"), "number"),
+        Column("lost", say("Lost"), "number"),
+        Column("end", say("End"), "number"),
+        Column("kept", say("Kept"), "percent", 1, n="start"),
+    ]
+    if joined["provisional"].any():
+        columns.append(Column("state", ""))
+    note = say("Kept: share of those at the start still active at the end; who came back does not count")
+    right = tables.table(joined, columns, words=words, title=say("Month by month"), note=note, limit=12)
+    return [Answer(answer), SideBySide(left, right)]
+
+
+def coming_back(about: About, *, repeat: pd.DataFrame, curve: pd.DataFrame, past_curve: pd.DataFrame, past: pd.DataFrame, by_month: pd.DataFrame) -> list:
+    """Show how many customers buy again, and how soon.
+
+    Parameters
+    ----------
+    about : About
+        What the page is about.
+    repeat, past : DataFrame
+        `retention.repeat_purchase`, period reading of the last 180 days and of the 180 days a year earlier.
+    curve, past_curve : DataFrame
+        `retention.repeat_purchase_curve` of both.
+    by_month : DataFrame
+        `retention.retention_curve`.
+
+    Returns
+    -------
+    list of Block
+    """
+    words, say = about.words, about.words.say
+    now, before = _at(repeat, YEAR), _at(past, YEAR)
+    share = words.percent(now["value"])
+    answer = say("Of new customers, {share} buy a second time within a year ({range}), as things went in the last 180 days.", share=share, range=words.percent_range(now["low"], now["high"]))
+    if pd.isna(now["value"]):
+        answer = say("The last 180 days do not show yet how many new customers buy again within a year.")
+    labels = [
+        f"{name}\n{words.percent(row['value'])} ({words.percent_range(row['low'], row['high'])})" for name, row in ((say("last 180 days"), now), (say("a year earlier"), before))
+    ]
+    drawn = plots.plot_incidence(
+        curve,
+        words,
+        cause="again",
+        horizon=YEAR,
+        label=labels[0],
+        past=past_curve if not pd.isna(before["value"]) else None,
+        past_label=labels[1],
+        ylabel=say("bought again by then, share of customers"),
+        xlabel=say("days since the first purchase"),
+    )
+    drawn.xaxis.labelpad = 30
+    note = say("n = {n} customers with one purchase under observation · band: 95% interval · who may still buy is kept", n=int(now["n"]))
+    points = words.listing(
+        say("{days} days {share} ({range})", days=int(row.horizon), share=words.percent(row.value), range=words.percent_range(row.low, row.high)) for row in repeat.itertuples()
+    )
+    left = Figure(drawn, say("How soon do new customers buy again?"), note, say("Share of customers with a second purchase within: {points}.", points=points))
+    ages = plots.plot_retention(by_month, words, ylabel=say("bought in that month, share of customers"), xlabel=say("months since the first purchase"))
+    pooled = by_month[by_month["age"] > 0]
+    sizes = {"most": int(pooled["n"].max()) if len(pooled) else 0, "least": int(pooled["n"].min()) if len(pooled) else 0}
+    scope = say("n = {most} customers at month 1, {least} at the last · line: 95% interval", **sizes)
+    said = words.listing(say("month {age} {share}", age=int(row.age), share=words.percent(row.value)) for row in pooled.head(12).itertuples())
+    right = Figure(ages, say("Which share buys in each month after the first?"), scope, say("Share of customers who bought in: {months}.", months=said or "–"))
+    return [Answer(answer), SideBySide(left, right)]
+
+
+def matrix(about: About, cells: pd.DataFrame) -> list:
+    """Show the cohort matrix.
+
+    Parameters
+    ----------
+    about : About
+        What the page is about.
+    cells : DataFrame
+        `retention.cohort_matrix`.
+
+    Returns
+    -------
+    list of Block
+    """
+    words, say = about.words, about.words.say
+    drawn = plots.plot_cohorts(cells, words, xlabel=say("months since the first purchase"))
+    known = cells[(cells["age"] == 6) & (cells["n"] >= 20)]
+    if len(known) > 1:
+        best, worst = known.loc[known["value"].idxmax()], known.loc[known["value"].idxmin()]
+        answer = say(
+            "Six months after their first purchase, between {low} ({worst}) and {high} ({best}) of a cohort bought again in that month.",
+            low=words.percent(worst["value"]),
+            worst=words.month(worst["cohort"]),
+            high=words.percent(best["value"]),
+            best=words.month(best["cohort"]),
+        )
+    else:
+        answer = say("The cohorts are too young or too small to compare.")
+    note = say("% of the cohort that bought in that month · empty: not observed yet · the first cohort of the data holds old customers too")
+    return [Answer(answer), Figure(drawn, say("Customers by month of their first purchase"), note, answer)]
+
+
+def value(about: About, deciles: pd.DataFrame, best: pd.DataFrame, mean: pd.DataFrame) -> list:
+    """Show who brings the value.
+
+    Parameters
+    ----------
+    about : About
+        What the page is about.
+    deciles : DataFrame
+        `retention.value_deciles`.
+    best : DataFrame
+        `retention.best_customers`.
+    mean : DataFrame
+        `retention.value_to_date`, one row.
+
+    Returns
+    -------
+    list of Block
+    """
+    words, say, row = about.words, about.words.say, mean.iloc[0]
+    measures = {"margin": say("margin to date"), "amount": say("revenue to date (no margin is recorded)")}
+    measure = measures[row["measure"]]
+    parts = {"mean": words.money(row["value"], about.currency), "measure": measure, "n": int(row["n"])}
+    answer = say("A customer has brought {mean} on average, {measure} (n = {n}).", **parts)
+    if len(deciles):
+        first = {"share": words.percent(deciles["value"].iloc[0]), "n": int(deciles["n"].iloc[0])}
+        answer = say("The best tenth, {n} customers, brought {share} of it.", **first).join([answer + " ", ""])
+    columns = [
+        Column("decile", say("Tenth"), "number"),
+        Column("n", say("Customers"), "number"),
+        Column("amount", say("Value"), "money"),
+        Column("value", say("Share"), "percent"),
+        Column("cumulative", say("Together"), "percent"),
+        Column("least", say("From"), "money"),
+    ]
+    left = tables.table(deciles, columns, words=words, title=say("How concentrated is the value?"), note=say("Customers who ever bought, best tenth first; {measure}", measure=measure), currency=about.currency)
+    listed = [
+        Column("customer_id", say("Customer")),
+        Column("value", say("Value"), "money"),
+        Column("purchases", say("Purchases"), "number"),
+        Column("last_on", say("Last"), "date"),
+    ]
+    right = tables.table(best, listed, words=words, title=say("Best customers to date"), whole="lists/best_customers.csv", currency=about.currency)
+    return [Answer(answer), SideBySide(left, right)]
+
+
+def _at(result: pd.DataFrame, horizon: float) -> pd.Series:
+    return result[result["horizon"] == horizon].iloc[0]
