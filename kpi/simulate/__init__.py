@@ -11,8 +11,9 @@ import pandas as pd
 
 from kpi.simulate import activities, assemble, customers, deals, leads, truth, write
 from kpi.simulate.clock import clock_of
-from kpi.simulate.company import Channel, Company, Owner, Shock, Stage
+from kpi.simulate.company import Company
 from kpi.simulate.dirt import FAULTS, soil
+from kpi.simulate.parts import Channel, Owner, Shock, Stage
 
 __all__ = ["FAULTS", "Channel", "Company", "Owner", "Shock", "Simulation", "Stage", "sample_company", "simulate", "soil", "write_company"]
 
@@ -35,7 +36,8 @@ class Simulation:
     tables : dict of str to DataFrame
         Canonical tables (columns of `schema.TABLES`), as exported at the end; instants are naive UTC microseconds.
     hidden : dict of str to DataFrame
-        What no export shows: ``leads`` (intent, chance), ``deals`` (true value), ``customers`` (rate, chance of leaving, day of leaving).
+        What no export shows: ``leads`` (intent, chance), ``deals`` (true value), ``customers`` (rate, chance of leaving, instant of leaving),
+        ``orders`` (or contracts).
     """
 
     company: Company
@@ -51,7 +53,7 @@ class Simulation:
         dict
             Texts, numbers and lists, ready for JSON; see `truth.describe`.
         """
-        return truth.describe(self.company, self.hidden, self.tables)
+        return truth.describe(self.company, self.hidden)
 
     def write(self, folder: Path, dialect: str = "french") -> None:
         """Write the tables as CSV with kpi.toml, truth.json and README.md.
@@ -104,7 +106,7 @@ def simulate(company: Company) -> Simulation:
     tables = assemble.lead_tables(company, clock, found, done, scores, links["leads"])
     tables |= assemble.deal_tables(company, opened, history, links["deals"], company.rng("products"))
     tables |= assemble.customer_tables(company, buyers, sold) | assemble.small_tables(company)
-    return Simulation(company, assemble.ordered(tables), {"leads": found, "deals": opened, "customers": buyers})
+    return Simulation(company, assemble.ordered(tables), {"leads": found, "deals": opened, "customers": buyers, "orders": sold})
 
 
 def _links(found: pd.DataFrame, opened: pd.DataFrame, buyers: pd.DataFrame) -> dict:

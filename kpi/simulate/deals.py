@@ -197,7 +197,7 @@ def changes(company: Company, clock: Clock, deals: pd.DataFrame, moves: pd.DataF
     table = pd.concat(parts, ignore_index=True).sort_values(["deal", "at"], kind="stable", ignore_index=True)
     for name in ("stage", "amount", "expected", "owner"):
         table[name] = table[name].ffill()  # the first row of a deal is complete, so nothing spills over from the deal before
-    whole = {name: "int64" for name in ("deal", "stage", "expected", "owner")}
+    whole = dict.fromkeys(("deal", "stage", "expected", "owner"), "int64")
     return table.astype(whole).assign(seq=table.groupby("deal").cumcount() + 1)
 
 

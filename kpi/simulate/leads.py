@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 
 from kpi.simulate.clock import DAY, Clock, months_of, weekday
-from kpi.simulate.company import Company, Shock, day_number
+from kpi.simulate.company import Company, day_number
+from kpi.simulate.parts import Shock
 
 
 def arrive(company: Company, clock: Clock, n: int, rng: np.random.Generator) -> pd.DataFrame:
@@ -81,7 +82,7 @@ def during(shock: Shock, day: np.ndarray) -> np.ndarray:
 
 
 def assign(company: Company, day: np.ndarray, channel: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Owner positions: partner leads go to the team named like the channel's, the others to whoever of the other teams is there that day.
+    """Owner positions: somebody of the channel's own team, else of the teams without a channel of their own, who is there that day.
 
     Parameters
     ----------
@@ -102,18 +103,18 @@ def assign(company: Company, day: np.ndarray, channel: np.ndarray, rng: np.rando
     starts = np.array([day_number(owner.from_on) if owner.from_on else -(10**6) for owner in company.owners])
     ends = np.array([day_number(owner.to_on) if owner.to_on else 10**6 for owner in company.owners])
     weights = np.array([owner.weight for owner in company.owners])
-    own_team = np.array([owner.team.startswith("Partenaire") for owner in company.owners])
-    partners = np.array([item.name.startswith("Partenaire") for item in company.channels])
+    teams = np.array([owner.team for owner in company.owners])
+    wanted = [item.team for item in company.channels]
     changes = np.unique(np.concatenate([starts, ends]))
     period = np.searchsorted(changes, day, side="right")
     here = (starts <= np.concatenate([[-(10**7)], changes])[:, None]) & (ends > np.concatenate([[-(10**7)], changes])[:, None])
     owner, draw = np.zeros(len(day), dtype="int64"), rng.random(len(day))
-    for kind in (False, True):
-        team = own_team == kind if own_team.any() and not own_team.all() else np.ones(len(own_team), dtype=bool)
-        shares = np.cumsum(here * team * weights, axis=1)
-        rows = np.flatnonzero(partners[channel] == kind)
-        limits = shares[period[rows]]
-        owner[rows] = (draw[rows, None] * limits[:, -1:] >= limits).sum(axis=1)
+    for team in sorted(set(wanted)):
+        able = teams == team if team else ~np.isin(teams, wanted)
+        limits = np.cumsum(here * able * weights, axis=1)
+        rows = np.flatnonzero((np.array(wanted) == team)[channel])
+        mine = limits[period[rows]]
+        owner[rows] = (draw[rows, None] * mine[:, -1:] >= mine).sum(axis=1)
     return owner
 
 

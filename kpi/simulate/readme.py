@@ -61,15 +61,17 @@ def readme(simulation, dialect: str) -> str:
 
 
 def _head(company: Company, dialect: str) -> str:
-    last = company.exported_on
-    return (
-        f"# {company.name} (simulated)\nNobody and nothing here exists: `kpi simulate` made these files, seed {company.seed}. {company.leads:,} leads, "
-        f"{company.start} to {company.end},\nexported at {last:%Y-%m-%d} 00:00 ({company.timezone}): events up to the evening before. "
-        f"The deals start from nothing in {company.start}, so wins need some three months to reach their level.\n\n"
-        + SHAPES[dialect].format(zone=company.timezone)
-        + "\n\nMade by numpy's PCG64 and its `normal`, `gamma`, `beta`, `exponential`, `geometric`, `multinomial`, `choice` and `integers`; the same numpy makes the "
-        "same bytes on\nevery system, because stamps are cut to seconds and amounts rounded to cents. Which days are holidays comes from the package `holidays`."
-    )
+    return f"""# {company.name} (simulated)
+Nobody and nothing here exists: `kpi simulate` made these files, seed {company.seed}.
+{company.leads:,} leads, {company.start} to {company.end}, exported at {company.exported_on:%Y-%m-%d} 00:00 ({company.timezone}):
+events up to the evening before.
+Deals start from nothing in {company.start}, so wins need some three months to reach their level;
+customers and their orders go back {company.history_months} months further.
+
+{SHAPES[dialect].format(zone=company.timezone)}
+
+Drawn with numpy's PCG64, of which the same version gives the same numbers everywhere; stamps are cut to seconds and amounts
+rounded to cents, so the files are the same to the byte on every system. Holidays come from the package `holidays`."""
 
 
 def _planted(company: Company, truth: dict) -> str:
@@ -117,14 +119,16 @@ def _pipeline(company: Company, truth: dict) -> list[str]:
 
 def _customers(company: Company, truth: dict) -> list[str]:
     if company.contractual:
-        head = f"### Contracts renewed\nShifted beta-geometric, alpha {company.churn_a}, beta {company.churn_b}, terms of {company.renewal_months} months.\n\n"
+        model = f"Shifted beta-geometric, alpha {company.churn_a}, beta {company.churn_b}, terms of {company.renewal_months} months."
+        head = f"### Contracts renewed\n{model}\n\n"
         kept = head + _table(["renewals", "still there"], [[n, f"{share:.1%}"] for n, share in truth["contracts"]["staying"].items()])
     else:
         buying = truth["customers"]
         rows = [[days, f"{orders:.2f}", f"{buying['still_there'][days]:.1%}"] for days, orders in buying["expected_orders"].items()]
+        model = f"MBG/NBD with r {company.buy_r}, alpha {company.buy_alpha:g} days, a {company.drop_a}, b {company.drop_b}"
+        spend = f"Gamma-Gamma with p {company.spend_p:g}, q {company.spend_q:g}, gamma {company.spend_gamma:g}, times the source's factor"
         kept = (
-            f"### Customers\nRepeat orders: MBG/NBD with r {company.buy_r}, alpha {company.buy_alpha:g} days, a {company.drop_a}, b {company.drop_b}; their values: Gamma-Gamma with\n"
-            f"p {company.spend_p:g}, q {company.spend_q:g}, gamma {company.spend_gamma:g}, times the source's factor. "
+            f"### Customers\nRepeat orders: {model};\ntheir values: {spend}.\n"
             f"{company.refunds:.0%} of the orders are refunded, four in ten of them in full.\n\n"
             + _table(["days since the first order", "repeat orders expected", "still a customer"], rows)
             + "\n\n"

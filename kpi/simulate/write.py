@@ -11,7 +11,6 @@ import pandas as pd
 
 from kpi import schema
 from kpi.errors import ParameterError, WriteError
-from kpi.simulate.clock import Clock, clock_of
 from kpi.simulate.company import Company
 from kpi.simulate.readme import readme
 
@@ -24,8 +23,8 @@ class Dialect:
     ----------
     delimiter, decimal, encoding : str
         As in kpi.toml.
-    instant, date : str
-        Shapes of stamps: ``space`` or ``offset`` (with UTC offset), or ``month first``; dates follow.
+    stamps : str
+        ``local``, ``offset`` (local with UTC offset) or ``month first``.
     yes, no : str
         Booleans.
     """
@@ -124,21 +123,21 @@ def cells(name: str, table: pd.DataFrame, dialect: Dialect, company: Company) ->
     DataFrame
         The same rows, every cell a text or missing.
     """
-    clock, out = clock_of(company), {}
+    out = {}
     for column in table.columns:
         known = schema.TABLES[name][column]
         default = company.currency if known.default == "company.currency" else known.default
         values = table[column]
         if known.default and column != "kind" and (values == default).all():
             continue
-        out[column] = _texts(known.kind, values, dialect, clock)
+        out[column] = _texts(known.kind, values, dialect, company.timezone)
     return pd.DataFrame(out, index=table.index)
 
 
-def _texts(kind: str, values: pd.Series, dialect: Dialect, clock: Clock) -> pd.Series:
+def _texts(kind: str, values: pd.Series, dialect: Dialect, zone: str) -> pd.Series:
     if kind in ("instant", "date") and pd.api.types.is_datetime64_any_dtype(values):
         known = values.notna()
-        texts = pd.Series(_stamps(kind, values[known], dialect, clock), index=values.index[known], dtype="str")
+        texts = pd.Series(_stamps(kind, values[known], dialect, zone), index=values.index[known], dtype="str")
         return texts.reindex(values.index)
     if kind == "boolean":
         return values.map({True: dialect.yes, False: dialect.no})
@@ -148,10 +147,11 @@ def _texts(kind: str, values: pd.Series, dialect: Dialect, clock: Clock) -> pd.S
     return values
 
 
-def _stamps(kind: str, values: pd.Series, dialect: Dialect, clock: Clock) -> np.ndarray:
-    seconds = values.to_numpy().astype("M8[s]").astype("int64")
-    offset = clock.offset(seconds) if kind == "instant" else np.zeros(len(seconds), dtype="int64")
-    texts = pd.Series(np.datetime_as_string((seconds + offset).astype("M8[s]"), unit="s" if kind == "instant" else "D"), dtype="str")
+def _stamps(kind: str, values: pd.Series, dialect: Dialect, zone: str) -> np.ndarray:
+    utc = values.to_numpy().astype("M8[s]")
+    local = pd.DatetimeIndex(utc).tz_localize("UTC").tz_convert(zone).tz_localize(None).to_numpy() if kind == "instant" else utc
+    offset = (local - utc).astype("int64")
+    texts = pd.Series(np.datetime_as_string(local, unit="s" if kind == "instant" else "D"), dtype="str")
     if dialect.stamps == "month first":
         texts = texts.str.slice(5, 7) + "/" + texts.str.slice(8, 10) + "/" + texts.str.slice(0, 4) + texts.str.slice(10)
     if kind == "date":
