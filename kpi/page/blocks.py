@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 
 from kpi.errors import ParameterError
 from kpi.page.drawing import Spark
-from kpi.page.markup import Block, attribute, is_safe_address, link, paragraph, text
+from kpi.page.markup import Block, attribute, is_safe_address, link, paragraph, printable, text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure as Canvas
 
+WIDE = 600  # CSS pixels from which a figure takes the whole width of the page
 END = "<!-- kpi:end -->"  # a page without it was not finished
 
 
@@ -102,7 +103,10 @@ class Figure(Block):
     def _html(self) -> str:
         caption = f"<figcaption><b>{text(self.title)}</b>{f'<span>{text(self.note)}</span>' if self.note else ''}</figcaption>"
         image = f'<img width="{self.width}" height="{self.height}" alt="{attribute(self.alt)}" src="data:image/png;base64,{self._image}">'
-        return f"<figure>{caption}{image}{paragraph(self.foot, 'foot')}</figure>"
+        css = ' class="wide"' if self.width > WIDE else ""
+        if css:  # two columns wide: scrolls on a phone rather than shrinking beyond reading
+            image = f'<div class="tw" role="region" tabindex="0" aria-label="{attribute(self.title)}">{image}</div>'
+        return f"<figure{css}>{caption}{image}{paragraph(self.foot, 'foot')}</figure>"
 
     def _plain(self) -> str:
         return f"{self.title}\n{self.alt}"
@@ -340,7 +344,7 @@ class Prose(Block):
                 return f"<h3>{text}</h3>" if level == 1 else f"<h4>{text}</h4>"  # the page's own headings stand above
 
         head = f'<p class="head"><b>{text(self.title)}</b></p>' if self.title else ""
-        return f'<div class="prose">{head}{mistune.create_markdown(renderer=Renderer(escape=True))(self.markdown)}</div>'
+        return f'<div class="prose">{head}{mistune.create_markdown(renderer=Renderer(escape=True))(printable(self.markdown))}</div>'
 
     def _plain(self) -> str:
         return f"{self.title}\n{self.markdown}".strip()

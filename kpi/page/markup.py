@@ -100,7 +100,23 @@ def attribute(value: str | float) -> str:
     """
     if not isinstance(value, str | numbers.Number) or isinstance(value, bool):
         raise ParameterError(f"a page shows text and numbers, not {type(value).__name__}; say it first by the methods of Words")
-    return html.escape(_UNPRINTABLE.sub("\ufffd", str.__str__(value) if isinstance(value, str) else str(value)))
+    return html.escape(printable(str.__str__(value) if isinstance(value, str) else str(value)))
+
+
+def printable(value: str) -> str:
+    """Replace what no page can carry: control characters and halves of characters.
+
+    Parameters
+    ----------
+    value : str
+        Any text.
+
+    Returns
+    -------
+    str
+        The text with U+FFFD in their place; line ends and tabs stay.
+    """
+    return _UNPRINTABLE.sub("\ufffd", value)
 
 
 def paragraph(value: str, css: str = "") -> str:

@@ -65,16 +65,27 @@ def translations(lang: str) -> dict[str, str | tuple[str, str]]:
     with (LOCALE / lang / "LC_MESSAGES" / "kpi.po").open("rb") as file:
         messages = [message for message in read_po(file, locale=lang) if message.id and message.string and not message.fuzzy]
     return {
-        message.id if isinstance(message.id, str) else message.id[0]: _typeset(message.string)
+        message.id if isinstance(message.id, str) else message.id[0]: typeset(message.string)
         if isinstance(message.string, str)
-        else tuple(_typeset(form) for form in message.string)
+        else tuple(typeset(form) for form in message.string)
         for message in messages
         if all(message.string)
     }
 
 
-def _typeset(french: str) -> str:
-    """Set the fine spaces of French, so that the catalogue can be typed with plain ones."""
+def typeset(french: str) -> str:
+    """Set the fine spaces of French, so that the catalogue can be typed with plain ones.
+
+    Parameters
+    ----------
+    french : str
+        As typed.
+
+    Returns
+    -------
+    str
+        With U+202F before ``? ! ; %`` and inside guillemets, U+00A0 before a colon, and typographic apostrophes.
+    """
     text = re.sub(r" ([?!;%»])", rf"{NARROW}\1", french)
     text = re.sub(r" :(?![-|])", f"{NBSP}:", text)  # but not the rule under a Markdown table's head
     return re.sub(r"(?<=\w)'(?=\w)", "’", text.replace("« ", "«" + NARROW))

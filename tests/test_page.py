@@ -1,0 +1,358 @@
+"""Display blocks, tables and pictures: whatever the data hold, nothing of it becomes markup, and equal input gives equal bytes."""
+
+import math
+from html.parser import HTMLParser
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kpi import page
+from kpi.errors import ParameterError, SchemaError
+from kpi.page.drawing import interval, interval_axis
+from kpi.page.markup import is_safe_address, style
+from kpi.plots import style as looks
+from kpi.tables import Column, table
+from kpi.words import Words
+
+EN, FR = Words("en"), Words("fr")
+TAGS = (
+    "a b br caption circle code dd details div dl dt em figcaption figure h1 h3 h4 i img li ol p path polygon section small span strong style summary"
+    " svg table tbody td text th thead tr ul pre blockquote hr"
+)
+ALLOWED = set(TAGS.split())
+HOSTILE = [
+    "<script>alert(1)</script>",
+    '"><img src=x onerror=alert(1)>',
+    "'><svg/onload=alert(1)>",
+    "</style></title></table><iframe src=//evil>",
+    "javascript:alert(1)",
+    "<!-- kpi:end -->",
+    "]]>&lt;b&gt;",
+    "{{7*7}}{% raw %}",
+    "\x00\ud800\u2028",
+]
+
+
+class Seen(HTMLParser):
+    """Elements, attributes and text of a piece of HTML."""
+
+    def __init__(self, html):
+        super().__init__()
+        self.tags, self.attributes, self.comments, self.words = [], [], [], []
+        self.feed(html)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.attributes += [(tag, *pair) for pair in attrs]
+
+    def handle_data(self, data):
+        self.words.append(data)
+
+    def handle_comment(self, data):
+        self.comments.append(data)
+
+
+def spark(alt="24 months", values=(1.0, 2.0, 3.0), signals=(False, False, True)):
+    return page.Spark(values, 0.0, 1.5, 2.5, signals, alt)
+
+
+def picture(title="T", note="N", alt="A", foot="F"):
+    ax = looks.axes(2.4)
+    ax.plot([1, 2])
+    return page.Figure(ax, title, note, alt, foot)
+
+
+def blocks(s):
+    """Every block with `s` wherever it takes a text."""
+    frame = pd.DataFrame({"name": pd.Series([s], dtype=object), "n": [30], "value": [0.5], "low": [0.4], "high": [0.6]})
+    columns = [Column("name", s), Column("value", s, "percent", n="n"), Column("value", s, "drawn")]
+    tile = page.Tile(s, s, s, s, spark(s + "."), signal=s, lag=s)
+    return [
+        page.Opening(s, s, s, s),
+        page.Answer(s),
+        page.SideBySide(page.Note(s, s), [page.NoData(s), page.Answer(s)]),
+        page.Tiles([tile, page.Tile(s, s, s, s)], s, s),
+        page.Adjustments([page.Adjustment(s, s, s, (s, s)), page.Adjustment(s, s)]),
+        page.NoData(s),
+        page.Note(s, s),
+        page.Definition(s, [s]),
+        page.Prose(s, s),
+        page.Closing([s], [(s, s)]),
+        table(frame, columns, words=EN, title=s, note=s, whole=s, total=frame),
+    ]
+
+
+def assert_harmless(html):
+    html.encode()  # no lone surrogate is left
+    seen = Seen(html)
+    assert set(seen.tags) <= ALLOWED
+    for tag, name, value in seen.attributes:
+        assert not name.startswith("on"), (tag, name)
+        assert name in {"class", "alt", "aria-label", "aria-hidden", "role", "tabindex", "scope", "colspan", "start"} or (tag, name) in {
+            *(("div", "data-block"), ("a", "href"), ("img", "src"), ("img", "width"), ("img", "height"), ("svg", "viewbox")),
+            *(
+                (shape, place)
+                for shape in ("path", "polygon", "circle", "text")
+                for place in ("d", "points", "cx", "cy", "r", "x", "y", "text-anchor")
+            ),
+        }, (tag, name)
+        if name == "href":
+            assert is_safe_address(value)
+
+
+@pytest.mark.parametrize("s", HOSTILE)
+def test_no_text_becomes_markup(s):
+    for block in blocks(s):
+        html = block._repr_html_()
+        assert_harmless(html)
+        assert len(Seen(html).comments) == (block.name == "closing")
+    figure = picture(s, s, s, s).html()
+    assert_harmless(figure)
+    assert Seen(figure).tags == ["figure", "figcaption", "b", "span", "img", "p"]
+
+
+@given(st.text(min_size=1, max_size=40))
+@settings(max_examples=60)
+def test_no_text_at_all_becomes_markup(s):
+    for block in blocks(s):
+        assert_harmless(block.html())
+
+
+@given(st.text(st.characters(exclude_characters="`◆◇", exclude_categories=["C"]), min_size=1, max_size=40))
+def test_a_text_arrives_as_it_was(s):
+    assert "".join(Seen(page.Answer(s).html()).words) == s
+
+
+@given(st.text(max_size=60))
+@settings(max_examples=150)
+def test_prose_from_outside_stays_prose(s):
+    assert_harmless(page.Prose(s).html())
+
+
+@pytest.mark.parametrize(
+    ("markdown", "expected"),
+    [
+        ("# One\n## Two", "<h3>One</h3><h4>Two</h4>"),
+        ("[x](https://a.example/b?c=1&d=2)", '<a href="https://a.example/b?c=1&amp;d=2">x</a>'),
+        ("[x](lists/a.csv)", '<a href="lists/a.csv">x</a>'),
+        ("[x](javascript:alert(1))", "<p>x</p>"),
+        ("<javascript:alert(1)>", "javascript"),
+        ("![x](https://a.example/b.png)", "<p>x</p>"),
+        ("<b>x</b>", "&lt;b&gt;"),
+    ],
+)
+def test_prose(markdown, expected):
+    html = page.Prose(markdown).html()
+    assert expected in html
+    assert_harmless(html)
+
+
+@pytest.mark.parametrize("href", ["lists/a.csv", "#part", "../index.html", "https://a.example/", "a?b=c#d", "2026-10/index.html"])
+def test_links_lead_to_the_report_or_the_web(href):
+    assert is_safe_address(href)
+
+
+@pytest.mark.parametrize(
+    "href",
+    ["javascript:x", " javascript:x", "java\nscript:x", "data:text/html,x", "//host/x", "\\\\host\\x", "file:///etc", "http://[", "", "vbscript:x"],
+)
+def test_links_lead_nowhere_else(href):
+    assert not is_safe_address(href)
+
+
+@pytest.mark.parametrize("value", [None, True, b"x", ["x"], object()])
+def test_only_text_and_numbers_are_shown(value):
+    with pytest.raises(ParameterError, match="text and numbers"):
+        page.markup.text(value)
+
+
+def test_marks_in_a_text():
+    assert page.markup.text("◆stale, ◇out, `leads`") == '<i class="d sg"></i>stale, <i class="d o"></i>out, <code>leads</code>'
+
+
+def test_blocks_say_in_plain_text_what_they_show():
+    for block in [*blocks("xyz"), picture("xyz")]:
+        assert "xyz" in repr(block)
+        assert "<" not in repr(block)
+
+
+def test_the_closing_block_carries_the_mark():
+    assert page.Closing(["x"])._repr_html_().endswith(page.END + "</div>")
+
+
+def test_style_is_scoped_and_asks_for_nothing():
+    sheet = style()
+    assert "<" not in sheet
+    assert "url(" not in sheet + style("frame")
+    assert "@import" not in sheet + style("frame")
+    rules = sheet.replace("@media screen{", "}").replace("@media print{", "}").split("}")
+    for selector in (rule.split("{")[-2] for rule in rules if rule.count("{")):
+        assert ".kpi" in selector or selector.startswith("@"), selector
+    assert len(sheet) < 9000
+
+
+# ---- pictures ----
+
+
+def test_a_picture_is_small_closed_and_always_the_same():
+    before = dict(mpl.rcParams)
+    first, second = (picture() for _ in range(2))
+    assert first.html() == second.html()
+    assert (first.width, first.height) == (540, 240)
+    assert len(first.html()) < 25_000
+    assert plt.get_fignums() == []
+    assert dict(mpl.rcParams) == before
+
+
+def test_a_picture_has_a_white_ground_that_can_vanish():
+    from io import BytesIO
+
+    from PIL import Image
+
+    data, width, height = looks.png(looks.axes(2.4))
+    with Image.open(BytesIO(data)) as image:
+        assert image.mode == "P"
+        assert image.size == (2 * width, 2 * height)
+        assert image.convert("RGB").getpixel((1, 1)) == (255, 255, 255)
+        assert "Software" not in image.info
+
+
+def test_a_picture_needs_words_for_who_cannot_see_it():
+    with pytest.raises(ParameterError, match="alternative text"):
+        picture(alt=" ")
+    plt.close("all")
+    with pytest.raises(ParameterError, match="alternative text"):
+        spark(alt="")
+
+
+def test_the_looks_hold_only_inside():
+    before = mpl.rcParams["font.size"]
+    with looks.context():
+        assert mpl.rcParams["font.size"] == 8.2
+        assert mpl.rcParams["text.parse_math"] is False
+    assert mpl.rcParams["font.size"] == before
+
+
+def test_ticks_speak_the_language():
+    assert looks.ticks(FR.percent)(0.3, None) == "30\u202f%"
+
+
+# ---- small drawings ----
+
+
+def test_months_over_their_limits():
+    svg = spark().svg()
+    assert svg.count('class="s"') == 1  # the last month is a signal, so no dot stands there
+    assert 'class="now"' not in svg
+    assert 'class="h"' in page.Spark([1.0, 2.0], 0, 1, 2, [False, False], "x", True).svg()
+    assert svg.count('class="p"') == 2
+
+
+def test_months_with_gaps_and_limits_of_their_own():
+    drawn = page.Spark([1.0, math.nan, 3.0, 4.0], [math.nan, 0, 0, 0], [math.nan, 1, 1, 1], [math.nan, 4, 5, 4], [False] * 4, "x").svg()
+    assert "nan" not in drawn
+    assert drawn.count("M") >= 2  # the line is broken where a month is missing
+    for flat in (page.Spark([2.0], 2, 2, 2, [False], "x"), page.Spark([math.nan], math.nan, math.nan, math.nan, [False], "x")):
+        assert "nan" not in flat.svg()
+
+
+def test_months_must_fit_together():
+    with pytest.raises(ParameterError, match="signals"):
+        page.Spark([1.0, 2.0], 0, 1, 2, [False], "x")
+    with pytest.raises(ParameterError, match="limits"):
+        page.Spark([1.0, 2.0], [0.0], 1, 2, [False, False], "x").svg()
+
+
+def test_an_interval_is_drawn_inside_its_axis():
+    assert 'cx="88.0"' in interval(0.5, 0.4, 2.0, axis=(0, 1), reference=0.5)
+    assert "H172" in interval(0.5, 0.4, 2.0, axis=(0, 1))  # cut at the end of the axis
+    assert "circle" not in interval(math.nan, 0.4, 0.6, axis=(0, 1))
+    assert interval_axis([(0, "<0>"), (1, "1")], axis=(0, 1)).count("&lt;0&gt;") == 1
+    with pytest.raises(ParameterError, match="axis"):
+        interval(1, 1, 1, axis=(1, 1))
+
+
+# ---- tables ----
+
+SOURCES = pd.DataFrame(
+    {"source": ["Partner", "Event"], "n": [173, 7], "value": [0.34, 0.2], "low": [0.26, 0.0], "high": [0.42, 0.9], "amount": [744e3, math.nan]}
+)
+COLUMNS = [
+    Column("source", "Source"),
+    Column("n", "Created", "number"),
+    Column("value", "Won by\n180 d", "percent", n="n"),
+    Column("value", "95%", "range", n="n"),
+    Column("value", "", "drawn", n="n"),
+    Column("amount", "Won value", "money"),
+]
+TOTAL = pd.DataFrame({"source": ["All"], "n": [180], "value": [0.33], "low": [0.26], "high": [0.4], "amount": [744e3]})
+
+
+def cells(block):
+    return [[cell.text for cell in row] for _, row in block.rows]
+
+
+def test_a_table_of_estimates():
+    made = table(SOURCES, COLUMNS, words=EN, title="Which?", note="scope", total=TOTAL)
+    assert cells(made) == [
+        ["Partner", "173", "34%", "26–42%", "", "€744k"],
+        ["Event", "7", "too few (floor 20)", "", "–"],  # counts stay, no rate, no interval, no dot
+        ["All", "180", "33%", "26–40%", "", "€744k"],
+    ]
+    assert [css for css, _ in made.rows] == ["", "", "tot"]
+    few = made.rows[1][1]
+    assert few[2].span == 2
+    assert "circle" not in few[3].drawing
+    assert made.head[4].drawing.count("<text") == 3  # ends and reference; the axis ends at 50% though too few reached 90%
+    assert "50%" in made.head[4].drawing
+    html = made.html()
+    assert html.count('scope="col"') == 6
+    assert html.count('scope="row"') == 3
+    assert 'role="region" tabindex="0" aria-label="Which?"' in html
+    assert "Won by<br>180 d" in html
+
+
+def test_a_table_speaks_french():
+    made = table(SOURCES, COLUMNS, words=FR, title="x")
+    assert cells(made)[0] == ["Partner", "173", "34\u202f%", "26–42\u202f%", "", "744\u00a0k€"]
+
+
+def test_a_long_table_says_where_the_rest_is():
+    long = pd.DataFrame({"deal": [f"D-{i}" for i in range(33)], "at": pd.Timestamp("2026-10-12 07:03"), "days": range(33)})
+    columns = [Column("deal", "Deal"), Column("at", "Since", "when"), Column("days", "Days", "days")]
+    made = table(long, columns, words=EN, title="x", note="Largest first", whole="lists/stale.csv", zone="Europe/Paris")
+    assert len(made.rows) == 10
+    assert made.note == "Largest first · 10 of 33; all in lists/stale.csv"
+    assert cells(made)[1] == ["D-1", "Mon\u00a012\u00a0Oct, 09:03", "1\u00a0day"]
+    assert table(long, columns, words=EN, title="x", limit=40).note == ""
+
+
+def test_an_empty_table_says_so_and_nothing_is_altered():
+    before = SOURCES.copy()
+    made = table(SOURCES.head(0), COLUMNS, words=EN, title="x")
+    assert cells(made) == [["Nothing to list."]]
+    assert made.rows[0][1][0].span == 6
+    table(SOURCES, COLUMNS, words=EN, title="x", strong="Partner")
+    pd.testing.assert_frame_equal(SOURCES, before)
+
+
+def test_a_table_with_a_row_in_bold_and_negative_intervals():
+    gains = pd.DataFrame({"lever": ["a", "b"], "value": [31.0, 17.0], "low": [8.0, -6.0], "high": [55.0, 41.0]})
+    columns = [Column("lever", "Lever"), Column("value", "Gain", "range", unit="number"), Column("value", "", "drawn", unit="number", reference=0.0)]
+    made = table(gains, columns, words=EN, title="x", strong="b")
+    assert [css for css, _ in made.rows] == ["", "best"]
+    assert cells(made)[1][1] == "\u22126 to +41"
+    assert "\u22126" in made.head[2].drawing
+
+
+def test_tables_refuse_what_they_cannot_lay_out():
+    with pytest.raises(SchemaError, match=r"needs .*amount"):
+        table(SOURCES.drop(columns="amount"), COLUMNS, words=EN, title="x")
+    with pytest.raises(ParameterError, match="kind"):
+        Column("x", "X", "percentage")
+    with pytest.raises(ParameterError, match="one"):
+        table(SOURCES, COLUMNS, words=EN, title="x", total=SOURCES)
