@@ -163,6 +163,25 @@ def false_alarm_rate(chain: list[pd.DataFrame]) -> float:
     return signals.false_alarm_rate(len(settled), months, seed=1) if settled else 0.0
 
 
+def compared_cohorts(cells: pd.DataFrame, age: int = 3) -> pd.DataFrame:
+    """Hold the cohorts against each other at one age: which one differs by more than chance?
+
+    Parameters
+    ----------
+    cells : DataFrame
+        `retention.cohort_matrix`.
+    age : int
+        Months since the first purchase.
+
+    Returns
+    -------
+    DataFrame
+        One row per cohort observed at that age: its ``month``, and the columns of `signals.behaviour` with binomial limits.
+    """
+    at_age = cells[cells["age"] == age].reset_index(drop=True)
+    return signals.behaviour(at_age.rename(columns={"cohort": "month"}), "rate")
+
+
 def absent(data) -> pd.DataFrame:
     """Which tables of the headline KPIs the data set does not have.
 

@@ -70,9 +70,10 @@ class About:
         return self.month.last(12)
 
     @property
-    def two_years(self) -> Window:
-        """The twenty-four months that end with it."""
-        return self.month.last(24)
+    def quarters(self) -> Window:
+        """Eight whole quarters and what there is of the running one."""
+        running = self.month.number - self.month.number % 3
+        return Window(Month.of(running - 24).start, self.month.end)
 
     @property
     def quarter_a_year_ago(self) -> Window:

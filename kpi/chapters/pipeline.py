@@ -56,8 +56,8 @@ def opening(about: About, won: pd.DataFrame, before: pd.DataFrame, closed: pd.Da
     return about.opening("pipeline", judged[differ(now, past)], lede)
 
 
-def winning(about: About, *, curve: pd.DataFrame, past_curve: pd.DataFrame, won: pd.DataFrame, past: pd.DataFrame) -> Figure:
-    """Draw the share won by age, now and a year ago.
+def winning(about: About, *, curve: pd.DataFrame, past_curve: pd.DataFrame, won: pd.DataFrame, past: pd.DataFrame, steps: list[pd.DataFrame]) -> list:
+    """Show the share won by age, now and a year ago, beside every conversion.
 
     Parameters
     ----------
@@ -67,10 +67,12 @@ def winning(about: About, *, curve: pd.DataFrame, past_curve: pd.DataFrame, won:
         `pipeline.conversion_curve` of opportunity to customer, period reading, now and a year earlier.
     won, past : DataFrame
         `pipeline.opportunity_to_customer` of both.
+    steps : list of DataFrame
+        Period readings of the conversions, in order.
 
     Returns
     -------
-    Figure
+    list of Block
     """
     words, say = about.words, about.words.say
     now, before = _at(won, HORIZON), _at(past, HORIZON)
@@ -93,7 +95,6 @@ def winning(about: About, *, curve: pd.DataFrame, past_curve: pd.DataFrame, won:
         ylabel=say("won by then, share of all opportunities"),
         xlabel=say("days since the opportunity was created"),
     )
-    drawn.xaxis.labelpad = 30
     note = say(
         "n = {n} and {before} opportunities under way · band: 95% interval · lost competes, open is kept · below: number under observation at that age",
         n=int(now["n"]),
@@ -102,24 +103,15 @@ def winning(about: About, *, curve: pd.DataFrame, past_curve: pd.DataFrame, won:
     points = words.listing(
         say("{days} days {share} ({range})", days=int(row.horizon), share=words.percent(row.value), range=words.percent_range(row.low, row.high)) for row in won.itertuples()
     )
-    return Figure(drawn, judged[differ(now, before)], note, say("Share of opportunities won within: {points}.", points=points))
-
-
-def beside(left: Figure, right: Table) -> SideBySide:
-    """Put a figure and its table side by side.
-
-    Parameters
-    ----------
-    left : Figure
-        The figure.
-    right : Table
-        The table.
-
-    Returns
-    -------
-    SideBySide
-    """
-    return SideBySide(left, right)
+    figure = Figure(drawn, judged[differ(now, before)], note, say("Share of opportunities won within: {points}.", points=points))
+    shares = {"now": words.percent(now["value"]), "range": words.percent_range(now["low"], now["high"])}
+    shares |= {"before": words.percent(before["value"]), "past_range": words.percent_range(before["low"], before["high"])}
+    verdicts = {
+        1: say("{now} of opportunities are won within 180 days ({range}), against {before} a year ago ({past_range}): clearly more.", **shares),
+        -1: say("{now} of opportunities are won within 180 days ({range}), against {before} a year ago ({past_range}): clearly fewer.", **shares),
+        0: say("{now} of opportunities are won within 180 days ({range}), against {before} a year ago ({past_range}): not settled.", **shares),
+    }
+    return [Answer(verdicts[differ(now, before)]), SideBySide(figure, conversions(about, steps))]
 
 
 def conversions(about: About, results: list[pd.DataFrame]) -> Table:
@@ -176,6 +168,8 @@ def cohorts(about: About, won: pd.DataFrame) -> Table:
     ]
     note = say("Cohort reading: opportunities followed since their creation, lost competes, open is kept · – not observed for 180 days yet")
     newest = won.iloc[::-1].reset_index(drop=True)
+    if len(newest) and about.month.number % 3 != 2:
+        newest["quarter"] = [say("{quarter} so far", quarter=newest["quarter"].iloc[0]), *newest["quarter"].iloc[1:]]
     return tables.table(newest, columns, words=about.words, title=say("How did each quarter's opportunities fare?"), note=note, limit=12)
 
 
@@ -281,7 +275,8 @@ def sources(about: About, won: pd.DataFrame, total: pd.DataFrame) -> list:
     list of Block
     """
     words, say = about.words, about.words.say
-    frame = won.sort_values(["value", "source"], ascending=[False, True], ignore_index=True)
+    few = won.assign(few=won["n"] < FLOOR)
+    frame = few.sort_values(["few", "value", "source"], ascending=[True, False, True], ignore_index=True)
     known = frame[(frame["n"] >= FLOOR) & frame["value"].notna()]
     answer = say("Too few opportunities to compare sources.")
     if len(known) > 1:

@@ -4,10 +4,23 @@ from __future__ import annotations
 
 import pandas as pd
 
+from kpi import tables
 from kpi.chapters import pipeline
 from kpi.chapters.about import About
 from kpi.page import Answer, NoData, Opening, Prose, Spark, Tile, Tiles
-from kpi.words import Words
+from kpi.tables import Column
+from kpi.words import N_, Words
+
+_PHRASES = {
+    "pipeline.leads": (N_("few leads came in ({value})"), N_("many leads came in ({value})")),
+    "response.answered_within": (N_("only {value} of leads were answered within the hour"), N_("as many as {value} of leads were answered within the hour")),
+    "pipeline.opportunities": (N_("few opportunities were created ({value})"), N_("many opportunities were created ({value})")),
+    "pipeline.stage_entries": (N_("few deals moved on ({value})"), N_("many deals moved on ({value})")),
+    "pipeline.won": (N_("few deals were won ({value})"), N_("many deals were won ({value})")),
+    "pipeline.average_won_value": (N_("the average won deal was small ({value})"), N_("the average won deal was large ({value})")),
+    "pipeline.won_value": (N_("little value was won ({value})"), N_("much value was won ({value})")),
+    "retention.kept": (N_("only {value} of customers were kept"), N_("as many as {value} of customers were kept")),
+}
 
 
 def opening(about: About, chain: list[pd.DataFrame]) -> Opening:
@@ -132,29 +145,39 @@ def tile(about: About, months: pd.DataFrame) -> Tile:
     return Tile(name, value(about, months, now), " · ".join(part for part in (of, before) if part), below, spark if months["value"].notna().any() else None, signal=signal)
 
 
-def conversions(about: About, results: list[pd.DataFrame]) -> list:
-    """List the conversions as things go now, each with its interval, n and open records.
+def conversions(about: About, results: list[pd.DataFrame], closed: pd.DataFrame) -> list:
+    """List the conversions as things go now, each with its interval, n and open records, and the usual win rate beside them.
 
     Parameters
     ----------
     about : About
         What the page is about.
     results : list of DataFrame
-        Period readings, the longest horizon of each is shown.
+        Period readings; shown within 180 days.
+    closed : DataFrame
+        `pipeline.closed_win_rate`.
 
     Returns
     -------
     list of Block
     """
-    longest = [result[result["horizon"] == pipeline.HORIZON] for result in results]
-    parts = []
-    for result in longest:
-        row = result.iloc[0]
-        words = about.words
-        name = words.translate(pipeline.WAYS[row["kpi"]])
-        parts.append(words.say("{name} {share} ({range})", name=name, share=words.percent(row["value"]), range=words.percent_range(row["low"], row["high"])))
-    answer = about.words.say("Within 180 days, as things go now: {list}.", list=about.words.listing(parts))
-    return [Answer(answer), pipeline.conversions(about, results)]
+    words, say = about.words, about.words.say
+    frame = pd.concat([result[result["horizon"] == pipeline.HORIZON] for result in results], ignore_index=True)
+    frame["step"] = [words.translate(pipeline.WAYS[key]) for key in frame["kpi"]]
+    parts = [say("{name} {share} ({range})", name=row.step, share=words.percent(row.value), range=words.percent_range(row.low, row.high)) for row in frame.itertuples()]
+    answer = say("Within 180 days, as things go now: {list}.", list=words.listing(parts))
+    frame = pd.concat([frame, closed.assign(step=say("Closed-deal win rate, for comparison"))], ignore_index=True)
+    columns = [
+        Column("step", say("Step")),
+        Column("n", say("Under\nway"), "number"),
+        Column("n_events", say("Done"), "number"),
+        Column("n_open", say("Open"), "number"),
+        Column("value", say("Share"), "percent", n="n"),
+        Column("value", say("95%\ninterval"), "range", n="n"),
+        Column("value", "", "drawn", n="n"),
+    ]
+    note = say("Period reading of the last 90 days: open records are kept; the closed-deal win rate leaves them out")
+    return [Answer(answer), tables.table(frame, columns, words=words, title=say("From lead to customer, as things go now"), note=note)]
 
 
 def value(about: About, months: pd.DataFrame, row: pd.Series, *, column: str = "value") -> str:
@@ -209,11 +232,8 @@ def _signal(words: Words, row: pd.Series, usual: str) -> str:
 
 def _said(about: About, months: pd.DataFrame) -> str:
     row, words = months.iloc[-1], about.words
-    parts = {"name": months["name"].iloc[-1], "value": value(about, months, row)}
-    ways = {
-        "above": words.say("{name} is above its usual range ({value})", **parts),
-        "below": words.say("{name} is below its usual range ({value})", **parts),
-        "run_above": words.say("{name} has been above its mean for eight months ({value})", **parts),
-        "run_below": words.say("{name} has been below its mean for eight months ({value})", **parts),
-    }
-    return ways[row["reason"]]
+    low, high = _PHRASES[row["kpi"]]
+    said = words.say(low if row["reason"].endswith("below") else high, value=value(about, months, row))
+    if row["reason"].startswith("run"):
+        said = words.say("{what}, the eighth month running on that side of the mean", what=said)
+    return said

@@ -163,19 +163,18 @@ def clocks(about: About, both: pd.DataFrame) -> Table:
     names = {"wall": say("wall clock"), "business": say("business hours only")}
     columns = [
         Column("name", say("Clock")),
-        Column("n", say("Leads"), "number"),
         Column("median", say("Half within"), "duration", n="n"),
         Column("slow", say("Nine in ten\nwithin"), "duration", n="n"),
-        Column("n_events", say("Answered\nin 1 h"), "number"),
-        Column("value", say("Share"), "percent", n="n"),
+        Column("value", say("Answered\nin 1 h"), "percent", n="n"),
         Column("value", say("95%\ninterval"), "range", n="n"),
     ]
-    note = say("Business hours: the clock stands still outside opening hours and on public holidays. – means not reached.")
+    count = say("n = {n} leads of {month}", n=int(both["n"].iloc[0]), month=about.words.month(about.month))
+    note = count + " · " + say("Business hours: the clock stands still outside opening hours and on public holidays. – means not reached.")
     frame = both.assign(name=[names[clock] for clock in both["clock"]])
     return tables.table(frame, columns, words=about.words, title=say("Do opening hours explain the delay?"), note=note)
 
 
-def week(about: About, by_hour: pd.DataFrame) -> list:
+def week(about: About, by_hour: pd.DataFrame, both: pd.DataFrame) -> list:
     """Show when leads are answered late, by weekday and hour of the inquiry.
 
     Parameters
@@ -184,11 +183,13 @@ def week(about: About, by_hour: pd.DataFrame) -> list:
         What the page is about.
     by_hour : DataFrame
         `response_time.answered_within` one hour, by weekday and hour, over twelve months.
+    both : DataFrame
+        `response_time.on_both_clocks` of the month.
 
     Returns
     -------
     list of Block
-        The answer, and the map.
+        The answer; the map beside the two clocks.
     """
     words, say = about.words, about.words.say
     slots = _slots(about.hours)
@@ -205,7 +206,8 @@ def week(about: About, by_hour: pd.DataFrame) -> list:
     answer = say("In opening hours {inside} of leads are answered within the hour, outside them {outside}.", **parts)
     title = say("Answered within the hour, by hour of the inquiry")
     note = say("% of leads · n = {n} leads over twelve months, small figure: n of the cell · frame: opening hours · hatched: fewer than 20", n=int(table["n"].sum()))
-    return [Answer(answer), Figure(plots.plot_week(table, words, hours=slots, open_hours=is_open, floor=FLOOR), title, note, answer)]
+    figure = Figure(plots.plot_week(table, words, hours=slots, open_hours=is_open, floor=FLOOR), title, note, answer)
+    return [Answer(answer), SideBySide(figure, clocks(about, both))]
 
 
 def by_group(about: About, groups: pd.DataFrame, *, total: pd.DataFrame, column: str) -> list:
@@ -229,7 +231,8 @@ def by_group(about: About, groups: pd.DataFrame, *, total: pd.DataFrame, column:
     """
     words, say = about.words, about.words.say
     named = groups.assign(**{column: [say("(blank)") if name == BLANK else name for name in groups[column]]})
-    frame = named.sort_values(["value", column], ascending=[False, True], ignore_index=True)
+    few = named.assign(few=named["n"] < FLOOR)
+    frame = few.sort_values(["few", "value", column], ascending=[True, False, True], ignore_index=True)
     empty = {"before": float("nan"), "median": float("nan"), "waiting": groups["waiting"].sum()}
     last = total[total["horizon"] == HOUR].assign(**{column: say("All"), **empty})
     headings = {"source": say("Source"), "owner": say("Owner")}

@@ -127,7 +127,6 @@ def coming_back(about: About, *, repeat: pd.DataFrame, curve: pd.DataFrame, past
         ylabel=say("bought again by then, share of customers"),
         xlabel=say("days since the first purchase"),
     )
-    drawn.xaxis.labelpad = 30
     note = say("n = {n} customers with one purchase under observation · band: 95% interval · who may still buy is kept", n=int(now["n"]))
     points = words.listing(
         say("{days} days {share} ({range})", days=int(row.horizon), share=words.percent(row.value), range=words.percent_range(row.low, row.high)) for row in repeat.itertuples()
@@ -142,8 +141,8 @@ def coming_back(about: About, *, repeat: pd.DataFrame, curve: pd.DataFrame, past
     return [Answer(answer), SideBySide(left, right)]
 
 
-def matrix(about: About, cells: pd.DataFrame) -> list:
-    """Show the cohort matrix.
+def matrix(about: About, cells: pd.DataFrame, compared: pd.DataFrame) -> list:
+    """Show the cohort matrix, and whether any cohort stands out.
 
     Parameters
     ----------
@@ -151,6 +150,8 @@ def matrix(about: About, cells: pd.DataFrame) -> list:
         What the page is about.
     cells : DataFrame
         `retention.cohort_matrix`.
+    compared : DataFrame
+        `headline.compared_cohorts`: the cohorts at one age with their limits.
 
     Returns
     -------
@@ -158,18 +159,16 @@ def matrix(about: About, cells: pd.DataFrame) -> list:
     """
     words, say = about.words, about.words.say
     drawn = plots.plot_cohorts(cells, words, xlabel=say("months since the first purchase"))
-    known = cells[(cells["age"] == 6) & (cells["n"] >= 20)]
-    if len(known) > 1:
-        best, worst = known.loc[known["value"].idxmax()], known.loc[known["value"].idxmin()]
-        answer = say(
-            "Six months after their first purchase, between {low} ({worst}) and {high} ({best}) of a cohort bought again in that month.",
-            low=words.percent(worst["value"]),
-            worst=words.month(worst["cohort"]),
-            high=words.percent(best["value"]),
-            best=words.month(best["cohort"]),
-        )
+    outside = compared[compared["signal"] & compared["reason"].isin(["above", "below"])] if len(compared) else compared
+    if compared.empty or compared["provisional"].all():
+        answer = say("There are too few cohorts to say what is usual.")
     else:
-        answer = say("The cohorts are too young or too small to compare.")
+        parts = {"age": int(compared["age"].iloc[0]), "share": words.percent(compared["centre"].iloc[-1])}
+        if outside.empty:
+            answer = say("In month {age} after their first purchase {share} of customers buy again; no cohort stands out from the others by more than chance.", **parts)
+        else:
+            names = words.listing(f"{words.month(row.month)} ({words.percent(row.value)})" for row in outside.itertuples())
+            answer = say("In month {age} after their first purchase {share} of customers buy again; outside the usual range: {cohorts}.", **parts, cohorts=names)
     note = say("% of the cohort that bought in that month · empty: not observed yet · the first cohort of the data holds old customers too")
     return [Answer(answer), Figure(drawn, say("Customers by month of their first purchase"), note, answer)]
 

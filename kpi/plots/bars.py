@@ -145,7 +145,7 @@ def plot_shares(table: pd.DataFrame, labels: Sequence[str], words: Words, *, cou
             ax.text(1, -place + 0.27, count, va="bottom", ha="right", color=style.MUTED)
             continue
         ax.barh(-place, row.value, height=0.42, color=style.MEASURE)
-        ax.errorbar([row.value], [-place], xerr=[[row.value - row.low], [row.high - row.value]], color=style.INK, lw=1.2, capsize=3.5, path_effects=_HALO)
+        ax.hlines([-place], row.low, row.high, color=style.INK, lw=1.3).set_path_effects(_HALO)
         said = f"{words.percent(row.value)} ({words.percent_range(row.low, row.high)}) · {count}"
         ax.text(1, -place + 0.27, said, va="bottom", ha="right")
     ax.set_xlim(0, 1)

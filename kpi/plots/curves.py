@@ -74,6 +74,7 @@ def plot_incidence(
     ends = [(_value(table, cause, at), name, colour) for table, name, colour, _ in lines if table is not None and len(table)]
     _label_ends(ax, [end for end in ends if not np.isnan(end[0])], at, ax.get_ylim()[1], inside=mark is not None)
     if not delays and mark is None:
+        ax.xaxis.labelpad = 28
         _at_risk(ax, [(table, colour) for table, _, colour, _ in reversed(lines) if table is not None and len(table)], horizon, words)
     return ax
 
@@ -169,5 +170,5 @@ def _at_risk(ax: Axes, tables: list[tuple[pd.DataFrame, str]], horizon: float, w
             number = words.number(int(risk[place])) if place < len(times) else words.number(0)
             shade = style.MEASURE if colour == style.MEASURE else style.MUTED
             ax.annotate(
-                number, (tick, 0), xytext=(0, -44 - 11 * row), textcoords="offset points", ha="center", fontsize=7.4, color=shade, annotation_clip=False
+                number, (tick, 0), xytext=(0, -27 - 10 * row), textcoords="offset points", ha="center", fontsize=7.4, color=shade, annotation_clip=False
             )
