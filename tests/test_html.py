@@ -180,7 +180,8 @@ def test_the_page_of_all_months_takes_its_own_drawings_only():
 @pytest.mark.parametrize("width", [360, 390, 1280])
 def test_no_page_scrolls_sideways(chromium, tmp_path, width):
     frames = "".join(f'<iframe width="{width}" height="800" style="border:0" srcdoc="{escape(html)}"></iframe>' for html in (made(), archive()))
-    probe = "onload=()=>{document.title=[...document.querySelectorAll('iframe')].map(f=>f.contentDocument.documentElement).map(e=>e.scrollWidth-e.clientWidth).join()}"
+    excess = "[...document.querySelectorAll('iframe')].map(f=>f.contentDocument.documentElement).map(e=>e.scrollWidth-e.clientWidth)"
+    probe = f"onload=()=>{{document.title={excess}.join()}}"
     (tmp_path / "frames.html").write_text(f"<!doctype html><title>none</title>{frames}<script>{probe}</script>", "utf-8")
     options = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", f"--user-data-dir={tmp_path / 'profile'}"]
     command = [chromium, *options, "--virtual-time-budget=3000", "--dump-dom", (tmp_path / "frames.html").as_uri()]
