@@ -242,6 +242,8 @@ def _frame(connection, name: str, frame: object) -> stage.Part:
     try:
         if isinstance(frame, pd.DataFrame):
             rows = pa.Table.from_pandas(frame, preserve_index=False).to_reader()
+        elif isinstance(frame, duckdb.DuckDBPyRelation) and _is_own(connection, frame):
+            rows = frame.to_arrow_table().to_reader()
         elif hasattr(frame, "__arrow_c_stream__"):
             rows = pa.RecordBatchReader.from_stream(frame)
         else:
@@ -250,3 +252,12 @@ def _frame(connection, name: str, frame: object) -> stage.Part:
     except (pa.ArrowException, TypeError) as error:
         raise DataError(f"the {label} cannot be read: {error}") from None
     return _streamed(connection, label, query.numbered(rows))
+
+
+def _is_own(connection, relation: duckdb.DuckDBPyRelation) -> bool:
+    """Whether a relation belongs to the connection, which then cannot stream it while it stores it."""
+    try:
+        connection.sql("select * from relation limit 0")
+    except duckdb.Error:
+        return False
+    return True

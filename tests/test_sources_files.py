@@ -1,0 +1,367 @@
+"""From files to tables: encodings, delimiters, archives, globs, headers, and a ledger that accounts for every row."""
+
+from __future__ import annotations
+
+import datetime
+import gzip
+import hashlib
+import zipfile
+
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from written import LEADS, column, connection, decided, read, reasons, rows, write
+
+from kpi import schema, sources
+from kpi.errors import DataError, SchemaError
+from kpi.sources.reasons import parts
+
+UTC = '[company]\ntimezone = "UTC"\n'
+
+
+def test_a_table_has_all_canonical_columns_in_order_and_type(tmp_path):
+    opened = connection()
+    reading, tables = read(write(tmp_path, UTC, leads=LEADS), opened)
+    described = opened.execute(f"describe {reading.tables['leads']}").fetchall()
+    assert [name for name, *_ in described] == schema.TABLES["leads"].names
+    assert {name: kind for name, kind, *_ in described}["created_at"] == "TIMESTAMP"
+    assert tables["leads"][0] == dict.fromkeys(schema.TABLES["leads"].names) | {
+        "lead_id": "L1", "created_at": datetime.datetime(2026, 3, 2, 9), "source": "web", "owner": "Ann"
+    }  # fmt: skip
+    assert reading.provided == {"leads": frozenset({"lead_id", "created_at", "source", "owner"})}
+    assert reading.precision == {("leads", "created_at"): "second"}
+    assert reading.ledger.to_dict("records") == [{"table": "leads", "found": 2, "used": 2, "set_aside": 0, "reason": ""}]
+    assert list(reading.set_aside.columns) == ["table", "file", "row", "column", "value", "reason"]
+    assert reading.set_aside.empty
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252"])
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
+def test_encoding_and_delimiter_are_found(tmp_path, encoding, delimiter):
+    text = "lead_id,created_at,source,owner\r\nL1,2026-03-02 09:00,Zoé’s,François\r\nL2,2026-03-02 09:00,salon,Ann\r\n".replace(",", delimiter)
+    reading, tables = read(write(tmp_path, UTC, leads=text.encode(encoding)))
+    assert column(tables["leads"], "owner") == ["François", "Ann"]
+    assert column(tables["leads"], "source") == ["Zoé’s", "salon"]
+    assert {("encoding", encoding), ("delimiter", {"\t": "tab"}.get(delimiter, delimiter))} <= decided(reading)
+
+
+def test_utf_16_without_mark_needs_its_name(tmp_path):
+    folder = write(tmp_path, UTC, leads=LEADS.encode("utf-16-le"))
+    with pytest.raises(DataError, match=r'leads\.csv holds zero bytes: .* encoding = "utf-16-le"'):
+        read(folder)
+    write(tmp_path, UTC + '[tables.leads]\nencoding = "utf-16-le"')
+    assert len(read(folder)[1]["leads"]) == 2
+
+
+def test_bytes_of_no_encoding(tmp_path):
+    with pytest.raises(DataError, match=r"leads\.csv is not utf-8 nor cp1252; write its encoding under \[tables\.leads\]"):
+        read(write(tmp_path, UTC, leads=LEADS.encode() + b"L3,\x81\x8d\xff,a,b\n"))
+    with pytest.raises(DataError, match="encoding = 'latin-99' is unknown"):
+        read(write(tmp_path, UTC + '[tables.leads]\nencoding = "latin-99"', leads=LEADS))
+
+
+def test_one_column_is_refused_unless_the_delimiter_is_declared(tmp_path):
+    text = LEADS.replace(",", "^")
+    with pytest.raises(SchemaError, match=r"leads\.csv reads as one column \('lead_id\^created_at\^source\^owner'\).*write delimiter under"):
+        read(write(tmp_path, UTC, leads=text))
+    assert len(read(write(tmp_path, UTC + '[tables.leads]\ndelimiter = "^"', leads=text))[1]["leads"]) == 2
+
+
+def test_a_hint_of_excel_and_blank_lines_come_before_the_header(tmp_path):
+    text = "sep=;\r\n\r\nlead_id;created_at;source;owner\r\nL1;2026-03-02 09:00;a,b,c;Ann\r\n\r\n;;;\r\nL2;oops;x;Bob\r\n"
+    reading, tables = read(write(tmp_path, UTC, leads=text))
+    assert column(tables["leads"], "source") == ["a,b,c"]
+    assert reading.ledger["found"].sum() == 2
+    assert reading.set_aside.to_dict("records") == [
+        {"table": "leads", "file": "leads.csv", "row": 7, "column": "created_at", "value": "oops", "reason": "unreadable created_at"}
+    ]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "leads.csv is empty"),
+        (b"\r\n\r\n", "leads.csv is empty"),
+        (b"PK\x03\x04rest", "leads.csv is a workbook or an archive"),
+        ((LEADS + 'L3,2026-03-02,"web,Ann\nL4,2026-03-02,web,Ann\n').encode(), "a quote is opened and never closed"),
+        ((LEADS + 'L3,2026-03-02,web,"Ann\nL4,2026-03-02,web,Ann\n').encode(), "a quote is opened and never closed"),
+    ],
+)
+def test_files_that_are_no_table(tmp_path, content, message):
+    with pytest.raises(DataError, match=message):
+        read(write(tmp_path, UTC, leads=content))
+
+
+def test_a_failed_reading_leaves_the_connection_usable(tmp_path):
+    opened = connection()
+    with pytest.raises(DataError):
+        read(write(tmp_path, UTC, leads=LEADS + 'L3,2026-03-02,web,"Ann\n'), opened)
+    assert len(read(write(tmp_path, UTC, leads=LEADS), opened)[1]["leads"]) == 2
+
+
+def test_quoted_cells_keep_delimiters_quotes_and_line_breaks(tmp_path):
+    text = 'lead_id,created_at,source,owner\nL1,2026-03-02,"a ""b"", c","two\nlines"\nL2,2026-03-02,x,\nL2,2026-03-02,y,"z"\n'
+    reading, tables = read(write(tmp_path, UTC, leads=text))
+    assert column(tables["leads"], "source") == ['a "b", c', "x"]
+    assert column(tables["leads"], "owner") == ["two\nlines", None]
+    assert reading.set_aside["row"].tolist() == [4]  # records are counted, as a spreadsheet does
+
+
+def test_zip_member_in_a_folder_gz_and_glob(tmp_path):
+    folder = write(tmp_path, UTC + '[tables.leads]\npath = "box.zip/CRM+Export/leads 1.csv"\n[tables.orders]\npath = "*/orders-*.csv.gz"')
+    with zipfile.ZipFile(folder / "box.zip", "w") as box:
+        box.writestr("CRM+Export/leads 1.csv", LEADS)
+    (folder / "months").mkdir()
+    for month in ("01", "02"):
+        line = f"O{month},C1,2026-{month}-05 10:00,{month}.5\n"
+        (folder / "months" / f"orders-{month}.csv.gz").write_bytes(gzip.compress(b"order_id,customer_id,at,amount\n" + line.encode()))
+    (folder / "months" / ".orders-99.csv.gz").write_bytes(b"left behind by an office program")
+    reading, tables = read(folder)
+    assert len(tables["leads"]) == 2
+    assert [(row["order_id"], row["amount"], row["currency"], row["kind"]) for row in tables["orders"]] == [
+        ("O01", 1.5, "EUR", "sale"),
+        ("O02", 2.5, "EUR", "sale"),
+    ]
+    assert [item.path for item in reading.inputs] == ["kpi.toml", "box.zip", "months/orders-01.csv.gz", "months/orders-02.csv.gz"]
+    assert reading.inputs[1].sha256 == hashlib.sha256((folder / "box.zip").read_bytes()).hexdigest()
+    assert reading.inputs[1].bytes == (folder / "box.zip").stat().st_size
+    assert "box.zip/CRM+Export/leads 1.csv" in reading.decisions["file"].tolist()
+
+
+def test_archives_and_files_that_are_not_there(tmp_path):
+    folder = write(tmp_path, UTC, leads=LEADS)
+    with zipfile.ZipFile(folder / "box.zip", "w") as box:
+        box.writestr("in/leads.csv", LEADS)
+    (folder / "bad.zip").write_bytes(b"no archive")
+    (folder / "bad.csv.gz").write_bytes(gzip.compress(LEADS.encode() * 50)[:-20])
+    for path, message in {
+        "box.zip/lead.csv": r"box\.zip has no member 'lead\.csv'; did you mean 'in/leads\.csv'\?",
+        "box.zip": r"names the archive 'box\.zip'; add the member: box\.zip/in/leads\.csv",
+        "bad.zip/leads.csv": r"bad\.zip cannot be opened",
+        "bad.csv.gz": r"bad\.csv\.gz cannot be read",
+        "laeds.csv": r"\[tables\.leads\] names 'laeds\.csv', but no such file is in the data set; did you mean 'leads\.csv'\?",
+        "none/*.csv": r"names 'none/\*\.csv', but no such file",
+    }.items():
+        write(tmp_path, UTC + f'[tables.leads]\npath = "{path}"')
+        with pytest.raises(DataError, match=message):
+            read(folder)
+
+
+def test_headers_match_exactly_then_in_any_case(tmp_path):
+    text = " LEAD_ID ,Created,SOURCE,source,Owner\nL1,2026-03-02,big,small,Ann\n"
+    toml = UTC + '[tables.leads]\ncolumns = {created_at = "created"}'
+    reading, tables = read(write(tmp_path, toml, leads=text))
+    assert column(tables["leads"], "source") == ["small"]
+    assert ("unused columns", "SOURCE") in decided(reading)
+
+
+@pytest.mark.parametrize(
+    ("toml", "header", "message"),
+    [
+        ("", "lead_id,created_on,source,owner", r"leads lacks created_at; leads\.csv has \['lead_id', 'created_on'.*\]; map it under \[tables\.leads\] columns in kpi\.toml; did you mean 'created_on'\?"),  # noqa: E501
+        ('columns = {owner = "Sales rep"}', LEADS.splitlines()[0], r"maps owner to 'Sales rep', but leads\.csv has \["),
+        ("", "lead_id,created_at,source,owner,owner", r"has the column 'owner' 2 times, so leads owner is ambiguous"),
+        ('where = {chanel = "web"}', "lead_id,created_at,source,owner,channel", r"where names 'chanel', but .*did you mean 'channel'\?"),
+    ],
+)  # fmt: skip
+def test_columns_that_are_missing_or_ambiguous(tmp_path, toml, header, message):
+    line = ",".join(["1"] * (header.count(",") + 1))
+    with pytest.raises(SchemaError, match=message):
+        read(write(tmp_path, UTC + "[tables.leads]\n" + toml, leads=f"{header}\n{line}\n"))
+
+
+def test_constants_values_and_where(tmp_path):
+    toml = (
+        UTC
+        + """
+    [tables.leads]
+    columns = {source = "Origin"}
+    constants = {owner = "(none)", country = "FR"}
+    values.source = {"" = "(blank)", "Web form" = "web", "O'Neil; drop table x" = "quoted"}
+    where = {channel = ["in", ""]}
+    """
+    )
+    text = (
+        "lead_id,created_at,Origin,channel\nL1,2026-03-02,Web form,in\nL2,2026-03-02,,\nL3,2026-03-02,O'Neil; drop table x,in\nL4,2026-03-02,x,out\n"
+    )
+    reading, tables = read(write(tmp_path, toml, leads=text))
+    assert column(tables["leads"], "source") == ["web", "(blank)", "quoted"]
+    assert column(tables["leads"], "owner") == ["(none)"] * 3
+    assert reasons(reading) == {"filtered": 1}
+    assert reading.set_aside.empty  # what kpi.toml filters is counted, not listed
+    assert {"owner", "country", "source"} <= reading.provided["leads"]
+
+
+def test_the_shape_of_a_pipeline_export(tmp_path):
+    """Stage and status in one column, dates only, no value for open deals; as CRM exports have it."""
+    toml = """
+    [company]
+    timezone = "America/New_York"
+    currency = "USD"
+    [tables.opportunities]
+    path = "deals.csv"
+    columns.owner = "sales_agent"
+    columns.stage = "deal_stage"
+    columns.status = "deal_stage"
+    columns.created_at = "engage_date"
+    columns.closed_at = "close_date"
+    columns.amount = "close_value"
+    values.status = {Engaging = "open", Prospecting = "open"}
+    values.amount = {"0" = ""}
+    """
+    text = """opportunity_id,sales_agent,product,account,deal_stage,engage_date,close_date,close_value
+    1C,Moses,GTX,Cancity,Won,2016-10-20,2017-03-01,1054
+    Z0,Moses,GTX,Isdom,Lost,2016-10-25,2017-03-11,0
+    EC,Zane,MG,Cancity,Engaging,2016-10-25,,
+    MV,Zane,MG,,Prospecting,,,
+    """
+    reading, tables = read(write(tmp_path, toml, deals=text.replace("    ", "")))
+    found = {row["opportunity_id"]: row for row in tables["opportunities"]}
+    assert {key: (row["status"], row["amount"]) for key, row in found.items()} == {
+        "1C": ("won", 1054.0), "Z0": ("lost", None), "EC": ("open", None), "MV": ("open", None)
+    }  # fmt: skip
+    assert found["1C"]["created_at"] == datetime.datetime(2016, 10, 20, 4)  # local midnight
+    assert found["1C"]["currency"] == "USD"
+    assert set(reading.precision.values()) == {"day"}
+    assert reasons(reading) == {}
+
+
+def test_every_row_is_used_or_set_aside_for_a_reason(tmp_path):
+    opportunities = """opportunity_id,owner,stage,status,created_at,closed_at,amount
+D1,Ann,New,open,2026-01-05 10:00,,100
+,Ann,New,open,2026-01-05 10:00,,100
+D2,Ann,New,paused,2026-01-05 10:00,,100
+D3,Ann,New,won,2026-01-05 10:00,2026-01-04 10:00,100
+D4,Ann,New,WON,2026-01-05 10:00,2026-01-06 10:00,a lot
+D1,Ann,New,open,2026-01-06 10:00,,200
+D5,Ann,New,open,2026-02-30 10:00,,100
+D6,Ann
+D7,Ann,New,open,2026-01-05 10:00,,100,extra
+"""
+    history = "opportunity_id,changed_at,seq,stage,status,owner\n"
+    history += "".join(f"{cells},New,open,Ann\n" for cells in ("D1,2026-01-05,1", "D9,2026-01-05,1", "D1,2026-01-05,1.5"))
+    reading, tables = read(write(tmp_path, UTC, opportunities=opportunities, opportunity_history=history))
+    assert column(tables["opportunities"], "amount") == [100.0]
+    assert column(tables["opportunity_history"], "origin") == ["history"]
+    listed = {(row.table, row.row): (row.column, row.value, row.reason) for row in reading.set_aside.itertuples()}
+    assert listed == {
+        ("opportunities", 3): ("opportunity_id", "", "empty opportunity_id"),
+        ("opportunities", 4): ("status", "paused", "unknown value of status"),
+        ("opportunities", 5): ("closed_at", "2026-01-04 10:00:00", "closed before it was created"),
+        ("opportunities", 6): ("amount", "a lot", "unreadable amount"),
+        ("opportunities", 7): ("opportunity_id", "D1", "duplicate key"),
+        ("opportunities", 8): ("created_at", "2026-02-30 10:00", "unreadable created_at"),
+        ("opportunities", 9): ("", "D6,Ann", "wrong number of cells"),
+        ("opportunities", 10): ("", "D7,Ann,New,open,2026-01-05 10:00,,100,extra", "wrong number of cells"),
+        ("opportunity_history", 3): ("opportunity_id", "D9", "opportunity_id of no known record"),
+        ("opportunity_history", 4): ("seq", "1.5", "unreadable seq"),
+    }
+    totals = reading.ledger.groupby("table")[["found", "used", "set_aside"]].sum()
+    assert totals.loc["opportunities"].tolist() == [9, 1, 8]
+    assert totals.loc["opportunity_history"].tolist() == [3, 1, 2]
+    assert (reading.ledger["found"] == reading.ledger["used"] + reading.ledger["set_aside"]).all()
+    assert all(reason == message.replace("{column}", name) for reason in reasons(reading) for message, name in [parts(reason)])
+
+
+def test_a_date_and_an_instant_of_one_day_do_not_contradict_each_other(tmp_path):
+    text = "opportunity_id,owner,stage,status,created_at,closed_at\nD1,A,N,won,2026-01-05 10:00,2026-01-05\nD2,A,N,won,2026-01-05 10:00,2026-01-04\n"
+    reading, tables = read(write(tmp_path, '[company]\ntimezone = "Asia/Tokyo"', opportunities=text))
+    assert column(tables["opportunities"], "opportunity_id") == ["D1"]
+    assert reasons(reading) == {"closed before it was created": 1}
+
+
+def test_optional_references_to_unknown_records_keep_the_row_and_are_counted(tmp_path):
+    activities = "activity_id,lead_id,at,kind,direction,automated,done,owner\n"
+    activities += "A1,L1,2026-03-02,call,outbound,no,yes,Ann\nA2,L9,2026-03-02,call,outbound,no,yes,Ann\n"
+    reading, tables = read(write(tmp_path, UTC, leads=LEADS, activities=activities))
+    assert column(tables["activities"], "lead_id") == ["L1", "L9"]
+    assert ("of no known record", "lead_id: 1") in decided(reading)
+
+
+def test_rows_after_the_export_stay_and_are_counted(tmp_path):
+    reading, tables = read(write(tmp_path, '[company]\ntimezone = "UTC"\nexported_at = "2026-03-03"', leads=LEADS))
+    assert len(tables["leads"]) == 2
+    assert ("after the export", "created_at: 1") in decided(reading)
+
+
+HOSTILE = [
+    "=cmd|'/c calc'!A1",
+    "'; drop table leads; --",
+    "<script>alert(1)</script>",
+    '"',
+    "$HOME `id`",
+    "a\\'b",
+    "%s {0} {column}",
+    "'=1+1",
+    "NULL",
+    "nan",
+]
+
+
+def test_hostile_text_stays_text(tmp_path):
+    opened = connection()
+    quoted = "".join(f'L{n},2026-03-02,"{text.replace(chr(34), chr(34) * 2)}",{n}\n' for n, text in enumerate(HOSTILE))
+    header = 'lead_id,created_at,source,owner,"x"" from y; drop table z --"\n'
+    _, tables = read(write(tmp_path, UTC, leads=header + quoted.replace("\n", ",1\n")), opened)
+    assert column(tables["leads"], "source") == HOSTILE
+
+
+def test_no_input_is_touched(tmp_path):
+    folder = write(tmp_path, UTC, leads=LEADS)
+    pd.DataFrame({"order_id": ["O1"], "customer_id": ["C1"], "at": pd.to_datetime(["2026-01-05 10:00"]), "amount": [3]}).to_parquet(
+        folder / "orders.parquet"
+    )
+    before = {file: (file.read_bytes(), file.stat().st_mtime_ns) for file in folder.iterdir()}
+    read(folder)
+    assert {file: (file.read_bytes(), file.stat().st_mtime_ns) for file in folder.iterdir()} == before
+
+
+def test_parquet_files_keep_their_types(tmp_path):
+    folder = write(tmp_path, '[company]\ntimezone = "Europe/Paris"')
+    frame = pd.DataFrame(
+        {
+            "order_id": [1, 2, 2],
+            "customer_id": ["C1", "C2", "C3"],
+            "at": pd.to_datetime(["2026-01-05 10:00", "2026-07-05 10:00", "2026-07-05 11:00"]),
+            "amount": [3.5, 4.0, float("nan")],
+        }
+    )
+    frame.to_parquet(folder / "orders.parquet")
+    reading, tables = read(folder)
+    assert [(row["order_id"], row["at"].isoformat(), row["amount"]) for row in tables["orders"]] == [
+        ("1", "2026-01-05T09:00:00", 3.5),
+        ("2", "2026-07-05T08:00:00", 4.0),
+    ]
+    assert reading.set_aside.to_dict("records") == [
+        {"table": "orders", "file": "orders.parquet", "row": 3, "column": "amount", "value": "", "reason": "empty amount"}
+    ]
+
+
+def test_the_sample_reads_without_a_row_set_aside(root):
+    opened = connection()
+    reading = sources.read(sources.read_config(root / "data" / "sample"), opened)
+    assert reading.ledger["set_aside"].sum() == 0
+    assert rows(opened, f"(select count(*) as n from {reading.tables['leads']})") == [{"n": reading.ledger.set_index("table").loc["leads", "used"]}]
+
+
+cells = st.text(st.characters(codec="cp1252", exclude_categories=["Cc"], include_characters="\n"), max_size=8)
+
+
+@settings(max_examples=20)
+@given(
+    table=st.lists(st.tuples(cells, cells), min_size=1, max_size=6),
+    delimiter=st.sampled_from([",", ";", "\t", "|"]),
+    encoding=st.sampled_from(["utf-8", "utf-8-sig", "utf-16", "cp1252"]),
+    newline=st.sampled_from(["\n", "\r\n"]),
+)
+def test_any_text_survives_any_dialect(tmp_path_factory, table, delimiter, encoding, newline):
+    def line(*values: str) -> str:
+        return delimiter.join('"' + value.replace('"', '""') + '"' for value in values)
+
+    lines = [line("lead_id", "created_at", "source", "owner")]
+    lines += [line(f"L{n}", "2026-03-02 09:00", source, owner) for n, (source, owner) in enumerate(table)]
+    folder = write(tmp_path_factory.mktemp("any"), UTC, leads=newline.join(lines).encode(encoding))
+    found = read(folder)[1]["leads"]
+    expected = [(source.strip() or None, owner.strip() or None) for source, owner in table]
+    assert [(row["source"], row["owner"]) for row in found] == expected

@@ -1,0 +1,247 @@
+"""Numbers, dates, instants and yes or no as offices write them: decided per column, refused where it cannot be told, never guessed per value."""
+
+from __future__ import annotations
+
+import datetime
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from written import column, connection, decided, read, reasons, write
+
+from kpi.errors import DataError
+from kpi.sources import zones
+
+
+def amounts(folder, *cells: str, toml: str = "") -> tuple:
+    """Read cells as the amounts of orders; the amounts in order of the rows, and the reading."""
+    lines = [f"O{n:03};C1;2026-03-02 09:00;{cell}" for n, cell in enumerate(cells)]
+    text = "\n".join(["order_id;customer_id;at;amount", *lines])
+    reading, tables = read(write(folder, f'[company]\ntimezone = "UTC"\n[tables.orders]\n{toml}', orders=text))
+    return column(tables["orders"], "amount"), reading
+
+
+@pytest.mark.parametrize(
+    ("cells", "expected"),
+    [
+        (["12.5", "-3", "+4", "1000"], [12.5, -3, 4, 1000]),
+        (["12 500,50", "8\u202f000,00 €", "1\u00a0234,5", "7"], [12500.5, 8000, 1234.5, 7]),
+        (["1'234.50", "1’234’567.00", "12"], [1234.5, 1234567, 12]),
+        (["1,234.50", "1,234", "€2,000,000"], [1234.5, 1234, 2000000]),
+        (["1.234,50", "1.234", "2.000.000"], [1234.5, 1234, 2000000]),
+        (["1,234,567", "1,234"], [1234567, 1234]),
+        (["0,125", "3,500"], [0.125, 3.5]),
+        (["1234,567", "3,500"], [1234.567, 3.5]),
+        (["$1,234.50", "-$5", "US$ 12", "EUR 7", "12 chf", "\u22128"], [1234.5, -5, 12, 7, 12, -8]),
+        (["1.5e3", "12"], [1500, 12]),
+        (["12", "1234", "0"], [12, 1234, 0]),
+        ([",5", "1,"], [0.5, 1]),
+    ],
+)
+def test_numbers_as_offices_write_them(tmp_path, cells, expected):
+    found, reading = amounts(tmp_path, *cells)
+    assert found == expected
+    assert reasons(reading) == {}
+
+
+@pytest.mark.parametrize("cell", ["a lot", "12 34", "1.2.3", "1,23,4.5", "12%", "--3", "nan", "inf", "1e999", "0x10", "1_000"])
+def test_what_is_no_number_sets_its_row_aside(tmp_path, cell):
+    found, reading = amounts(tmp_path, cell, "1.5", "2.25")
+    assert found == [1.5, 2.25]
+    assert reading.set_aside[["row", "column", "value", "reason"]].to_numpy().tolist() == [[2, "amount", cell, "unreadable amount"]]
+
+
+def test_numbers_that_could_be_either_are_refused(tmp_path):
+    with pytest.raises(DataError, match=r"orders amount: '1,234' can be read with a comma or a point as the decimal sign.*write decimal = "):
+        amounts(tmp_path, "1,234", "5")
+    assert amounts(tmp_path, "1,234", "5", toml='decimal = ","')[0] == [1.234, 5]
+    assert amounts(tmp_path, "1,234", "5", toml='decimal = "."')[0] == [1234, 5]
+
+
+def test_two_ways_in_one_column_are_refused_and_a_declared_one_sets_the_other_aside(tmp_path):
+    with pytest.raises(DataError, match=r"orders amount mixes '1,5' and '2\.25'; write decimal"):
+        amounts(tmp_path, "1,5", "2.25")
+    found, reading = amounts(tmp_path, "1,5", "2.25", toml='decimal = ","')
+    assert found == [1.5]
+    assert reasons(reading) == {"unreadable amount": 1}
+
+
+def test_a_column_that_cannot_be_told_follows_its_siblings(tmp_path):
+    text = "order_id;customer_id;at;amount;margin\nO1;C1;2026-03-02;1,234;0,5\n"
+    tables = read(write(tmp_path, "", orders=text))[1]
+    assert (tables["orders"][0]["amount"], tables["orders"][0]["margin"]) == (1.234, 0.5)
+
+
+def grouped(number: int, cents: int, group: str, decimal: str) -> str:
+    return f"{number:,}".replace(",", group) + f"{decimal}{cents:02}"
+
+
+@settings(max_examples=15)
+@given(
+    values=st.lists(st.tuples(st.integers(0, 10**9), st.integers(0, 99)), min_size=1, max_size=8),
+    way=st.sampled_from([(" ", ","), ("\u202f", ","), (".", ","), (",", "."), ("'", "."), ("", ","), ("", ".")]),
+)
+def test_any_amount_survives_any_locale(tmp_path_factory, values, way):
+    found, _ = amounts(tmp_path_factory.mktemp("any"), *(grouped(*value, *way) for value in values))
+    assert found == [number + cents / 100 for number, cents in values]
+
+
+def instants(folder, *cells: str, toml: str = "", zone: str = "UTC") -> tuple:
+    """Read cells as the times of leads; the instants in order of the rows, and the reading."""
+    text = "\n".join(["lead_id;created_at;source;owner", *(f"L{n:03};{cell};web;Ann" for n, cell in enumerate(cells))])
+    reading, tables = read(write(folder, f'[company]\ntimezone = "{zone}"\n[tables.leads]\n{toml}', leads=text))
+    return [moment.isoformat(sep=" ") for moment in column(tables["leads"], "created_at")], reading
+
+
+@pytest.mark.parametrize(
+    ("cells", "expected"),
+    [
+        (["2026-03-04", "2026-3-5"], ["2026-03-04 00:00:00", "2026-03-05 00:00:00"]),
+        (["2026-03-04 08:30", "2026/03/04T8:30:15", "2026-03-04 08:30:15.25", "2026-03-04 08:30:15,25"],
+         ["2026-03-04 08:30:00", "2026-03-04 08:30:15", "2026-03-04 08:30:15.250000", "2026-03-04 08:30:15.250000"]),
+        (["03/04/2026 08:30", "25/04/2026 08:30"], ["2026-04-03 08:30:00", "2026-04-25 08:30:00"]),
+        (["03/04/2026 08:30", "04/25/2026 08:30"], ["2026-03-04 08:30:00", "2026-04-25 08:30:00"]),
+        (["3.4.2026", "25.4.26"], ["2026-04-03 00:00:00", "2026-04-25 00:00:00"]),
+        (["03-04-2026 8:30", "25-04-2026 08:30:01"], ["2026-04-03 08:30:00", "2026-04-25 08:30:01"]),
+        (["4/25/2026 12:05 AM", "4/3/2026 8:30:09 pm"], ["2026-04-25 00:05:00", "2026-04-03 20:30:09"]),
+        (["2026-03-04T08:30:00Z", "2026-03-04 08:30:00 UTC", "2026-03-04T08:30+01:00", "2026-03-04 08:30:00.5 -0530", "2026-03-04 08:30:00+02"],
+         ["2026-03-04 08:30:00", "2026-03-04 08:30:00", "2026-03-04 07:30:00", "2026-03-04 14:00:00.500000", "2026-03-04 06:30:00"]),
+        (["25/04/2026 08:30 +02:00", "03/04/2026 08:30"], ["2026-04-25 06:30:00", "2026-04-03 08:30:00"]),
+    ],
+)  # fmt: skip
+def test_dates_as_offices_write_them(tmp_path, cells, expected):
+    found, reading = instants(tmp_path, *cells)
+    assert found == expected
+    assert reasons(reading) == {}
+
+
+@pytest.mark.parametrize(
+    "cell", ["2026-02-30", "soon", "infinity", "epoch", "2026-13-01", "0202-01-01", "9999-12-31", "45678", "2026-03-04 25:00", "now()"]
+)
+def test_what_is_no_date_sets_its_row_aside(tmp_path, cell):
+    found, reading = instants(tmp_path, "2026-03-04 08:30", cell)
+    assert found == ["2026-03-04 08:30:00"]
+    assert reading.set_aside[["row", "column", "value", "reason"]].to_numpy().tolist() == [[3, "created_at", cell, "unreadable created_at"]]
+
+
+def test_dates_that_could_be_either_are_refused(tmp_path):
+    with pytest.raises(DataError, match=r"leads created_at: '03/04/2026' can be read day or month first.*write dates = \"%d/%m/%Y\""):
+        instants(tmp_path, "03/04/2026", "05/06/2026")
+    assert instants(tmp_path, "03/04/2026", toml='dates = "%d/%m/%Y"')[0] == ["2026-04-03 00:00:00"]
+    assert instants(tmp_path, "03/04/2026 09:15", toml='dates = "%m/%d/%Y"')[0] == ["2026-03-04 09:15:00"]
+
+
+def test_day_first_and_month_first_in_one_column_are_refused(tmp_path):
+    with pytest.raises(DataError, match="leads created_at has dates that are day first and others that are month first"):
+        instants(tmp_path, "25/04/2026", "04/25/2026")
+    found, reading = instants(tmp_path, "25/04/2026", "04/25/2026", toml='dates = "%d/%m/%Y"')
+    assert found == ["2026-04-25 00:00:00"]
+    assert reasons(reading) == {"unreadable created_at": 1}
+
+
+def test_declared_formats(tmp_path):
+    assert instants(tmp_path, "4 March 2026 8h30", "2026-03-05", toml='dates = ["%d %B %Y %Hh%M", "%d/%m/%Y"]')[0] == [
+        "2026-03-04 08:30:00",
+        "2026-03-05 00:00:00",
+    ]
+    with pytest.raises(DataError, match="dates = '%Q' is no format of a date"):
+        instants(tmp_path, "x", toml='dates = "%Q"')
+    with pytest.raises(DataError, match="leave the offset out"):
+        instants(tmp_path, "x", toml='dates = "%Y-%m-%d %H:%M %z"')
+
+
+def test_undecided_dates_follow_their_siblings(tmp_path):
+    text = "lead_id;created_at;assigned_at;source;owner\nL1;25/04/2026 08:00;03/05/2026 09:00;web;Ann\n"
+    reading, tables = read(write(tmp_path, '[company]\ntimezone = "UTC"', leads=text))
+    assert tables["leads"][0]["assigned_at"] == datetime.datetime(2026, 5, 3, 9)
+    assert ("dates", "assigned_at: day first") in decided(reading)
+
+
+def test_hours_that_do_not_exist_or_occur_twice(tmp_path):
+    found, reading = instants(tmp_path, "2026-03-29 02:30", "2026-10-25 02:30", "2026-10-25 03:00", "2026-03-29 03:00", zone="Europe/Paris")
+    assert found == ["2026-03-29 01:30:00", "2026-10-25 00:30:00", "2026-10-25 02:00:00", "2026-03-29 01:00:00"]
+    assert {("local hours that do not exist", "created_at: 1"), ("local hours that occur twice", "created_at: 1")} <= decided(reading)
+    assert ("time zone", "created_at: Europe/Paris") in decided(reading)
+
+
+def test_a_table_may_have_its_own_zone_but_a_date_is_the_company_s(tmp_path):
+    assert instants(tmp_path, "2026-07-01 09:00", zone="Europe/Paris", toml='timezone = "America/Sao_Paulo"')[0] == ["2026-07-01 12:00:00"]
+    found, reading = instants(tmp_path, "2026-07-01", zone="Europe/Paris", toml='timezone = "America/Sao_Paulo"')
+    assert found == ["2026-06-30 22:00:00"]
+    assert reading.precision == {("leads", "created_at"): "day"}
+
+
+@pytest.mark.parametrize(
+    ("cells", "precision", "first"),
+    [
+        (["2026-07-01", "2026-07-02"], "day", "2026-06-30 22:00:00"),
+        (["2026-07-01 00:00:00", "2026-07-02"], "day", "2026-06-30 22:00:00"),
+        (["2026-07-01T00:00:00Z", "2026-07-02T00:00:00.000Z"], "day", "2026-06-30 22:00:00"),
+        (["2026-07-01T00:00:00Z", "2026-07-02T00:30:00Z"], "second", "2026-07-01 00:00:00"),
+        (["2026-07-01 00:00", "2026-07-02 09:00"], "second", "2026-06-30 22:00:00"),
+    ],
+)
+def test_an_instant_column_with_only_midnights_has_the_precision_of_a_day(tmp_path, cells, precision, first):
+    found, reading = instants(tmp_path, *cells, zone="Europe/Paris")
+    assert (reading.precision["leads", "created_at"], found[0]) == (precision, first)
+
+
+@settings(max_examples=20)
+@given(
+    moments=st.lists(
+        st.datetimes(datetime.datetime(1990, 1, 1), datetime.datetime(2030, 1, 1)).map(lambda m: m.replace(microsecond=0)), min_size=1, max_size=8
+    ),
+    zone=st.sampled_from(["Europe/Paris", "America/New_York", "Australia/Lord_Howe", "Asia/Kolkata", "America/Sao_Paulo", "UTC", "Pacific/Apia"]),
+)
+def test_local_time_becomes_utc_as_python_says(tmp_path_factory, moments, zone):
+    found, reading = instants(tmp_path_factory.mktemp("any"), *map(str, moments), zone=zone)
+    if reading.precision["leads", "created_at"] == "second":
+        utc = [moment.replace(tzinfo=ZoneInfo(zone)).astimezone(datetime.UTC).replace(tzinfo=None) for moment in moments]
+        assert found == [moment.isoformat(sep=" ") for moment in utc]
+
+
+@pytest.mark.parametrize(
+    "zone", ["Europe/Paris", "America/New_York", "Australia/Lord_Howe", "America/Sao_Paulo", "Pacific/Apia", "Africa/Casablanca", "UTC"]
+)
+def test_each_change_of_a_zone_is_found_to_the_second(zone):
+    """Against the slow definition, around every change of offset."""
+    years = (2009, 2026)
+    _, changes = zones.changes(zone, *years)
+    moments = [edge + datetime.timedelta(seconds=shift) for change in changes for edge in (change.first, change.last) for shift in (-1, 0, 1)]
+    moments += [datetime.datetime(year, month, 15, 12) for year in range(2009, 2027) for month in (1, 7)]
+    with connection() as opened:
+        values = ", ".join(f"(timestamp '{moment}')" for moment in moments)
+        found = opened.execute(f"select t, {zones.utc('t', zone, years)} from (values {values}) v(t)").fetchall()
+    for local, utc in found:
+        assert utc == local.replace(tzinfo=ZoneInfo(zone)).astimezone(datetime.UTC).replace(tzinfo=None), local
+    assert zone == "UTC" or len(changes) > 3
+
+
+def test_dates_keep_the_day_the_company_saw(tmp_path):
+    text = "opportunity_id;owner;stage;status;expected_close_on\nD1;A;N;open;{}\n"
+    for cell, day in {"2026-07-01": 1, "2026-07-01 23:30": 1, "2026-07-01T23:30:00Z": 2, "2026-07-02 00:30:00+02:00": 2}.items():
+        tables = read(write(tmp_path, '[company]\ntimezone = "Europe/Paris"', opportunities=text.format(cell)))[1]
+        assert tables["opportunities"][0]["expected_close_on"] == datetime.date(2026, 7, day), cell
+
+
+def test_a_date_far_away_is_a_date(tmp_path):
+    text = "contract_id;customer_id;start_on;end_on;monthly_amount\nK1;C1;2026-01-01;9999-12-31;10\nK2;C1;2026-01-01;2025-12-31;10\n"
+    reading, tables = read(write(tmp_path, "", contracts=text))
+    assert column(tables["contracts"], "end_on") == [datetime.date(9999, 12, 31)]
+    assert reasons(reading) == {"ended before it started": 1}
+
+
+@pytest.mark.parametrize("yes, no", [("true", "false"), ("1", "0"), ("Yes", "No"), ("oui", "non"), ("VRAI", "FAUX"), ("1.0", "0.0")])
+def test_yes_and_no(tmp_path, yes, no):
+    text = "activity_id;at;kind;direction;automated;done;owner\n"
+    text += f"A1;2026-03-02;Call;OUTBOUND;{yes};{no};Ann\nA2;2026-03-02;call;outbound;maybe;{no};Ann\n"
+    reading, tables = read(write(tmp_path, "", activities=text))
+    assert [(row["automated"], row["done"], row["kind"]) for row in tables["activities"]] == [(True, False, "call")]
+    assert reasons(reading) == {"unreadable automated": 1}
+
+
+def test_blank_cells_of_any_kind_are_missing(tmp_path):
+    text = "lead_id;created_at;source;owner;country\nL1;2026-03-02; \u00a0;\ufeff\t;FR\n"
+    tables = read(write(tmp_path, "", leads=text))[1]
+    assert (tables["leads"][0]["source"], tables["leads"][0]["owner"], tables["leads"][0]["country"]) == (None, None, "FR")
