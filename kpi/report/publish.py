@@ -195,11 +195,11 @@ def reserved_archive(out: Path) -> Iterator[None]:
 @contextmanager
 def _held(path: Path, wait: float, busy: str) -> Iterator[None]:
     lock = FileLock(path, timeout=wait)
-    try:
-        with writing(path):
+    with writing(path):
+        try:
             lock.acquire()
-    except Timeout:
-        raise BusyError(busy) from None
+        except Timeout:  # an OSError too, but no fault of the disk
+            raise BusyError(busy) from None
     try:
         yield
     finally:
