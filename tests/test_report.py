@@ -23,7 +23,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kpi.errors import DataError, ParameterError, RunError, WriteError
+from kpi.errors import BusyError, DataError, ParameterError, RunError, WriteError
 from kpi.page import END
 from kpi.report import archive, manifest, publish, quality, request
 from kpi.report.batch import report
