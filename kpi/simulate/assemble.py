@@ -66,10 +66,16 @@ def lead_tables(company: Company, clock: Clock, leads: pd.DataFrame, activities:
             "customer_id": links["customer"],
         }
     )
+    scores = scores[scores["at"] < end]
+    history = {"lead_id": picked(keys, scores["lead"]), "at": instants(scores["at"]), "score": scores["score"].to_numpy(dtype="float64")}
     activities = activities[activities["at"] < end].reset_index(drop=True)
+    return {"leads": table, "lead_scores": pd.DataFrame(history), "activities": _activity_rows(company, keys, leads, activities)}
+
+
+def _activity_rows(company: Company, keys: np.ndarray, leads: pd.DataFrame, activities: pd.DataFrame) -> pd.DataFrame:
     outcome = activities["outcome"].astype("str")
     owners = leads["owner"].to_numpy()[activities["lead"]]
-    rows = pd.DataFrame(
+    return pd.DataFrame(
         {
             "activity_id": pd.Series(ids("A", len(activities)), dtype="str"),
             "lead_id": picked(keys, activities["lead"]),
@@ -82,11 +88,6 @@ def lead_tables(company: Company, clock: Clock, leads: pd.DataFrame, activities:
             "outcome": outcome.where(outcome != ""),
         }
     )
-    scores = scores[scores["at"] < end]
-    history = pd.DataFrame(
-        {"lead_id": picked(keys, scores["lead"]), "at": instants(scores["at"]), "score": scores["score"].to_numpy(dtype="float64")}
-    )
-    return {"leads": table, "lead_scores": history, "activities": rows}
 
 
 def deal_tables(company: Company, deals: pd.DataFrame, history: pd.DataFrame, links: dict, rng: np.random.Generator) -> dict:
@@ -134,7 +135,11 @@ def deal_tables(company: Company, deals: pd.DataFrame, history: pd.DataFrame, li
             "lost_reason": named(company.lost_reasons, np.where(last["stage"] == count + 1, reason, -1)),
         }
     )
-    rows = pd.DataFrame(
+    return {"opportunities": table, "opportunity_history": _history_rows(keys, stages, status, owners, history)}
+
+
+def _history_rows(keys: np.ndarray, stages: tuple, status: tuple, owners: list[str], history: pd.DataFrame) -> pd.DataFrame:
+    return pd.DataFrame(
         {
             "opportunity_id": picked(keys, history["deal"]),
             "changed_at": instants(history["at"]),
@@ -147,7 +152,6 @@ def deal_tables(company: Company, deals: pd.DataFrame, history: pd.DataFrame, li
             "origin": pd.Series("history", index=range(len(history)), dtype="str"),
         }
     )
-    return {"opportunities": table, "opportunity_history": rows}
 
 
 def customer_tables(company: Company, customers: pd.DataFrame, orders: pd.DataFrame) -> dict:
@@ -176,26 +180,38 @@ def customer_tables(company: Company, customers: pd.DataFrame, orders: pd.DataFr
             "acquisition_cost": customers["cost"].to_numpy(dtype="float64"),
         }
     )
-    currency = pd.Series(company.currency, index=range(len(orders)), dtype="str")
     if company.contractual:
-        end = orders["end"].astype("float64").where(orders["end"] >= 0)
-        rows = pd.DataFrame({"contract_id": ids("K", len(orders)), "customer_id": picked(keys, orders["customer"])})
-        rows = rows.assign(start_on=dates(orders["start"]), end_on=dates(end), monthly_amount=orders["monthly"].to_numpy(), currency=currency)
-        return {"customers": table, "contracts": rows}
+        return {"customers": table, "contracts": _contract_rows(company, keys, orders)}
+    return {"customers": table, "orders": _order_rows(company, keys, orders)}
+
+
+def _contract_rows(company: Company, keys: np.ndarray, terms: pd.DataFrame) -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "contract_id": pd.Series(ids("K", len(terms)), dtype="str"),
+            "customer_id": picked(keys, terms["customer"]),
+            "start_on": dates(terms["start"]),
+            "end_on": dates(terms["end"].astype("float64").where(terms["end"] >= 0)),
+            "monthly_amount": terms["monthly"].to_numpy(dtype="float64"),
+            "currency": pd.Series(company.currency, index=range(len(terms)), dtype="str"),
+        }
+    )
+
+
+def _order_rows(company: Company, keys: np.ndarray, orders: pd.DataFrame) -> pd.DataFrame:
     numbers = ids("O", len(orders))
-    rows = pd.DataFrame(
+    return pd.DataFrame(
         {
             "order_id": pd.Series(numbers, dtype="str"),
             "customer_id": picked(keys, orders["customer"]),
             "at": instants(orders["at"]),
             "amount": orders["amount"].to_numpy(dtype="float64"),
             "margin": orders["margin"].to_numpy(dtype="float64"),
-            "currency": currency,
+            "currency": pd.Series(company.currency, index=range(len(orders)), dtype="str"),
             "kind": named(("sale", "refund"), orders["refunded"] >= 0),
             "refunds_order_id": picked(numbers, orders["refunded"]),
         }
     )
-    return {"customers": table, "orders": rows}
 
 
 def small_tables(company: Company) -> dict:

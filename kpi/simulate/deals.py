@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from kpi.simulate.clock import Clock, months_of, weekday
-from kpi.simulate.company import Company
+from kpi.simulate.company import Company, day_number
 from kpi.simulate.leads import assign, during
 
 WORKING = np.array([1.4, 1.4, 1.4, 1.4, 1.4, 0.0, 0.0])  # hazards are per calendar day, yet nothing happens at week-ends
@@ -100,7 +100,14 @@ def open_deals(company: Company, clock: Clock, leads: pd.DataFrame, rng: np.rand
     deals = deals[deals["at"] < clock.utc(np.array([company.export_day * 86_400]))[0]].sort_values(["at", "lead"], kind="stable", ignore_index=True)
     scale = np.array([item.value for item in company.channels])[deals["channel"]]
     value = company.value_median * scale * np.exp(company.value_sigma * rng.standard_normal(len(deals)))
-    return deals.assign(day=clock.day(deals["at"].to_numpy()), value=np.maximum(np.round(value, -1), 300.0))
+    day, owner = clock.day(deals["at"].to_numpy()), deals["owner"].to_numpy()
+    owner = np.where(day < _leaving(company)[owner], owner, _successor(company, owner, rng))
+    return deals.assign(day=day, owner=owner, value=np.maximum(np.round(value, -1), 300.0))
+
+
+def _leaving(company: Company) -> np.ndarray:
+    """Local day on which each owner is there no more; far away for those who stay."""
+    return np.array([day_number(owner.to_on) if owner.to_on else 10**6 for owner in company.owners])
 
 
 def live(company: Company, deals: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
@@ -181,24 +188,39 @@ def changes(company: Company, clock: Clock, deals: pd.DataFrame, moves: pd.DataF
     # Sales people expect the close too early, and often at the end of a month.
     expected = _month_end(deals["day"].to_numpy() + np.round(np.exp(np.log(38) + 0.5 * rng.standard_normal(n))).astype("int64"), rng)
     start = {"deal": np.arange(n), "at": deals["at"], "stage": 0, "amount": first_amount, "expected": expected, "owner": deals["owner"]}
-    parts = [
-        pd.DataFrame(start),
-        pd.DataFrame({"deal": moves["deal"], "at": np.floor(clock.within(moves["day"].to_numpy(), rng)), "stage": moves["stage"]}),
-    ]
-    room = ends - deals["day"].to_numpy() - 1
-    for chosen, name, values in (
-        (corrected, "amount", deals["value"].to_numpy()),
-        (rng.random(n) < company.handover, "owner", _successor(company, deals["owner"].to_numpy(), rng)),
-    ):
-        day = deals["day"].to_numpy() + 1 + np.floor(rng.random(n) * np.maximum(room, 1)).astype("int64")
-        hit = np.flatnonzero(chosen & (room >= 1) & (weekday(day) < 5))
+    moved = {"deal": moves["deal"], "at": np.floor(clock.within(moves["day"].to_numpy(), rng)), "stage": moves["stage"]}
+    parts = [pd.DataFrame(start), pd.DataFrame(moved), *_pushes(clock, deals["day"].to_numpy(), ends, expected, rng)]
+    for name, values, day in (_corrections(deals, ends, corrected, rng), _handovers(company, deals, ends, rng)):
+        hit = np.flatnonzero((day > deals["day"]) & (day < ends))
         parts.append(pd.DataFrame({"deal": hit, "at": np.floor(clock.within(day[hit], rng)), name: values[hit]}))
-    parts += _pushes(clock, deals["day"].to_numpy(), ends, expected, rng)
     table = pd.concat(parts, ignore_index=True).sort_values(["deal", "at"], kind="stable", ignore_index=True)
     for name in ("stage", "amount", "expected", "owner"):
         table[name] = table[name].ffill()  # the first row of a deal is complete, so nothing spills over from the deal before
     whole = dict.fromkeys(("deal", "stage", "expected", "owner"), "int64")
     return table.astype(whole).assign(seq=table.groupby("deal").cumcount() + 1)
+
+
+def _some_day(deals: pd.DataFrame, ends: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """A working day in the life of each deal; one that lives too short gets a day outside."""
+    room = ends - deals["day"].to_numpy() - 1
+    return _after_weekend(deals["day"].to_numpy() + 1 + np.floor(rng.random(len(deals)) * np.maximum(room, 1)).astype("int64"))
+
+
+def _after_weekend(day: np.ndarray) -> np.ndarray:
+    return day + np.array([0, 0, 0, 0, 0, 2, 1])[weekday(day)]
+
+
+def _corrections(deals: pd.DataFrame, ends: np.ndarray, corrected: np.ndarray, rng: np.random.Generator) -> tuple[str, np.ndarray, np.ndarray]:
+    """True values of the deals that were entered with a wrong one, and the days they are put right."""
+    return "amount", deals["value"].to_numpy(), np.where(corrected, _some_day(deals, ends, rng), -1)
+
+
+def _handovers(company: Company, deals: pd.DataFrame, ends: np.ndarray, rng: np.random.Generator) -> tuple[str, np.ndarray, np.ndarray]:
+    """New owners and the days they take over: of some deals, and of all that are open when their owner leaves."""
+    some = np.where(rng.random(len(deals)) < company.handover, _some_day(deals, ends, rng), 10**6)
+    leaves = _leaving(company)[deals["owner"]]
+    owner = _successor(company, deals["owner"].to_numpy(), rng)
+    return "owner", owner, np.where(leaves > deals["day"], np.minimum(some, _after_weekend(leaves)), some)
 
 
 def _month_end(day: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -223,7 +245,7 @@ def _pushes(clock: Clock, created: np.ndarray, ends: np.ndarray, expected: np.nd
     careful = rng.random(len(expected)) < 0.83
     for _ in range(12):
         day = np.maximum(due + rng.integers(-4, 6, len(due)), created[deal] + 1)
-        day += np.array([0, 0, 0, 0, 0, 2, 1])[weekday(day)]
+        day = _after_weekend(day)
         going = careful[deal] & (day < ends[deal])
         deal, day = deal[going], day[going]
         if not len(deal):

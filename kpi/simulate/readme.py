@@ -53,7 +53,7 @@ def readme(simulation, dialect: str) -> str:
         "## What is true\nFrom the parameters, by formula or from a large second population, not from these files; `truth.json` has more.\n"
         "The files scatter around it. Nothing is cut short by the export: what comes after it is simply not in the files.",
         _planted(company, truth),
-        *_response(truth),
+        *_response(company, truth),
         *_pipeline(company, truth),
         *_customers(company, truth),
     ]
@@ -62,7 +62,7 @@ def readme(simulation, dialect: str) -> str:
 
 def _head(company: Company, dialect: str) -> str:
     return f"""# {company.name} (simulated)
-Nobody and nothing here exists: `kpi simulate` made these files, seed {company.seed}.
+Nobody and nothing here exists: `kpi/simulate` made these files, seed {company.seed}, all parameters under `company` in truth.json.
 {company.leads:,} leads, {company.start} to {company.end}, exported at {company.exported_on:%Y-%m-%d} 00:00 ({company.timezone}):
 events up to the evening before.
 Deals start from nothing in {company.start}, so wins need some three months to reach their level;
@@ -92,7 +92,7 @@ def _planted(company: Company, truth: dict) -> str:
     return text
 
 
-def _response(truth: dict) -> list[str]:
+def _response(company: Company, truth: dict) -> list[str]:
     rows = [
         [row["source"], *(f"{row[f'within_{limit}']:.1%}" for limit in (300, 900, 3600, 86_400)), _minutes(row["median"]), f"{row['never']:.1%}"]
         for row in truth["response"]
@@ -101,8 +101,11 @@ def _response(truth: dict) -> list[str]:
     first = "### First attempt to reach a lead\nWall-clock time, all leads in the denominator, planted changes left out.\n\n" + _table(heads, rows)
     rows = [[row["band"], f"{row['share']:.1%}", f"{row['observed']:.1%}", f"{row['causal']:.1%}"] for row in truth["response_curve"]]
     second = (
-        "### Does answering sooner make opportunities?\nYes, but less than it looks: leads of high intent are answered sooner and convert more. "
+        "### Does answering sooner make opportunities?\nYes, but less than it looks: leads of high intent are answered sooner and convert more.\n"
         "Leads declined by a machine are left out. Nurturing and alerts have no effect at all.\n\n"
+        f"- The log-odds change by {company.delay_effect:g} per unit of ln(1 + hours / 0.1) of delay, by {company.intent_effect:g} per standard "
+        f"deviation of hidden intent,\n  by {company.unanswered_effect:g} for a lead that is never answered.\n"
+        f"- Intent also shortens the log delay, by {company.intent_pace:g} per standard deviation.\n\n"
         + _table(["first attempt", "share of leads", "opportunity, as observed", "opportunity, had all leads been answered so"], rows)
     )
     rows = [[row["source"], *(f"{row[name]:.1%}" for name in ("by_30", "by_90", "ever"))] for row in truth["lead_to_opportunity"]]

@@ -100,7 +100,11 @@ def refuse_full(folder: Path) -> None:
     WriteError
         If it is a file, or a folder that is not empty.
     """
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    try:
+        full = folder.exists() and (not folder.is_dir() or any(folder.iterdir()))
+    except OSError as found:
+        raise WriteError(f"cannot look into {folder}: {found.strerror or found}") from found
+    if full:
         raise WriteError(f"{folder} is not an empty folder; a simulated company is only written into a new or empty one")
 
 
