@@ -103,6 +103,7 @@ def test_no_data_set_there(tmp_path, monkeypatch):
         ("[tables.leads]\npath = 'a.csv'\nvalues.sorce = {a = 'b'}", "values has the unknown column 'sorce'; did you mean 'source'?"),
         ("[tables.leads]\npath = 'a.csv'\nvalues.source = 'b'", "[tables.leads] values.source = 'b' is not a table"),
         ("[tables.leads]\npath = 'a.csv'\ncolumns = {owner = 'x'}\nconstants = {owner = 'y'}", "gives owner both a column and a constant"),
+        ("[tables.leads]\npath = 'a.csv'\nwhere = 'x'", "[tables.leads] where = 'x' is not a table of columns"),
         ("[tables.leads]\npath = 'a.csv'\nconstants = {owner = [1]}", "[tables.leads] constants owner = [1] is not a text, number, date"),
     ],
 )

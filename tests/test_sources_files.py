@@ -15,6 +15,7 @@ from written import LEADS, column, connection, decided, read, reasons, rows, wri
 
 from kpi import schema, sources
 from kpi.errors import DataError, SchemaError
+from kpi.sources import csvtext
 from kpi.sources.reasons import parts
 
 UTC = '[company]\ntimezone = "UTC"\n'
@@ -106,6 +107,56 @@ def test_quoted_cells_keep_delimiters_quotes_and_line_breaks(tmp_path):
     assert column(tables["leads"], "source") == ['a "b", c', "x"]
     assert column(tables["leads"], "owner") == ["two\nlines", None]
     assert reading.set_aside["row"].tolist() == [4]  # records are counted, as a spreadsheet does
+
+
+@given(lines=st.lists(st.sampled_from(["good", "misfit", "blank", "broken", "bad"]), min_size=1, max_size=60))
+@settings(max_examples=15)
+def test_rows_are_numbered_as_in_the_file_whatever_arrow_skips(tmp_path_factory, lines):
+    kinds = {
+        "good": "L{},2026-03-02 09:00,web,Ann",
+        "misfit": "L{},x",
+        "blank": "",
+        "broken": 'L{},2026-03-02,web,"two\nlines"',
+        "bad": "L{},soon,web,Ann",
+    }
+    text = "\n".join([LEADS.splitlines()[0], *(kinds[kind].format(n) for n, kind in enumerate(lines))]) + "\n"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(csvtext, "_CELLS", 128)  # many blocks
+        reading, _ = read(write(tmp_path_factory.mktemp("any"), UTC, leads=text))
+    found = dict(zip(reading.set_aside["row"], reading.set_aside["reason"], strict=True))
+    named = {"misfit": "wrong number of cells", "bad": "unreadable created_at"}
+    assert found == {n: named[kind] for n, kind in enumerate(lines, 2) if kind in named}
+    assert reading.ledger["found"].sum() == sum(kind != "blank" for kind in lines)
+
+
+@pytest.mark.parametrize(
+    ("lines", "used", "aside"),
+    [
+        ([], 0, {}),
+        (["L1,2026-03-02,web,Ann,", "L2,2026-03-02,web,Ann,"], 0, {"wrong number of cells": 2}),
+        (["L1,2026-03-02,web,Ann", ",,,", '"Report: all leads",,,', "Grand total,1"], 1, {"empty created_at": 1, "wrong number of cells": 1}),
+        (["L1,2026-03-02," + "x" * 200_000 + ",Ann"], 1, {}),
+    ],
+    ids=["header only", "a delimiter too many", "a report's footer", "a long cell"],
+)
+def test_odd_ends(tmp_path, lines, used, aside):
+    reading, tables = read(write(tmp_path, UTC, leads="\n".join([LEADS.splitlines()[0], *lines])))
+    assert (len(tables["leads"]), reasons(reading)) == (used, aside)
+
+
+def test_parts_of_one_table_may_differ_in_kind(tmp_path):
+    folder = write(
+        tmp_path,
+        UTC + '[tables.leads]\npath = "leads*"',
+        leads1=LEADS,
+        leads2=LEADS.upper().replace(",", ";").replace("L", "M").replace("MEAD", "LEAD"),
+    )
+    frame = pd.DataFrame({"lead_id": [7], "created_at": pd.to_datetime(["2026-01-01 10:00"]), "source": ["web"], "owner": ["Ann"]})
+    frame.to_parquet(folder / "leads3.parquet")
+    reading, tables = read(folder)
+    assert column(tables["leads"], "lead_id") == ["7", "L1", "L2", "M1", "M2"]
+    assert str(tables["leads"][0]["created_at"]) == "2026-01-01 10:00:00"
+    assert set(reading.decisions["file"]) == {"", "leads1.csv", "leads2.csv"}
 
 
 def test_zip_member_in_a_folder_gz_and_glob(tmp_path):

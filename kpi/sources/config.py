@@ -273,6 +273,7 @@ def _source(name: str, written: object) -> Source:
     _known(written, [item.name for item in fields(Source)], f"{FILE} {where} has the unknown key")
     if bool(written.get("query")) != bool(written.get("files")) or ("path" in written and "query" in written):
         raise DataError(f"{where} needs either a path, or files together with a query")
+    _expect(isinstance(written.get("where", {}), dict), f"{where} where", written.get("where"), "a table of columns")
     stated = {key: value for key, value in written.items() if key in ("path", "query", "timezone", "decimal", "delimiter", "encoding")}
     for key, value in stated.items():
         _expect(isinstance(value, str) and value, f"{where} {key}", value, "a text")

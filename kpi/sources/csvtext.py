@@ -153,8 +153,7 @@ def examine(located: Located, *, encoding: str = "", delimiter: str = "", table:
         raise DataError(f"{located.label} cannot be read: {error}") from None
     hint = re.match(r'\s*"?sep=(.)"?\s*?\r?\n', sample)  # Excel writes its delimiter into the first line
     delimiter = delimiter or (hint[1] if hint else "") or _delimiter(sample, located, table)
-    records = enumerate(csv.reader(io.StringIO(sample, newline=""), delimiter=delimiter), 1)
-    for number, cells in records:
+    for number, cells in enumerate(_records(sample, delimiter), 1):
         if any(cell.strip() for cell in cells) and not (hint and number == 1):
             return Csv(located, encoding, delimiter, [cell.strip() for cell in cells], number, tail)
     raise DataError(f"{located.label} is empty: it has not even a header")
@@ -203,11 +202,18 @@ def _sample(opened, encoding: str) -> str:
         return text.read(_SAMPLE)
 
 
+def _records(sample: str, delimiter: str) -> Iterator[list[str]]:
+    try:
+        yield from csv.reader(io.StringIO(sample, newline=""), delimiter=delimiter)
+    except csv.Error:  # a cell as long as a book: what came before it tells enough
+        return
+
+
 def _delimiter(sample: str, located: Located, table: str) -> str:
     """Take the delimiter under which the first lines agree best on their number of cells, more cells winning."""
 
     def score(delimiter: str) -> tuple[float, int]:
-        rows = [len(cells) for cells in csv.reader(io.StringIO(sample, newline=""), delimiter=delimiter) if any(cells)]
+        rows = [len(cells) for cells in _records(sample, delimiter) if any(cells)]
         rows = (rows[:-1] if len(sample) == _SAMPLE else rows)[:500]
         if not rows or rows[0] == 1:
             return 0.0, 1

@@ -282,5 +282,5 @@ def _formats(connection, source: Source, staged: Stage) -> tuple[str, ...]:
         try:
             connection.execute(f"select try_strptime('', {sql.text(declared)})")
         except duckdb.Error as error:
-            raise DataError(f"[tables.{staged.table.name}] dates = {declared!r} is no format of a date: {error}") from None
+            raise DataError(f"[tables.{staged.table.name}] dates = {declared!r} is no format of a date: {sql.first_line(error)}") from None
     return source.dates

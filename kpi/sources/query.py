@@ -43,7 +43,7 @@ def check_query(query: str, table: str) -> None:
     try:
         statements = duckdb.extract_statements(_named(query))
     except duckdb.Error as error:
-        raise DataError(f"[tables.{table}] query cannot be understood: {error}") from None
+        raise DataError(f"[tables.{table}] query cannot be understood: {sql.first_line(error)}") from None
     kinds = [statement.type.name for statement in statements]
     if kinds == ["SELECT"]:
         with duckdb.connect() as parser:
@@ -112,7 +112,7 @@ def rows(connection: duckdb.DuckDBPyConnection, source: Source, table: str) -> p
     try:
         answer = connection.sql(_named(source.query)).order("all").to_arrow_reader(_BATCH)
     except duckdb.Error as error:
-        raise DataError(f"[tables.{table}] query in {FILE} fails: {error}") from None
+        raise DataError(f"[tables.{table}] query in {FILE} fails: {sql.first_line(error)}") from None
     return numbered(answer)
 
 
@@ -183,7 +183,7 @@ def as_parquet(connection: duckdb.DuckDBPyConnection, located: Located, csv: Csv
             f"copy (select {cells} from {name} where not ({blank(csv.columns)}) order by {ROW}) to {sql.text(str(target))} (format parquet)"
         )
     except (duckdb.Error, pa.ArrowException) as error:
-        raise DataError(csv.failure or f"{located.label} cannot be read: {error}") from None
+        raise DataError(csv.failure or f"{located.label} cannot be read: {sql.first_line(error)}") from None
     finally:
         connection.unregister(name)
     if csv.misfits:

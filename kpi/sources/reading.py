@@ -250,7 +250,7 @@ def _frame(connection, name: str, frame: object) -> stage.Part:
             accepted = "a pandas, Polars or Arrow frame, a DuckDB relation or the path of a Parquet file"
             raise DataError(f"{name} is a {type(frame).__name__}; give {accepted}")
     except (pa.ArrowException, TypeError) as error:
-        raise DataError(f"the {label} cannot be read: {error}") from None
+        raise DataError(f"the {label} cannot be read: {sql.first_line(error)}") from None
     return _streamed(connection, label, query.numbered(rows))
 
 

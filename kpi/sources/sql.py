@@ -69,3 +69,19 @@ def free_name(connection: duckdb.DuckDBPyConnection, stem: str) -> str:
     """
     taken = {row[0] for row in connection.execute("select table_name from information_schema.tables").fetchall()}
     return next(name for name in itertools.chain([stem], (f"{stem}_{n}" for n in itertools.count(2))) if name not in taken)
+
+
+def first_line(error: Exception) -> str:
+    """Shorten an engine's error to what a reader of kpi.toml can use.
+
+    Parameters
+    ----------
+    error : Exception
+        As raised.
+
+    Returns
+    -------
+    str
+        Its first line; the rest quotes SQL.
+    """
+    return str(error).strip().partition("\n")[0]

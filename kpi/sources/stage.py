@@ -183,7 +183,7 @@ def typed_part(connection: duckdb.DuckDBPyConnection, label: str, relation: str,
     try:
         described = connection.execute(f"describe select * from {relation}").fetchall()
     except duckdb.Error as error:
-        raise DataError(f"{label} cannot be read: {error}") from None
+        raise DataError(f"{label} cannot be read: {sql.first_line(error)}") from None
     kinds = {name: kind for name, kind, *_ in described if sql.ident(name) != row}
     return Part(label, list(kinds), [sql.ident(name) for name in kinds], [family(kind) for kind in kinds.values()], row, relation)
 
@@ -307,7 +307,7 @@ def _insert(connection: duckdb.DuckDBPyConnection, staged: Stage, part: Part, ch
         connection.execute(f"{verb} select {chosen} from {relation}")
         staged.n_read += part.csv.n_records if part.csv else _size(connection, staged.name) - before
     except (duckdb.Error, pa.ArrowException) as error:
-        raise DataError(part.csv.failure if part.csv and part.csv.failure else f"{part.label} cannot be read: {error}") from None
+        raise DataError(part.csv.failure if part.csv and part.csv.failure else f"{part.label} cannot be read: {sql.first_line(error)}") from None
     finally:
         if part.reader is not None:
             connection.unregister(relation)
