@@ -7,10 +7,25 @@ import importlib
 __version__ = "0.1.0"
 
 # Loaded on first use: `import kpi` and the command line's help stay instant.
-_MODULES = ("catalog", "chapters", "dataset", "facts", "headline", "page", "periods", "pipeline", "plots", "response_time", "retention", "schema", "signals", "tables")
+_MODULES = (
+    "catalog",
+    "chapters",
+    "dataset",
+    "facts",
+    "headline",
+    "page",
+    "periods",
+    "pipeline",
+    "plots",
+    "response_time",
+    "retention",
+    "schema",
+    "signals",
+    "tables",
+)
 _NAMES = {"load": "dataset", "Dataset": "dataset", "Month": "periods", "Window": "periods", "Words": "words", "KpiError": "errors"}
 
-__all__ = [*_MODULES, *_NAMES]  # noqa: PLE0604
+__all__ = [*_MODULES, *_NAMES]
 
 
 def __getattr__(name: str):

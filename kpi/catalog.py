@@ -98,7 +98,10 @@ _ALL = (
     Kpi(
         "pipeline.lead_to_opportunity",
         N_("Lead to opportunity"),
-        N_("Share of leads that become an opportunity by that age, with leads still open kept and a disqualification as the competing end (Aalen-Johansen)."),
+        N_(
+            "Share of leads that become an opportunity by that age, with leads still open kept and a disqualification as "
+            "the competing end (Aalen-Johansen)."
+        ),
         "rate",
         "up",
         "pipeline.lead_to_opportunity",
@@ -127,10 +130,38 @@ _ALL = (
         "up",
         "pipeline.closed_win_rate",
     ),
-    Kpi("pipeline.won_amount", N_("Amount of won deals"), N_("Mean, median and share of the five largest of the deals won in the window."), "money", "up", "pipeline.average_value"),
-    Kpi("pipeline.lost_amount", N_("Amount of lost deals"), N_("Mean, median and share of the five largest of the deals lost in the window."), "money", "", "pipeline.average_value"),
-    Kpi("pipeline.open_amount", N_("Amount of open deals"), N_("Mean, median and share of the five largest of the deals open at the date."), "money", "up", "pipeline.average_value"),
-    Kpi("pipeline.sales_cycle", N_("Sales cycle"), N_("Median days from creation to won, of the deals won in the window."), "days", "down", "pipeline.sales_cycle"),
+    Kpi(
+        "pipeline.won_amount",
+        N_("Amount of won deals"),
+        N_("Mean, median and share of the five largest of the deals won in the window."),
+        "money",
+        "up",
+        "pipeline.average_value",
+    ),
+    Kpi(
+        "pipeline.lost_amount",
+        N_("Amount of lost deals"),
+        N_("Mean, median and share of the five largest of the deals lost in the window."),
+        "money",
+        "",
+        "pipeline.average_value",
+    ),
+    Kpi(
+        "pipeline.open_amount",
+        N_("Amount of open deals"),
+        N_("Mean, median and share of the five largest of the deals open at the date."),
+        "money",
+        "up",
+        "pipeline.average_value",
+    ),
+    Kpi(
+        "pipeline.sales_cycle",
+        N_("Sales cycle"),
+        N_("Median days from creation to won, of the deals won in the window."),
+        "days",
+        "down",
+        "pipeline.sales_cycle",
+    ),
     Kpi(
         "pipeline.stage_conversion",
         N_("Stage conversion"),
@@ -147,7 +178,14 @@ _ALL = (
         "down",
         "pipeline.time_in_stage",
     ),
-    Kpi("pipeline.open", N_("Open pipeline"), N_("Amount and number of the deals open at the date, as then known."), "money", "up", "pipeline.open_pipeline"),
+    Kpi(
+        "pipeline.open",
+        N_("Open pipeline"),
+        N_("Amount and number of the deals open at the date, as then known."),
+        "money",
+        "up",
+        "pipeline.open_pipeline",
+    ),
     Kpi(
         "retention.active",
         N_("Active customers"),
@@ -164,7 +202,14 @@ _ALL = (
         "up",
         "retention.net_customer_growth",
     ),
-    Kpi("retention.kept", N_("Customers kept"), N_("Share of the customers active at the start who are still active at the end."), "rate", "up", "retention.retention_rate"),
+    Kpi(
+        "retention.kept",
+        N_("Customers kept"),
+        N_("Share of the customers active at the start who are still active at the end."),
+        "rate",
+        "up",
+        "retention.retention_rate",
+    ),
     Kpi(
         "retention.cohorts",
         N_("Cohort matrix"),
@@ -197,7 +242,14 @@ _ALL = (
         "up",
         "retention.value_to_date",
     ),
-    Kpi("retention.deciles", N_("Concentration of value"), N_("Share of the value to date that each tenth of the customers brought, the best first."), "rate", "", "retention.value_deciles"),
+    Kpi(
+        "retention.deciles",
+        N_("Concentration of value"),
+        N_("Share of the value to date that each tenth of the customers brought, the best first."),
+        "rate",
+        "",
+        "retention.value_deciles",
+    ),
 )
 CATALOG: dict[str, Kpi] = {kpi.key: kpi for kpi in _ALL}
 

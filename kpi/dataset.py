@@ -16,7 +16,7 @@ from kpi.engine import Engine, collect, connect
 from kpi.errors import DataError, MissingTable, ParameterError
 from kpi.periods import Instant, Month
 
-OFFICE_HOURS = {day: ("09:00-12:00", "14:00-18:00") for day in periods.WEEKDAYS[:5]}
+OFFICE_HOURS = dict.fromkeys(periods.WEEKDAYS[:5], ("09:00-12:00", "14:00-18:00"))
 # Tables restricted by their own columns first; the others follow the rows they belong to.
 _ROOTS = ("leads", "opportunities", "customers")
 _FOLLOW = {
@@ -67,8 +67,11 @@ class Dataset:
 
     Parameters
     ----------
-    leads, lead_scores, activities, opportunities, opportunity_history, customers, orders, contracts, stages, owners, targets, fx, calendars : frame, optional
-        pandas, Polars or Arrow frame, DuckDB relation, or path of a Parquet file, with the canonical columns of `kpi.schema`. Instants are naive UTC or zoned.
+    leads, lead_scores, activities, opportunities, opportunity_history : frame, optional
+        pandas, Polars or Arrow frame, DuckDB relation, or path of a Parquet file, with the canonical columns of `kpi.schema`. Instants are naive
+        UTC or zoned.
+    customers, orders, contracts, stages, owners, targets, fx, calendars : frame, optional
+        The same.
     name : str
         The company's name.
     language, currency, timezone, country : str
@@ -114,7 +117,21 @@ class Dataset:
         hours: Mapping | None = None,
         engine: str = "duckdb",
     ) -> None:
-        given = (leads, lead_scores, activities, opportunities, opportunity_history, customers, orders, contracts, stages, owners, targets, fx, calendars)
+        given = (
+            leads,
+            lead_scores,
+            activities,
+            opportunities,
+            opportunity_history,
+            customers,
+            orders,
+            contracts,
+            stages,
+            owners,
+            targets,
+            fx,
+            calendars,
+        )
         frames = {table: frame for table, frame in zip(schema.TABLES, given, strict=True) if frame is not None}
         end = None if exported_at is None else periods.instant(exported_at, timezone)
         company = sources.Company(name=name, language=language, currency=currency, timezone=timezone, country=country, exported_at=end)
@@ -287,7 +304,9 @@ class Dataset:
         if not first <= month <= self.last_month():
             raise DataError(f"the data do not cover {month}: complete months go from {first} to {self.last_month()}")
 
-    def where(self, conditions: Mapping[str, str] | str | None = None, *, team: str = "", owner: str = "", source: str = "", segment: str = "") -> Dataset:
+    def where(
+        self, conditions: Mapping[str, str] | str | None = None, *, team: str = "", owner: str = "", source: str = "", segment: str = ""
+    ) -> Dataset:
         """Restrict all tables consistently to a team, an owner, a source or a segment.
 
         Parameters

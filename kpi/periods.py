@@ -1,7 +1,7 @@
 """Months, windows of local dates, instants, and the calendar that turns an instant into local and business time.
 
-SQL engines neither convert zones nor subtract instants through Narwhals. So all of that is looked up in one helper table, a row per quarter of an hour
-in UTC: local day, month, weekday, hour, and the business seconds that had passed when the quarter began.
+SQL engines neither convert zones nor subtract instants through Narwhals. So all of that is looked up in one helper table, a row per quarter of an
+hour in UTC: local day, month, weekday, hour, and the business seconds that had passed when the quarter began.
 """
 
 from __future__ import annotations
@@ -327,8 +327,8 @@ def calendar(zone: str, week: list[list[tuple[int, int]]], closed: set[date], st
     Returns
     -------
     DataFrame
-        One row per quarter of an hour: ``hour_utc`` (naive UTC), ``quarter`` 0..3, ``epoch`` (seconds), local ``day``, ``month`` (numbers), ``weekday``
-        (Monday 0), ``hour``, ``is_open`` (0 or 1) and ``open_seconds`` that had passed when the quarter began.
+        One row per quarter of an hour: ``hour_utc`` (naive UTC), ``quarter`` 0..3, ``epoch`` (seconds), local ``day``, ``month`` (numbers),
+        ``weekday`` (Monday 0), ``hour``, ``is_open`` (0 or 1) and ``open_seconds`` that had passed when the quarter began.
     """
     quarters = pd.date_range(start.floor("1D"), end.ceil("1D") + pd.Timedelta(days=1), freq="15min", tz="UTC", unit="us")
     local = quarters.tz_convert(ZoneInfo(zone))

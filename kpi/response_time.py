@@ -1,7 +1,7 @@
 """How fast leads are answered: from the inquiry to the first outbound human activity, on two clocks, with those still waiting kept.
 
-Leads disqualified before any touch are a competing event; unanswered ones are censored at `as_of`; those touched within the 24 hours before their inquiry
-are set aside, counted by `touched_before`.
+Leads disqualified before any touch are a competing event; unanswered ones are censored at `as_of`; those touched within the 24 hours before their
+inquiry are set aside, counted by `touched_before`.
 """
 
 from __future__ import annotations
@@ -108,8 +108,8 @@ def answered_within(
     Returns
     -------
     DataFrame
-        One row per group and threshold (``horizon``, seconds), with the columns of `schema.RESULT`; ``n`` eligible leads, ``n_events`` answered by then,
-        ``n_open`` waiting for less than the threshold.
+        One row per group and threshold (``horizon``, seconds), with the columns of `schema.RESULT`; ``n`` eligible leads, ``n_events`` answered by
+        then, ``n_open`` waiting for less than the threshold.
 
     Raises
     ------
@@ -223,8 +223,8 @@ def compared(data, *, as_of: Instant, window: Window, past: Window, by: str, thr
     Returns
     -------
     DataFrame
-        One row per group with leads in `window` and the columns of `schema.RESULT` for the share answered within `threshold`; ``before`` that share in
-        `past`, ``median`` in seconds, ``waiting`` leads without an answer after more than 24 hours.
+        One row per group with leads in `window` and the columns of `schema.RESULT` for the share answered within `threshold`; ``before`` that share
+        in `past`, ``median`` in seconds, ``waiting`` leads without an answer after more than 24 hours.
 
     Raises
     ------
@@ -261,8 +261,8 @@ def response_bands(data, *, as_of: Instant, window: Window, edges: Sequence[floa
     Returns
     -------
     DataFrame
-        One row per band in order (``band`` 0.., ``horizon`` its upper edge, missing for the last two: slower, not answered so far), with the columns of
-        `schema.RESULT`. ``n_open`` of the last row: waiting, not disqualified.
+        One row per band in order (``band`` 0.., ``horizon`` its upper edge, missing for the last two: slower, not answered so far), with the columns
+        of `schema.RESULT`. ``n_open`` of the last row: waiting, not disqualified.
 
     Raises
     ------
@@ -272,8 +272,13 @@ def response_bands(data, *, as_of: Instant, window: Window, edges: Sequence[floa
     leads = _eligible(data, as_of, window, ())
     answered, delay = nw.col("outcome") == "answered", nw.col("delay")
     below = [None, *edges]
-    bands = {f"b{i}": answered & (delay <= high) & (delay > low if low is not None else delay >= 0) for i, (low, high) in enumerate(zip(below, edges, strict=False))}
-    found = engine.counts(leads, (), n=nw.lit(True), n_open=nw.col("outcome") == "waiting", slower=answered & (delay > edges[-1]), none=~answered, **bands).iloc[0]
+    bands = {
+        f"b{i}": answered & (delay <= high) & (delay > low if low is not None else delay >= 0)
+        for i, (low, high) in enumerate(zip(below, edges, strict=False))
+    }
+    found = engine.counts(
+        leads, (), n=nw.lit(True), n_open=nw.col("outcome") == "waiting", slower=answered & (delay > edges[-1]), none=~answered, **bands
+    ).iloc[0]
     events = [*(int(found[name]) for name in bands), int(found["slower"]), int(found["none"])]
     low, high = intervals.wilson(events, [int(found["n"])] * len(events), level)
     table = pd.DataFrame({"band": range(len(events)), "horizon": [*edges, None, None], "n_events": events, "low": low, "high": high})
@@ -282,7 +287,9 @@ def response_bands(data, *, as_of: Instant, window: Window, edges: Sequence[floa
     return schema.result("response.bands", table, by=["band"], view="cohort", window=window, as_of=data.instant(as_of))
 
 
-def never_answered(data, *, as_of: Instant, window: Window, older_than: float = DAY_SECONDS, by: str | Sequence[str] = (), level: float = 0.95) -> pd.DataFrame:
+def never_answered(
+    data, *, as_of: Instant, window: Window, older_than: float = DAY_SECONDS, by: str | Sequence[str] = (), level: float = 0.95
+) -> pd.DataFrame:
     """Share of leads that nobody has answered, among those old enough to have been.
 
     Parameters

@@ -201,11 +201,11 @@ def at(curve: pd.DataFrame, horizons: Sequence[float], cause: str | None = None,
     Returns
     -------
     DataFrame
-        One row per group and horizon, sorted: `by`, ``horizon``, ``value``, ``low``, ``high`` in [0, 1], ``n`` entered by the horizon, ``n_events`` with
-        the outcome by the horizon, ``n_open`` last seen before the horizon without outcome, so unknown at it (one seen through the horizon is known).
-        The value is missing before the first record entered. After the last time anybody was under observation the truth lies between the last value and
-        that plus the share still without outcome: where that share is at most `UNDECIDED`, the last value is given and ``high`` raised by it; else missing.
-        An empty curve without groups gives ``n`` 0 and no value; with groups, no rows.
+        One row per group and horizon, sorted: `by`, ``horizon``, ``value``, ``low``, ``high`` in [0, 1], ``n`` entered by the horizon, ``n_events``
+        with the outcome by the horizon, ``n_open`` last seen before the horizon without outcome, so unknown at it (one seen through the horizon is
+        known). The value is missing before the first record entered. After the last time anybody was under observation the truth lies between the
+        last value and that plus the share still without outcome: where that share is at most `UNDECIDED`, the last value is given and ``high`` raised
+        by it; else missing. An empty curve without groups gives ``n`` 0 and no value; with groups, no rows.
 
     Raises
     ------

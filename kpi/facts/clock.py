@@ -26,8 +26,8 @@ def clocked(data, frame: nw.LazyFrame, column: str, *fields: str) -> nw.LazyFram
     column : str
         Naive UTC instant, ``<stem>_at`` or ``at``.
     *fields : str
-        Any of ``seconds`` (since 1970, UTC), ``business`` (business seconds so far), local ``day``, ``month`` (numbers), ``weekday``, ``hour``, and ``open``
-        (1 in business hours).
+        Any of ``seconds`` (since 1970, UTC), ``business`` (business seconds so far), local ``day``, ``month`` (numbers), ``weekday``, ``hour``, and
+        ``open`` (1 in business hours).
 
     Returns
     -------

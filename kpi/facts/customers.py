@@ -28,8 +28,8 @@ def purchases(data, as_of: pd.Timestamp) -> nw.LazyFrame:
     Returns
     -------
     LazyFrame
-        One row per customer and local day with orders: ``customer_id``, ``day``, ``month``, ``amount`` and ``margin`` (company currency, net; a refund that
-        names its order counts on that order's day), ``is_purchase`` (net amount above 0), ``source``, ``segment``.
+        One row per customer and local day with orders: ``customer_id``, ``day``, ``month``, ``amount`` and ``margin`` (company currency, net; a
+        refund that names its order counts on that order's day), ``is_purchase`` (net amount above 0), ``source``, ``segment``.
     """
     orders = data.table("orders").filter(nw.col("at") < as_of)
     orders = clocked(data, orders, "at", "day", "month").rename({"at_day": "day", "at_month": "month"})
@@ -41,10 +41,7 @@ def purchases(data, as_of: pd.Timestamp) -> nw.LazyFrame:
     orders = orders.with_columns(
         nw.when(nw.col("sale_day").is_null()).then(nw.col("day")).otherwise(nw.col("sale_day")).alias("day"),
         nw.when(nw.col("sale_month").is_null()).then(nw.col("month")).otherwise(nw.col("sale_month")).alias("month"),
-        *[
-            nw.when(nw.col("kind") == "refund").then(-nw.col(name).abs()).otherwise(nw.col(name)).alias(name)
-            for name in ("amount", "margin")
-        ],
+        *[nw.when(nw.col("kind") == "refund").then(-nw.col(name).abs()).otherwise(nw.col(name)).alias(name) for name in ("amount", "margin")],
     )
     # A sum over nothing known stays missing: no margin recorded is not a margin of 0.
     known = [(~nw.col(name).is_null()).cast(nw.Int64).sum().alias(f"{name}_known") for name in ("amount", "margin")]

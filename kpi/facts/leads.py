@@ -12,7 +12,6 @@ from kpi.schema import BLANK
 TOUCHES = ("call", "email", "meeting", "message")
 
 
-
 @once
 def leads(data, as_of: pd.Timestamp) -> nw.LazyFrame:
     """State each lead as known at an instant.
@@ -27,10 +26,10 @@ def leads(data, as_of: pd.Timestamp) -> nw.LazyFrame:
     Returns
     -------
     LazyFrame
-        One row per lead received before `as_of`, neither deleted nor merged into another by then: ``lead_id``, ``source``, ``owner``, ``country``, ``team``,
-        ``created_at`` and its ``created_`` seconds, business, day, month, quarter, weekday, hour, open; ``outcome`` of the wait (answered, disqualified, waiting) with
-        ``delay`` and ``business_delay`` in seconds (open waits last until `as_of`); ``touched_before`` (a touch within the 24 hours before the inquiry);
-        ``end_day`` and ``end`` of the way to an opportunity (opportunity, disqualified, open); ``won_day``.
+        One row per lead received before `as_of`, neither deleted nor merged into another by then: ``lead_id``, ``source``, ``owner``, ``country``,
+        ``team``, ``created_at`` and its ``created_`` seconds, business, day, month, quarter, weekday, hour, open; ``outcome`` of the wait (answered,
+        disqualified, waiting) with ``delay`` and ``business_delay`` in seconds (open waits last until `as_of`); ``touched_before`` (a touch within
+        the 24 hours before the inquiry); ``end_day`` and ``end`` of the way to an opportunity (opportunity, disqualified, open); ``won_day``.
 
     Raises
     ------
@@ -110,14 +109,33 @@ def _outcomes(frame: nw.LazyFrame, now_seconds: int, now_business: int, last: in
     converted = nw.col("opportunity_day")
     gone = ~nw.col("disqualified_day").is_null() & (converted.is_null() | (nw.col("disqualified_day") < converted))
     frame = frame.with_columns(
-        nw.when(answered).then(nw.lit("answered")).when(~declined.is_null()).then(nw.lit("disqualified")).otherwise(nw.lit("waiting")).alias("outcome"),
+        nw.when(answered)
+        .then(nw.lit("answered"))
+        .when(~declined.is_null())
+        .then(nw.lit("disqualified"))
+        .otherwise(nw.lit("waiting"))
+        .alias("outcome"),
         (ends - nw.col("created_seconds")).alias("delay"),
         (ends_business.otherwise(nw.lit(now_business)) - nw.col("created_business")).alias("business_delay"),
         (~nw.col("early_seconds").is_null() & (nw.col("created_seconds") - nw.col("early_seconds") <= DAY_SECONDS)).alias("touched_before"),
         nw.when(gone).then(nw.lit("disqualified")).when(~converted.is_null()).then(nw.lit("opportunity")).otherwise(nw.lit("open")).alias("end"),
         nw.when(gone).then(nw.col("disqualified_day")).when(~converted.is_null()).then(converted).otherwise(nw.lit(last)).alias("end_day"),
     )
-    kept = ("lead_id", "source", "owner", "country", "team", "created_at", "outcome", "delay", "business_delay", "touched_before", "end", "end_day", "won_day")
+    kept = (
+        "lead_id",
+        "source",
+        "owner",
+        "country",
+        "team",
+        "created_at",
+        "outcome",
+        "delay",
+        "business_delay",
+        "touched_before",
+        "end",
+        "end_day",
+        "won_day",
+    )
     clock = [f"created_{field}" for field in ("seconds", "business", "day", "month", "quarter", "weekday", "hour", "open")]
     frame = frame.with_columns((nw.col("created_month") // 3).cast(nw.Int64).alias("created_quarter"))
     return frame.select(*kept, *clock)

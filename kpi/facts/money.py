@@ -31,7 +31,9 @@ def in_company_currency(data, frame: nw.LazyFrame, column: str, day: nw.Expr) ->
     own = nw.col("currency") == data.company.currency
     if not data.has("fx"):
         return frame.with_columns(nw.when(own).then(nw.col(column)).otherwise(nw.lit(None)).alias(column))
-    frame = frame.with_columns(day.alias("__day")).join(_daily_rates(data), left_on=["currency", "__day"], right_on=["fx_currency", "fx_day"], how="left")
+    frame = frame.with_columns(day.alias("__day")).join(
+        _daily_rates(data), left_on=["currency", "__day"], right_on=["fx_currency", "fx_day"], how="left"
+    )
     frame = frame.with_columns(nw.when(own).then(nw.col(column)).otherwise(nw.col(column) * nw.col("rate")).alias(column))
     return frame.drop("__day", "rate")
 

@@ -29,8 +29,8 @@ def history(data, as_of: pd.Timestamp) -> nw.LazyFrame:
     Returns
     -------
     LazyFrame
-        The columns of `opportunity_history`. An opportunity without history has two inferred rows: open when created, its status when closed (the stage
-        before the close is unknown).
+        The columns of `opportunity_history`. An opportunity without history has two inferred rows: open when created, its status when closed (the
+        stage before the close is unknown).
     """
     deals = data.table("opportunities")
     given = data.table("opportunity_history").select(*_STATE) if data.has("opportunity_history") else None
@@ -64,14 +64,14 @@ def opportunities(data, as_of: pd.Timestamp) -> nw.LazyFrame:
     Returns
     -------
     LazyFrame
-        One row per opportunity created before `as_of` (or at an unknown date) and not deleted by then: ``opportunity_id``, ``lead_id``, ``customer_id``,
-        ``source``, ``product``, ``owner``, ``stage``, ``status``, ``amount`` (company currency; missing without a rate), ``currency``, ``expected_close_on``,
-        ``lost_reason``, and ``created_``, ``closed_`` (missing while open): at, day, month, quarter (numbers).
+        One row per opportunity created before `as_of` (or at an unknown date) and not deleted by then: ``opportunity_id``, ``lead_id``,
+        ``customer_id``, ``source``, ``product``, ``owner``, ``stage``, ``status``, ``amount`` (company currency; missing without a rate),
+        ``currency``, ``expected_close_on``, ``lost_reason``, and ``created_``, ``closed_`` (missing while open): at, day, month, quarter (numbers).
     """
     base = data.table("opportunities")
     base = base.filter(nw.col("created_at").is_null() | (nw.col("created_at") < as_of))
     base = base.filter(nw.col("deleted_at").is_null() | (nw.col("deleted_at") >= as_of))
-    base = base.drop("stage", "status", "closed_at", "expected_close_on").rename({"owner": "owner_now", "amount": "amount_now"})
+    base = base.drop("closed_at", "expected_close_on").rename({name: f"{name}_now" for name in ("owner", "amount", "stage", "status")})
     frame = base.join(_last_state(data, as_of), on="opportunity_id", how="left")
     # No row of history yet: open since its creation (or for an unknown time), with what the record says.
     unknown = nw.col("status").is_null()
@@ -79,7 +79,13 @@ def opportunities(data, as_of: pd.Timestamp) -> nw.LazyFrame:
         nw.col("status").fill_null(nw.lit("open")),
         nw.when(unknown).then(nw.col("owner_now")).otherwise(nw.col("owner")).fill_null(nw.lit(BLANK)).alias("owner"),
         nw.when(unknown).then(nw.col("amount_now")).otherwise(nw.col("amount")).alias("amount"),
-        *[nw.col(name).fill_null(nw.lit(BLANK)) for name in ("source", "product", "stage")],
+        # The stage on the record is that of today: it says nothing about a deal closed since.
+        nw.when(unknown & (nw.col("status_now") == "open"))
+        .then(nw.col("stage_now"))
+        .otherwise(nw.col("stage"))
+        .fill_null(nw.lit(BLANK))
+        .alias("stage"),
+        *[nw.col(name).fill_null(nw.lit(BLANK)) for name in ("source", "product")],
     )
     frame = clocked(data, frame, "created_at", "day", "month")
     frame = clocked(data, frame, "closed_at", "day", "month")
@@ -99,7 +105,11 @@ def _last_state(data, as_of: pd.Timestamp) -> nw.LazyFrame:
         )
     )
     # Closed when it took the status it has now: a deal lost, reopened and lost again was open in between.
-    turned = rows.filter(nw.col("before").is_null() | (nw.col("before") != nw.col("status"))).group_by("opportunity_id").agg(closed_at=nw.col("changed_at").max())
+    turned = (
+        rows.filter(nw.col("before").is_null() | (nw.col("before") != nw.col("status")))
+        .group_by("opportunity_id")
+        .agg(closed_at=nw.col("changed_at").max())
+    )
     last = rows.filter(nw.col("after").is_null()).select("opportunity_id", "stage", "status", "amount", "expected_close_on", "owner")
     last = last.join(turned, on="opportunity_id", how="left")
     return last.with_columns(nw.when(nw.col("status") != "open").then(nw.col("closed_at")).alias("closed_at"))
@@ -176,8 +186,8 @@ def reached(data, as_of: pd.Timestamp) -> nw.LazyFrame:
     Returns
     -------
     LazyFrame
-        One row per opportunity and stage reached, lost stages left out: ``opportunity_id``, ``position``, ``reached_day``, ``next_day`` (day the next position
-        or beyond was reached), ``source``, ``owner``, ``status``, ``closed_day``. A skipped stage was passed on the day of the skip.
+        One row per opportunity and stage reached, lost stages left out: ``opportunity_id``, ``position``, ``reached_day``, ``next_day`` (day the next
+        position or beyond was reached), ``source``, ``owner``, ``status``, ``closed_day``. A skipped stage was passed on the day of the skip.
 
     Raises
     ------
@@ -196,6 +206,13 @@ def reached(data, as_of: pd.Timestamp) -> nw.LazyFrame:
     for place, after in zip(order, [*order[1:], None], strict=True):
         following = nw.col(f"p{after}_day") if after is not None else nw.lit(None).cast(nw.Int64)
         step = firsts.filter(~nw.col(f"p{place}_day").is_null())
-        steps.append(step.select("opportunity_id", nw.lit(place).cast(nw.Int64).alias("position"), nw.col(f"p{place}_day").alias("reached_day"), following.alias("next_day")))
+        steps.append(
+            step.select(
+                "opportunity_id",
+                nw.lit(place).cast(nw.Int64).alias("position"),
+                nw.col(f"p{place}_day").alias("reached_day"),
+                following.alias("next_day"),
+            )
+        )
     deals = opportunities(data, as_of).select("opportunity_id", "source", "owner", "status", "closed_day", "created_day")
     return nw.concat(steps).join(deals, on="opportunity_id", how="inner")

@@ -1,7 +1,8 @@
 """Conversion with open records kept: the share that converted by an age, estimated by Aalen and Johansen from counts per day of age.
 
-Two readings, both named. Cohort: records that entered in a window, followed since. Period: how records of every age fared inside a window; those already
-open when it began enter late, at their age, so that the reading says how things go now. (Period analysis: Brenner and Gefeller 1996, Cancer 78:2004-2010.)
+Two readings, both named. Cohort: records that entered in a window, followed since. Period: how records of every age fared inside a window; those
+already open when it began enter late, at their age, so that the reading says how things go now. (Period analysis: Brenner and Gefeller 1996, Cancer
+78:2004-2010.)
 """
 
 from __future__ import annotations
@@ -157,7 +158,8 @@ def opportunity_to_customer(
     Returns
     -------
     DataFrame
-        One row per group and horizon with the columns of `schema.RESULT`; ``n`` opportunities under observation, ``n_open`` still open before that age.
+        One row per group and horizon with the columns of `schema.RESULT`; ``n`` opportunities under observation, ``n_open`` still open before that
+        age.
 
     Raises
     ------
@@ -205,8 +207,8 @@ def lead_to_customer(
     Returns
     -------
     DataFrame
-        One row per group and horizon with the columns of `schema.RESULT`. A lead that was disqualified or whose deal was lost stays in the denominator: it may
-        come back.
+        One row per group and horizon with the columns of `schema.RESULT`. A lead that was disqualified or whose deal was lost stays in the
+        denominator: it may come back.
 
     Raises
     ------
@@ -271,8 +273,12 @@ def _rows(data, way: Way, now: pd.Timestamp, groups: Sequence[str]) -> nw.LazyFr
     """One row per record on the way: its first day, its last and the outcome."""
     last = nw.lit(last_day(data, now))
     if way is OPPORTUNITY_TO_CUSTOMER:
+        data.table("opportunities", *[name for name in groups if name in ("source", "product")])
         frame, is_open = facts.opportunities(data, now), nw.col("status") == "open"
-        ends, outcome = nw.when(is_open).then(last).otherwise(nw.col("closed_day")), nw.when(is_open).then(nw.lit("censored")).otherwise(nw.col("status"))
+        ends, outcome = (
+            nw.when(is_open).then(last).otherwise(nw.col("closed_day")),
+            nw.when(is_open).then(nw.lit("censored")).otherwise(nw.col("status")),
+        )
     elif way is LEAD_TO_OPPORTUNITY:
         data.table("opportunities")
         frame, is_open = facts.leads(data, now), nw.col("end") == "open"

@@ -126,7 +126,9 @@ def won(data, *, as_of: Instant, window: Window, measure: str = "count") -> pd.D
     rows = facts.opportunities(data, now).filter(nw.col("status") == "won", on_days(nw.col("closed_day"), window)).rename({"closed_month": "month"})
     amount = nw.col("amount")
     table = engine.collect(rows.group_by("month").agg(n=nw.len(), n_events=amount.count(), total=amount.sum()), ["month"])
-    table["value"] = {"count": table["n"], "value": table["total"], "average": (table["total"] / table["n_events"]).where(table["n_events"] > 0)}[measure]
+    table["value"] = {"count": table["n"], "value": table["total"], "average": (table["total"] / table["n_events"]).where(table["n_events"] > 0)}[
+        measure
+    ]
     key = {"count": "pipeline.won", "value": "pipeline.won_value", "average": "pipeline.average_won_value"}[measure]
     return _monthly(data, "opportunities", key, table.drop(columns="total"), window, now, "period", empty=float("nan") if measure == "average" else 0)
 

@@ -24,8 +24,8 @@ def open_pipeline(data, *, as_of: Instant, by: str = "stage") -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        One row per group, in the order of the stages or by name, with the columns of `schema.RESULT`: ``value`` amount in company currency, ``n`` deals,
-        ``n_events`` of them with a known amount, ``n_open`` the same as ``n``.
+        One row per group, in the order of the stages or by name, with the columns of `schema.RESULT`: ``value`` amount in company currency, ``n``
+        deals, ``n_events`` of them with a known amount, ``n_open`` the same as ``n``.
 
     Raises
     ------

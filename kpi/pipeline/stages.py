@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import narwhals.stable.v2 as nw
 import pandas as pd
 
-from kpi import engine, facts, schema, survival
+from kpi import facts, schema, survival
 from kpi.facts.clock import last_day
 from kpi.facts.opportunities import stages
 from kpi.periods import Instant, Window, last_days

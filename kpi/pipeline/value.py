@@ -12,7 +12,6 @@ from kpi.periods import Instant, Window, last_days
 from kpi.pipeline.conversion import PERIOD_DAYS
 
 
-
 def _top5_share(values: np.ndarray) -> float:
     return np.sort(values)[-5:].sum() / values.sum() if values.sum() > 0 else float("nan")
 
@@ -41,8 +40,8 @@ def average_value(data, *, as_of: Instant, status: str = "won", window: Window |
     Returns
     -------
     DataFrame
-        One row per ``statistic`` (mean, median, top5_share) with the columns of `schema.RESULT`; ``n`` deals, ``n_events`` of them with a known amount: a
-        missing amount is not 0.
+        One row per ``statistic`` (mean, median, top5_share) with the columns of `schema.RESULT`; ``n`` deals, ``n_events`` of them with a known
+        amount: a missing amount is not 0.
 
     Raises
     ------

@@ -170,5 +170,12 @@ def _at_risk(ax: Axes, tables: list[tuple[pd.DataFrame, str]], horizon: float, w
             number = words.number(int(risk[place])) if place < len(times) else words.number(0)
             shade = style.MEASURE if colour == style.MEASURE else style.MUTED
             ax.annotate(
-                number, (tick, 0), xytext=(0, -27 - 10 * row), textcoords="offset points", ha="center", fontsize=7.4, color=shade, annotation_clip=False
+                number,
+                (tick, 0),
+                xytext=(0, -27 - 10 * row),
+                textcoords="offset points",
+                ha="center",
+                fontsize=7.4,
+                color=shade,
+                annotation_clip=False,
             )

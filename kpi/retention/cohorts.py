@@ -24,9 +24,9 @@ def cohort_matrix(data, *, as_of: Instant, months: int = 24) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        One row per ``cohort`` (``2026-10``) and ``age`` in months (0 = month of the first purchase) that is fully observed: ``customers`` of the cohort who
-        bought then, ``amount`` net of refunds, and the columns of `schema.RESULT`: ``value`` share of the cohort, ``n`` its size. Cells not observed yet are
-        absent, a month without a purchase is 0.
+        One row per ``cohort`` (``2026-10``) and ``age`` in months (0 = month of the first purchase) that is fully observed: ``customers`` of the
+        cohort who bought then, ``amount`` net of refunds, and the columns of `schema.RESULT`: ``value`` share of the cohort, ``n`` its size. Cells
+        not observed yet are absent, a month without a purchase is 0.
 
     Raises
     ------
@@ -78,8 +78,8 @@ def retention_curve(data, *, as_of: Instant, months: int = 24, level: float = 0.
     Returns
     -------
     DataFrame
-        One row per ``age`` in months with the columns of `schema.RESULT`; ``n`` customers of the cohorts for which that month is fully observed. The first
-        month of the data, which holds old customers too, is left out.
+        One row per ``age`` in months with the columns of `schema.RESULT`; ``n`` customers of the cohorts for which that month is fully observed. The
+        first month of the data, which holds old customers too, is left out.
 
     Raises
     ------

@@ -26,8 +26,8 @@ def activity_window(data, *, as_of: Instant) -> int | None:
     Returns
     -------
     int or None
-        The 95th percentile of the days between purchases, as known at `as_of`: the smallest whole number of days that covers 95 % of the gaps; at least 30.
-        None where customers are under contract, so that no window is needed.
+        The 95th percentile of the days between purchases, as known at `as_of`: the smallest whole number of days that covers 95 % of the gaps; at
+        least 30. None where customers are under contract, so that no window is needed.
 
     Raises
     ------
@@ -64,7 +64,8 @@ def active_customers(data, *, as_of: Instant, months: int = 24) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        One row per month with the columns of `schema.RESULT`; ``horizon`` the activity window in days (missing under contract), ``n`` all customers so far.
+        One row per month with the columns of `schema.RESULT`; ``horizon`` the activity window in days (missing under contract), ``n`` all customers
+        so far.
 
     Raises
     ------
@@ -76,9 +77,13 @@ def active_customers(data, *, as_of: Instant, months: int = 24) -> pd.DataFrame:
     shown = [last.shift(back) for back in range(1 - months, 1)]
     flags = facts.activity(data, now, [month.end for month in shown], window)
     ends = [periods.day_number(month.end) for month in shown]
-    sums = [nw.col(f"a{i}").sum().alias(f"a{i}") for i in range(months)] + [(nw.col("first_day") < end).cast(nw.Int64).sum().alias(f"n{i}") for i, end in enumerate(ends)]
+    sums = [nw.col(f"a{i}").sum().alias(f"a{i}") for i in range(months)] + [
+        (nw.col("first_day") < end).cast(nw.Int64).sum().alias(f"n{i}") for i, end in enumerate(ends)
+    ]
     row = engine.collect(flags.select(*sums)).fillna(0).iloc[0]
-    table = pd.DataFrame({"month": [m.number for m in shown], "value": [row[f"a{i}"] for i in range(months)], "n": [int(row[f"n{i}"]) for i in range(months)]})
+    table = pd.DataFrame(
+        {"month": [m.number for m in shown], "value": [row[f"a{i}"] for i in range(months)], "n": [int(row[f"n{i}"]) for i in range(months)]}
+    )
     table["horizon"] = window
     return schema.result("retention.active", table, by=["month"], view="snapshot", window=Window(shown[0].start, last.end), as_of=now)
 
@@ -122,7 +127,13 @@ def net_customer_growth(data, *, as_of: Instant, months: int = 24, span: int = 1
         start, end = month.shift(1 - span).start, month.end
         before, after = nw.col(f"a{place[start]}") == 1, nw.col(f"a{place[end]}") == 1
         seen = nw.col("first_day") < periods.day_number(start)
-        counts |= {f"start{month}": before, f"end{month}": after, f"new{month}": ~before & after & ~seen, f"back{month}": ~before & after & seen, f"lost{month}": before & ~after}
+        counts |= {
+            f"start{month}": before,
+            f"end{month}": after,
+            f"new{month}": ~before & after & ~seen,
+            f"back{month}": ~before & after & seen,
+            f"lost{month}": before & ~after,
+        }
     found = engine.counts(flags, (), **counts).iloc[0]
     columns = {"start": "start", "new": "new", "reactivated": "back", "lost": "lost", "end": "end"}
     table = pd.DataFrame({name: [int(found[f"{short}{month}"]) for month in shown] for name, short in columns.items()})

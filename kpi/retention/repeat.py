@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import narwhals.stable.v2 as nw
 import pandas as pd
 
-from kpi import engine, facts, schema, survival
+from kpi import facts, schema, survival
 from kpi.facts.clock import last_day
 from kpi.periods import Instant, Window, last_days
 
@@ -52,7 +52,8 @@ def repeat_purchase_curve(
     window = window or last_days(now, data.company.timezone, PERIOD_DAYS)
     bought = facts.purchases(data, now).filter(nw.col("is_purchase"))
     ordered = bought.with_columns(
-        nw.col("day").shift(1).over("customer_id", order_by="day").alias("before"), nw.col("day").shift(-1).over("customer_id", order_by="day").alias("again")
+        nw.col("day").shift(1).over("customer_id", order_by="day").alias("before"),
+        nw.col("day").shift(-1).over("customer_id", order_by="day").alias("again"),
     )
     rows = ordered.filter(nw.col("before").is_null()).rename({"day": "start_day", "month": "start_month"})
     never = nw.col("again").is_null()

@@ -24,7 +24,8 @@ def value_to_date(data, *, as_of: Instant, by: str = "") -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        One row per group, ``measure`` (margin or revenue) and the columns of `schema.RESULT`: ``value`` mean per customer, ``n`` customers who bought.
+        One row per group, ``measure`` (margin or revenue) and the columns of `schema.RESULT`: ``value`` mean per customer, ``n`` customers who
+        bought.
 
     Raises
     ------
@@ -96,8 +97,8 @@ def best_customers(data, *, as_of: Instant, limit: int = 100) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        ``customer_id``, ``segment``, ``source``, ``value`` (margin, else revenue), ``purchases`` (days with a purchase), ``first_on``, ``last_on`` (local
-        dates), the most valuable first.
+        ``customer_id``, ``segment``, ``source``, ``value`` (margin, else revenue), ``purchases`` (days with a purchase), ``first_on``, ``last_on``
+        (local dates), the most valuable first.
 
     Raises
     ------
