@@ -151,6 +151,13 @@ def test_a_short_page_has_no_contents_list():
     assert render(new_notebook(), words=EN, page="<Pulse>", title="x", company="x", nav=[]).count("<h1>&lt;Pulse&gt;</h1>") == 1
 
 
+def test_what_stands_before_the_first_question_has_a_heading_too():
+    cells = [cell for cell in notebook().cells if not cell.source.startswith("## Where")]
+    html = render(new_notebook(cells=cells), words=FR, page="Pulse", title="x", company="x", nav=[])
+    assert '<h2 class="vh">En un coup d’œil</h2>' in html
+    assert html.index("<h2") < html.index("<h3")
+
+
 def test_a_page_is_light_and_the_same_twice():
     assert made() == made()
     assert archive() == archive()

@@ -80,6 +80,8 @@ def render(notebook: NotebookNode, *, words: Words, page: str, title: str, compa
     frame["band"] = Markup(band.group(1)) if band else ""
     frame["opening"] = Markup(_BAND.sub("", opening)) if opening else Markup(f"<h1>{text(page)}</h1>")
     frame["closing"] = Markup(closing)
+    if sections[0].parts:  # what stands before the first question has a heading too, for who cannot see the page
+        sections[0].question, sections[0].is_quiet = words.say("At a glance"), True
     frame["sections"] = [section for section in sections if section.question or section.parts]
     frame["contents"] = [section for section in sections if section.question and not section.is_quiet]
     return _exporter().from_notebook_node(notebook, resources={"page": frame})[0]
