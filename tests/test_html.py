@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+from functools import cache
 from html import escape
 from itertools import pairwise
 
@@ -40,6 +41,7 @@ def sources(name="Partner"):
     return table(rows, [*columns, *wide], words=EN, title="Which sources?", note="scope")
 
 
+@cache
 def notebook(s="Partner"):
     tiles = page.Tiles([page.Tile(name, "415", "Sep 401", "Usual 340–476", spark(), lag="→") for name in TILES], "Key figures", "How to read it.")
     raw = new_output("execute_result", {"text/html": pd.DataFrame([[s] * 30])._repr_html_(), "text/plain": "x"}, execution_count=1)
@@ -167,7 +169,7 @@ def test_a_page_is_light_and_the_same_twice():
 
 def test_the_page_of_all_months():
     html = archive()
-    assert "<h1>2 signals in 2 months; the latest: Ateliers.</h1>" in html
+    assert "<h1>2 signals in 2 months; the latest: October 2026.</h1>" in html
     assert '<a href="2026-10/index.html">Ateliers</a>' in html
     assert '<span class="flag"><i class="d sg"></i>2 signals.</span>' in html
     assert html.count('<span class="hol">') == 2

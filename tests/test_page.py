@@ -171,7 +171,7 @@ def test_only_text_and_numbers_are_shown(value):
 
 
 def test_marks_in_a_text():
-    assert page.markup.text("◆stale, ◇out, `leads`") == '<i class="d sg"></i>stale, <i class="d o"></i>out, <code>leads</code>'
+    assert page.markup.text("◆ stale, ◇out, `leads`") == '<i class="d sg"></i>stale, <i class="d o"></i>out, <code>leads</code>'
 
 
 def test_blocks_say_in_plain_text_what_they_show():

@@ -77,7 +77,7 @@ def text(value: str | float) -> str:
         If it is neither text nor a number.
     """
     safe = re.sub(r"`([^`\n]+)`", r"<code>\1</code>", attribute(value))
-    return re.sub("[◆◇]", lambda mark: _DIAMONDS[mark.group()], safe)
+    return re.sub("([◆◇]) ?", lambda mark: _DIAMONDS[mark[1]], safe)  # the mark brings its own space
 
 
 def attribute(value: str | float) -> str:

@@ -233,7 +233,7 @@ def _count_of_signals(rows: Sequence[Mapping], words: Words) -> str:
         "{n} signals in {months}; the latest: {month}.",
         count,
         months=months,
-        month=with_signal[0]["label"],
+        month=words.month(with_signal[0]["month"]),
     )
 
 
