@@ -29,7 +29,7 @@ check: .venv/installed  ## what a data set holds, what is used and what is set a
 	$(KPI) check $(DATASET)
 
 test: .venv/installed  ## the tests that take seconds
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -n auto --dist worksteal -m "not slow"
 
 test-slow: .venv/installed  ## the others: whole runs, fresh installation, browser
 	$(BIN)/python -m pytest -m slow
