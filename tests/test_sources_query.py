@@ -10,6 +10,7 @@ import pytest
 from written import column, connection, decided, read, reasons, rows, write
 
 from kpi.errors import DataError, KpiError
+from kpi.sources import query
 
 LOG = """case:id,Activity,Resource,time:timestamp,amount
 T1,Create,Ann,2010-01-13T08:40:25.000+01:00,"1 000,50"
@@ -91,6 +92,18 @@ def test_a_parquet_file_can_be_queried(log):
     tables = read(write(log, toml))[1]
     assert str(tables["leads"][0]["created_at"]) == "2026-01-05 10:00:00"
     assert (log / "events.parquet").read_bytes() == before
+
+
+def test_a_query_could_not_write_over_its_file_even_if_it_got_past_the_check(log, monkeypatch):
+    monkeypatch.setattr(query, "check_query", lambda *_: None)
+    events = log / "events.parquet"
+    pd.DataFrame({"id": ["L1"]}).to_parquet(events)
+    before = events.read_bytes()
+    writing = f"with x as (copy (select 1 as id) to '{events}' (format parquet, use_tmp_file false)) select * from x"
+    write(log, f'[tables.leads]\nfiles = ["events.parquet"]\nquery = """{writing}"""')
+    with pytest.raises(DataError, match=r"query in kpi\.toml fails: Permission Error"):
+        read(log)
+    assert events.read_bytes() == before
 
 
 @pytest.mark.parametrize(
