@@ -71,6 +71,10 @@ def opportunities(data, as_of: pd.Timestamp) -> nw.LazyFrame:
     base = data.table("opportunities")
     base = base.filter(nw.col("created_at").is_null() | (nw.col("created_at") < as_of))
     base = base.filter(nw.col("deleted_at").is_null() | (nw.col("deleted_at") >= as_of))
+    if data.has("opportunity_history"):  # without a creation date a deal is known from its first change on
+        begun = data.table("opportunity_history").group_by("opportunity_id").agg(begun_at=nw.col("changed_at").min())
+        base = base.join(begun, on="opportunity_id", how="left")
+        base = base.filter(~nw.col("created_at").is_null() | nw.col("begun_at").is_null() | (nw.col("begun_at") < as_of))
     base = base.drop("closed_at", "expected_close_on").rename({name: f"{name}_now" for name in ("owner", "amount", "stage", "status")})
     frame = base.join(_last_state(data, as_of), on="opportunity_id", how="left")
     # No row of history yet: open since its creation (or for an unknown time), with what the record says.
@@ -157,15 +161,19 @@ def visits(data, as_of: pd.Timestamp) -> nw.LazyFrame:
     Returns
     -------
     LazyFrame
-        One row per visit: ``opportunity_id``, ``stage``, ``owner``, ``entered_day``, ``left_day`` (missing while it lasts).
+        One row per visit of an opportunity not deleted: ``opportunity_id``, ``stage``, ``owner``, ``entered_day``, ``left_day`` (missing while it lasts).
 
     Raises
     ------
     MissingTable
         If there is no history or no order of stages.
     """
-    rows = _with_positions(data, as_of).with_columns(nw.col("stage").shift(1).over("opportunity_id", order_by=_ORDER).alias("before"))
-    moves = data.engine.keep(rows.filter(nw.col("before").is_null() | (nw.col("before") != nw.col("stage")) | (nw.col("status") != "open")))
+    known = opportunities(data, as_of).select("opportunity_id")
+    rows = _with_positions(data, as_of).join(known, on="opportunity_id", how="semi")
+    rows = rows.with_columns(*[nw.col(name).shift(1).over("opportunity_id", order_by=_ORDER).alias(f"{name}_before") for name in ("stage", "status")])
+    # Reopened in the stage it was lost in: a visit of its own.
+    moved = (nw.col("stage_before") != nw.col("stage")) | (nw.col("status_before") != "open") | (nw.col("status") != "open")
+    moves = data.engine.keep(rows.filter(nw.col("stage_before").is_null() | moved))
     moves = moves.with_columns(nw.col("changed_at").shift(-1).over("opportunity_id", order_by=_ORDER).alias("left_at"))
     stays = moves.filter(nw.col("status") == "open").rename({"changed_at": "entered_at"})
     stays = clocked(data, clocked(data, stays, "entered_at", "day"), "left_at", "day")
@@ -196,6 +204,8 @@ def reached(data, as_of: pd.Timestamp) -> nw.LazyFrame:
     """
     order = stages(data).query("status != 'lost'")["position"].tolist()
     rows = _with_positions(data, as_of).filter(nw.col("status") != "lost")
+    # Some sources leave a won deal in its last open stage: it has gone beyond all the same.
+    rows = rows.with_columns(nw.when(nw.col("status") == "won").then(nw.lit(max(order, default=0))).otherwise(nw.col("position")).alias("position"))
     firsts = rows.group_by("opportunity_id").agg(
         *[nw.when(nw.col("position") >= place).then(nw.col("changed_at")).otherwise(nw.lit(None)).min().alias(f"p{place}_at") for place in order]
     )
