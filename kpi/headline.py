@@ -54,7 +54,9 @@ CHAIN = (
         N_("Average won deal"),
         lambda data, as_of, window: pipeline.won(data, as_of=as_of, window=window, measure="average"),
     ),
-    Headline("pipeline.won_value", "money", N_("Won value"), lambda data, as_of, window: pipeline.won(data, as_of=as_of, window=window, measure="value")),
+    Headline(
+        "pipeline.won_value", "money", N_("Won value"), lambda data, as_of, window: pipeline.won(data, as_of=as_of, window=window, measure="value")
+    ),
     Headline("retention.kept", "rate", N_("Customers kept"), _kept),
 )
 
@@ -163,8 +165,28 @@ def false_alarm_rate(chain: list[pd.DataFrame]) -> float:
     return signals.false_alarm_rate(len(settled), months, seed=1) if settled else 0.0
 
 
+def conversions(data, as_of: pd.Timestamp) -> list[pd.DataFrame]:
+    """Lead to opportunity, opportunity to customer, lead to customer, as things go now: those that the data allow.
+
+    Parameters
+    ----------
+    data : Dataset
+        Uses `leads`, `activities`, `opportunities`.
+    as_of : Timestamp
+        Naive UTC.
+
+    Returns
+    -------
+    list of DataFrame
+        Period readings, in order.
+    """
+    ways = (pipeline.lead_to_opportunity, pipeline.opportunity_to_customer, pipeline.lead_to_customer)
+    found = [_attempt(lambda way=way: way(data, as_of=as_of)) for way in ways]
+    return [table for table in found if isinstance(table, pd.DataFrame)]
+
+
 def compared_cohorts(cells: pd.DataFrame, age: int = 3) -> pd.DataFrame:
-    """Hold the cohorts against each other at one age: which one differs by more than chance?
+    """Hold the cohorts against each other at one age, to find those that differ by more than chance.
 
     Parameters
     ----------
@@ -195,7 +217,13 @@ def absent(data) -> pd.DataFrame:
     DataFrame
         ``table``.
     """
-    wanted = ("leads", "activities", "opportunities", "opportunity_history", "contracts" if data.settings.get("retention", {}).get("contractual") else "orders")
+    wanted = (
+        "leads",
+        "activities",
+        "opportunities",
+        "opportunity_history",
+        "contracts" if data.settings.get("retention", {}).get("contractual") else "orders",
+    )
     return pd.DataFrame({"table": [name for name in wanted if not data.has(name)]}, dtype="str")
 
 
@@ -281,7 +309,7 @@ def _attempt(build: Callable) -> pd.DataFrame | MissingTable:
 
 def _flat(table: pd.DataFrame) -> pd.DataFrame:
     """Results differ in their grouping columns; in one table these become text."""
-    groups = [name for name in table.columns[: list(table.columns).index("kpi")]]
+    groups = list(table.columns[: list(table.columns).index("kpi")])
     pairs = [[f"{name}={value}" for value in table[name].astype(object)] for name in groups]
     flat = table[schema.RESULT].assign(group=["; ".join(row) for row in zip(*pairs, strict=True)] if groups else "")
     # Engines add in no fixed order: what differs in the last bits is no difference.
@@ -292,7 +320,11 @@ def _flat(table: pd.DataFrame) -> pd.DataFrame:
 
 def _builders(data, month: Month, now) -> dict[str, Callable]:
     here = {"as_of": now, "window": month.window}
-    chain = {f"chain:{item.key}": (lambda item=item: item.months(data, now, month.window)) for item in CHAIN if item.key not in ("response.answered_within", "retention.kept")}
+    chain = {
+        f"chain:{item.key}": (lambda item=item: item.months(data, now, month.window))
+        for item in CHAIN
+        if item.key not in ("response.answered_within", "retention.kept")
+    }
     return {
         "response.answered_within": lambda: response_time.answered_within(data, **here),
         "response.median": lambda: response_time.response_time(data, **here),

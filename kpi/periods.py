@@ -205,7 +205,7 @@ def month_number(day: date) -> int:
 
 
 def instant(value: Instant, zone: str) -> pd.Timestamp:
-    """Read an instant; a bare date means local midnight at its start.
+    """Read an instant; a bare date means local midnight at its start, or the first instant of the day where the zone skips midnight.
 
     Parameters
     ----------
@@ -227,7 +227,9 @@ def instant(value: Instant, zone: str) -> pd.Timestamp:
     try:
         stamp = pd.Timestamp(value)
         if stamp.tzinfo is None:
-            stamp = stamp.tz_localize(ZoneInfo(zone), ambiguous=True)
+            # Some zones skip midnight itself: that day begins an hour later. Only a bare date may be moved so.
+            bare = re.fullmatch(r"\s*\d{4}-\d{2}-\d{2}\s*", value) if isinstance(value, str) else not isinstance(value, datetime)
+            stamp = stamp.tz_localize(ZoneInfo(zone), ambiguous=True, nonexistent="shift_forward" if bare else "raise")
     except (ValueError, TypeError) as error:
         raise ParameterError(f"{value!r} is no instant in {zone}; write it as 2026-11-01 or 2026-11-01T09:30+01:00 ({error})") from None
     if pd.isna(stamp):
@@ -333,7 +335,7 @@ def calendar(zone: str, week: list[list[tuple[int, int]]], closed: set[date], st
     quarters = pd.date_range(start.floor("1D"), end.ceil("1D") + pd.Timedelta(days=1), freq="15min", tz="UTC", unit="us")
     local = quarters.tz_convert(ZoneInfo(zone))
     days = local.tz_localize(None).floor("1D").as_unit("s").asi8 // 86400
-    weekday, minute = local.weekday.to_numpy(), local.hour.to_numpy() * 60 + local.minute.to_numpy()
+    weekday, minute = local.day_of_week.to_numpy(), local.hour.to_numpy() * 60 + local.minute.to_numpy()
     is_open = np.zeros(len(quarters), dtype=bool)
     for number, windows in enumerate(week):
         for opens, closes in windows:

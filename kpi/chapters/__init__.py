@@ -1,7 +1,7 @@
 """What the pages say: tidy results in; sentences, figures and tables out, one module per page. No KPI is computed here.
 
-Every sentence that judges is chosen from the numbers: a signal is called one only when the process behaviour chart says so, a difference only when the
-intervals do not overlap.
+Every sentence that judges is chosen from the numbers: a signal is called one only when the process behaviour chart says so, a difference only when
+the intervals do not overlap.
 """
 
 from kpi.chapters import pipeline, pulse, response_time, retention

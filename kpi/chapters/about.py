@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 
 import pandas as pd
@@ -42,6 +42,8 @@ class About:
         No real company is behind the data.
     hours : list
         Open windows per weekday in minutes, Monday first.
+    lacking : set
+        Tables that the opening of the page has already named as missing.
     """
 
     words: Words
@@ -53,6 +55,7 @@ class About:
     restricted: str
     is_simulated: bool
     hours: list
+    lacking: set = field(default_factory=set, compare=False)
 
     @property
     def window(self) -> Window:
@@ -179,10 +182,12 @@ def section(about: About, page: str = "") -> Iterator[None]:
         else:
             reason = say("No data: the data set has no table {table}.", table=f"`{lack.table}`")
         if page:
+            about.lacking.add(lack.table)
             title = about.words.translate(PAGES[page])
             display(about.opening(page, say("{page}: the data do not say.", page=title), reason.replace("`", "")))
         else:
-            display(NoData(reason + " " + say("The rest of the page does not depend on it.")))
+            rest = "" if lack.table in about.lacking else " " + say("The rest of the page does not depend on it.")
+            display(NoData(reason + rest))
 
 
 def closing(about: About, ledger: pd.DataFrame, *, tables: list[str], notes: list[str] | None = None) -> Closing:
@@ -217,7 +222,9 @@ def _account(words: Words, table: str, rows: pd.DataFrame) -> str:
         return words.say("{found} {table}, all used.", found=found, table=name)
     reasons = words.listing(f"{words.number(int(row.set_aside))} {words.translate(row.reason)}" for row in aside.itertuples())
     total = int(aside["set_aside"].sum())
-    return words.say("{found} {table} = {used} used + {total} set aside ({reasons}).", found=found, table=name, used=used, total=total, reasons=reasons)
+    return words.say(
+        "{found} {table} = {used} used + {total} set aside ({reasons}).", found=found, table=name, used=used, total=total, reasons=reasons
+    )
 
 
 TABLE_NAMES = {
@@ -229,6 +236,43 @@ TABLE_NAMES = {
     "orders": N_("orders"),
     "contracts": N_("contracts"),
 }
+
+
+def end_label(words: Words, name: str, row: pd.Series) -> str:
+    """Name a curve at its end, with its value where there is one.
+
+    Parameters
+    ----------
+    words : Words
+        The reader's language.
+    name : str
+        What the curve is.
+    row : Series
+        ``value``, ``low``, ``high`` at the end.
+
+    Returns
+    -------
+    str
+    """
+    if pd.isna(row["value"]):
+        return name
+    return f"{name}\n{words.percent(row['value'])} ({words.percent_range(row['low'], row['high'])})"
+
+
+def unstable(months: pd.DataFrame) -> bool:
+    """Tell whether the months that set the limits are themselves mostly no common process, so that nothing is usual.
+
+    Parameters
+    ----------
+    months : DataFrame
+        With ``signal``, from `headline.months`; the last one is the month reported.
+
+    Returns
+    -------
+    bool
+        True when more than a quarter of the months before were signals.
+    """
+    return bool(len(months) > 1 and months["signal"].iloc[:-1].mean() > 0.25)
 
 
 def differ(one: pd.Series, other: pd.Series) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from kpi import plots, tables
-from kpi.chapters.about import About, differ
+from kpi.chapters.about import About, differ, end_label
 from kpi.page import Answer, Figure, Opening, SideBySide
 from kpi.schema import BLANK
 from kpi.tables import Column, Table
@@ -51,7 +51,9 @@ def opening(about: About, won: pd.DataFrame, before: pd.DataFrame, closed: pd.Da
     lede = say("95% interval {span}, from the last 90 days.", span=span)
     if rate["n"]:
         lede += " " + say(
-            "The closed-deal win rate of the same days says {rate}: it leaves the {open} open deals out.", rate=words.percent(rate["value"]), open=int(rate["n_open"])
+            "The closed-deal win rate of the same days says {rate}: it leaves the {open} open deals out.",
+            rate=words.percent(rate["value"]),
+            open=int(rate["n_open"]),
         )
     return about.opening("pipeline", judged[differ(now, past)], lede)
 
@@ -76,32 +78,38 @@ def winning(about: About, *, curve: pd.DataFrame, past_curve: pd.DataFrame, won:
     """
     words, say = about.words, about.words.say
     now, before = _at(won, HORIZON), _at(past, HORIZON)
-    labels = [
-        f"{name}\n{words.percent(row['value'])} ({words.percent_range(row['low'], row['high'])})" for name, row in ((say("last 90 days"), now), (say("a year earlier"), before))
-    ]
+    labels = [end_label(words, name, row) for name, row in ((say("last 90 days"), now), (say("a year earlier"), before))]
     judged = {
         1: say("{now} won within 180 days, {before} a year ago: more", now=words.percent(now["value"]), before=words.percent(before["value"])),
         -1: say("{now} won within 180 days, {before} a year ago: fewer", now=words.percent(now["value"]), before=words.percent(before["value"])),
-        0: say("{now} won within 180 days, {before} a year ago: the bands overlap", now=words.percent(now["value"]), before=words.percent(before["value"])),
+        0: say(
+            "{now} won within 180 days, {before} a year ago: the bands overlap",
+            now=words.percent(now["value"]),
+            before=words.percent(before["value"]),
+        ),
     }
+    if pd.isna(before["value"]):
+        judged[0] = say("{now} won within 180 days", now=words.percent(now["value"]))
     drawn = plots.plot_incidence(
         curve,
         words,
         cause="won",
         horizon=HORIZON,
         label=labels[0],
-        past=past_curve,
+        past=past_curve if not pd.isna(before["value"]) else None,
         past_label=labels[1],
         ylabel=say("won by then, share of all opportunities"),
         xlabel=say("days since the opportunity was created"),
     )
     note = say(
-        "n = {n} and {before} opportunities under way · band: 95% interval · lost competes, open is kept · below: number under observation at that age",
+        "n = {n} and {before} opportunities under way · band: 95% interval · lost competes, open is kept · "
+        "below: number under observation at that age",
         n=int(now["n"]),
         before=int(before["n"]),
     )
     points = words.listing(
-        say("{days} days {share} ({range})", days=int(row.horizon), share=words.percent(row.value), range=words.percent_range(row.low, row.high)) for row in won.itertuples()
+        say("{days} days {share} ({range})", days=int(row.horizon), share=words.percent(row.value), range=words.percent_range(row.low, row.high))
+        for row in won.itertuples()
     )
     figure = Figure(drawn, judged[differ(now, before)], note, say("Share of opportunities won within: {points}.", points=points))
     shares = {"now": words.percent(now["value"]), "range": words.percent_range(now["low"], now["high"])}
@@ -111,6 +119,12 @@ def winning(about: About, *, curve: pd.DataFrame, past_curve: pd.DataFrame, won:
         -1: say("{now} of opportunities are won within 180 days ({range}), against {before} a year ago ({past_range}): clearly fewer.", **shares),
         0: say("{now} of opportunities are won within 180 days ({range}), against {before} a year ago ({past_range}): not settled.", **shares),
     }
+    if pd.isna(before["value"]):
+        verdicts[0] = say(
+            "{now} of opportunities are won within 180 days ({range}); the data do not reach back to compare with a year ago.",
+            now=shares["now"],
+            range=shares["range"],
+        )
     return [Answer(verdicts[differ(now, before)]), SideBySide(figure, conversions(about, steps))]
 
 
@@ -252,7 +266,10 @@ def holding(about: About, by_stage: pd.DataFrame, by_owner: pd.DataFrame, amount
         left = Figure(drawn, say("Open amount by stage"), note, say("Open amount by stage: {stages}.", stages=alt))
     else:
         left = tables.table(
-            by_stage.assign(stage=labels), [Column("stage", say("Stage")), Column("n", say("Deals"), "number")], words=words, title=say("Open deals by stage")
+            by_stage.assign(stage=labels),
+            [Column("stage", say("Stage")), Column("n", say("Deals"), "number")],
+            words=words,
+            title=say("Open deals by stage"),
         )
     right = [_amounts(about, amounts), _owners(about, by_owner)]
     return [Answer(answer), SideBySide(left, right)]
@@ -281,12 +298,19 @@ def sources(about: About, won: pd.DataFrame, total: pd.DataFrame) -> list:
     answer = say("Too few opportunities to compare sources.")
     if len(known) > 1:
         best, worst = known.iloc[0], known.iloc[-1]
-        parts = {"best": _name(words, best["source"]), "high": words.percent(best["value"]), "worst": _name(words, worst["source"]), "low": words.percent(worst["value"])}
+        parts = {
+            "best": _name(words, best["source"]),
+            "high": words.percent(best["value"]),
+            "worst": _name(words, worst["source"]),
+            "low": words.percent(worst["value"]),
+        }
         parts |= {"high_range": words.percent_range(best["low"], best["high"]), "low_range": words.percent_range(worst["low"], worst["high"])}
         if differ(best, worst):
             answer = say("{best} wins {high} ({high_range}), {worst} {low} ({low_range}).", **parts)
         else:
-            answer = say("From {best}, {high} ({high_range}), to {worst}, {low} ({low_range}): the intervals overlap, no difference is settled.", **parts)
+            answer = say(
+                "From {best}, {high} ({high_range}), to {worst}, {low} ({low_range}): the intervals overlap, no difference is settled.", **parts
+            )
     columns = [
         Column("source", say("Source")),
         Column("n", say("Created"), "number"),
@@ -296,9 +320,13 @@ def sources(about: About, won: pd.DataFrame, total: pd.DataFrame) -> list:
         Column("value", say("95%\ninterval"), "range", n="n"),
         Column("value", "", "drawn", n="n"),
     ]
-    note = say("Opportunities created in the twelve months up to {month}; lost competes; 95% interval; dashed: all sources", month=words.month(about.month))
+    note = say(
+        "Opportunities created in the twelve months up to {month}; lost competes; 95% interval; dashed: all sources", month=words.month(about.month)
+    )
     shown = frame.assign(source=[_name(words, source) for source in frame["source"]])
-    table = tables.table(shown, columns, words=words, title=say("Which sources bring deals that are won?"), note=note, total=total.assign(source=say("All")), limit=12)
+    table = tables.table(
+        shown, columns, words=words, title=say("Which sources bring deals that are won?"), note=note, total=total.assign(source=say("All")), limit=12
+    )
     return [Answer(answer), table]
 
 

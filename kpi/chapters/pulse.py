@@ -6,14 +6,17 @@ import pandas as pd
 
 from kpi import tables
 from kpi.chapters import pipeline
-from kpi.chapters.about import About
+from kpi.chapters.about import About, unstable
 from kpi.page import Answer, NoData, Opening, Prose, Spark, Tile, Tiles
 from kpi.tables import Column
 from kpi.words import N_, Words
 
 _PHRASES = {
     "pipeline.leads": (N_("few leads came in ({value})"), N_("many leads came in ({value})")),
-    "response.answered_within": (N_("only {value} of leads were answered within the hour"), N_("as many as {value} of leads were answered within the hour")),
+    "response.answered_within": (
+        N_("only {value} of leads were answered within the hour"),
+        N_("as many as {value} of leads were answered within the hour"),
+    ),
     "pipeline.opportunities": (N_("few opportunities were created ({value})"), N_("many opportunities were created ({value})")),
     "pipeline.stage_entries": (N_("few deals moved on ({value})"), N_("many deals moved on ({value})")),
     "pipeline.won": (N_("few deals were won ({value})"), N_("many deals were won ({value})")),
@@ -136,13 +139,35 @@ def tile(about: About, months: pd.DataFrame) -> Tile:
     of = say("of {n}", n=int(now["n"])) if months["kind"].iloc[-1] == "rate" and not pd.isna(now["n"]) else ""
     provisional = bool(now["provisional"])
     below = say("provisional: fewer than 12 months before it") if provisional else say("Usual {range} · routine", range=usual)
+    if unstable(months):
+        below = say("no stable range: {n} of the {all} months before were signals", n=int(months["signal"].iloc[:-1].sum()), all=len(months) - 1)
     signal = _signal(words, now, usual)
     said = signal or below
-    alt = say("{name}, {first} to {last}: now {value}. {said}", name=name, first=words.month(months["month"].iloc[0]), last=words.month(now["month"]), value=value(about, months, now), said=said)
-    spark = Spark(
-        months["value"].tolist(), months["lower"].tolist(), months["centre"].tolist(), months["upper"].tolist(), months["signal"].tolist(), alt, is_provisional=provisional
+    alt = say(
+        "{name}, {first} to {last}: now {value}. {said}",
+        name=name,
+        first=words.month(months["month"].iloc[0]),
+        last=words.month(now["month"]),
+        value=value(about, months, now),
+        said=said,
     )
-    return Tile(name, value(about, months, now), " · ".join(part for part in (of, before) if part), below, spark if months["value"].notna().any() else None, signal=signal)
+    spark = Spark(
+        months["value"].tolist(),
+        months["lower"].tolist(),
+        months["centre"].tolist(),
+        months["upper"].tolist(),
+        months["signal"].tolist(),
+        alt,
+        is_provisional=provisional,
+    )
+    return Tile(
+        name,
+        value(about, months, now),
+        " · ".join(part for part in (of, before) if part),
+        below,
+        spark if months["value"].notna().any() else None,
+        signal=signal,
+    )
 
 
 def conversions(about: About, results: list[pd.DataFrame], closed: pd.DataFrame) -> list:
@@ -164,7 +189,10 @@ def conversions(about: About, results: list[pd.DataFrame], closed: pd.DataFrame)
     words, say = about.words, about.words.say
     frame = pd.concat([result[result["horizon"] == pipeline.HORIZON] for result in results], ignore_index=True)
     frame["step"] = [words.translate(pipeline.WAYS[key]) for key in frame["kpi"]]
-    parts = [say("{name} {share} ({range})", name=row.step, share=words.percent(row.value), range=words.percent_range(row.low, row.high)) for row in frame.itertuples()]
+    parts = [
+        say("{name} {share} ({range})", name=row.step, share=words.percent(row.value), range=words.percent_range(row.low, row.high))
+        for row in frame.itertuples()
+    ]
     answer = say("Within 180 days, as things go now: {list}.", list=words.listing(parts))
     frame = pd.concat([frame, closed.assign(step=say("Closed-deal win rate, for comparison"))], ignore_index=True)
     columns = [

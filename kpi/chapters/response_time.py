@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pandas as pd
 
 from kpi import plots, tables
-from kpi.chapters.about import About, differ
+from kpi.chapters.about import About, differ, unstable
 from kpi.page import Answer, Figure, Opening, SideBySide
 from kpi.schema import BLANK
 from kpi.tables import Column, Table
@@ -39,6 +41,8 @@ def opening(about: About, months: pd.DataFrame, waiting: pd.DataFrame) -> Openin
         answer = say("Only {share} of leads were answered within the hour: a signal, not the usual variation.", share=share)
     elif now["signal"]:
         answer = say("{share} of leads were answered within the hour: a signal, more than usual.", share=share)
+    elif unstable(months):
+        answer = say("{share} of leads were answered within the hour; the months before differ too much to call anything usual.", share=share)
     elif now["provisional"]:
         answer = say("{share} of leads were answered within the hour; there are too few months yet to say what is usual.", share=share)
     else:
@@ -51,12 +55,14 @@ def opening(about: About, months: pd.DataFrame, waiting: pd.DataFrame) -> Openin
         open_leads,
         month=words.month(about.month),
     )
-    if not pd.isna(now["lower"]) and not now["provisional"]:
+    if not pd.isna(now["lower"]) and not now["provisional"] and not unstable(months):
         lede = say("Usual: {range}.", range=words.percent_range(now["lower"], now["upper"])) + " " + lede
     return about.opening("response_time", answer, lede)
 
 
-def speed(about: About, *, median: pd.DataFrame, usual_median: pd.DataFrame, bands: pd.DataFrame, usual_bands: pd.DataFrame) -> Answer:
+def speed(
+    about: About, *, median: pd.DataFrame, usual_median: pd.DataFrame, bands: pd.DataFrame, within: pd.DataFrame, usual_within: pd.DataFrame
+) -> Answer:
     """Answer how fast leads are answered.
 
     Parameters
@@ -65,8 +71,10 @@ def speed(about: About, *, median: pd.DataFrame, usual_median: pd.DataFrame, ban
         What the page is about.
     median, usual_median : DataFrame
         `response_time.response_time` of the month and of the twelve months before, one row each.
-    bands, usual_bands : DataFrame
-        `response_time.response_bands` of both.
+    bands : DataFrame
+        `response_time.response_bands` of the month.
+    within, usual_within : DataFrame
+        `response_time.answered_within` of both.
 
     Returns
     -------
@@ -81,15 +89,25 @@ def speed(about: About, *, median: pd.DataFrame, usual_median: pd.DataFrame, ban
         compared = first + "."
     left = {"share": words.percent(none["value"]), "waiting": int(none["n_events"]), "n": int(none["n"])}
     rest = say("{share} were not answered by a person so far ({waiting} of {n}).", **left)
+    # Judged at one hour, where young and old leads stand alike: the share not answered so far is always higher among the youngest.
     judged = {
-        1: say("That is clearly more than before."),
-        -1: say("That is clearly less than before."),
-        0: say("The intervals of both periods overlap: no settled change."),
+        1: say("Within the hour clearly more are answered than before."),
+        -1: say("Within the hour clearly fewer are answered than before."),
+        0: say("Within the hour the intervals of both periods overlap: no settled change."),
     }
-    return Answer(f"{compared} {rest} {judged[differ(none, usual_bands.iloc[-1])]}")
+    return Answer(f"{compared} {judged[differ(_at_hour(within), _at_hour(usual_within))]} {rest}")
 
 
-def distribution(about: About, *, bands: pd.DataFrame, usual_bands: pd.DataFrame, curve: pd.DataFrame, usual_curve: pd.DataFrame, within: pd.DataFrame, usual_within: pd.DataFrame) -> SideBySide:
+def distribution(
+    about: About,
+    *,
+    bands: pd.DataFrame,
+    usual_bands: pd.DataFrame,
+    curve: pd.DataFrame,
+    usual_curve: pd.DataFrame,
+    within: pd.DataFrame,
+    usual_within: pd.DataFrame,
+) -> SideBySide:
     """Show the leads by delay, and the share answered by each delay, against the twelve months before.
 
     Parameters
@@ -116,8 +134,12 @@ def distribution(about: About, *, bands: pd.DataFrame, usual_bands: pd.DataFrame
     }
     labels = band_labels(about, bands)
     shares = words.listing(f"{label} {words.percent(value)}" for label, value in zip(labels, bands["value"], strict=True))
+    # The youngest leads have had less time: the last two bands have no fair comparison.
+    fair = usual_bands.assign(value=usual_bands["value"].where(usual_bands["horizon"].notna()))
     left = Figure(
-        plots.plot_bands(bands, labels, words, past=usual_bands, xlabel=say("share of the leads received in {month}", month=words.month(about.month))),
+        plots.plot_bands(
+            bands, labels, words, past=fair, xlabel=say("share of the leads received in {month}", month=words.month(about.month))
+        ),
         judged[differ(now, usual)],
         say(
             "n = {n} leads, {open} of them still waiting · black line: 95% interval · grey tick: the twelve months before",
@@ -126,7 +148,9 @@ def distribution(about: About, *, bands: pd.DataFrame, usual_bands: pd.DataFrame
         ),
         say("Share of leads by delay of the first answer: {shares}.", shares=shares),
     )
-    title = say("Within one hour: {now} now, {usual} over the twelve months before", now=words.percent(now["value"]), usual=words.percent(usual["value"]))
+    title = say(
+        "Within one hour: {now} now, {usual} over the twelve months before", now=words.percent(now["value"]), usual=words.percent(usual["value"])
+    )
     drawn = plots.plot_incidence(
         curve,
         words,
@@ -141,7 +165,9 @@ def distribution(about: About, *, bands: pd.DataFrame, usual_bands: pd.DataFrame
         mark=HOUR,
     )
     note = say("n = {n} and {before} leads · band: 95% interval · no answer counts as still waiting", n=int(now["n"]), before=int(usual["n"]))
-    points = words.listing(f"{words.duration(row.horizon)} {words.percent(row.value)} ({words.percent_range(row.low, row.high)})" for row in within.itertuples())
+    points = words.listing(
+        f"{words.duration(row.horizon)} {words.percent(row.value)} ({words.percent_range(row.low, row.high)})" for row in within.itertuples()
+    )
     return SideBySide(left, Figure(drawn, title, note, say("Share of leads answered by a person within: {points}.", points=points)))
 
 
@@ -198,14 +224,19 @@ def week(about: About, by_hour: pd.DataFrame, both: pd.DataFrame) -> list:
     cells = cells.assign(known=cells["n"] - cells["n_open"])
     table = cells.groupby(["weekday", "slot"], as_index=False).agg(n=("known", "sum"), n_events=("n_events", "sum"))
     table["value"] = (table["n_events"] / table["n"].where(table["n"] > 0)).astype("float64")
-    is_open = pd.DataFrame([(day, slot) for day in range(7) for slot, span in enumerate(slots) if _opens(about.hours[day], span)], columns=["weekday", "slot"])
+    is_open = pd.DataFrame(
+        [(day, slot) for day in range(7) for slot, span in enumerate(slots) if _opens(about.hours[day], span)], columns=["weekday", "slot"]
+    )
     marked = table.merge(is_open.assign(open=True), on=["weekday", "slot"], how="left")
     marked["open"] = marked["open"].notna()
     sums = marked.groupby("open")[["n", "n_events"]].sum()
     parts = {name: _share(sums, flag, words) for name, flag in (("inside", True), ("outside", False))}
     answer = say("In opening hours {inside} of leads are answered within the hour, outside them {outside}.", **parts)
     title = say("Answered within the hour, by hour of the inquiry")
-    note = say("% of leads · n = {n} leads over twelve months, small figure: n of the cell · frame: opening hours · hatched: fewer than 20", n=int(table["n"].sum()))
+    note = say(
+        "% of leads · n = {n} leads over twelve months, small figure: n of the cell · frame: opening hours · hatched: fewer than 20",
+        n=int(table["n"].sum()),
+    )
     figure = Figure(plots.plot_week(table, words, hours=slots, open_hours=is_open, floor=FLOOR), title, note, answer)
     return [Answer(answer), SideBySide(figure, clocks(about, both))]
 
@@ -303,7 +334,7 @@ def band_labels(about: About, bands: pd.DataFrame) -> list[str]:
     """
     words, edges = about.words, bands["horizon"].dropna().tolist()
     labels = [words.say("{high} or less", high=words.duration(edges[0]))]
-    labels += [words.say("{low} to {high}", low=words.duration(low), high=words.duration(high)) for low, high in zip(edges[:-1], edges[1:], strict=True)]
+    labels += [words.say("{low} to {high}", low=words.duration(low), high=words.duration(high)) for low, high in pairwise(edges)]
     return [*labels, words.say("more than {low}", low=words.duration(edges[-1])), words.say("not answered")]
 
 
@@ -322,10 +353,10 @@ def _slots(week: list) -> list[tuple[int, int]]:
     edges = sorted({0, 24} | {minute // 60 for windows in week for window in windows for minute in window if minute % 60 == 0})
     opens = min((window[0] // 60 for windows in week for window in windows), default=0)
     slots = []
-    for first, last in zip(edges[:-1], edges[1:], strict=True):
+    for first, last in pairwise(edges):
         pieces = 1 if last <= opens else max(1, (last - first) // 2)
         steps = [first + 2 * i for i in range(pieces)] + [last]
-        slots += list(zip(steps[:-1], steps[1:], strict=True))
+        slots += list(pairwise(steps))
     return slots
 
 
@@ -342,4 +373,6 @@ def _extremes(about: About, frame: pd.DataFrame, column: str) -> Answer:
     parts |= {"high_range": words.percent_range(best["low"], best["high"]), "low_range": words.percent_range(worst["low"], worst["high"])}
     if differ(best, worst):
         return Answer(words.say("{best}: {high} within the hour ({high_range}). {worst}: {low} ({low_range}), the slowest.", **parts))
-    return Answer(words.say("From {best}, {high} ({high_range}), to {worst}, {low} ({low_range}): the intervals overlap, no difference is settled.", **parts))
+    return Answer(
+        words.say("From {best}, {high} ({high_range}), to {worst}, {low} ({low_range}): the intervals overlap, no difference is settled.", **parts)
+    )

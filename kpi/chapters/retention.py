@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from kpi import plots, tables
-from kpi.chapters.about import About
+from kpi.chapters.about import About, end_label
 from kpi.page import Answer, Figure, Opening, SideBySide
 from kpi.tables import Column
 
@@ -67,12 +67,20 @@ def growth(about: About, year: pd.DataFrame, months: pd.DataFrame, kept: pd.Data
     sum_of = {name: int(row[name]) for name in ("start", "new", "reactivated", "lost", "end")}
     answer = say("{start} + {new} new + {reactivated} who came back − {lost} lost = {end} active customers.", **sum_of)
     if row["provisional"]:
-        answer += " " + say("The data do not reach back a whole activity window before that year: some of the new ones are old customers.")
-    labels = [words.sentence(words.month(about.month.shift(-12))), say("New"), say("Came back"), say("Lost"), words.sentence(words.month(about.month))]
+        answer = say(
+            "The data do not reach back a whole activity window before the last year: an account of it would take old customers for new ones."
+        )
+    labels = [
+        words.sentence(words.month(about.month.shift(-12))),
+        say("New"),
+        say("Came back"),
+        say("Lost"),
+        words.sentence(words.month(about.month)),
+    ]
     drawn = plots.plot_account(int(row["start"]), steps, labels, words, xlabel=say("active customers at the end of the month"))
     left = Figure(drawn, say("How the number of customers changed in a year"), say("An exact account, no interval · hatched: a fall"), answer)
     joined = months.merge(kept[["month", "value"]].rename(columns={"value": "kept"}), on="month").iloc[::-1].reset_index(drop=True)
-    joined["state"] = [say("provisional") if flag else "" for flag in joined["provisional"]]
+    joined["kept"] = joined["kept"].mask(joined["provisional"])
     columns = [
         Column("month", say("Month"), "month"),
         Column("start", say("Start"), "number"),
@@ -82,14 +90,16 @@ def growth(about: About, year: pd.DataFrame, months: pd.DataFrame, kept: pd.Data
         Column("end", say("End"), "number"),
         Column("kept", say("Kept"), "percent", 1, n="start"),
     ]
-    if joined["provisional"].any():
-        columns.append(Column("state", ""))
     note = say("Kept: share of those at the start still active at the end; who came back does not count")
+    if joined["provisional"].any():
+        note += " · " + say("–: provisional, within the first activity window of the data, when old customers look new")
     right = tables.table(joined, columns, words=words, title=say("Month by month"), note=note, limit=12)
-    return [Answer(answer), SideBySide(left, right)]
+    return [Answer(answer), right if row["provisional"] else SideBySide(left, right)]
 
 
-def coming_back(about: About, *, repeat: pd.DataFrame, curve: pd.DataFrame, past_curve: pd.DataFrame, past: pd.DataFrame, by_month: pd.DataFrame) -> list:
+def coming_back(
+    about: About, *, repeat: pd.DataFrame, curve: pd.DataFrame, past_curve: pd.DataFrame, past: pd.DataFrame, by_month: pd.DataFrame
+) -> list:
     """Show how many customers buy again, and how soon.
 
     Parameters
@@ -110,12 +120,14 @@ def coming_back(about: About, *, repeat: pd.DataFrame, curve: pd.DataFrame, past
     words, say = about.words, about.words.say
     now, before = _at(repeat, YEAR), _at(past, YEAR)
     share = words.percent(now["value"])
-    answer = say("Of new customers, {share} buy a second time within a year ({range}), as things went in the last 180 days.", share=share, range=words.percent_range(now["low"], now["high"]))
+    answer = say(
+        "Of new customers, {share} buy a second time within a year ({range}), as things went in the last 180 days.",
+        share=share,
+        range=words.percent_range(now["low"], now["high"]),
+    )
     if pd.isna(now["value"]):
         answer = say("The last 180 days do not show yet how many new customers buy again within a year.")
-    labels = [
-        f"{name}\n{words.percent(row['value'])} ({words.percent_range(row['low'], row['high'])})" for name, row in ((say("last 180 days"), now), (say("a year earlier"), before))
-    ]
+    labels = [end_label(words, name, row) for name, row in ((say("last 180 days"), now), (say("a year earlier"), before))]
     drawn = plots.plot_incidence(
         curve,
         words,
@@ -129,15 +141,22 @@ def coming_back(about: About, *, repeat: pd.DataFrame, curve: pd.DataFrame, past
     )
     note = say("n = {n} customers with one purchase under observation · band: 95% interval · who may still buy is kept", n=int(now["n"]))
     points = words.listing(
-        say("{days} days {share} ({range})", days=int(row.horizon), share=words.percent(row.value), range=words.percent_range(row.low, row.high)) for row in repeat.itertuples()
+        say("{days} days {share} ({range})", days=int(row.horizon), share=words.percent(row.value), range=words.percent_range(row.low, row.high))
+        for row in repeat.itertuples()
     )
-    left = Figure(drawn, say("How soon do new customers buy again?"), note, say("Share of customers with a second purchase within: {points}.", points=points))
-    ages = plots.plot_retention(by_month, words, ylabel=say("bought in that month, share of customers"), xlabel=say("months since the first purchase"))
+    left = Figure(
+        drawn, say("How soon do new customers buy again?"), note, say("Share of customers with a second purchase within: {points}.", points=points)
+    )
+    ages = plots.plot_retention(
+        by_month, words, ylabel=say("bought in that month, share of customers"), xlabel=say("months since the first purchase")
+    )
     pooled = by_month[by_month["age"] > 0]
     sizes = {"most": int(pooled["n"].max()) if len(pooled) else 0, "least": int(pooled["n"].min()) if len(pooled) else 0}
     scope = say("n = {most} customers at month 1, {least} at the last · line: 95% interval", **sizes)
     said = words.listing(say("month {age} {share}", age=int(row.age), share=words.percent(row.value)) for row in pooled.head(12).itertuples())
-    right = Figure(ages, say("Which share buys in each month after the first?"), scope, say("Share of customers who bought in: {months}.", months=said or "–"))
+    right = Figure(
+        ages, say("Which share buys in each month after the first?"), scope, say("Share of customers who bought in: {months}.", months=said or "–")
+    )
     return [Answer(answer), SideBySide(left, right)]
 
 
@@ -165,10 +184,17 @@ def matrix(about: About, cells: pd.DataFrame, compared: pd.DataFrame) -> list:
     else:
         parts = {"age": int(compared["age"].iloc[0]), "share": words.percent(compared["centre"].iloc[-1])}
         if outside.empty:
-            answer = say("In month {age} after their first purchase {share} of customers buy again; no cohort stands out from the others by more than chance.", **parts)
+            answer = say(
+                "In month {age} after their first purchase {share} of customers buy again; no cohort stands out from the others by more than chance.",
+                **parts,
+            )
         else:
             names = words.listing(f"{words.month(row.month)} ({words.percent(row.value)})" for row in outside.itertuples())
-            answer = say("In month {age} after their first purchase {share} of customers buy again; outside the usual range: {cohorts}.", **parts, cohorts=names)
+            answer = say(
+                "In month {age} after their first purchase {share} of customers buy again; outside the usual range: {cohorts}.",
+                **parts,
+                cohorts=names,
+            )
     note = say("% of the cohort that bought in that month · empty: not observed yet · the first cohort of the data holds old customers too")
     return [Answer(answer), Figure(drawn, say("Customers by month of their first purchase"), note, answer)]
 
@@ -207,7 +233,14 @@ def value(about: About, deciles: pd.DataFrame, best: pd.DataFrame, mean: pd.Data
         Column("cumulative", say("Together"), "percent"),
         Column("least", say("From"), "money"),
     ]
-    left = tables.table(deciles, columns, words=words, title=say("How concentrated is the value?"), note=say("Customers who ever bought, best tenth first; {measure}", measure=measure), currency=about.currency)
+    left = tables.table(
+        deciles,
+        columns,
+        words=words,
+        title=say("How concentrated is the value?"),
+        note=say("Customers who ever bought, best tenth first; {measure}", measure=measure),
+        currency=about.currency,
+    )
     listed = [
         Column("customer_id", say("Customer")),
         Column("value", say("Value"), "money"),

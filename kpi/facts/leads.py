@@ -6,7 +6,7 @@ import narwhals.stable.v2 as nw
 import pandas as pd
 
 from kpi.errors import MissingTable
-from kpi.facts.clock import DAY_SECONDS, clocked, last_day, once
+from kpi.facts.clock import DAY_SECONDS, clocked, last_day, numbered, once
 from kpi.schema import BLANK
 
 TOUCHES = ("call", "email", "meeting", "message")
@@ -43,10 +43,10 @@ def leads(data, as_of: pd.Timestamp) -> nw.LazyFrame:
         nw.when(nw.col("disqualified_at") < as_of).then(nw.col("disqualified_at")).alias("disqualified_at"),
         *[nw.col(name).fill_null(nw.lit(BLANK)) for name in ("source", "owner", "country")],
     )
-    frame = _with_team(data, frame, as_of)
     frame = frame.join(_touches(data, frame, as_of), on="lead_id", how="left")
     frame = frame.join(_first_opportunity(data, frame, as_of), on="lead_id", how="left")
     frame = clocked(data, frame, "created_at", "seconds", "business", "day", "month", "weekday", "hour", "open")
+    frame = _with_team(data, frame)
     for column in ("touched_at", "early_at", "disqualified_at"):
         frame = clocked(data, frame, column, "seconds", "business", "day")
     frame = clocked(data, frame, "opportunity_at", "day")
@@ -54,14 +54,16 @@ def leads(data, as_of: pd.Timestamp) -> nw.LazyFrame:
     return _outcomes(frame, *_instant_values(data, as_of), last_day(data, as_of))
 
 
-def _with_team(data, frame: nw.LazyFrame, as_of: pd.Timestamp) -> nw.LazyFrame:
+def _with_team(data, frame: nw.LazyFrame) -> nw.LazyFrame:
     if not data.has("owners"):
         return frame.with_columns(nw.lit(BLANK).alias("team"))
-    day = as_of.to_pydatetime()
-    member = data.table("owners").with_columns(nw.col("from_on").cast(nw.Datetime("us")), nw.col("to_on").cast(nw.Datetime("us")))
-    member = member.filter(nw.col("from_on").is_null() | (nw.col("from_on") < day), nw.col("to_on").is_null() | (nw.col("to_on") >= day))
-    teams = member.group_by("owner").agg(nw.col("team").min())
-    return frame.join(teams, on="owner", how="left").with_columns(nw.col("team").fill_null(nw.lit(BLANK)))
+    """The team its owner was in when the lead came in."""
+    members = numbered(data, numbered(data, data.table("owners"), "from_on"), "to_on")
+    day, begins, ends = nw.col("created_day"), nw.col("from_day"), nw.col("to_day")
+    served = frame.select("lead_id", "owner", "created_day").join(members.select("owner", "team", "from_day", "to_day"), on="owner", how="inner")
+    served = served.filter(begins.is_null() | (begins <= day), ends.is_null() | (day < ends))
+    teams = served.group_by("lead_id").agg(nw.col("team").min())
+    return frame.join(teams, on="lead_id", how="left").with_columns(nw.col("team").fill_null(nw.lit(BLANK)))
 
 
 def _touches(data, frame: nw.LazyFrame, as_of: pd.Timestamp) -> nw.LazyFrame:

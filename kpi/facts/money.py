@@ -44,7 +44,7 @@ def _daily_rates(data) -> nw.LazyFrame:
         span = collect(data.calendar.select(nw.col("day").min().alias("first"), nw.col("day").max().alias("last"))).iloc[0]
         rates = collect(data.table("fx").select("currency", nw.col("from_on").cast(nw.Datetime("us")), "rate"), ["currency", "from_on"])
         rates["day"] = [day_number(stamp) for stamp in rates["from_on"]]
-        daily = []
+        daily = [pd.DataFrame({"fx_currency": pd.Series(dtype="str"), "fx_day": pd.Series(dtype="int64"), "rate": pd.Series(dtype="float64")})]
         for currency, known in rates.groupby("currency"):
             days = pd.Series(known["rate"].to_numpy(), index=known["day"]).groupby(level=0).last()
             spread = days.reindex(range(int(days.index[0]), int(span["last"]) + 1)).ffill()

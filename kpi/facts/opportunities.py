@@ -30,13 +30,14 @@ def history(data, as_of: pd.Timestamp) -> nw.LazyFrame:
     -------
     LazyFrame
         The columns of `opportunity_history`. An opportunity without history has two inferred rows: open when created, its status when closed (the
-        stage before the close is unknown).
+        stage before the close is unknown); one closed at an unknown date has none.
     """
     deals = data.table("opportunities")
     given = data.table("opportunity_history").select(*_STATE) if data.has("opportunity_history") else None
     bare = deals if given is None else deals.join(given.select("opportunity_id"), on="opportunity_id", how="anti")
     closed = nw.col("status") != "open"
-    created = bare.filter(~nw.col("created_at").is_null()).with_columns(
+    undated = closed & nw.col("closed_at").is_null()  # nobody knows how long it was open
+    created = bare.filter(~nw.col("created_at").is_null(), ~undated).with_columns(
         nw.col("created_at").alias("changed_at"),
         nw.lit(0).cast(nw.Int64).alias("seq"),
         nw.when(~closed).then(nw.col("stage")).alias("stage"),
@@ -75,12 +76,16 @@ def opportunities(data, as_of: pd.Timestamp) -> nw.LazyFrame:
         begun = data.table("opportunity_history").group_by("opportunity_id").agg(begun_at=nw.col("changed_at").min())
         base = base.join(begun, on="opportunity_id", how="left")
         base = base.filter(~nw.col("created_at").is_null() | nw.col("begun_at").is_null() | (nw.col("begun_at") < as_of))
-    base = base.drop("closed_at", "expected_close_on").rename({name: f"{name}_now" for name in ("owner", "amount", "stage", "status")})
+    base = base.drop("expected_close_on").rename({name: f"{name}_now" for name in ("owner", "amount", "stage", "status", "closed_at")})
     frame = base.join(_last_state(data, as_of), on="opportunity_id", how="left")
-    # No row of history yet: open since its creation (or for an unknown time), with what the record says.
+    # No row of history yet: open since its creation (or for an unknown time), with what the record says; closed at an unknown date, it is closed.
     unknown = nw.col("status").is_null()
     frame = frame.with_columns(
-        nw.col("status").fill_null(nw.lit("open")),
+        nw.when(unknown & nw.col("closed_at_now").is_null())
+        .then(nw.col("status_now"))
+        .otherwise(nw.col("status"))
+        .fill_null(nw.lit("open"))
+        .alias("status"),
         nw.when(unknown).then(nw.col("owner_now")).otherwise(nw.col("owner")).fill_null(nw.lit(BLANK)).alias("owner"),
         nw.when(unknown).then(nw.col("amount_now")).otherwise(nw.col("amount")).alias("amount"),
         # The stage on the record is that of today: it says nothing about a deal closed since.
@@ -161,7 +166,8 @@ def visits(data, as_of: pd.Timestamp) -> nw.LazyFrame:
     Returns
     -------
     LazyFrame
-        One row per visit of an opportunity not deleted: ``opportunity_id``, ``stage``, ``owner``, ``entered_day``, ``left_day`` (missing while it lasts).
+        One row per visit, opportunities deleted by then left out: ``opportunity_id``, ``stage``, ``owner``, ``entered_day``, ``left_day`` (missing while it
+    lasts).
 
     Raises
     ------

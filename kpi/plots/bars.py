@@ -17,7 +17,9 @@ from kpi.words import Words
 _HALO = [effects.withStroke(linewidth=3.2, foreground="white")]
 
 
-def plot_bands(bands: pd.DataFrame, labels: Sequence[str], words: Words, *, past: pd.DataFrame | None = None, xlabel: str = "", ax: Axes | None = None) -> Axes:
+def plot_bands(
+    bands: pd.DataFrame, labels: Sequence[str], words: Words, *, past: pd.DataFrame | None = None, xlabel: str = "", ax: Axes | None = None
+) -> Axes:
     """Draw the share of leads in each band of delay, those not answered hatched.
 
     Parameters
@@ -47,7 +49,8 @@ def plot_bands(bands: pd.DataFrame, labels: Sequence[str], words: Words, *, past
     lines = ax.hlines(places, bands["low"], bands["high"], color=style.INK, lw=1.3)
     lines.set_path_effects(_HALO)
     if past is not None:
-        ax.vlines(past["value"], places - 0.42, places + 0.42, color=style.PAST, lw=2)
+        known = past["value"].notna().to_numpy()
+        ax.vlines(past["value"][known], places[known] - 0.42, places[known] + 0.42, color=style.PAST, lw=2)
     reach = np.nanmax([bands["high"].max(), past["value"].max() if past is not None else 0, 0.05])
     for place, row in zip(places, bands.itertuples(), strict=True):
         beside = np.nanmax([row.high, past["value"].iloc[row.Index] if past is not None else 0])
@@ -60,7 +63,9 @@ def plot_bands(bands: pd.DataFrame, labels: Sequence[str], words: Words, *, past
     return ax
 
 
-def plot_week(table: pd.DataFrame, words: Words, *, hours: Sequence[tuple[int, int]], open_hours: pd.DataFrame, floor: int = 20, ax: Axes | None = None) -> Axes:
+def plot_week(
+    table: pd.DataFrame, words: Words, *, hours: Sequence[tuple[int, int]], open_hours: pd.DataFrame, floor: int = 20, ax: Axes | None = None
+) -> Axes:
     """Draw a share by weekday and hours of the day; hatched where too few records say anything.
 
     Parameters
@@ -156,7 +161,9 @@ def plot_shares(table: pd.DataFrame, labels: Sequence[str], words: Words, *, cou
     return ax
 
 
-def plot_amounts(table: pd.DataFrame, labels: Sequence[str], words: Words, currency: str, *, counts: Sequence[str], xlabel: str = "", ax: Axes | None = None) -> Axes:
+def plot_amounts(
+    table: pd.DataFrame, labels: Sequence[str], words: Words, currency: str, *, counts: Sequence[str], xlabel: str = "", ax: Axes | None = None
+) -> Axes:
     """Draw amounts as bars with their counts beside them.
 
     Parameters
@@ -277,7 +284,9 @@ def plot_cohorts(cells: pd.DataFrame, words: Words, *, xlabel: str = "", ax: Axe
                 shade = "white" if value > 0.5 * top else style.INK
                 ax.text(column + 0.5, row + 0.52, words.number(100 * value), ha="center", va="center", fontsize=6.8, color=shade)
     sizes = cells[cells["age"] == 0].set_index("cohort")["n"]
-    ax.set_yticks(np.arange(len(values)) + 0.5, [f"{words.month(cohort)}  (n = {words.number(int(sizes[cohort]))})" for cohort in values.index], rotation=0)
+    ax.set_yticks(
+        np.arange(len(values)) + 0.5, [f"{words.month(cohort)}  (n = {words.number(int(sizes[cohort]))})" for cohort in values.index], rotation=0
+    )
     ax.set_xticks(np.arange(values.shape[1]) + 0.5, [words.number(age) for age in values.columns], rotation=0)
     ax.tick_params(length=0)
     ax.spines["bottom"].set_visible(False)
