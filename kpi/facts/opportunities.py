@@ -72,20 +72,20 @@ def opportunities(data, as_of: pd.Timestamp) -> nw.LazyFrame:
     base = data.table("opportunities")
     base = base.filter(nw.col("created_at").is_null() | (nw.col("created_at") < as_of))
     base = base.filter(nw.col("deleted_at").is_null() | (nw.col("deleted_at") >= as_of))
-    if data.has("opportunity_history"):  # without a creation date a deal is known from its first change on
+    if data.has("opportunity_history"):
         begun = data.table("opportunity_history").group_by("opportunity_id").agg(begun_at=nw.col("changed_at").min())
         base = base.join(begun, on="opportunity_id", how="left")
-        base = base.filter(~nw.col("created_at").is_null() | nw.col("begun_at").is_null() | (nw.col("begun_at") < as_of))
+    else:
+        base = base.with_columns(nw.lit(None).cast(nw.Datetime("us")).alias("begun_at"))
+    # Without a creation date a deal is known from its first change on.
+    base = base.filter(~nw.col("created_at").is_null() | nw.col("begun_at").is_null() | (nw.col("begun_at") < as_of))
     base = base.drop("expected_close_on").rename({name: f"{name}_now" for name in ("owner", "amount", "stage", "status", "closed_at")})
     frame = base.join(_last_state(data, as_of), on="opportunity_id", how="left")
-    # No row of history yet: open since its creation (or for an unknown time), with what the record says; closed at an unknown date, it is closed.
+    # No row of history yet: open since its creation (or for an unknown time), with what the record says.
     unknown = nw.col("status").is_null()
+    undated = unknown & nw.col("begun_at").is_null() & nw.col("closed_at_now").is_null()  # closed at a date that nobody knows: still not open
     frame = frame.with_columns(
-        nw.when(unknown & nw.col("closed_at_now").is_null())
-        .then(nw.col("status_now"))
-        .otherwise(nw.col("status"))
-        .fill_null(nw.lit("open"))
-        .alias("status"),
+        nw.when(undated).then(nw.col("status_now")).otherwise(nw.col("status")).fill_null(nw.lit("open")).alias("status"),
         nw.when(unknown).then(nw.col("owner_now")).otherwise(nw.col("owner")).fill_null(nw.lit(BLANK)).alias("owner"),
         nw.when(unknown).then(nw.col("amount_now")).otherwise(nw.col("amount")).alias("amount"),
         # The stage on the record is that of today: it says nothing about a deal closed since.
@@ -166,8 +166,8 @@ def visits(data, as_of: pd.Timestamp) -> nw.LazyFrame:
     Returns
     -------
     LazyFrame
-        One row per visit, opportunities deleted by then left out: ``opportunity_id``, ``stage``, ``owner``, ``entered_day``, ``left_day`` (missing while it
-    lasts).
+        One row per visit, opportunities deleted by then left out: ``opportunity_id``, ``stage``, ``owner``, ``entered_day``, ``left_day`` (missing
+        while it lasts).
 
     Raises
     ------
