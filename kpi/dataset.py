@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import difflib
 from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
@@ -26,6 +27,14 @@ _FOLLOW = {
     "orders": (("customer_id", "customers"),),
     "contracts": (("customer_id", "customers"),),
 }
+# Parameters of the metrics that kpi.toml may set, with the kind of value each takes.
+SETTINGS = {
+    "response": {},
+    "pipeline": {"watched_stage": str},
+    "retention": {"contractual": bool, "activity_days": int},
+    "pulse": {},
+}
+_KINDS = {str: "a text", bool: "true or false", int: "a whole number of at least 1"}
 _EVENTS = {
     "leads": ("created_at",),
     "activities": ("at",),
@@ -146,6 +155,7 @@ class Dataset:
         return data
 
     def _fill(self, engine, reading, company, hours, settings, folder) -> None:
+        _check_settings(settings)
         self.engine, self.company, self.settings, self.folder = engine, company, settings, folder
         self.hours = dict(hours or OFFICE_HOURS)
         self.provided, self.precision = reading.provided, reading.precision
@@ -438,6 +448,18 @@ class Dataset:
         years = range(start.year, end.year + 1)
         closed: set[date] = set(holidays.country_holidays(self.company.country, years=years)) if self.company.country else set()
         return self.engine.put(periods.calendar(self.company.timezone, periods.open_windows(self.hours), closed, start, end))
+
+
+def _check_settings(settings: Mapping) -> None:
+    for area, given in settings.items():
+        for key, value in given.items():
+            kind = SETTINGS.get(area, {}).get(key)
+            if kind is None:
+                known = [f"[{where}] {name}" for where, names in SETTINGS.items() for name in names]
+                near = difflib.get_close_matches(f"[{area}] {key}", known, n=1, cutoff=0.0)[0]
+                raise ParameterError(f"[{area}] {key} is no parameter; the nearest is {near}, all are {', '.join(known)}")
+            if type(value) is not kind or (kind is int and value < 1):
+                raise ParameterError(f"[{area}] {key} = {value!r}: give {_KINDS[kind]}")
 
 
 def parse_where(text: str) -> dict[str, str]:

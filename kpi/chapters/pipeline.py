@@ -182,6 +182,7 @@ def cohorts(about: About, won: pd.DataFrame) -> Table:
     ]
     note = say("Cohort reading: opportunities followed since their creation, lost competes, open is kept · – not observed for 180 days yet")
     newest = won.iloc[::-1].reset_index(drop=True)
+    newest["quarter"] = [say("Q{quarter} {year}", quarter=text[-1], year=text[:4]) for text in newest["quarter"]]
     if len(newest) and about.month.number % 3 != 2:
         newest["quarter"] = [say("{quarter} so far", quarter=newest["quarter"].iloc[0]), *newest["quarter"].iloc[1:]]
     return tables.table(newest, columns, words=about.words, title=say("How did each quarter's opportunities fare?"), note=note, limit=12)
@@ -353,7 +354,7 @@ def _owners(about: About, by_owner: pd.DataFrame) -> Table:
     columns = [Column("owner", say("Owner")), Column("n", say("Open deals"), "number"), Column("value", say("Amount"), "money")]
     frame = by_owner.sort_values(["value", "owner"], ascending=[False, True], ignore_index=True)
     frame = frame.assign(owner=[_name(about.words, owner) for owner in frame["owner"]])
-    return tables.table(frame, columns, words=about.words, title=say("Who holds it?"), currency=about.currency, limit=6)
+    return tables.table(frame, columns, words=about.words, title=say("Who holds it?"), currency=about.currency, limit=10)
 
 
 def _at(result: pd.DataFrame, horizon: float) -> pd.Series:

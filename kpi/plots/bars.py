@@ -194,9 +194,9 @@ def plot_amounts(
     reach = max(values.max() if len(values) else 0, 1.0)
     for place, value, count in zip(places, values, counts, strict=True):
         ax.text(value + reach * 0.02, place, words.money(value, currency), va="center", fontweight="bold")
-        ax.text(reach * 1.42, place, count, va="center", ha="right", color=style.MUTED)
+        ax.text(reach * 1.66, place, count, va="center", ha="right", color=style.MUTED)
     ax.set_yticks(places, labels)
-    ax.set_xlim(0, reach * 1.44)
+    ax.set_xlim(0, reach * 1.68)
     ax.xaxis.set_major_locator(_few_ticks(reach))
     ax.xaxis.set_major_formatter(style.ticks(lambda amount: words.money(amount, currency)))
     ax.set_xlabel(xlabel)
