@@ -190,7 +190,9 @@ def counts(frame: nw.LazyFrame, by: Sequence[str], **conditions: nw.Expr) -> pd.
     DataFrame
         `by` and one int64 column per condition, sorted by `by`.
     """
-    flags = frame.select(*by, **{name: nw.when(condition).then(nw.lit(1)).otherwise(nw.lit(0)) for name, condition in conditions.items()})
+    # Columns first: a selection of nothing but literals would have one row, however many the frame has.
+    flags = frame.with_columns(**{name: nw.when(condition).then(nw.lit(1)).otherwise(nw.lit(0)) for name, condition in conditions.items()})
+    flags = flags.select(*by, *conditions)
     sums = [nw.col(name).cast(nw.Int64).sum() for name in conditions]
     table = collect(flags.group_by(*by).agg(*sums) if by else flags.select(*sums), by)
     return table.astype(dict.fromkeys(conditions, "int64")) if len(table) and by else table.fillna(0).astype(dict.fromkeys(conditions, "int64"))
