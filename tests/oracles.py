@@ -1,0 +1,345 @@
+"""The definitions as slow loops over plain Python rows: no frames, no engine, nothing of `kpi`.
+
+Rows come as dicts with None for an empty cell. Days are local dates, counted as whole numbers.
+"""
+
+from __future__ import annotations
+
+from datetime import date, datetime, timedelta
+from fractions import Fraction
+from statistics import median
+from zoneinfo import ZoneInfo
+
+import pandas as pd
+
+UTC = ZoneInfo("UTC")
+BLANK = "(blank)"
+HUMAN = ("call", "email", "meeting", "message")
+DAY = 86_400
+
+
+def rows(frame: pd.DataFrame | None) -> list[dict]:
+    """A frame as dicts, empty cells as None, instants as datetime."""
+    if frame is None:
+        return []
+    plain = [{k: None if pd.isna(v) else v for k, v in zip(frame.columns, row, strict=True)} for row in frame.itertuples(index=False)]
+    return [{k: v.to_pydatetime() if isinstance(v, pd.Timestamp) else v for k, v in row.items()} for row in plain]
+
+
+# --- clocks
+
+
+def local(moment: datetime, zone: str) -> datetime:
+    return moment.replace(tzinfo=UTC).astimezone(ZoneInfo(zone))
+
+
+def day(moment: datetime | None, zone: str) -> date | None:
+    return None if moment is None else local(moment, zone).date()
+
+
+def month_of(on: date) -> str:
+    return f"{on.year}-{on.month:02d}"
+
+
+def quarter_of(on: date) -> str:
+    return f"{on.year}-Q{(on.month + 2) // 3}"
+
+
+def is_open(moment: datetime, zone: str, hours: dict[str, list[str]], closed: set[date]) -> bool:
+    """Whether business hours are on at an instant."""
+    here = local(moment, zone)
+    if here.date() in closed:
+        return False
+    minute = here.hour * 60 + here.minute
+    for window in hours.get(here.strftime("%A").lower(), []):
+        opens, closes = (int(text[:2]) * 60 + int(text[3:]) for text in window.split("-"))
+        if opens <= minute < closes:
+            return True
+    return False
+
+
+def business_seconds(start: datetime, end: datetime, zone: str, hours: dict[str, list[str]], closed: set[date]) -> int:
+    """Seconds between two instants that fall into business hours, minute by minute."""
+    total, minute = 0, start.replace(second=0, microsecond=0)
+    while minute < end:
+        after = minute + timedelta(minutes=1)
+        if is_open(minute, zone, hours, closed):
+            total += int((min(after, end) - max(minute, start)).total_seconds())
+        minute = after
+    return total
+
+
+# --- curves
+
+
+def incidence(records: list[tuple[int, int, str]], causes: tuple[str, ...]) -> list[tuple[int, int, Fraction, dict[str, Fraction]]]:
+    """Product-limit by hand over (entry, exit, outcome): for each bin that occurs, the records at risk, the share without outcome, the incidences.
+
+    A record is at risk in every bin from its entry to its exit, both included; so censored records are at risk in their last bin.
+    """
+    free, shares, out = Fraction(1), dict.fromkeys(causes, Fraction(0)), []
+    for age in sorted({age for entry, exit, _ in records for age in (entry, exit)}):
+        watched = [record for record in records if record[0] <= age <= record[1]]
+        ended = {cause: sum(1 for _, exit, outcome in watched if exit == age and outcome == cause) for cause in causes}
+        for cause in causes:
+            shares[cause] += free * Fraction(ended[cause], len(watched)) if watched else 0
+        free *= 1 - Fraction(sum(ended.values()), len(watched)) if watched else 1
+        out.append((age, len(watched), free, dict(shares)))
+    return out
+
+
+def share_by(records, causes, cause: str, horizon: float) -> float | None:
+    """Incidence of a cause at a delay; None where nothing is known of it (see the note on `survival.at`)."""
+    curve = incidence(records, causes)
+    known = [point for point in curve if point[0] <= horizon]
+    if not known:
+        return None
+    if horizon > curve[-1][0] and curve[-1][2] > Fraction(5, 100):  # beyond all that was observed, and too many still without outcome
+        return None
+    return float(known[-1][3][cause])
+
+
+def time_to(records, causes, cause: str, share: Fraction) -> int | None:
+    """Smallest delay at which the incidence of a cause reaches a share."""
+    return next((age for age, _, _, shares in incidence(records, causes) if shares[cause] >= share), None)
+
+
+def person_days(lives: list[tuple[date, date, str]], start: date, end: date) -> tuple[dict[int, int], dict[int, dict[str, int]]]:
+    """For each day of age, who was at risk on a day inside the window, and what happened on it.
+
+    A life is its first day, its last (of the outcome, or the last day observed) and its outcome, ``censored`` while open.
+    """
+    at_risk: dict[int, int] = {}
+    events: dict[int, dict[str, int]] = {}
+    for first, last, outcome in lives:
+        on = first
+        while on <= last:
+            if start <= on < end:
+                age = (on - first).days
+                at_risk[age] = at_risk.get(age, 0) + 1
+                if on == last and outcome != "censored":
+                    found = events.setdefault(age, {})
+                    found[outcome] = found.get(outcome, 0) + 1
+            on += timedelta(days=1)
+    return at_risk, events
+
+
+def period_share(lives, start: date, end: date, cause: str, horizon: int) -> float | None:
+    """How many had the outcome by an age, as things went inside a window: only the days inside it count."""
+    at_risk, events = person_days(lives, start, end)
+    if not at_risk or min(at_risk) > horizon:
+        return None
+    free, share = Fraction(1), Fraction(0)
+    for age in range(max(at_risk) + 1):
+        if age > horizon or not at_risk.get(age):
+            continue
+        share += free * Fraction(events.get(age, {}).get(cause, 0), at_risk[age])
+        free *= 1 - Fraction(sum(events.get(age, {}).values()), at_risk[age])
+    if horizon > max(at_risk) and free > Fraction(5, 100):
+        return None
+    return float(share)
+
+
+def cohort_share(lives, start: date, end: date, causes, cause: str, horizon: int) -> float | None:
+    """How many of those who entered in a window had the outcome by an age."""
+    records = [(0, (last - first).days, outcome) for first, last, outcome in lives if start <= first < end and last >= first]
+    return share_by(records, causes, cause, horizon)
+
+
+# --- leads
+
+
+def team_of(owner: str | None, owners: list[dict]) -> str:
+    return next((row["team"] for row in owners if row["owner"] == owner), BLANK)
+
+
+def leads_at(tables: dict[str, pd.DataFrame], as_of: datetime, zone: str) -> list[dict]:
+    """Each lead received before an instant, with what was known of it then."""
+    owners, found = rows(tables.get("owners")), []
+    activities = [row for row in rows(tables["activities"]) if row["at"] < as_of]
+    deals = deals_at(tables, as_of, zone) if "opportunities" in tables else []
+    for row in rows(tables["leads"]):
+        if row["created_at"] >= as_of or row.get("merged_into") or (row.get("deleted_at") and row["deleted_at"] < as_of):
+            continue
+        made, declined = row["created_at"], row.get("disqualified_at")
+        declined = declined if declined and declined < as_of else None
+        human = [
+            act["at"]
+            for act in activities
+            if act["lead_id"] == row["lead_id"] and act["kind"] in HUMAN and act["direction"] == "outbound" and not act["automated"] and act["done"]
+        ]
+        answer = min((at for at in human if at >= made), default=None)
+        early = [at for at in human if timedelta(0) < made - at <= timedelta(days=1)]
+        if declined and (answer is None or declined < answer):
+            outcome, ended = "disqualified", declined
+        elif answer:
+            outcome, ended = "answered", answer
+        else:
+            outcome, ended = "waiting", as_of
+        own = [deal for deal in deals if deal["lead_id"] == row["lead_id"] or deal["opportunity_id"] == row.get("opportunity_id")]
+        became = min((deal["created"] for deal in own if deal["created"]), default=None)
+        won = min((deal["closed"] for deal in own if deal["status"] == "won"), default=None)
+        found.append(
+            {
+                "lead_id": row["lead_id"],
+                "source": row["source"] or BLANK,
+                "owner": row["owner"] or BLANK,
+                "country": row.get("country") or BLANK,
+                "team": team_of(row["owner"], owners),
+                "created_at": made,
+                "created": day(made, zone),
+                "outcome": outcome,
+                "ended_at": ended,
+                "delay": int((ended - made).total_seconds()),
+                "touched_before": bool(early),
+                "declined": day(declined, zone),
+                "became": became,
+                "won": won,
+            }
+        )
+    return found
+
+
+def eligible(leads: list[dict], start: date, end: date) -> list[dict]:
+    return [lead for lead in leads if start <= lead["created"] < end and not lead["touched_before"]]
+
+
+def waits(leads: list[dict], delay: str = "delay") -> list[tuple[int, int, str]]:
+    """Leads as (entry, exit, outcome) on a clock."""
+    return [(0, lead[delay], "censored" if lead["outcome"] == "waiting" else lead["outcome"]) for lead in leads]
+
+
+def last_day(as_of: datetime, zone: str) -> date:
+    return day(as_of, zone) - timedelta(days=1)
+
+
+def ways_of_leads(leads: list[dict], as_of: datetime, zone: str, goal: str) -> list[tuple[date, date, str]]:
+    """Lives of leads on their way to an opportunity (a disqualification ends it) or to a won deal (nothing else ends it)."""
+    lives = []
+    for lead in leads:
+        reached, declined = lead["became" if goal == "opportunity" else "won"], lead["declined"] if goal == "opportunity" else None
+        if declined and (reached is None or declined < reached):
+            life = (lead["created"], declined, "disqualified")
+        elif reached:
+            life = (lead["created"], reached, goal)
+        else:
+            life = (lead["created"], last_day(as_of, zone), "censored")
+        if life[1] >= life[0]:
+            lives.append(life)
+    return lives
+
+
+# --- opportunities
+
+
+def story_of(deal: dict, history: list[dict], as_of: datetime) -> list[dict]:
+    """States of a deal before an instant, the oldest first; without any history what its creation and its close tell."""
+    own = sorted((row for row in history if row["opportunity_id"] == deal["opportunity_id"]), key=lambda row: (row["changed_at"], row["seq"]))
+    if not own:
+        bare = {"amount": deal["amount"], "owner": deal["owner"], "inferred": True}
+        closed = deal["status"] != "open"
+        if deal.get("created_at") and not (closed and not deal.get("closed_at")):
+            own.append(bare | {"changed_at": deal["created_at"], "status": "open", "stage": None if closed else deal["stage"]})
+        if closed and deal.get("closed_at"):
+            own.append(bare | {"changed_at": deal["closed_at"], "status": deal["status"], "stage": deal["stage"]})
+    return [row for row in own if row["changed_at"] < as_of]
+
+
+def rate(currency: str, on: date, fx: list[dict]) -> float | None:
+    if currency == "EUR":
+        return 1.0
+    known = sorted((row["from_on"].date(), row["rate"]) for row in fx if row["currency"] == currency and row["from_on"].date() <= on)
+    return known[-1][1] if known else None
+
+
+def deals_at(tables: dict[str, pd.DataFrame], as_of: datetime, zone: str) -> list[dict]:
+    """Each opportunity of an instant in the state known then."""
+    history, fx, found = rows(tables.get("opportunity_history")), rows(tables.get("fx")), []
+    for deal in rows(tables["opportunities"]):
+        made, gone = deal.get("created_at"), deal.get("deleted_at")
+        if (made and made >= as_of) or (gone and gone < as_of):
+            continue
+        past, told = story_of(deal, history, as_of), any(row["opportunity_id"] == deal["opportunity_id"] for row in history)
+        if told and not past and not made:
+            continue  # all that is known of it came later
+        # Nothing known yet: open, with what the record says; the stage of a deal closed since says nothing.
+        bare = {"status": "open", "stage": deal["stage"] if deal["status"] == "open" else None, "amount": deal["amount"], "owner": deal["owner"]}
+        now = past[-1] if past else bare
+        if not told and not deal.get("closed_at"):
+            now = now | {"status": deal["status"]}  # maybe closed at an unknown date
+        closed = None
+        if now["status"] != "open" and past:
+            turns = [row["changed_at"] for i, row in enumerate(past) if i == 0 or past[i - 1]["status"] != row["status"]]
+            closed = day(turns[-1], zone)
+        worth = rate(deal.get("currency") or "EUR", closed or last_day(as_of, zone), fx)
+        found.append(
+            {
+                "opportunity_id": deal["opportunity_id"],
+                "lead_id": deal.get("lead_id"),
+                "source": deal.get("source") or BLANK,
+                "product": deal.get("product") or BLANK,
+                "owner": now["owner"] or BLANK,
+                "stage": now["stage"] or BLANK,
+                "status": now["status"],
+                "amount": None if now["amount"] is None or worth is None else now["amount"] * worth,
+                "created": day(made, zone),
+                "closed": closed,
+                "past": past,
+            }
+        )
+    return found
+
+
+def lives_of_deals(deals: list[dict], as_of: datetime, zone: str) -> list[tuple[date, date, str]]:
+    lives = []
+    for deal in deals:
+        last, outcome = (last_day(as_of, zone), "censored") if deal["status"] == "open" else (deal["closed"], deal["status"])
+        if deal["created"] and last and last >= deal["created"]:
+            lives.append((deal["created"], last, outcome))
+    return lives
+
+
+def reached_on(deal: dict, position: int, places: dict[str, int], zone: str) -> date | None:
+    """First day a deal was in a stage or beyond it; a lost stage is not beyond any, a won deal has passed them all."""
+    for row in deal["past"]:
+        beyond = row["status"] == "won" or (row["status"] != "lost" and places.get(row["stage"], 0) >= position)
+        if beyond and not row.get("inferred"):
+            return day(row["changed_at"], zone)
+    return None
+
+
+def lives_in_stage(deals: list[dict], position: int, places: dict[str, int], as_of: datetime, zone: str) -> list[tuple[date, date, str]]:
+    """From reaching a stage to the next or beyond; a deal that is lost at the end stopped there."""
+    lives = []
+    for deal in deals:
+        first, then = reached_on(deal, position, places, zone), reached_on(deal, position + 1, places, zone)
+        if first is None:
+            continue
+        if then:
+            lives.append((first, then, "advanced"))
+        elif deal["status"] == "lost":
+            lives.append((first, deal["closed"], "lost"))
+        else:
+            lives.append((first, last_day(as_of, zone), "censored"))
+    return [life for life in lives if life[1] >= life[0]]
+
+
+def visits_to(deals: list[dict], stage: str, as_of: datetime, zone: str) -> list[tuple[date, date, str]]:
+    """Each stay in an open stage: it ends when the stage changes or the deal closes."""
+    lives = []
+    for deal in deals:
+        entered = None
+        for row in [*deal["past"], None]:
+            here = row is not None and row["status"] == "open" and row["stage"] == stage and not row.get("inferred")
+            if entered is None and here:
+                entered = row["changed_at"]
+            elif entered is not None and not here:
+                last, outcome = (last_day(as_of, zone), "censored") if row is None else (day(row["changed_at"], zone), "left")
+                if last >= day(entered, zone):
+                    lives.append((day(entered, zone), last, outcome))
+                entered = None
+    return lives
+
+
+def middle(values: list[float]) -> float | None:
+    return float(median(values)) if values else None
