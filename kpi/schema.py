@@ -193,7 +193,7 @@ TABLES: dict[str, Table] = {
                 _must("contract_id"),
                 _must("customer_id", references="customers"),
                 _must("start_on", "date"),
-                _may("end_on", "date"),
+                _may("end_on", "date"),  # first day no longer covered
                 _must("monthly_amount", "number"),
                 _must("currency", default="company.currency"),
             ),

@@ -33,16 +33,18 @@ def purchases(data, as_of: pd.Timestamp) -> nw.LazyFrame:
     """
     orders = data.table("orders").filter(nw.col("at") < as_of)
     orders = clocked(data, orders, "at", "day", "month").rename({"at_day": "day", "at_month": "month"})
-    for column in ("amount", "margin"):
-        orders = in_company_currency(data, orders, column, nw.col("day"))
-    # A refund lowers the sale it names: the customer bought on that day, or did not after all.
+    # A refund lowers the sale it names, at that day's rate: the customer bought on that day, or did not after all.
     named = orders.select(nw.col("order_id").alias("refunded"), nw.col("day").alias("sale_day"), nw.col("month").alias("sale_month"))
     orders = orders.join(named, left_on="refunds_order_id", right_on="refunded", how="left")
+    # Some systems write refunds without their sign; what they took from the margin then has the wrong sign too.
+    unsigned = (nw.col("kind") == "refund") & (nw.col("amount") > 0)
     orders = orders.with_columns(
         nw.when(nw.col("sale_day").is_null()).then(nw.col("day")).otherwise(nw.col("sale_day")).alias("day"),
         nw.when(nw.col("sale_month").is_null()).then(nw.col("month")).otherwise(nw.col("sale_month")).alias("month"),
-        *[nw.when(nw.col("kind") == "refund").then(-nw.col(name).abs()).otherwise(nw.col(name)).alias(name) for name in ("amount", "margin")],
+        *[nw.when(unsigned).then(-nw.col(name)).otherwise(nw.col(name)).alias(name) for name in ("amount", "margin")],
     )
+    for column in ("amount", "margin"):
+        orders = in_company_currency(data, orders, column, nw.col("day"))
     # A sum over nothing known stays missing: no margin recorded is not a margin of 0.
     known = [(~nw.col(name).is_null()).cast(nw.Int64).sum().alias(f"{name}_known") for name in ("amount", "margin")]
     sums = [nw.col(name).sum() for name in ("amount", "margin")]
@@ -71,7 +73,8 @@ def activity(data, as_of: pd.Timestamp, boundaries: Sequence[date], days: int | 
     boundaries : sequence of date
         Local midnights at the start of these days.
     days : int or None
-        Activity window: active are those who bought in the `days` days before the boundary; None means active is who is under contract.
+        Activity window: active are those who bought in the `days` days before the boundary; None means active is who was under contract on the day before;
+        ``end_on`` is the first day no longer covered.
 
     Returns
     -------

@@ -6,6 +6,7 @@ import narwhals.stable.v2 as nw
 import pandas as pd
 
 from kpi import engine, facts, intervals, periods, schema
+from kpi.errors import ParameterError
 from kpi.periods import Instant, Month, Window
 
 
@@ -32,11 +33,15 @@ def cohort_matrix(data, *, as_of: Instant, months: int = 24) -> pd.DataFrame:
     ------
     MissingTable
         If there are no orders.
+    ParameterError
+        If `months` is not positive.
 
     Notes
     -----
     The first month of the data holds customers who had bought before the data begin: it is no true cohort.
     """
+    if months < 1:
+        raise ParameterError(f"months={months}: give at least 1")
     now = data.instant(as_of)
     last = Month.of(periods.month_number(periods.local_date(now, data.company.timezone))).previous
     first = last.shift(1 - months)
@@ -85,6 +90,8 @@ def retention_curve(data, *, as_of: Instant, months: int = 24, level: float = 0.
     ------
     MissingTable
         If there are no orders.
+    ParameterError
+        If `months` is not positive.
     """
     now = data.instant(as_of)
     cells = cohort_matrix(data, as_of=now, months=months)

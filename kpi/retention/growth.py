@@ -27,12 +27,12 @@ def activity_window(data, *, as_of: Instant) -> int | None:
     -------
     int or None
         The 95th percentile of the days between purchases, as known at `as_of`: the smallest whole number of days that covers 95 % of the gaps; at
-        least 30. None where customers are under contract, so that no window is needed.
+        least 30, and 365 as long as nobody has bought twice. None where customers are under contract, so that no window is needed.
 
     Raises
     ------
     MissingTable
-        If there are no orders.
+        If there are no orders (or contracts).
     """
     settings = data.settings.get("retention", {})
     if settings.get("contractual", False):
@@ -65,13 +65,16 @@ def active_customers(data, *, as_of: Instant, months: int = 24) -> pd.DataFrame:
     -------
     DataFrame
         One row per month with the columns of `schema.RESULT`; ``horizon`` the activity window in days (missing under contract), ``n`` all customers
-        so far.
+        so far; ``value`` missing as long as there was none.
 
     Raises
     ------
     MissingTable
         If there are no orders (or contracts).
+    ParameterError
+        If `months` is not positive.
     """
+    _check(months)
     now, last = data.instant(as_of), _last_month(data, as_of)
     window = activity_window(data, as_of=now)
     shown = [last.shift(back) for back in range(1 - months, 1)]
@@ -85,6 +88,7 @@ def active_customers(data, *, as_of: Instant, months: int = 24) -> pd.DataFrame:
         {"month": [m.number for m in shown], "value": [row[f"a{i}"] for i in range(months)], "n": [int(row[f"n{i}"]) for i in range(months)]}
     )
     table["horizon"] = window
+    table["value"] = table["value"].where(table["n"] > 0)  # before the data nothing is known, which is not 0
     return schema.result("retention.active", table, by=["month"], view="snapshot", window=Window(shown[0].start, last.end), as_of=now)
 
 
@@ -113,9 +117,10 @@ def net_customer_growth(data, *, as_of: Instant, months: int = 24, span: int = 1
     ------
     MissingTable
         If there are no orders (or contracts).
+    ParameterError
+        If `months` or `span` is not positive.
     """
-    if span < 1 or months < 1:
-        raise ParameterError(f"months={months}, span={span}: both must be at least 1")
+    _check(months, span)
     now, last = data.instant(as_of), _last_month(data, as_of)
     days = activity_window(data, as_of=now)
     shown = [last.shift(back) for back in range(1 - months, 1)]
@@ -170,6 +175,8 @@ def retention_rate(data, *, as_of: Instant, months: int = 24, span: int = 1, lev
     ------
     MissingTable
         If there are no orders (or contracts).
+    ParameterError
+        If `months` or `span` is not positive.
     """
     growth = net_customer_growth(data, as_of=as_of, months=months, span=span)
     kept = growth["start"] - growth["lost"]
@@ -187,6 +194,11 @@ def retention_rate(data, *, as_of: Instant, months: int = 24, span: int = 1, lev
     )
     window = Window(growth["window_start"].iloc[0], growth["window_end"].iloc[0])
     return schema.result("retention.kept", table, by=["month"], view="period", window=window, as_of=data.instant(as_of), more=["provisional"])
+
+
+def _check(months: int, span: int = 1) -> None:
+    if span < 1 or months < 1:
+        raise ParameterError(f"months={months}, span={span}: both must be at least 1")
 
 
 def _last_month(data, as_of: Instant) -> Month:

@@ -139,7 +139,7 @@ def _customers(data, now: pd.Timestamp) -> nw.LazyFrame:
         nw.col("margin").sum(),
         known.alias("known"),
         nw.col("is_purchase").cast(nw.Int64).sum().alias("purchases"),
-        nw.col("day").min().alias("first_day"),
+        nw.when(nw.col("is_purchase")).then(nw.col("day")).min().alias("first_day"),
         nw.when(nw.col("is_purchase")).then(nw.col("day")).max().alias("last_day"),
         nw.col("source").max(),
         nw.col("segment").max(),
