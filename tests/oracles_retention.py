@@ -1,0 +1,211 @@
+"""Retention by slow loops over plain Python rows: the definitions, written a second time and without the engine.
+
+Orders are dicts with ``customer``, ``at`` (naive UTC), ``amount``, ``margin`` (or None), ``currency``, ``kind``, ``order`` and ``refunds`` (the order
+a refund names, or None). Contracts are (customer, first day, first day no longer covered or None). Days are local dates, months are ``2026-10``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from dataclasses import dataclass
+from datetime import UTC, date, timedelta
+from functools import cache
+from itertools import pairwise
+from zoneinfo import ZoneInfo
+
+
+@dataclass(frozen=True, eq=False)  # told apart by identity, so that answers can be kept
+class Shop:
+    """Orders with what is needed to read them: zone, own currency, and rates as (currency, from day, rate)."""
+
+    orders: tuple[dict, ...]
+    zone: str = "Europe/Paris"
+    currency: str = "EUR"
+    rates: tuple[tuple[str, date, float], ...] = ()
+
+
+def local_day(at, zone: str) -> date:
+    return at.to_pydatetime().replace(tzinfo=UTC).astimezone(ZoneInfo(zone)).date()
+
+
+def month_of(day: date) -> str:
+    return f"{day:%Y-%m}"
+
+
+def next_month(month: str) -> str:
+    year, number = map(int, month.split("-"))
+    return f"{year + number // 12}-{number % 12 + 1:02}"
+
+
+def first_of(month: str) -> date:
+    return date(*map(int, month.split("-")), 1)
+
+
+def months_up_to(last: str, count: int) -> list[str]:
+    """The last `count` months, `last` included."""
+    year, number = map(int, last.split("-"))
+    numbers = range(year * 12 + number - count, year * 12 + number)
+    return [f"{n // 12}-{n % 12 + 1:02}" for n in numbers]
+
+
+def rate(shop: Shop, currency: str, day: date) -> float | None:
+    if currency == shop.currency:
+        return 1.0
+    known = [(since, value) for code, since, value in shop.rates if code == currency and since <= day]
+    return max(known)[1] if known else None
+
+
+@cache
+def net(shop: Shop, as_of, field: str = "amount") -> dict[tuple[str, date], float | None]:
+    """Net of refunds per customer and day; a refund counts on the day of the order it names, at that day's rate. None: nothing is known."""
+    known = [order for order in shop.orders if order["at"] < as_of]
+    day_of = {order["order"]: local_day(order["at"], shop.zone) for order in known}
+    sums: dict[tuple[str, date], float | None] = {}
+    for order in known:
+        day = day_of.get(order["refunds"], day_of[order["order"]])
+        worth, factor = order[field], rate(shop, order["currency"], day)
+        key = (order["customer"], day)
+        sums.setdefault(key, None)
+        if worth is None or factor is None:
+            continue
+        if order["kind"] == "refund" and order["amount"] > 0:  # written without its sign
+            worth = -worth
+        sums[key] = (sums[key] or 0.0) + worth * factor
+    return sums
+
+
+@cache
+def bought(shop: Shop, as_of) -> dict[str, list[date]]:
+    """Days with a purchase, by customer, in order."""
+    days = defaultdict(list)
+    for (customer, day), amount in sorted(net(shop, as_of).items()):
+        if amount is not None and round(amount, 2) > 0:
+            days[customer].append(day)
+    return dict(days)
+
+
+def activity_window(shop: Shop, as_of) -> int:
+    gaps = sorted((b - a).days for days in bought(shop, as_of).values() for a, b in pairwise(days))
+    if not gaps:
+        return 365
+    for gap in gaps:
+        covered = sum(1 for other in gaps if other <= gap)
+        if covered * 100 >= 95 * len(gaps):
+            return max(30, gap)
+    raise AssertionError
+
+
+def active(shop: Shop, as_of, edge: date, window: int) -> set[str]:
+    """Customers who bought in the `window` days before the midnight at which `edge` begins."""
+    return {who for who, days in bought(shop, as_of).items() if any(edge - timedelta(days=window) <= day < edge for day in days)}
+
+
+def firsts(shop: Shop, as_of) -> dict[str, date]:
+    return {who: days[0] for who, days in bought(shop, as_of).items()}
+
+
+def under_contract(contracts, edge: date) -> set[str]:
+    """Customers covered on the day before `edge`."""
+    eve = edge - timedelta(days=1)
+    return {who for who, start, end in contracts if start <= eve and (end is None or eve < end)}
+
+
+def account(start: set[str], end: set[str], first: dict[str, date], since: date) -> dict[str, int]:
+    """Who came, came back and went between two instants."""
+    row = {"start": 0, "new": 0, "reactivated": 0, "lost": 0, "end": 0}
+    for who in start | end:
+        row["start"] += who in start
+        row["end"] += who in end
+        if who in end and who not in start:
+            row["new" if first[who] >= since else "reactivated"] += 1
+        row["lost"] += who in start and who not in end
+    return row
+
+
+def growth(shop: Shop, as_of, last: str, months: int, span: int, window: int) -> list[dict]:
+    rows, first = [], firsts(shop, as_of)
+    for month in months_up_to(last, months):
+        since, until = first_of(months_up_to(month, span)[0]), first_of(next_month(month))
+        rows.append({"month": month} | account(active(shop, as_of, since, window), active(shop, as_of, until, window), first, since))
+    return rows
+
+
+def cohorts(shop: Shop, as_of, last: str, months: int) -> dict[tuple[str, int], tuple[int, int, float]]:
+    """(cohort, age) to customers who bought, size of the cohort, amount net of refunds; whole months up to `last` only."""
+    shown, purchases, first = months_up_to(last, months), bought(shop, as_of), firsts(shop, as_of)
+    cells = {}
+    for cohort in shown:
+        members = [who for who, day in first.items() if month_of(day) == cohort]
+        month, age = cohort, 0
+        while members and month <= last:
+            buyers = sum(1 for who in members if any(month_of(day) == month for day in purchases[who]))
+            amount = sum(a or 0.0 for (who, day), a in net(shop, as_of).items() if who in members and month_of(day) == month)
+            cells[cohort, age] = (buyers, len(members), amount)
+            month, age = next_month(month), age + 1
+    return cells
+
+
+def retention_curve(shop: Shop, as_of, last: str, months: int) -> dict[int, tuple[int, int]]:
+    """Age to customers who bought and customers followed so long, without the cohort of the data's first month."""
+    begins = min(month_of(day) for _, day in net(shop, as_of))
+    curve = {}
+    for (cohort, age), (buyers, size, _) in cohorts(shop, as_of, last, months).items():
+        if cohort != begins:
+            had, n = curve.get(age, (0, 0))
+            curve[age] = (had + buyers, n + size)
+    return curve
+
+
+def second_purchase(shop: Shop, as_of, view: str, since: date, until: date) -> list[tuple[int, int, bool]]:
+    """(age at which a customer comes under observation, age at which it leaves, whether by a second purchase)."""
+    last = local_day(as_of, shop.zone) - timedelta(days=1)
+    rows = []
+    for days in bought(shop, as_of).values():
+        first, again = days[0], days[1] if len(days) > 1 else None
+        if first > last:
+            continue
+        if view == "cohort":
+            if since <= first < until:
+                rows.append((0, ((again or last) - first).days, again is not None))
+            continue
+        seen = [first + timedelta(days=age) for age in range((min(again or last, until - timedelta(days=1)) - first).days + 1)]
+        seen = [day for day in seen if since <= day < until]
+        if seen:
+            rows.append(((seen[0] - first).days, (seen[-1] - first).days, seen[-1] == again))
+    return rows
+
+
+def incidence(rows: list[tuple[int, int, bool]], horizon: int, undecided: float) -> dict:
+    """Share with the event by `horizon`, age by age; NaN where it is not known."""
+    left = 1.0
+    for age in range(max((exit for _, exit, _ in rows), default=-1) + 1):
+        at_risk = sum(1 for entry, exit, _ in rows if entry <= age <= exit)
+        events = sum(1 for _, exit, event in rows if event and exit == age)
+        if at_risk and age <= horizon:
+            left *= 1 - events / at_risk
+    share = 1 - left if rows and min(entry for entry, _, _ in rows) <= horizon else math.nan
+    if not any(exit >= horizon for _, exit, _ in rows) and left > undecided:
+        share = math.nan
+    return {
+        "value": share,
+        "n": sum(1 for entry, _, _ in rows if entry <= horizon),
+        "n_events": sum(1 for _, exit, event in rows if event and exit <= horizon),
+        "n_open": sum(1 for _, exit, event in rows if not event and exit < horizon),
+    }
+
+
+def worth(shop: Shop, as_of, field: str) -> dict[str, float | None]:
+    """What each customer who ever bought has brought so far; None where nothing of it is known."""
+    sums: dict[str, float | None] = dict.fromkeys(bought(shop, as_of))
+    for (who, _), value in net(shop, as_of, field).items():
+        if who in sums and value is not None:
+            sums[who] = (sums[who] or 0.0) + value
+    return sums
+
+
+def tenths(values: list[float]) -> dict[int, list[float]]:
+    parts = defaultdict(list)
+    for place, value in enumerate(sorted(values, reverse=True)):
+        parts[place * 10 // len(values) + 1].append(value)
+    return dict(parts)
