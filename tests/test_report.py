@@ -236,6 +236,17 @@ def test_the_same_inputs_give_the_same_bytes(published, company, notebooks, tmp_
     assert [name for name in first if first[name] != second[name]] == []
 
 
+@pytest.mark.slow
+def test_the_sample_gives_the_same_bytes_whatever_the_number_of_kernels(root, tmp_path):
+    for jobs in (1, 2):
+        command = [sys.executable, "-W", "error", "-m", "kpi", "report", "data/sample", "--jobs", str(jobs), "--out", str(tmp_path / str(jobs))]
+        subprocess.run(command, cwd=root, check=True)
+    first, second = tree(tmp_path / "1"), tree(tmp_path / "2")
+    assert first.keys() == second.keys()
+    assert [name for name in first if first[name] != second[name]] == []
+    assert not any(str(path).encode() in content for content in first.values() if isinstance(content, bytes) for path in (root, tmp_path))
+
+
 def tree(out: Path) -> dict[str, bytes]:
     """All files; of the manifest all but the timings."""
     found = {path.relative_to(out).as_posix(): path.read_bytes() for path in sorted(out.rglob("*")) if path.is_file() and path.suffix != ".lock"}

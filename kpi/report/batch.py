@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 import nbformat
+from tqdm import tqdm
 
 import kpi
 from kpi import headline
@@ -111,7 +112,7 @@ def report(
         only=chosen,
         force=force,
         runner=Runner(jobs or min(2, os.cpu_count() or 1), deadline, progress == "bars"),
-        tell=_tell if progress != "none" else lambda line: None,
+        tell={"none": lambda line: None, "lines": _tell, "bars": _tell_above_bars}[progress],
     )
     if not each:
         return [_publish(whole.restricted(conditions))]
@@ -270,3 +271,7 @@ def _file(name: str) -> str:
 
 def _tell(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
+
+
+def _tell_above_bars(line: str) -> None:
+    tqdm.write(line, file=sys.stderr)
