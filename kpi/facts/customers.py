@@ -73,8 +73,8 @@ def activity(data, as_of: pd.Timestamp, boundaries: Sequence[date], days: int | 
     boundaries : sequence of date
         Local midnights at the start of these days.
     days : int or None
-        Activity window: active are those who bought in the `days` days before the boundary; None means active is who was under contract on the day before;
-        ``end_on`` is the first day no longer covered.
+        Activity window: active are those who bought in the `days` days before the boundary; None means active is who was under contract on the day
+        before; ``end_on`` is the first day no longer covered.
 
     Returns
     -------
