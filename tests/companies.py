@@ -32,12 +32,12 @@ def utc(local: str, zone: str = ZONE) -> pd.Timestamp:
 
 
 def table(name: str, rows: list[dict]) -> pd.DataFrame:
-    """The rows of a canonical table as a frame with its types, even without rows; columns that no row names are left out."""
+    """The rows of a canonical table as a frame with its types; columns that no row names are left out, without rows none is."""
     spec = schema.TABLES[name]
-    named = [column for column in spec.columns if column.required or any(column.name in row for row in rows)]
+    named = [column for column in spec.columns if column.required or not rows or any(column.name in row for row in rows)]
     cells = {column.name: [row.get(column.name) for row in rows] for column in named}
     frame = pd.DataFrame({column.name: pd.Series(cells[column.name], dtype=_PANDAS[column.kind]) for column in named})
-    return frame.drop(columns=[c.name for c in named if c.default and frame[c.name].isna().all()])
+    return frame.drop(columns=[column.name for column in named if rows and column.default and frame[column.name].isna().all()])
 
 
 def dataset(tables: dict[str, pd.DataFrame], engine: str = "duckdb", **more) -> kpi.Dataset:
