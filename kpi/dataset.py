@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import difflib
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 
@@ -157,7 +158,9 @@ class Dataset:
     def _fill(self, engine, reading, company, hours, settings, folder) -> None:
         _check_settings(settings)
         self.engine, self.company, self.settings, self.folder = engine, company, settings, folder
-        self.hours = dict(hours or OFFICE_HOURS)
+        given = dict(hours or OFFICE_HOURS)
+        self.hours = {day: windows for day, windows in given.items() if not isinstance(windows, Mapping)} or OFFICE_HOURS
+        self._hours_by_team = {team: week for team, week in given.items() if isinstance(week, Mapping)}
         self.provided, self.precision = reading.provided, reading.precision
         self.ledger, self.set_aside, self.decisions, self.inputs = reading.ledger, reading.set_aside, reading.decisions, reading.inputs
         self.restricted_to: dict[str, str] = {}
@@ -166,7 +169,7 @@ class Dataset:
         self._firsts: dict[str, pd.Timestamp] = {}
         self._first, last = self._span()
         self.ends_at = company.exported_at if company.exported_at is not None else last
-        self.calendar = self._calendar(last)
+        self.calendar, self.team_calendar = self._calendars(last)
         self.facts: dict[tuple, nw.LazyFrame] = {}
 
     def has(self, table: str, column: str = "") -> bool:
@@ -441,13 +444,54 @@ class Dataset:
         next_day = periods.local_date(self.ends_at, self.company.timezone) + pd.Timedelta(days=1)
         return periods.instant(pd.Timestamp(next_day).date(), self.company.timezone)
 
-    def _calendar(self, last: pd.Timestamp) -> nw.LazyFrame:
+    def _calendars(self, last: pd.Timestamp) -> tuple[nw.LazyFrame, nw.LazyFrame | None]:
+        """Build the company's calendar, and those of the teams that keep hours of their own."""
         # Room before the first event for touches and windows, after the last for as_of; a stray date far away must not blow the table up.
         start = max(self._first, self.ends_at - pd.Timedelta(days=40 * 366)) - pd.Timedelta(days=400)
         end = min(max(last, self.ends_at), self.ends_at + pd.Timedelta(days=400)) + pd.Timedelta(days=62)
-        years = range(start.year, end.year + 1)
-        closed: set[date] = set(holidays.country_holidays(self.company.country, years=years)) if self.company.country else set()
-        return self.engine.put(periods.calendar(self.company.timezone, periods.open_windows(self.hours), closed, start, end))
+        rules = self._team_hours()
+        parts = [
+            periods.calendar(rule.zone, rule.week, _holidays(rule.country, start, end), start, end).assign(team=team)
+            for team, rule in sorted(rules.items())
+        ]
+        company = Hours(self.company.timezone, periods.open_windows(self.hours), self.company.country)
+        own = periods.calendar(company.zone, company.week, _holidays(company.country, start, end), start, end)
+        return self.engine.put(own), self.engine.put(pd.concat(parts, ignore_index=True)) if parts else None
+
+    def _team_hours(self) -> dict[str, Hours]:
+        """Hours of the teams: ``[hours.Nord]`` of kpi.toml, or rows of the table `calendars`, which go first."""
+        rules = {team: Hours(self.company.timezone, periods.open_windows(week), self.company.country) for team, week in self._hours_by_team.items()}
+        if not self.has("calendars"):
+            return rules
+        rows = collect(self._frames["calendars"], ["weekday", "opens"])
+        for team, found in rows.dropna(subset=["team"]).groupby("team"):
+            windows: dict[str, list[str]] = {}
+            for row in found.itertuples():
+                if not 0 <= row.weekday <= 6:
+                    raise DataError(f"calendars has the weekday {row.weekday} for {team}; Monday is 0 and Sunday 6")
+                windows.setdefault(periods.WEEKDAYS[int(row.weekday)], []).append(f"{row.opens}-{row.closes}")
+            zone, country = (found[name].dropna() for name in ("zone", "country"))
+            own = Hours(zone.iloc[0] if len(zone) else self.company.timezone, [], country.iloc[0] if len(country) else self.company.country)
+            rules[str(team)] = replace(own, week=periods.open_windows(windows))
+        return rules
+
+
+@dataclass(frozen=True)
+class Hours:
+    """When somebody is at work: zone, open windows per weekday in minutes, country of the public holidays."""
+
+    zone: str
+    week: list
+    country: str
+
+
+def _holidays(country: str, start: pd.Timestamp, end: pd.Timestamp) -> set[date]:
+    if not country:
+        return set()
+    try:
+        return set(holidays.country_holidays(country, years=range(start.year, end.year + 1)))
+    except NotImplementedError:
+        raise DataError(f"no public holidays are known for the country {country!r}; leave it empty, or check the code") from None
 
 
 def _check_settings(settings: Mapping) -> None:

@@ -386,5 +386,6 @@ def touched_before(data, *, as_of: Instant, window: Window) -> int:
 
 
 def _eligible(data, as_of: Instant, window: Window, by: Sequence[str]) -> nw.LazyFrame:
+    data.table("activities", "lead_id")
     leads = facts.leads(data, data.instant(as_of)).filter(on_days(nw.col("created_day"), window), ~nw.col("touched_before"))
     return engine.grouped(leads, GROUPS, by)

@@ -14,7 +14,7 @@ from kpi.periods import Window
 DAY_SECONDS = 86_400
 
 
-def clocked(data, frame: nw.LazyFrame, column: str, *fields: str) -> nw.LazyFrame:
+def clocked(data, frame: nw.LazyFrame, column: str, *fields: str, team: bool = False) -> nw.LazyFrame:
     """Add to each row what the clock said at an instant.
 
     Parameters
@@ -28,6 +28,8 @@ def clocked(data, frame: nw.LazyFrame, column: str, *fields: str) -> nw.LazyFram
     *fields : str
         Any of ``seconds`` (since 1970, UTC), ``business`` (business seconds so far), local ``day``, ``month`` (numbers), ``weekday``, ``hour``, and
         ``open`` (1 in business hours).
+    team : bool
+        Take ``business`` and ``open`` from the calendar of the row's ``team``; missing for a team without one of its own.
 
     Returns
     -------
@@ -38,7 +40,9 @@ def clocked(data, frame: nw.LazyFrame, column: str, *fields: str) -> nw.LazyFram
     stem = f"{stem}_" if stem else ""
     at = nw.col(column)
     frame = frame.with_columns(at.dt.truncate("1h").alias("__hour"), (at.dt.minute() // 15).cast(nw.Int64).alias("__quarter"))
-    frame = frame.join(data.calendar, left_on=["__hour", "__quarter"], right_on=["hour_utc", "quarter"], how="left", suffix="__clock")
+    calendar, keys = (data.team_calendar, (["team"], ["team"])) if team else (data.calendar, ([], []))
+    calendar_keys = {"left_on": [*keys[0], "__hour", "__quarter"], "right_on": [*keys[1], "hour_utc", "quarter"]}
+    frame = frame.join(calendar, **calendar_keys, how="left", suffix="__clock")
     # A fact that already has a column of the calendar's name keeps it; the calendar's then carries the suffix.
     have = set(frame.collect_schema().names())
     seen = {name: nw.col(f"{name}__clock" if f"{name}__clock" in have else name) for name in _CALENDAR}

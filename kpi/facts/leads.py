@@ -1,63 +1,91 @@
-"""One row per lead: when it asked, when a person first answered, what became of it."""
+"""One row per inquiry: when it came in, when a person first answered, what became of it."""
 
 from __future__ import annotations
 
 import narwhals.stable.v2 as nw
 import pandas as pd
 
-from kpi.errors import MissingTable
+from kpi.engine import collect
 from kpi.facts.clock import DAY_SECONDS, clocked, last_day, numbered, once
+from kpi.facts.episodes import episodes
+from kpi.facts.opportunities import opportunities
+from kpi.facts.touches import touches, untouched
 from kpi.schema import BLANK
 
-TOUCHES = ("call", "email", "meeting", "message")
+_CLOCK = ("seconds", "business", "day", "month", "quarter", "weekday", "hour", "open")
+_EVENTS = ("assigned", "nurtured", "alerted", "touched", "early", "contacted", "appointed", "alert_touched", "disqualified", "opportunity", "won")
+_BUSINESS = ("assigned", "alerted", "touched", "contacted", "alert_touched", "disqualified")
 
 
 @once
 def leads(data, as_of: pd.Timestamp) -> nw.LazyFrame:
-    """State each lead as known at an instant.
+    """State each inquiry as known at an instant.
 
     Parameters
     ----------
     data : Dataset
-        Uses `leads`; where they exist `activities`, `owners`, `opportunities`, `customers`.
+        Uses `leads`; where they exist `activities`, `owners`, `opportunities`.
     as_of : Timestamp
         Naive UTC; only what happened strictly before counts.
 
     Returns
     -------
     LazyFrame
-        One row per lead received before `as_of`, neither deleted nor merged into another by then: ``lead_id``, ``source``, ``owner``, ``country``,
-        ``team``, ``created_at`` and its ``created_`` seconds, business, day, month, quarter, weekday, hour, open; ``outcome`` of the wait (answered,
-        disqualified, waiting) with ``delay`` and ``business_delay`` in seconds (open waits last until `as_of`); ``touched_before`` (a touch within
-        the 24 hours before the inquiry); ``end_day`` and ``end`` of the way to an opportunity (opportunity, disqualified, open); ``won_day``.
+        One row per inquiry received before `as_of` and not deleted by then; merged and re-created leads are one, with the earliest date. ``lead_id``,
+        ``source``, ``owner``, ``country``, ``team`` (its owner's when it came in), ``folded`` (leads in it), ``created_at`` and its ``created_`` seconds,
+        business, day, month, quarter, weekday, hour, open. Seconds since 1970 of what followed, missing where it did not: assigned, nurtured, alerted,
+        touched, contacted, appointed, alert_touched, disqualified, opportunity, won (``<event>_seconds``, some with ``<event>_business``), and
+        ``opportunity_day``, ``won_day``. ``attempts`` within 30 days. ``outcome`` of the wait (answered, disqualified, waiting) with ``delay`` and
+        ``business_delay`` in seconds (open waits last until `as_of`). ``touched_before``: a touch within the 24 hours before the inquiry. ``end`` of the way
+        to an opportunity (opportunity, disqualified, open) and its ``end_day``.
 
     Raises
     ------
     MissingTable
         If there are no leads.
     """
-    frame = data.table("leads").filter(nw.col("created_at") < as_of)
-    # A comparison with a missing date is unknown, and unknown would drop the row.
-    frame = frame.filter(nw.col("merged_into").is_null(), nw.col("deleted_at").is_null() | (nw.col("deleted_at") >= as_of))
+    links = episodes(data, as_of)
+    frame = clocked(data, _inquiries(data, links, as_of), "created_at", "seconds", "day", "month", "weekday", "hour")
+    frame = data.engine.keep(_with_team(data, frame))
+    done = touches(data, frame, links, as_of) if data.has("activities", "lead_id") else untouched(frame)
+    frame = frame.join(done, on="lead_id", how="left").join(_first_opportunity(data, links, as_of), on="lead_id", how="left")
+    for event in _EVENTS:
+        fields = ("seconds", "day") if event in ("disqualified", "opportunity", "won") else ("seconds",)
+        frame = clocked(data, frame, f"{event}_at", *fields)
+    frame = data.engine.keep(frame)
+    for event in ("created", *_BUSINESS):
+        frame = _business(data, frame, event)
+    return _outcomes(frame, *_now(data, as_of), last_day(data, as_of))
+
+
+def _inquiries(data, links: nw.LazyFrame, as_of: pd.Timestamp) -> nw.LazyFrame:
+    """One row per episode: its earliest lead, under the name of the lead that stands for it."""
+    frame = data.table("leads").join(links, on="lead_id", how="inner")
+    known = ("disqualified_at", "assigned_at", "nurtured_at", "alerted_at")
     frame = frame.with_columns(
-        nw.when(nw.col("disqualified_at") < as_of).then(nw.col("disqualified_at")).alias("disqualified_at"),
+        *[nw.when(nw.col(name) < as_of).then(nw.col(name)).alias(name) for name in known],
         *[nw.col(name).fill_null(nw.lit(BLANK)) for name in ("source", "owner", "country")],
+        nw.lit(1).cast(nw.Int64).alias("one"),
     )
-    frame = frame.join(_touches(data, frame, as_of), on="lead_id", how="left")
-    frame = frame.join(_first_opportunity(data, frame, as_of), on="lead_id", how="left")
-    frame = clocked(data, frame, "created_at", "seconds", "business", "day", "month", "weekday", "hour", "open")
-    frame = _with_team(data, frame)
-    for column in ("touched_at", "early_at", "disqualified_at"):
-        frame = clocked(data, frame, column, "seconds", "business", "day")
-    frame = clocked(data, frame, "opportunity_at", "day")
-    frame = clocked(data, frame, "won_at", "day")
-    return _outcomes(frame, *_instant_values(data, as_of), last_day(data, as_of))
+    frame = data.engine.keep(frame)
+    place = nw.col("one").cum_sum().over("episode", order_by=["created_at", "lead_id"])
+    earliest = frame.with_columns(place.alias("place")).filter(nw.col("place") == 1).select("episode", "source", "owner", "country", "created_at")
+    merged = frame.group_by("episode").agg(
+        nw.col("one").sum().alias("folded"),
+        nw.col("disqualified_at").count().alias("n_disqualified"),
+        nw.col("disqualified_at").max(),
+        *[nw.col(name).min() for name in known[1:]],
+    )
+    # A duplicate that was closed as such does not end the inquiry: only when all its leads are disqualified it is.
+    ended = nw.when(nw.col("n_disqualified") == nw.col("folded")).then(nw.col("disqualified_at"))
+    merged = merged.with_columns(ended.alias("disqualified_at")).drop("n_disqualified")
+    return earliest.join(merged, on="episode", how="inner").rename({"episode": "lead_id"})
 
 
 def _with_team(data, frame: nw.LazyFrame) -> nw.LazyFrame:
+    """The team its owner was in when the lead came in."""
     if not data.has("owners"):
         return frame.with_columns(nw.lit(BLANK).alias("team"))
-    """The team its owner was in when the lead came in."""
     members = numbered(data, numbered(data, data.table("owners"), "from_on"), "to_on")
     day, begins, ends = nw.col("created_day"), nw.col("from_day"), nw.col("to_day")
     served = frame.select("lead_id", "owner", "created_day").join(members.select("owner", "team", "from_day", "to_day"), on="owner", how="inner")
@@ -66,78 +94,65 @@ def _with_team(data, frame: nw.LazyFrame) -> nw.LazyFrame:
     return frame.join(teams, on="lead_id", how="left").with_columns(nw.col("team").fill_null(nw.lit(BLANK)))
 
 
-def _touches(data, frame: nw.LazyFrame, as_of: pd.Timestamp) -> nw.LazyFrame:
-    """First outbound human activity of each lead from its inquiry on, and the last one before it."""
-    if not data.has("activities"):
-        raise MissingTable("activities")
-    touch = data.table("activities", "lead_id").filter(
-        nw.col("at") < as_of, nw.col("direction") == "outbound", ~nw.col("automated"), nw.col("done"), nw.col("kind").is_in(TOUCHES)
-    )
-    touch = touch.select("lead_id", "at").join(frame.select("lead_id", "created_at"), on="lead_id", how="inner")
-    since = nw.col("at") >= nw.col("created_at")
-    stamped = touch.with_columns(nw.when(since).then(nw.col("at")).alias("touched_at"), nw.when(~since).then(nw.col("at")).alias("early_at"))
-    return stamped.group_by("lead_id").agg(nw.col("touched_at").min(), nw.col("early_at").max())
-
-
-def _first_opportunity(data, frame: nw.LazyFrame, as_of: pd.Timestamp) -> nw.LazyFrame:
-    """First opportunity and first won deal that name the lead, or that the lead names."""
+def _first_opportunity(data, links: nw.LazyFrame, as_of: pd.Timestamp) -> nw.LazyFrame:
+    """First opportunity and first won deal that name a lead of the inquiry, or that such a lead names."""
     if not data.has("opportunities"):
         nothing = nw.lit(None).cast(nw.Datetime("us"))
-        return frame.select("lead_id", nothing.alias("opportunity_at"), nothing.alias("won_at"))
-    from kpi.facts.opportunities import opportunities
-
+        return links.select(nw.col("episode").alias("lead_id"), nothing.alias("opportunity_at"), nothing.alias("won_at")).unique("lead_id")
     deals = opportunities(data, as_of).select("opportunity_id", "lead_id", "created_at", "closed_at", "status")
-    named = frame.select("lead_id", "opportunity_id").filter(~nw.col("opportunity_id").is_null())
-    linked = named.join(deals.drop("lead_id"), on="opportunity_id", how="inner")
     columns = ("lead_id", "created_at", "closed_at", "status")
-    both = nw.concat([deals.filter(~nw.col("lead_id").is_null()).select(*columns), linked.select(*columns)])
+    both = deals.filter(~nw.col("lead_id").is_null()).select(*columns)
+    if data.has("leads", "opportunity_id"):
+        named = data.table("leads").select("lead_id", "opportunity_id").filter(~nw.col("opportunity_id").is_null())
+        linked = named.join(deals.drop("lead_id"), on="opportunity_id", how="inner")
+        both = nw.concat([both, linked.select(*columns)])
     won = nw.when(nw.col("status") == "won").then(nw.col("closed_at"))
-    both = both.with_columns(won.alias("won_at"), nw.col("created_at").alias("opportunity_at"))
-    return both.group_by("lead_id").agg(nw.col("opportunity_at").min(), nw.col("won_at").min())
+    both = both.with_columns(won.alias("won_at"), nw.col("created_at").alias("opportunity_at")).join(links, on="lead_id", how="inner")
+    return both.group_by("episode").agg(nw.col("opportunity_at").min(), nw.col("won_at").min()).rename({"episode": "lead_id"})
 
 
-def _instant_values(data, as_of: pd.Timestamp) -> tuple[int, int]:
-    from kpi.engine import collect
+def _business(data, frame: nw.LazyFrame, event: str) -> nw.LazyFrame:
+    """Business seconds by the calendar of the lead's team, where it has one of its own, else the company's."""
+    fields = ("business", "open") if event == "created" else ("business",)
+    frame = clocked(data, frame, f"{event}_at", *fields)
+    if data.team_calendar is None:
+        return frame
+    own = {field: f"{event}_{field}" for field in fields}
+    frame = clocked(data, frame.rename({name: f"{name}_company" for name in own.values()}), f"{event}_at", *fields, team=True)
+    chosen = [nw.col(name).fill_null(nw.col(f"{name}_company")).alias(name) for name in own.values()]
+    return frame.with_columns(*chosen).drop(*[f"{name}_company" for name in own.values()])
 
-    row = collect(clocked(data, data.engine.put(pd.DataFrame({"at": [as_of]})), "at", "seconds", "business")).iloc[0]
-    return int(row["at_seconds"]), int(row["at_business"])
+
+def _now(data, as_of: pd.Timestamp) -> tuple[int, nw.LazyFrame, int]:
+    """The instant in seconds, and the business seconds that had passed by then in each team's calendar and in the company's."""
+    moment = data.engine.put(pd.DataFrame({"at": [as_of]}))
+    row = collect(clocked(data, moment, "at", "seconds", "business")).iloc[0]
+    seconds, company = int(row["at_seconds"]), int(row["at_business"])
+    teams = pd.DataFrame({"team": pd.Series(dtype="str"), "now_business": pd.Series(dtype="int64")})
+    if data.team_calendar is not None:
+        names = collect(data.team_calendar.select("team").unique(), ["team"])
+        stamps = data.engine.put(names.assign(at=as_of))
+        teams = collect(clocked(data, stamps, "at", "business", team=True), ["team"]).rename(columns={"at_business": "now_business"})
+    return seconds, data.engine.put(teams[["team", "now_business"]]), company
 
 
-def _outcomes(frame: nw.LazyFrame, now_seconds: int, now_business: int, last: int) -> nw.LazyFrame:
+def _outcomes(frame: nw.LazyFrame, now_seconds: int, now_business: nw.LazyFrame, company: int, last: int) -> nw.LazyFrame:
     touched, declined = nw.col("touched_seconds"), nw.col("disqualified_seconds")
     answered = ~touched.is_null() & (declined.is_null() | (touched <= declined))
-    ends = nw.when(answered).then(touched).when(~declined.is_null()).then(declined).otherwise(nw.lit(now_seconds))
-    ends_business = nw.when(answered).then(nw.col("touched_business")).when(~declined.is_null()).then(nw.col("disqualified_business"))
+    gone_first = ~answered & ~declined.is_null()
+    frame = frame.join(now_business, on="team", how="left").with_columns(nw.col("now_business").fill_null(nw.lit(company)))
+    ends = nw.when(answered).then(touched).when(gone_first).then(declined).otherwise(nw.lit(now_seconds))
+    ends_business = nw.when(answered).then(nw.col("touched_business")).when(gone_first).then(nw.col("disqualified_business"))
     converted = nw.col("opportunity_day")
     gone = ~nw.col("disqualified_day").is_null() & (converted.is_null() | (nw.col("disqualified_day") < converted))
+    early = nw.col("created_seconds") - nw.col("early_seconds")
     frame = frame.with_columns(
-        nw.when(answered)
-        .then(nw.lit("answered"))
-        .when(~declined.is_null())
-        .then(nw.lit("disqualified"))
-        .otherwise(nw.lit("waiting"))
-        .alias("outcome"),
+        nw.when(answered).then(nw.lit("answered")).when(gone_first).then(nw.lit("disqualified")).otherwise(nw.lit("waiting")).alias("outcome"),
         (ends - nw.col("created_seconds")).alias("delay"),
-        (ends_business.otherwise(nw.lit(now_business)) - nw.col("created_business")).alias("business_delay"),
-        (~nw.col("early_seconds").is_null() & (nw.col("created_seconds") - nw.col("early_seconds") <= DAY_SECONDS)).alias("touched_before"),
+        (ends_business.otherwise(nw.col("now_business")) - nw.col("created_business")).alias("business_delay"),
+        (~nw.col("early_seconds").is_null() & (early <= DAY_SECONDS)).alias("touched_before"),
         nw.when(gone).then(nw.lit("disqualified")).when(~converted.is_null()).then(nw.lit("opportunity")).otherwise(nw.lit("open")).alias("end"),
         nw.when(gone).then(nw.col("disqualified_day")).when(~converted.is_null()).then(converted).otherwise(nw.lit(last)).alias("end_day"),
+        (nw.col("created_month") // 3).cast(nw.Int64).alias("created_quarter"),
     )
-    kept = (
-        "lead_id",
-        "source",
-        "owner",
-        "country",
-        "team",
-        "created_at",
-        "outcome",
-        "delay",
-        "business_delay",
-        "touched_before",
-        "end",
-        "end_day",
-        "won_day",
-    )
-    clock = [f"created_{field}" for field in ("seconds", "business", "day", "month", "quarter", "weekday", "hour", "open")]
-    frame = frame.with_columns((nw.col("created_month") // 3).cast(nw.Int64).alias("created_quarter"))
-    return frame.select(*kept, *clock)
+    return frame.drop("early_seconds", "now_business", *[f"{event}_at" for event in _EVENTS])

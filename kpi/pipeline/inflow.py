@@ -6,7 +6,7 @@ import narwhals.stable.v2 as nw
 import pandas as pd
 
 from kpi import engine, facts, schema
-from kpi.facts.clock import clocked, on_days
+from kpi.facts.clock import on_days
 from kpi.periods import Instant, Window
 
 
@@ -33,9 +33,7 @@ def leads_created(data, *, as_of: Instant, window: Window) -> pd.DataFrame:
         If there are no leads.
     """
     now = data.instant(as_of)
-    rows = data.table("leads").filter(nw.col("created_at") < now, nw.col("merged_into").is_null())
-    rows = rows.filter(nw.col("deleted_at").is_null() | (nw.col("deleted_at") >= now))
-    rows = clocked(data, rows, "created_at", "day", "month").filter(on_days(nw.col("created_day"), window))
+    rows = facts.leads(data, now).filter(on_days(nw.col("created_day"), window))
     return _monthly(data, "leads", "pipeline.leads", engine.sizes(rows.rename({"created_month": "month"}), ["month"], "value"), window, now, "cohort")
 
 

@@ -1,0 +1,80 @@
+"""What was done about each inquiry: first attempt, first contact, first appointment, and how many attempts."""
+
+from __future__ import annotations
+
+import narwhals.stable.v2 as nw
+import pandas as pd
+
+from kpi.facts.clock import DAY_SECONDS, clocked
+
+TOUCHES = ("call", "email", "meeting", "message")
+CONTACTS = ("connected", "replied", "held", "appointment")
+PERSISTENCE_DAYS = 30
+COLUMNS = ("touched_at", "early_at", "contacted_at", "appointed_at", "alert_touched_at")
+
+
+def touches(data, inquiries: nw.LazyFrame, links: nw.LazyFrame, as_of: pd.Timestamp) -> nw.LazyFrame:
+    """Sum up the activities of each inquiry.
+
+    Parameters
+    ----------
+    data : Dataset
+        Uses `activities`.
+    inquiries : LazyFrame
+        ``lead_id``, ``created_at``, ``created_seconds``, ``alerted_at`` of each inquiry.
+    links : LazyFrame
+        ``lead_id`` and ``episode`` of every lead.
+    as_of : Timestamp
+        Naive UTC.
+
+    Returns
+    -------
+    LazyFrame
+        One row per inquiry with activities: ``lead_id``; ``touched_at`` first outbound activity of a person from the inquiry on, ``early_at`` the last one
+        before it; ``contacted_at`` first two-way event (a call that connected, a meeting held, a reply after a touch); ``appointed_at`` first appointment or
+        meeting; ``alert_touched_at`` first touch from the alert on; ``attempts`` touches within 30 days.
+    """
+    done = data.table("activities", "lead_id").filter(nw.col("at") < as_of, ~nw.col("automated"), nw.col("done"), nw.col("kind").is_in(TOUCHES))
+    done = done.select("lead_id", "at", "kind", "direction", "outcome").join(links, on="lead_id", how="inner").drop("lead_id")
+    columns = ("lead_id", "created_at", "created_seconds", "alerted_at")
+    done = done.join(inquiries.select(*columns), left_on="episode", right_on="lead_id", how="inner").rename({"episode": "lead_id"})
+    done = data.engine.keep(clocked(data, done, "at", "seconds"))
+    out, since = nw.col("direction") == "outbound", nw.col("at") >= nw.col("created_at")
+    in_time = nw.col("at_seconds") - nw.col("created_seconds") <= PERSISTENCE_DAYS * DAY_SECONDS
+    named = {
+        "touched_at": out & since,
+        "early_at": out & ~since,
+        "told_at": since & nw.col("outcome").is_in(CONTACTS),
+        "appointed_at": since & ((nw.col("outcome") == "appointment") | (nw.col("kind") == "meeting")),
+        "alert_touched_at": out & (nw.col("at") >= nw.col("alerted_at")),
+    }
+    stamped = done.with_columns(
+        *[nw.when(condition).then(nw.col("at")).alias(name) for name, condition in named.items()],
+        nw.when(out & since & in_time).then(nw.lit(1)).otherwise(nw.lit(0)).alias("attempt"),
+    )
+    firsts = [nw.col(name).min() for name in named if name != "early_at"]
+    summed = data.engine.keep(stamped.group_by("lead_id").agg(*firsts, nw.col("early_at").max(), nw.col("attempt").sum().alias("attempts")))
+    replies = done.filter(nw.col("direction") == "inbound").join(summed.select("lead_id", "touched_at"), on="lead_id", how="inner")
+    replies = replies.filter(nw.col("at") >= nw.col("touched_at")).group_by("lead_id").agg(nw.col("at").min().alias("replied_at"))
+    summed = summed.join(replies, on="lead_id", how="left")
+    told, replied = nw.col("told_at"), nw.col("replied_at")
+    contacted = nw.when(told.is_null() | (replied < told)).then(replied).otherwise(told)
+    # `replied < told` is unknown when there was no reply, and unknown is not true: the told one stands.
+    return summed.with_columns(contacted.alias("contacted_at")).select("lead_id", *COLUMNS, "attempts")
+
+
+def untouched(inquiries: nw.LazyFrame) -> nw.LazyFrame:
+    """Stand in where the data set has no activities.
+
+    Parameters
+    ----------
+    inquiries : LazyFrame
+        ``lead_id``.
+
+    Returns
+    -------
+    LazyFrame
+        The columns of `touches`, empty.
+    """
+    nothing = nw.lit(None).cast(nw.Datetime("us"))
+    return inquiries.select("lead_id", *[nothing.alias(name) for name in COLUMNS], nw.lit(None).cast(nw.Int64).alias("attempts"))
