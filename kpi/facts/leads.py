@@ -10,10 +10,12 @@ from kpi.facts.clock import DAY_SECONDS, clocked, last_day, numbered, once
 from kpi.facts.episodes import episodes
 from kpi.facts.opportunities import opportunities
 from kpi.facts.touches import touches, untouched
+from kpi.facts.waits import wait
 from kpi.schema import BLANK
 
 _CLOCK = ("seconds", "business", "day", "month", "quarter", "weekday", "hour", "open")
 _EVENTS = ("assigned", "nurtured", "alerted", "touched", "early", "contacted", "appointed", "alert_touched", "disqualified", "opportunity", "won")
+_DAYS = ("assigned", "alerted", "disqualified", "opportunity", "won")
 _BUSINESS = ("assigned", "alerted", "touched", "contacted", "alert_touched", "disqualified")
 
 
@@ -50,7 +52,7 @@ def leads(data, as_of: pd.Timestamp) -> nw.LazyFrame:
     done = touches(data, frame, links, as_of) if data.has("activities", "lead_id") else untouched(frame)
     frame = frame.join(done, on="lead_id", how="left").join(_first_opportunity(data, links, as_of), on="lead_id", how="left")
     for event in _EVENTS:
-        fields = ("seconds", "day") if event in ("disqualified", "opportunity", "won") else ("seconds",)
+        fields = ("seconds", "day") if event in _DAYS else ("seconds",)
         frame = clocked(data, frame, f"{event}_at", *fields)
     frame = data.engine.keep(frame)
     for event in ("created", *_BUSINESS):
@@ -79,7 +81,10 @@ def _inquiries(data, links: nw.LazyFrame, as_of: pd.Timestamp) -> nw.LazyFrame:
     # A duplicate that was closed as such does not end the inquiry: only when all its leads are disqualified it is.
     ended = nw.when(nw.col("n_disqualified") == nw.col("folded")).then(nw.col("disqualified_at"))
     merged = merged.with_columns(ended.alias("disqualified_at")).drop("n_disqualified")
-    return earliest.join(merged, on="episode", how="inner").rename({"episode": "lead_id"})
+    frame = earliest.join(merged, on="episode", how="inner").rename({"episode": "lead_id"})
+    # A date alone is midnight, before the inquiry of that day: disqualified at once then.
+    ended = nw.when(nw.col("disqualified_at") < nw.col("created_at")).then(nw.col("created_at")).otherwise(nw.col("disqualified_at"))
+    return frame.with_columns(ended.alias("disqualified_at"))
 
 
 def _with_team(data, frame: nw.LazyFrame) -> nw.LazyFrame:
@@ -137,22 +142,15 @@ def _now(data, as_of: pd.Timestamp) -> tuple[int, nw.LazyFrame, int]:
 
 
 def _outcomes(frame: nw.LazyFrame, now_seconds: int, now_business: nw.LazyFrame, company: int, last: int) -> nw.LazyFrame:
-    touched, declined = nw.col("touched_seconds"), nw.col("disqualified_seconds")
-    answered = ~touched.is_null() & (declined.is_null() | (touched <= declined))
-    gone_first = ~answered & ~declined.is_null()
     frame = frame.join(now_business, on="team", how="left").with_columns(nw.col("now_business").fill_null(nw.lit(company)))
-    ends = nw.when(answered).then(touched).when(gone_first).then(declined).otherwise(nw.lit(now_seconds))
-    ends_business = nw.when(answered).then(nw.col("touched_business")).when(gone_first).then(nw.col("disqualified_business"))
+    frame = wait(frame, "created", "touched", now_seconds=now_seconds)
     converted = nw.col("opportunity_day")
     gone = ~nw.col("disqualified_day").is_null() & (converted.is_null() | (nw.col("disqualified_day") < converted))
     early = nw.col("created_seconds") - nw.col("early_seconds")
     frame = frame.with_columns(
-        nw.when(answered).then(nw.lit("answered")).when(gone_first).then(nw.lit("disqualified")).otherwise(nw.lit("waiting")).alias("outcome"),
-        (ends - nw.col("created_seconds")).alias("delay"),
-        (ends_business.otherwise(nw.col("now_business")) - nw.col("created_business")).alias("business_delay"),
         (~nw.col("early_seconds").is_null() & (early <= DAY_SECONDS)).alias("touched_before"),
         nw.when(gone).then(nw.lit("disqualified")).when(~converted.is_null()).then(nw.lit("opportunity")).otherwise(nw.lit("open")).alias("end"),
         nw.when(gone).then(nw.col("disqualified_day")).when(~converted.is_null()).then(converted).otherwise(nw.lit(last)).alias("end_day"),
         (nw.col("created_month") // 3).cast(nw.Int64).alias("created_quarter"),
     )
-    return frame.drop("early_seconds", "now_business", *[f"{event}_at" for event in _EVENTS])
+    return frame.drop("early_seconds", *[f"{event}_at" for event in _EVENTS])
