@@ -125,15 +125,19 @@ def check(dataset: str, form: str, max_set_aside: float) -> None:
 @month_option
 @where_option
 @click.option("--format", "form", type=click.Choice(["csv", "json"]), default="csv", show_default=True, help="How to write them.")
-def metrics(dataset: str, month: str, where: str, form: str) -> None:
+@set_aside_option
+def metrics(dataset: str, month: str, where: str, form: str, max_set_aside: float) -> None:
     """Print the numbers of a month, without notebooks."""
     from kpi import headline
     from kpi.dataset import load, parse_where
     from kpi.periods import Month
+    from kpi.report import quality
     from kpi.report.request import part
 
     asked = Month.parse(month) if month else None
-    data = part(load(dataset), parse_where(where))
+    whole = load(dataset)
+    quality.refuse(whole, max_set_aside / 100)
+    data = part(whole, parse_where(where))
     asked = asked or data.last_month()
     data.check_month(asked)
     table = headline.metrics(data, asked)

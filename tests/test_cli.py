@@ -101,6 +101,8 @@ def test_check_accounts_for_every_row(data_set, capsys):
 
 
 def test_check_ends_with_3_where_too_much_was_set_aside(data_set, capsys):
+    assert run(["metrics", str(data_set), "--max-set-aside", "2"]) == 3
+    assert capsys.readouterr().out == "", "no number from data that are refused"
     assert run(["check", str(data_set), "--max-set-aside", "2"]) == 3
     told = capsys.readouterr()
     assert "leads     40" in told.out, "what was found is printed all the same"
