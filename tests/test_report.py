@@ -178,7 +178,7 @@ def test_what_differs_from_run_to_run_is_taken_out():
     stream = nbformat.v4.new_output
     cell.outputs = [
         stream("stream", name="stdout", text="/home/me/data: <A at 0x7f12ab34cd56>"),
-        stream("stream", name="stdout", text="\n/home/me/data/x /home/me/other /tmp/ipykernel_12/345.py:1: Warning"),
+        stream("stream", name="stdout", text="\n/home/me/data/x /home/me/other /scratch/ipykernel_12/345.py:1: Warning"),
         stream("stream", name="stderr", text="e"),
         stream(
             "display_data",
