@@ -1,8 +1,4 @@
-"""How fast leads are answered: from the inquiry to the first outbound human activity, on two clocks, with those still waiting kept.
-
-Leads disqualified before any touch are a competing event; unanswered ones are censored at `as_of`; those touched within the 24 hours before their
-inquiry are set aside, counted by `touched_before`.
-"""
+"""Answered in time: the share of inquiries a person answered by each delay, on two clocks, attempts and two-way contacts."""
 
 from __future__ import annotations
 
@@ -11,27 +7,21 @@ from collections.abc import Sequence
 import narwhals.stable.v2 as nw
 import pandas as pd
 
-from kpi import engine, facts, intervals, schema, survival
+from kpi import engine, intervals, schema, survival
 from kpi.errors import ParameterError
-from kpi.facts.clock import DAY_SECONDS, on_days
+from kpi.facts.clock import DAY_SECONDS
 from kpi.periods import Instant, Window
+from kpi.response_time.eligible import CLOCKS, eligible, groups_of, wait_curve, within
+from kpi.response_time.waiting import never_answered
 
-CLOCKS = {"wall": "delay", "business": "business_delay"}
-GROUPS = {
-    "source": "source",
-    "owner": "owner",
-    "country": "country",
-    "team": "team",
-    "month": "created_month",
-    "weekday": "created_weekday",
-    "hour": "created_hour",
-    "open": "created_open",
-}
 THRESHOLDS = (300, 900, 3600, DAY_SECONDS)  # 5 min, 15 min, 1 h, 24 h
 BANDS = (300, 900, 3600, 4 * 3600, DAY_SECONDS, 7 * DAY_SECONDS)
+EVENTS = {"attempt": "touched", "contact": "contacted"}
 
 
-def response_curve(data, *, as_of: Instant, window: Window, by: str | Sequence[str] = (), clock: str = "wall", level: float = 0.95) -> pd.DataFrame:
+def response_curve(
+    data, *, as_of: Instant, window: Window, by: str | Sequence[str] = (), clock: str = "wall", event: str = "attempt", level: float = 0.95
+) -> pd.DataFrame:
     """Share of leads answered by each delay since their inquiry.
 
     Parameters
@@ -46,6 +36,8 @@ def response_curve(data, *, as_of: Instant, window: Window, by: str | Sequence[s
         Any of source, owner, country, team, month, weekday, hour, open.
     clock : str
         ``wall`` or ``business`` (only business hours count).
+    event : str
+        ``attempt``, the first outbound activity of a person; or ``contact``, the first two-way event: a call that connected, a meeting held, a reply.
     level : float
         Coverage of the interval, in (0, 1).
 
@@ -59,21 +51,17 @@ def response_curve(data, *, as_of: Instant, window: Window, by: str | Sequence[s
     MissingTable
         If leads or activities are missing.
     ParameterError
-        If `by` or `clock` is unknown.
+        If `by`, `clock` or `event` is unknown.
 
     Notes
     -----
     Aalen and Johansen (1978), Scand. J. Statist. 5:141-150.
     """
-    by = schema.grouping(by, GROUPS)
-    if clock not in CLOCKS:
-        raise ParameterError(f"clock {clock!r} is unknown; use wall or business")
-    leads = _eligible(data, as_of, window, by)
-    rows = leads.with_columns(nw.lit(0).alias("entry"), nw.col(CLOCKS[clock]).alias("exit"))
-    rows = rows.with_columns(nw.when(nw.col("outcome") == "waiting").then(nw.lit("censored")).otherwise(nw.col("outcome")).alias("outcome"))
-    counts = engine.sizes(rows, [*by, "entry", "exit", "outcome"])
-    table = survival.event_table(counts, ("answered", "disqualified"), by)
-    return survival.aalen_johansen(table, ("answered", "disqualified"), by, level)
+    groups = groups_of(by)
+    if event not in EVENTS:
+        raise ParameterError(f"event {event!r} is unknown; use attempt or contact")
+    rows = eligible(data, as_of, window, groups)
+    return wait_curve(data, rows, groups, as_of=as_of, start="created", end=EVENTS[event], clock=clock, level=level)
 
 
 def answered_within(
@@ -83,6 +71,7 @@ def answered_within(
     window: Window,
     by: str | Sequence[str] = (),
     clock: str = "wall",
+    event: str = "attempt",
     thresholds: Sequence[float] = THRESHOLDS,
     level: float = 0.95,
 ) -> pd.DataFrame:
@@ -100,6 +89,8 @@ def answered_within(
         As for `response_curve`.
     clock : str
         ``wall`` or ``business``.
+    event : str
+        ``attempt`` or ``contact``, as for `response_curve`.
     thresholds : sequence of float
         Delays in seconds.
     level : float
@@ -109,19 +100,19 @@ def answered_within(
     -------
     DataFrame
         One row per group and threshold (``horizon``, seconds), with the columns of `schema.RESULT`; ``n`` eligible leads, ``n_events`` answered by
-        then, ``n_open`` waiting for less than the threshold.
+        then, ``n_open`` waiting for less than the threshold. Missing values for delays under a day where stamps have day precision only.
 
     Raises
     ------
     MissingTable
         If leads or activities are missing.
     ParameterError
-        If `by` or `clock` is unknown.
+        If `by`, `clock` or `event` is unknown.
     """
-    curve = response_curve(data, as_of=as_of, window=window, by=by, clock=clock, level=level)
-    groups = list(schema.grouping(by, GROUPS))
-    values = survival.at(curve, thresholds, "answered", groups)
-    return schema.result("response.answered_within", values, by=groups, view="cohort", window=window, as_of=data.instant(as_of))
+    curve = response_curve(data, as_of=as_of, window=window, by=by, clock=clock, event=event, level=level)
+    groups = groups_of(by)
+    key = "response.answered_within" if event == "attempt" else "response.contacted_within"
+    return schema.result(key, within(data, curve, thresholds, groups), by=groups, view="cohort", window=window, as_of=data.instant(as_of))
 
 
 def response_time(
@@ -158,9 +149,9 @@ def response_time(
     ParameterError
         If `by` or `clock` is unknown.
     """
-    groups = list(schema.grouping(by, GROUPS))
+    groups = groups_of(by)
     curve = response_curve(data, as_of=as_of, window=window, by=by, clock=clock, level=level)
-    values = survival.quantile(curve, quantile, "answered", groups)
+    values = survival.quantile(curve, quantile, "answered", list(groups))
     key = "response.median" if quantile == 0.5 else f"response.p{round(quantile * 100)}"
     return schema.result(key, values, by=groups, view="cohort", window=window, as_of=data.instant(as_of))
 
@@ -269,7 +260,7 @@ def response_bands(data, *, as_of: Instant, window: Window, edges: Sequence[floa
     MissingTable
         If leads or activities are missing.
     """
-    leads = _eligible(data, as_of, window, ())
+    leads = eligible(data, as_of, window)
     answered, delay = nw.col("outcome") == "answered", nw.col("delay")
     below = [None, *edges]
     bands = {
@@ -285,107 +276,3 @@ def response_bands(data, *, as_of: Instant, window: Window, edges: Sequence[floa
     table["n"], table["n_open"] = int(found["n"]), [0] * (len(events) - 1) + [int(found["n_open"])]
     table["value"] = table["n_events"] / table["n"] if found["n"] else float("nan")
     return schema.result("response.bands", table, by=["band"], view="cohort", window=window, as_of=data.instant(as_of))
-
-
-def never_answered(
-    data, *, as_of: Instant, window: Window, older_than: float = DAY_SECONDS, by: str | Sequence[str] = (), level: float = 0.95
-) -> pd.DataFrame:
-    """Share of leads that nobody has answered, among those old enough to have been.
-
-    Parameters
-    ----------
-    data : Dataset
-        Uses `leads` and `activities`.
-    as_of : Instant
-        The instant of the snapshot.
-    window : Window
-        Local dates on which the leads came in.
-    older_than : float
-        Age in seconds from which a lead should have been answered.
-    by : str or sequence of str
-        As for `response_curve`.
-    level : float
-        Coverage of the Wilson interval, in (0, 1).
-
-    Returns
-    -------
-    DataFrame
-        One row per group with the columns of `schema.RESULT`; ``n`` leads older than the threshold, ``n_events`` of them still waiting.
-
-    Raises
-    ------
-    MissingTable
-        If leads or activities are missing.
-    """
-    groups = schema.grouping(by, GROUPS)
-    now = data.instant(as_of)
-    old = nw.col("created_seconds") <= int(now.timestamp()) - older_than
-    table = engine.counts(_eligible(data, as_of, window, groups), groups, n=old, n_events=old & (nw.col("outcome") == "waiting"))
-    table["low"], table["high"] = intervals.wilson(table["n_events"], table["n"], level)
-    table["value"] = (table["n_events"] / table["n"]).where(table["n"] > 0)
-    table["horizon"] = older_than
-    return schema.result("response.never_answered", table, by=list(groups), view="snapshot", window=window, as_of=now)
-
-
-def waiting_leads(data, *, as_of: Instant, window: Window | None = None, older_than: float = DAY_SECONDS) -> pd.DataFrame:
-    """List the leads nobody has answered, the oldest first.
-
-    Parameters
-    ----------
-    data : Dataset
-        Uses `leads` and `activities`.
-    as_of : Instant
-        The instant of the snapshot.
-    window : Window, optional
-        Local dates on which the leads came in; all of them without it.
-    older_than : float
-        Age in seconds from which a lead should have been answered.
-
-    Returns
-    -------
-    DataFrame
-        ``lead_id``, ``created_at`` (naive UTC), ``source``, ``owner``, ``age_days`` (whole days).
-
-    Raises
-    ------
-    MissingTable
-        If leads or activities are missing.
-    """
-    now = data.instant(as_of)
-    leads = facts.leads(data, now).filter(~nw.col("touched_before"), nw.col("outcome") == "waiting", nw.col("delay") >= older_than)
-    if window is not None:
-        leads = leads.filter(on_days(nw.col("created_day"), window))
-    table = engine.collect(leads.select("lead_id", "created_at", "source", "owner", "delay"), ["created_at", "lead_id"])
-    table["age_days"] = (table.pop("delay") // DAY_SECONDS).astype("int64")
-    return table
-
-
-def touched_before(data, *, as_of: Instant, window: Window) -> int:
-    """Count the leads set aside because a person had written or called within the day before their inquiry.
-
-    Parameters
-    ----------
-    data : Dataset
-        Uses `leads` and `activities`.
-    as_of : Instant
-        Only what happened strictly before it counts.
-    window : Window
-        Local dates on which the leads came in.
-
-    Returns
-    -------
-    int
-
-    Raises
-    ------
-    MissingTable
-        If leads or activities are missing.
-    """
-    leads = facts.leads(data, data.instant(as_of)).filter(on_days(nw.col("created_day"), window))
-    return int(engine.counts(leads, (), n=nw.col("touched_before"))["n"].iloc[0])
-
-
-def _eligible(data, as_of: Instant, window: Window, by: Sequence[str]) -> nw.LazyFrame:
-    data.table("activities", "lead_id")
-    leads = facts.leads(data, data.instant(as_of)).filter(on_days(nw.col("created_day"), window), ~nw.col("touched_before"))
-    return engine.grouped(leads, GROUPS, by)

@@ -1,0 +1,163 @@
+"""What marketing automation adds: how soon its alerts are followed, at what interest, and what nurtured leads become."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import narwhals.stable.v2 as nw
+import pandas as pd
+
+from kpi import engine, facts, schema, survival
+from kpi.errors import ParameterError
+from kpi.facts.clock import DAY_SECONDS
+from kpi.periods import Instant, Window
+from kpi.response_time.eligible import eligible, groups_of, wait_curve, within
+
+# Outcome: the event that ends the wait, the length of a time bin in seconds, and the horizon in bins.
+OUTCOMES = {"answered": ("touched", 1, DAY_SECONDS), "appointment": ("appointed", DAY_SECONDS, 30), "opportunity": ("opportunity", DAY_SECONDS, 90)}
+
+
+def alert_to_touch(
+    data,
+    *,
+    as_of: Instant,
+    window: Window,
+    by: str | Sequence[str] = (),
+    clock: str = "wall",
+    thresholds: Sequence[float] = (900, 3600, DAY_SECONDS),
+    level: float = 0.95,
+) -> pd.DataFrame:
+    """Share of the automation's alerts that a person followed within 15 minutes, an hour, a day.
+
+    Parameters
+    ----------
+    data : Dataset
+        Uses `leads` with ``alerted_at``, and `activities`.
+    as_of : Instant
+        Only what happened strictly before it counts.
+    window : Window
+        Local dates of the alert.
+    by : str or sequence of str
+        As for `response_curve`.
+    clock : str
+        ``wall`` or ``business``.
+    thresholds : sequence of float
+        Delays in seconds since the alert.
+    level : float
+        Coverage of the interval, in (0, 1).
+
+    Returns
+    -------
+    DataFrame
+        One row per group and threshold with the columns of `schema.RESULT`; ``n`` alerted leads, ``n_events`` touched after the alert by then.
+
+    Raises
+    ------
+    MissingTable
+        If leads have no ``alerted_at``.
+    ParameterError
+        If `by` or `clock` is unknown.
+    """
+    groups = groups_of(by)
+    rows = eligible(data, as_of, window, groups, start="alerted")
+    curve = wait_curve(data, rows, groups, as_of=as_of, start="alerted", end="alert_touched", clock=clock, level=level)
+    values = within(data, curve, thresholds, groups)
+    return schema.result("response.alert_to_touch", values, by=groups, view="cohort", window=window, as_of=data.instant(as_of))
+
+
+def score_at_touch(data, *, as_of: Instant, window: Window) -> pd.DataFrame:
+    """How far interest had fallen from its peak when a person first called after the alert.
+
+    Parameters
+    ----------
+    data : Dataset
+        Uses `lead_scores`, `leads` with ``alerted_at``, `activities`.
+    as_of : Instant
+        Only what happened strictly before it counts.
+    window : Window
+        Local dates of the alert.
+
+    Returns
+    -------
+    DataFrame
+        One row with the columns of `schema.RESULT`: ``value`` the median of (score at the touch / highest score so far), ``low`` and ``high`` its quartiles,
+        not an interval; ``n`` alerted leads with scores, ``n_events`` of them touched, ``n_open`` not touched yet.
+
+    Raises
+    ------
+    MissingTable
+        If there are no scores or no alerts.
+    """
+    now = data.instant(as_of)
+    scores = data.table("lead_scores").filter(nw.col("at") < now)
+    leads = eligible(data, as_of, window, start="alerted").select("lead_id", "alert_touched_seconds")
+    scored = facts.scored(data, scores, leads)
+    touched = engine.collect(scored.filter(~nw.col("ratio").is_null()).group_by("ratio").agg(nw.len().alias("count")), ["ratio"])
+    ratios = touched["ratio"].repeat(touched["count"])
+    n = int(engine.counts(scored, (), n=nw.lit(True))["n"].iloc[0])
+    quartiles = ratios.quantile([0.5, 0.25, 0.75]).tolist() if len(ratios) else [float("nan")] * 3
+    row = dict(zip(("value", "low", "high"), quartiles, strict=True)) | {"n": n, "n_events": len(ratios), "n_open": n - len(ratios)}
+    return schema.result("response.score_at_touch", pd.DataFrame([row]), by=(), view="cohort", window=window, as_of=now)
+
+
+def nurtured(data, *, as_of: Instant, window: Window, outcome: str = "opportunity", level: float = 0.95) -> pd.DataFrame:
+    """What becomes of leads that the automation nurtures, against those it does not.
+
+    Parameters
+    ----------
+    data : Dataset
+        Uses `leads` with ``nurtured_at``, `activities`, `opportunities`.
+    as_of : Instant
+        Only what happened strictly before it counts.
+    window : Window
+        Local dates on which the leads came in.
+    outcome : str
+        ``answered`` within a day, ``appointment`` within 30 days, ``opportunity`` within 90 days.
+    level : float
+        Coverage of the interval, in (0, 1).
+
+    Returns
+    -------
+    DataFrame
+        One row per ``group`` (nurtured, not) with the columns of `schema.RESULT`; ``horizon`` in seconds (answered) or days. A lead counts as nurtured only
+        from the moment it is: before, it is at risk among the others, so that those who wait longest are not credited to the automation.
+
+    Raises
+    ------
+    MissingTable
+        If leads have no ``nurtured_at``, or there are no opportunities for that outcome.
+    ParameterError
+        If `outcome` is unknown.
+    """
+    if outcome not in OUTCOMES:
+        raise ParameterError(f"outcome {outcome!r} is unknown; use one of {', '.join(OUTCOMES)}")
+    data.table("leads", "nurtured_at")
+    if outcome == "opportunity":
+        data.table("opportunities")
+    event, unit, horizon = OUTCOMES[outcome]
+    now = data.instant(as_of)
+    rows = eligible(data, as_of, window)
+    begins, ends, declined = (nw.col(f"{name}_seconds") for name in ("created", event, "disqualified"))
+    happened = ~ends.is_null() & (ends >= begins) & (declined.is_null() | (ends <= declined))
+    last = nw.when(happened).then(ends).when(~declined.is_null()).then(declined).otherwise(nw.lit(int(now.timestamp())))
+    named = nw.when(happened).then(nw.lit(outcome)).when(~declined.is_null()).then(nw.lit("disqualified")).otherwise(nw.lit("censored"))
+    rows = data.engine.keep(rows.with_columns(last.alias("last"), named.alias("named"), (nw.col("nurtured_seconds") - begins).alias("turned")))
+    length = nw.col("last") - begins
+    turned = ~nw.col("turned").is_null() & (nw.col("turned") < length)
+    before = rows.select(
+        nw.lit("not").alias("group"),
+        nw.lit(0).alias("entry"),
+        (nw.when(turned).then(nw.col("turned")).otherwise(length) // unit).cast(nw.Int64).alias("exit"),
+        nw.when(turned).then(nw.lit("censored")).otherwise(nw.col("named")).alias("outcome"),
+    )
+    after = rows.filter(turned).select(
+        nw.lit("nurtured").alias("group"),
+        (nw.col("turned") // unit).cast(nw.Int64).alias("entry"),
+        (length // unit).cast(nw.Int64).alias("exit"),
+        nw.col("named").alias("outcome"),
+    )
+    causes = (outcome, "disqualified")
+    parts = [engine.sizes(part.filter(nw.col("exit") >= nw.col("entry")), ["group", "entry", "exit", "outcome"]) for part in (before, after)]
+    curve = survival.aalen_johansen(survival.event_table(pd.concat(parts, ignore_index=True), causes, ("group",)), causes, ("group",), level)
+    values = survival.at(curve, (horizon,), outcome, ["group"])
+    return schema.result(f"response.nurtured_{outcome}", values, by=("group",), view="cohort", window=window, as_of=now)

@@ -1,0 +1,158 @@
+"""Where the time goes: from the inquiry to its assignment, from the assignment to the touch, to the first two-way contact."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from kpi import schema, survival
+from kpi.periods import Instant, Window
+from kpi.response_time.eligible import eligible, groups_of, wait_curve, within
+
+HOUR = 3600
+# Part of the way: catalogue key, event that starts the clock, event that stops it.
+PARTS = {
+    "routing": ("response.routing", "created", "assigned"),
+    "owner": ("response.owner_delay", "assigned", "touched"),
+    "attempt": ("response.answered_within", "created", "touched"),
+    "contact": ("response.contacted_within", "created", "contacted"),
+}
+
+
+def routing_delay(
+    data,
+    *,
+    as_of: Instant,
+    window: Window,
+    by: str | Sequence[str] = (),
+    clock: str = "wall",
+    thresholds: Sequence[float] = (HOUR,),
+    level: float = 0.95,
+) -> pd.DataFrame:
+    """Share of leads assigned to an owner within an hour of their inquiry.
+
+    Parameters
+    ----------
+    data : Dataset
+        Uses `leads` with ``assigned_at``, and `activities`.
+    as_of : Instant
+        Only what happened strictly before it counts.
+    window : Window
+        Local dates on which the leads came in.
+    by : str or sequence of str
+        As for `response_curve`.
+    clock : str
+        ``wall`` or ``business``.
+    thresholds : sequence of float
+        Delays in seconds.
+    level : float
+        Coverage of the interval, in (0, 1).
+
+    Returns
+    -------
+    DataFrame
+        One row per group and threshold with the columns of `schema.RESULT`; ``n`` leads, ``n_events`` assigned by then; ``median`` and ``slow`` (P90) delay in
+        seconds, missing where not reached.
+
+    Raises
+    ------
+    MissingTable
+        If leads have no ``assigned_at``.
+    ParameterError
+        If `by` or `clock` is unknown.
+    """
+    data.table("leads", "assigned_at")
+    return _part(data, "routing", as_of, window, by, clock, thresholds, level)
+
+
+def owner_delay(
+    data,
+    *,
+    as_of: Instant,
+    window: Window,
+    by: str | Sequence[str] = (),
+    clock: str = "wall",
+    thresholds: Sequence[float] = (HOUR,),
+    level: float = 0.95,
+) -> pd.DataFrame:
+    """Share of assigned leads that were answered within an hour of their assignment.
+
+    Parameters
+    ----------
+    data : Dataset
+        Uses `leads` with ``assigned_at``, and `activities`.
+    as_of : Instant
+        Only what happened strictly before it counts.
+    window : Window
+        Local dates of the assignment.
+    by : str or sequence of str
+        As for `response_curve`.
+    clock : str
+        ``wall`` or ``business``.
+    thresholds : sequence of float
+        Delays in seconds.
+    level : float
+        Coverage of the interval, in (0, 1).
+
+    Returns
+    -------
+    DataFrame
+        As for `routing_delay`. Leads answered before their assignment are left out.
+
+    Raises
+    ------
+    MissingTable
+        If leads have no ``assigned_at``.
+    ParameterError
+        If `by` or `clock` is unknown.
+    """
+    return _part(data, "owner", as_of, window, by, clock, thresholds, level)
+
+
+def delay_parts(data, *, as_of: Instant, window: Window, clock: str = "wall", level: float = 0.95) -> pd.DataFrame:
+    """Parts of the way to an answer side by side: routing, owner, first attempt, first contact.
+
+    Parameters
+    ----------
+    data : Dataset
+        Uses `leads` and `activities`.
+    as_of : Instant
+        Only what happened strictly before it counts.
+    window : Window
+        Local dates of the event that starts each clock.
+    clock : str
+        ``wall`` or ``business``.
+    level : float
+        Coverage of the interval, in (0, 1).
+
+    Returns
+    -------
+    DataFrame
+        One row per ``part`` in order, as `routing_delay` gives it for one hour; routing and owner are left out where leads have no ``assigned_at``.
+
+    Raises
+    ------
+    MissingTable
+        If leads or activities are missing.
+    """
+    names = list(PARTS) if data.has("leads", "assigned_at") else ["attempt", "contact"]
+    parts = [_part(data, name, as_of, window, (), clock, (HOUR,), level).assign(part=name) for name in names]
+    table = pd.concat(parts, ignore_index=True)
+    return table[["part", *[name for name in table.columns if name != "part"]]]
+
+
+def _part(data, part: str, as_of, window, by, clock, thresholds, level) -> pd.DataFrame:
+    key, start, end = PARTS[part]
+    groups = groups_of(by)
+    rows = eligible(data, as_of, window, groups, start=start)
+    curve = wait_curve(data, rows, groups, as_of=as_of, start=start, end=end, clock=clock, level=level)
+    table = within(data, curve, thresholds, groups)
+    for name, share in (("median", 0.5), ("slow", 0.9)):
+        reached = survival.quantile(curve, share, "answered", list(groups))
+        table = (
+            table.merge(reached[[*groups, "value"]].rename(columns={"value": name}), on=list(groups), how="left")
+            if groups
+            else table.assign(**{name: reached["value"].iloc[0]})
+        )
+    return schema.result(key, table, by=groups, view="cohort", window=window, as_of=data.instant(as_of), more=("median", "slow"))

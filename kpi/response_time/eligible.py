@@ -1,0 +1,161 @@
+"""Which inquiries count, and how their waits are read as curves."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import narwhals.stable.v2 as nw
+import pandas as pd
+
+from kpi import engine, facts, schema, survival
+from kpi.errors import ParameterError
+from kpi.facts.clock import DAY_SECONDS, on_days
+from kpi.periods import Instant, Window
+
+CLOCKS = ("wall", "business")
+GROUPS = {
+    "source": "source",
+    "owner": "owner",
+    "country": "country",
+    "team": "team",
+    "month": "created_month",
+    "weekday": "created_weekday",
+    "hour": "created_hour",
+    "open": "created_open",
+}
+
+
+def eligible(data, as_of: Instant, window: Window, by: Sequence[str] = (), *, start: str = "created") -> nw.LazyFrame:
+    """Keep the inquiries that a window counts.
+
+    Parameters
+    ----------
+    data : Dataset
+        Uses `leads` and `activities`.
+    as_of : Instant
+        Only what happened strictly before it counts.
+    window : Window
+        Local dates of the event that starts the clock.
+    by : sequence of str
+        Groups, already checked.
+    start : str
+        Event that starts the clock: ``created``, ``assigned`` or ``alerted``.
+
+    Returns
+    -------
+    LazyFrame
+        Rows of `facts.leads`; those touched within the day before their inquiry are left out where the inquiry starts the clock.
+
+    Raises
+    ------
+    MissingTable
+        If leads or activities are missing, or the column of the starting event.
+    """
+    data.table("activities", "lead_id")
+    leads = facts.leads(data, data.instant(as_of)).filter(on_days(nw.col(f"{start}_day"), window))
+    if start == "created":
+        leads = leads.filter(~nw.col("touched_before"))
+    else:
+        data.table("leads", f"{start}_at")
+    return engine.grouped(leads, GROUPS, by)
+
+
+def wait_curve(data, rows: nw.LazyFrame, by: Sequence[str], *, as_of: Instant, start: str, end: str, clock: str, level: float) -> pd.DataFrame:
+    """Estimate how long inquiries wait from one event to another.
+
+    Parameters
+    ----------
+    data : Dataset
+        Tells which instants have day precision only.
+    rows : LazyFrame
+        From `eligible`.
+    by : sequence of str
+        Groups.
+    as_of : Instant
+        Where open waits are censored.
+    start, end : str
+        Events, as in `facts.wait`.
+    clock : str
+        ``wall`` or ``business``.
+    level : float
+        Coverage of the interval, in (0, 1).
+
+    Returns
+    -------
+    DataFrame
+        `survival.aalen_johansen` for the causes answered and disqualified, in seconds.
+
+    Raises
+    ------
+    ParameterError
+        If `clock` is unknown.
+    """
+    if clock not in CLOCKS:
+        raise ParameterError(f"clock {clock!r} is unknown; use wall or business")
+    waits = facts.wait(rows, start, end, now_seconds=int(data.instant(as_of).timestamp())).filter(nw.col("outcome") != "before")
+    delay = nw.col("delay" if clock == "wall" else "business_delay")
+    outcome = nw.when(nw.col("outcome") == "waiting").then(nw.lit("censored")).otherwise(nw.col("outcome"))
+    counted = waits.with_columns(nw.lit(0).alias("entry"), delay.alias("exit"), outcome.alias("outcome"))
+    counts = engine.sizes(counted, [*by, "entry", "exit", "outcome"])
+    causes = ("answered", "disqualified")
+    return survival.aalen_johansen(survival.event_table(counts, causes, by), causes, by, level)
+
+
+def within(data, curve: pd.DataFrame, thresholds: Sequence[float], by: Sequence[str]) -> pd.DataFrame:
+    """Read the share answered off a curve; delays under a day are unknown where stamps have day precision only.
+
+    Parameters
+    ----------
+    data : Dataset
+        Tells the precision.
+    curve : DataFrame
+        From `wait_curve`.
+    thresholds : sequence of float
+        Delays in seconds.
+    by : sequence of str
+        Groups.
+
+    Returns
+    -------
+    DataFrame
+        As `survival.at`.
+    """
+    values = survival.at(curve, thresholds, "answered", list(by))
+    if has_day_precision(data):
+        values.loc[values["horizon"] < DAY_SECONDS, ["value", "low", "high"]] = float("nan")
+    return values
+
+
+def has_day_precision(data) -> bool:
+    """Tell whether inquiries or activities carry dates without a time, so that no delay under a day is known.
+
+    Parameters
+    ----------
+    data : Dataset
+        Tells the precision of its columns.
+
+    Returns
+    -------
+    bool
+    """
+    return "day" in (data.precision.get(("leads", "created_at")), data.precision.get(("activities", "at")))
+
+
+def groups_of(by: str | Sequence[str]) -> tuple[str, ...]:
+    """Check the groups a response metric is asked for.
+
+    Parameters
+    ----------
+    by : str or sequence of str
+        What the caller asked for.
+
+    Returns
+    -------
+    tuple of str
+
+    Raises
+    ------
+    ParameterError
+        If one is unknown.
+    """
+    return schema.grouping(by, GROUPS)

@@ -1,0 +1,272 @@
+"""What goes with answering sooner: outcomes by speed of the answer. An association, not proof: keen leads may also be called back sooner.
+
+Landmark analysis (Anderson, Cain and Gelber 1983, J. Clin. Oncol. 1:710-719): a lead is classed at the edge of its band, by what had happened until then, and only
+outcomes after that edge count. Otherwise those who convert at once would all be among the quickly answered.
+"""
+
+from __future__ import annotations
+
+import narwhals.stable.v2 as nw
+import numpy as np
+import pandas as pd
+
+from kpi import engine, intervals, schema
+from kpi.errors import ParameterError
+from kpi.facts.clock import DAY_SECONDS
+from kpi.periods import Instant, Window
+from kpi.response_time.eligible import eligible
+
+HOUR = 3600
+# Band of the first answer: from, to, and the landmark at which it is known, in seconds. The last one: not answered within a week.
+BANDS = (
+    (None, 300, 300),
+    (300, HOUR, HOUR),
+    (HOUR, DAY_SECONDS, DAY_SECONDS),
+    (DAY_SECONDS, 7 * DAY_SECONDS, 7 * DAY_SECONDS),
+    (None, None, 7 * DAY_SECONDS),
+)
+# Outcome: its event and the days after the landmark in which it counts.
+OUTCOMES = {"appointment": ("appointed", 30), "opportunity": ("opportunity", 90), "won": ("won", 180)}
+
+
+def speed_to_outcome(data, *, as_of: Instant, window: Window, outcome: str = "opportunity", level: float = 0.95) -> pd.DataFrame:
+    """Share of leads with an appointment, an opportunity or a won deal, by how soon they were answered.
+
+    Parameters
+    ----------
+    data : Dataset
+        Uses `leads`, `activities`, `opportunities`.
+    as_of : Instant
+        Only what happened strictly before it counts.
+    window : Window
+        Local dates on which the leads came in; those not observed to landmark + horizon are left out.
+    outcome : str
+        ``appointment`` within 30 days, ``opportunity`` within 90, ``won`` within 180 days after the landmark.
+    level : float
+        Coverage of the intervals, in (0, 1).
+
+    Returns
+    -------
+    DataFrame
+        One row per ``band`` (0 within 5 minutes, 1 to an hour, 2 to a day, 3 to a week, 4 not answered within a week) with the columns of `schema.RESULT`:
+        ``horizon`` days after the landmark, ``value`` with its Wilson interval, ``n`` leads still without outcome at the landmark; ``earlier`` leads set aside
+        because the outcome, or a disqualification, came first; ``standard`` with ``standard_low`` and ``standard_high``: the share if each band had the same
+        mix of sources; ``covered`` share of that mix for which the band has leads.
+
+    Raises
+    ------
+    MissingTable
+        If a table is missing.
+    ParameterError
+        If `outcome` is unknown.
+    """
+    event, days = _outcome(outcome)
+    now = data.instant(as_of)
+    counts = _landmark_counts(data, as_of, window, event, days)
+    total = counts.groupby("band", as_index=False)[["n", "n_events", "earlier"]].sum()
+    table = pd.DataFrame({"band": range(len(BANDS))}).merge(total, on="band", how="left").fillna(0).astype("int64")
+    table["value"] = (table["n_events"] / table["n"]).where(table["n"] > 0)
+    table["low"], table["high"] = intervals.wilson(table["n_events"], table["n"], level)
+    table["horizon"] = days
+    weights = counts.groupby("source")["n"].sum() / max(counts["n"].sum(), 1)
+    standard = [_standardised(counts[counts["band"] == band], weights, level) for band in table["band"]]
+    table[["standard", "standard_low", "standard_high", "covered"]] = [row[:4] for row in standard]
+    more = ("earlier", "standard", "standard_low", "standard_high", "covered")
+    return schema.result(f"response.speed_to_{outcome}", table, by=("band",), view="cohort", window=window, as_of=now, more=more)
+
+
+def sensitivity(data, *, as_of: Instant, window: Window, outcome: str = "opportunity", level: float = 0.95) -> pd.DataFrame:
+    """What becomes of leads that come in outside opening hours, which wait longer for a reason of their own.
+
+    Parameters
+    ----------
+    data : Dataset
+        Uses `leads`, `activities`, `opportunities`.
+    as_of : Instant
+        Only what happened strictly before it counts.
+    window : Window
+        Local dates on which the leads came in; those not observed for the horizon are left out.
+    outcome : str
+        As for `speed_to_outcome`, counted from the inquiry.
+    level : float
+        Coverage of the intervals, in (0, 1).
+
+    Returns
+    -------
+    DataFrame
+        One row per ``arrival`` (open, closed, difference) with the columns of `schema.RESULT`: ``value`` the share with the outcome, of the same mix of sources;
+        ``answered`` share answered within an hour. The difference speaks for an effect of speed as far as who asks at night is as keen as who asks by day.
+
+    Raises
+    ------
+    MissingTable
+        If a table is missing.
+    ParameterError
+        If `outcome` is unknown.
+    """
+    event, days = _outcome(outcome)
+    now = data.instant(as_of)
+    since = nw.col(f"{event}_seconds") - nw.col("created_seconds")
+    rows = eligible(data, as_of, window).filter(nw.col("created_seconds") + days * DAY_SECONDS <= int(now.timestamp()))
+    _need(data, event)
+    soon = (nw.col("outcome") == "answered") & (nw.col("delay") <= HOUR)
+    counts = engine.counts(rows, ("created_open", "source"), n=nw.lit(True), n_events=(since >= 0) & (since <= days * DAY_SECONDS), soon=soon)
+    weights = counts.groupby("source")["n"].sum() / max(counts["n"].sum(), 1)
+    made = []
+    for name, flag in (("open", 1), ("closed", 0)):
+        part = counts[counts["created_open"] == flag]
+        value, low, high, _, variance = _standardised(part, weights, level)
+        size = int(part["n"].sum())
+        answered = part["soon"].sum() / size if size else np.nan
+        made.append(
+            {
+                "arrival": name,
+                "value": value,
+                "low": low,
+                "high": high,
+                "n": size,
+                "n_events": int(part["n_events"].sum()),
+                "answered": answered,
+                "variance": variance,
+            }
+        )
+    inside, outside = made
+    reach = intervals.quantile_of(level) * np.sqrt(inside["variance"] + outside["variance"])
+    gap = inside["value"] - outside["value"]
+    gaps = {"value": gap, "low": gap - reach, "high": gap + reach, "answered": inside["answered"] - outside["answered"]}
+    made.append({"arrival": "difference", "n": inside["n"] + outside["n"], "n_events": inside["n_events"] + outside["n_events"], **gaps})
+    table = pd.DataFrame(made).assign(horizon=days, place=[0, 1, 2])
+    result = schema.result("response.sensitivity", table, by=("place",), view="cohort", window=window, as_of=now, more=("arrival", "answered"))
+    return result[["arrival", *schema.RESULT, "answered"]]
+
+
+def what_if(
+    data, *, as_of: Instant, window: Window, past: Window, by: str = "source", outcome: str = "opportunity", level: float = 0.95
+) -> pd.DataFrame:
+    """How many more opportunities might go with answering as many leads within the hour as the best source or team does.
+
+    Parameters
+    ----------
+    data : Dataset
+        Uses `leads`, `activities`, `opportunities`.
+    as_of : Instant
+        Only what happened strictly before it counts.
+    window : Window
+        Local dates of the leads to which the question is put.
+    past : Window
+        Local dates of the leads from which the association and the best group are taken.
+    by : str
+        ``source`` or ``team``: groups of at least 20 leads, of which the one with the highest lower end of its interval is taken.
+    outcome : str
+        As for `speed_to_outcome`.
+    level : float
+        Coverage of the interval, in (0, 1).
+
+    Returns
+    -------
+    DataFrame
+        One row with the columns of `schema.RESULT`: ``value`` further outcomes from the leads of `window`, ``n`` these leads; ``best`` the group, ``target`` its
+        share answered within an hour, ``now`` the share in `window`, ``gap`` the difference of the outcome between leads answered within an hour and not, of
+        the same mix of sources. Missing where no group is large enough. An association, not a promise.
+
+    Raises
+    ------
+    MissingTable
+        If a table is missing.
+    ParameterError
+        If `outcome` or `by` is unknown.
+    """
+    event, days = _outcome(outcome)
+    if by not in ("source", "team"):
+        raise ParameterError(f"by={by!r} is unknown here; use source or team")
+    now = data.instant(as_of)
+    gap, gap_variance = _gap(data, as_of, past, event, days, level)
+    groups = _answered_by(data, as_of, past, by)
+    known = groups[groups["n"] >= 20]
+    here = _answered_by(data, as_of, window, by)
+    size, soon = int(here["n"].sum()), int(here["soon"].sum())
+    row = {"n": size, "n_events": soon, "horizon": days, "best": "", "target": np.nan, "now": soon / size if size else np.nan, "gap": gap}
+    if len(known) and size:
+        # Best by the lower end of its interval: a small group that shines by chance is no target.
+        best = known.loc[intervals.wilson(known["soon"], known["n"], level)[0].idxmax()]
+        target = best["soon"] / best["n"]
+        lift = max(target - row["now"], 0.0)
+        spread = size * np.sqrt(lift**2 * gap_variance + gap**2 * target * (1 - target) / best["n"])
+        reach = intervals.quantile_of(level) * spread
+        row |= {
+            "best": str(best[by]),
+            "target": target,
+            "value": size * lift * gap,
+            "low": size * lift * gap - reach,
+            "high": size * lift * gap + reach,
+        }
+    more = ("best", "target", "now", "gap")
+    return schema.result(f"response.what_if_{outcome}", pd.DataFrame([row]), by=(), view="cohort", window=window, as_of=now, more=more)
+
+
+def _outcome(outcome: str) -> tuple[str, int]:
+    if outcome not in OUTCOMES:
+        raise ParameterError(f"outcome {outcome!r} is unknown; use one of {', '.join(OUTCOMES)}")
+    return OUTCOMES[outcome]
+
+
+def _need(data, event: str) -> None:
+    if event != "appointed":
+        data.table("opportunities")
+
+
+def _landmark_counts(data, as_of: Instant, window: Window, event: str, days: int) -> pd.DataFrame:
+    """Per band and source: leads at risk at the landmark, outcomes in the horizon after it, leads whose outcome or end came first."""
+    _need(data, event)
+    now = int(data.instant(as_of).timestamp())
+    answered = nw.col("outcome") == "answered"
+    band, landmark = nw.lit(len(BANDS) - 1), nw.lit(BANDS[-1][2])
+    for number, (_, high, edge) in reversed(list(enumerate(BANDS[:-1]))):
+        inside = answered & (nw.col("delay") <= high)
+        band, landmark = nw.when(inside).then(nw.lit(number)).otherwise(band), nw.when(inside).then(nw.lit(edge)).otherwise(landmark)
+    rows = eligible(data, as_of, window).with_columns(band.cast(nw.Int64).alias("band"), landmark.cast(nw.Int64).alias("edge"))
+    rows = rows.filter(nw.col("created_seconds") + nw.col("edge") + days * DAY_SECONDS <= now)
+    since = nw.col(f"{event}_seconds") - nw.col("created_seconds")
+    ended = nw.col("disqualified_seconds") - nw.col("created_seconds")
+    earlier = (~since.is_null() & (since <= nw.col("edge"))) | (~ended.is_null() & (ended <= nw.col("edge")))
+    rows = rows.with_columns(nw.when(earlier).then(nw.lit(1)).otherwise(nw.lit(0)).alias("early"))
+    at_risk = nw.col("early") == 0
+    happened = at_risk & (since <= nw.col("edge") + days * DAY_SECONDS)
+    return engine.counts(rows, ("band", "source"), n=at_risk, n_events=happened, earlier=nw.col("early") == 1)
+
+
+def _standardised(counts: pd.DataFrame, weights: pd.Series, level: float) -> tuple[float, float, float, float, float]:
+    """Share with the outcome if the sources were mixed as `weights` say: value, low, high, covered weight, variance."""
+    known = counts[counts["n"] > 0].groupby("source")[["n", "n_events"]].sum()
+    if not len(known):
+        return np.nan, np.nan, np.nan, 0.0, np.nan
+    weight = weights.reindex(known.index).to_numpy(dtype=float)
+    covered, n, events = weight.sum(), known["n"].to_numpy(dtype=float), known["n_events"].to_numpy(dtype=float)
+    weight = weight / covered
+    value = float((weight * events / n).sum())
+    softened = (events + 0.5) / (n + 1)  # a source without any outcome, or with nothing else, is no certainty
+    variance = float((weight**2 * softened * (1 - softened) / n).sum())
+    reach = intervals.quantile_of(level) * np.sqrt(variance)
+    return value, max(value - reach, 0.0), min(value + reach, 1.0), float(covered), variance
+
+
+def _gap(data, as_of: Instant, past: Window, event: str, days: int, level: float) -> tuple[float, float]:
+    """Outcome of the leads answered within an hour less that of the others, standardised, both seen from one landmark at the hour."""
+    _need(data, event)
+    now = int(data.instant(as_of).timestamp())
+    since = nw.col(f"{event}_seconds") - nw.col("created_seconds")
+    ended = nw.col("disqualified_seconds") - nw.col("created_seconds")
+    rows = eligible(data, as_of, past).filter(nw.col("created_seconds") + HOUR + days * DAY_SECONDS <= now)
+    rows = rows.filter((since.is_null() | (since > HOUR)) & (ended.is_null() | (ended > HOUR)))
+    rows = rows.with_columns(
+        nw.when((nw.col("outcome") == "answered") & (nw.col("delay") <= HOUR)).then(nw.lit(1)).otherwise(nw.lit(0)).alias("soon")
+    )
+    counts = engine.counts(rows, ("soon", "source"), n=nw.lit(True), n_events=since <= HOUR + days * DAY_SECONDS)
+    weights = counts.groupby("source")["n"].sum() / max(counts["n"].sum(), 1)
+    soon, late = (_standardised(counts[counts["soon"] == flag], weights, level) for flag in (1, 0))
+    return soon[0] - late[0], soon[4] + late[4]
+
+
+def _answered_by(data, as_of: Instant, window: Window, by: str) -> pd.DataFrame:
+    soon = (nw.col("outcome") == "answered") & (nw.col("delay") <= HOUR)
+    return engine.counts(eligible(data, as_of, window), (by,), n=nw.lit(True), soon=soon)

@@ -1,0 +1,153 @@
+"""Who is still waiting for an answer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import narwhals.stable.v2 as nw
+import pandas as pd
+
+from kpi import engine, facts, intervals, schema
+from kpi.facts.clock import DAY_SECONDS, on_days
+from kpi.periods import Instant, Window
+from kpi.response_time.eligible import eligible, groups_of
+
+
+def never_answered(
+    data, *, as_of: Instant, window: Window, older_than: float = DAY_SECONDS, by: str | Sequence[str] = (), level: float = 0.95
+) -> pd.DataFrame:
+    """Share of leads that nobody has answered, among those old enough to have been.
+
+    Parameters
+    ----------
+    data : Dataset
+        Uses `leads` and `activities`.
+    as_of : Instant
+        The instant of the snapshot.
+    window : Window
+        Local dates on which the leads came in.
+    older_than : float
+        Age in seconds from which a lead should have been answered.
+    by : str or sequence of str
+        As for `response_curve`.
+    level : float
+        Coverage of the Wilson interval, in (0, 1).
+
+    Returns
+    -------
+    DataFrame
+        One row per group with the columns of `schema.RESULT`; ``n`` leads older than the threshold, ``n_events`` of them still waiting.
+
+    Raises
+    ------
+    MissingTable
+        If leads or activities are missing.
+    """
+    groups = groups_of(by)
+    now = data.instant(as_of)
+    old = nw.col("created_seconds") <= int(now.timestamp()) - older_than
+    table = engine.counts(eligible(data, as_of, window, groups), groups, n=old, n_events=old & (nw.col("outcome") == "waiting"))
+    table["low"], table["high"] = intervals.wilson(table["n_events"], table["n"], level)
+    table["value"] = (table["n_events"] / table["n"]).where(table["n"] > 0)
+    table["horizon"] = older_than
+    return schema.result("response.never_answered", table, by=groups, view="snapshot", window=window, as_of=now)
+
+
+def waiting_leads(data, *, as_of: Instant, window: Window | None = None, older_than: float = DAY_SECONDS) -> pd.DataFrame:
+    """List the leads nobody has answered, the oldest first.
+
+    Parameters
+    ----------
+    data : Dataset
+        Uses `leads` and `activities`.
+    as_of : Instant
+        The instant of the snapshot.
+    window : Window, optional
+        Local dates on which the leads came in; all of them without it.
+    older_than : float
+        Age in seconds from which a lead should have been answered.
+
+    Returns
+    -------
+    DataFrame
+        ``lead_id``, ``created_at`` (naive UTC), ``source``, ``owner``, ``age_days`` (whole days).
+
+    Raises
+    ------
+    MissingTable
+        If leads or activities are missing.
+    """
+    now = data.instant(as_of)
+    leads = facts.leads(data, now).filter(~nw.col("touched_before"), nw.col("outcome") == "waiting", nw.col("delay") >= older_than)
+    if window is not None:
+        leads = leads.filter(on_days(nw.col("created_day"), window))
+    table = engine.collect(leads.select("lead_id", "created_at", "source", "owner", "delay"), ["created_at", "lead_id"])
+    table["age_days"] = (table.pop("delay") // DAY_SECONDS).astype("int64")
+    return table
+
+
+def touched_before(data, *, as_of: Instant, window: Window) -> int:
+    """Count the leads set aside because a person had written or called within the day before their inquiry.
+
+    Parameters
+    ----------
+    data : Dataset
+        Uses `leads` and `activities`.
+    as_of : Instant
+        Only what happened strictly before it counts.
+    window : Window
+        Local dates on which the leads came in.
+
+    Returns
+    -------
+    int
+
+    Raises
+    ------
+    MissingTable
+        If leads or activities are missing.
+    """
+    leads = facts.leads(data, data.instant(as_of)).filter(on_days(nw.col("created_day"), window))
+    return int(engine.counts(leads, (), n=nw.col("touched_before"))["n"].iloc[0])
+
+
+def waiting_queue(data, *, as_of: Instant, window: Window | None = None) -> pd.DataFrame:
+    """List everybody who waits for a first answer, in the order to call them.
+
+    Parameters
+    ----------
+    data : Dataset
+        Uses `leads` and `activities`; `opportunities` for the order.
+    as_of : Instant
+        The instant of the snapshot.
+    window : Window, optional
+        Local dates on which the leads came in; all of them without it.
+
+    Returns
+    -------
+    DataFrame
+        ``rank``, ``lead_id``, ``created_at`` (naive UTC), ``source``, ``owner``, ``waiting_hours``, ``is_alerted``, ``source_rate``. First those whose interest
+        raised an alert, the latest alert first; then the others, the latest inquiry first; of one day's leads those whose source becomes an opportunity most
+        often (``source_rate``, missing without opportunities).
+
+    Raises
+    ------
+    MissingTable
+        If leads or activities are missing.
+    """
+    now = data.instant(as_of)
+    data.table("activities", "lead_id")
+    known = facts.leads(data, now)
+    leads = known.filter(~nw.col("touched_before"), nw.col("outcome") == "waiting")
+    if window is not None:
+        leads = leads.filter(on_days(nw.col("created_day"), window))
+    table = engine.collect(leads.select("lead_id", "created_at", "created_day", "source", "owner", "delay", "alerted_seconds"), ["lead_id"])
+    rates = engine.counts(known, ("source",), n=nw.lit(True), won=nw.col("end") == "opportunity")
+    rates["source_rate"] = rates["won"] / rates["n"] if data.has("opportunities") else float("nan")
+    table = table.merge(rates[["source", "source_rate"]], on="source", how="left")
+    table["is_alerted"] = table["alerted_seconds"].notna()
+    table["waiting_hours"] = (table["delay"] / 3600).round(1)
+    order = ["is_alerted", "alerted_seconds", "created_day", "source_rate", "created_at", "lead_id"]
+    table = table.sort_values(order, ascending=[False, False, False, False, False, True], na_position="last", kind="stable", ignore_index=True)
+    table["rank"] = table.index + 1
+    return table[["rank", "lead_id", "created_at", "source", "owner", "waiting_hours", "is_alerted", "source_rate"]]
