@@ -15,6 +15,7 @@ from kpi.words import N_
 
 MONTHS = 24
 HOUR = 3600
+OUTCOMES = ("appointment", "opportunity", "won")
 
 
 @dataclass(frozen=True)
@@ -185,6 +186,68 @@ def conversions(data, as_of: pd.Timestamp) -> list[pd.DataFrame]:
     return [table for table in found if isinstance(table, pd.DataFrame)]
 
 
+def what_ifs(data, as_of: pd.Timestamp, window, past) -> pd.DataFrame:
+    """What might go with answering as many leads within the hour as the best source, or the best team, does.
+
+    Parameters
+    ----------
+    data : Dataset
+        Uses `leads`, `activities`, `opportunities`; `owners` for the teams.
+    as_of : Timestamp
+        Naive UTC.
+    window, past : Window
+        As for `response_time.what_if`.
+
+    Returns
+    -------
+    DataFrame
+        `response_time.what_if` of opportunities and of won deals, one below the other: by team where there are teams, else by source.
+    """
+    by = "team" if data.has("owners") else "source"
+    parts = [response_time.what_if(data, as_of=as_of, window=window, past=past, by=by, outcome=outcome) for outcome in ("opportunity", "won")]
+    return pd.concat(parts, ignore_index=True)
+
+
+def score_at_touch(data, as_of: pd.Timestamp, window) -> pd.DataFrame | None:
+    """The score at the first touch after an alert, where the data set has scores.
+
+    Parameters
+    ----------
+    data : Dataset
+        Uses `lead_scores`.
+    as_of : Timestamp
+        Naive UTC.
+    window : Window
+        Local dates of the alert.
+
+    Returns
+    -------
+    DataFrame or None
+    """
+    return response_time.score_at_touch(data, as_of=as_of, window=window) if data.has("lead_scores") else None
+
+
+def nurtured(data, as_of: pd.Timestamp, window) -> pd.DataFrame:
+    """What nurtured leads become: appointments, and opportunities where the data set has them.
+
+    Parameters
+    ----------
+    data : Dataset
+        Uses `leads` with ``nurtured_at``, `activities`.
+    as_of : Timestamp
+        Naive UTC.
+    window : Window
+        Local dates on which the leads came in.
+
+    Returns
+    -------
+    DataFrame
+        `response_time.nurtured` of both outcomes, one below the other.
+    """
+    outcomes = ("appointment", "opportunity") if data.has("opportunities") else ("appointment",)
+    return pd.concat([response_time.nurtured(data, as_of=as_of, window=window, outcome=outcome) for outcome in outcomes], ignore_index=True)
+
+
 def compared_cohorts(cells: pd.DataFrame, age: int = 3) -> pd.DataFrame:
     """Hold the cohorts against each other at one age, to find those that differ by more than chance.
 
@@ -281,6 +344,7 @@ def lists(data, month: Month) -> dict[str, pd.DataFrame]:
     as_of = data.as_of(month)
     made = {
         "never_answered": lambda: response_time.waiting_leads(data, as_of=as_of, window=month.last(12)),
+        "waiting": lambda: response_time.waiting_queue(data, as_of=as_of, window=month.last(12)),
         "best_customers": lambda: retention.best_customers(data, as_of=as_of),
         "set_aside": lambda: data.set_aside,
     }
@@ -319,7 +383,7 @@ def _flat(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _builders(data, month: Month, now) -> dict[str, Callable]:
-    here = {"as_of": now, "window": month.window}
+    here, year, longer = ({"as_of": now, "window": window} for window in (month.window, month.last(12), month.last(24)))
     chain = {
         f"chain:{item.key}": (lambda item=item: item.months(data, now, month.window))
         for item in CHAIN
@@ -331,6 +395,24 @@ def _builders(data, month: Month, now) -> dict[str, Callable]:
         "response.p90": lambda: response_time.response_time(data, **here, quantile=0.9),
         "response.bands": lambda: response_time.response_bands(data, **here),
         "response.never_answered": lambda: response_time.never_answered(data, **here),
+        "response.contacted_within": lambda: response_time.answered_within(data, **here, event="contact"),
+        "response.routing": lambda: response_time.routing_delay(data, **here),
+        "response.owner_delay": lambda: response_time.owner_delay(data, **here),
+        "response.change": lambda: response_time.response_change(data, **here, past=month.before(12)),
+        "response.out_of_hours": lambda: response_time.out_of_hours(data, **year),
+        "response.attempts": lambda: response_time.attempts(data, **year),
+        "response.alert_to_touch": lambda: response_time.alert_to_touch(data, **year),
+        "response.score_at_touch": lambda: response_time.score_at_touch(data, **year),
+        **{
+            f"response.nurtured_{name}": (lambda name=name: response_time.nurtured(data, **year, outcome=name))
+            for name in ("answered", "appointment", "opportunity")
+        },
+        **{f"response.speed_to_{name}": (lambda name=name: response_time.speed_to_outcome(data, **longer, outcome=name)) for name in OUTCOMES},
+        "response.sensitivity": lambda: response_time.sensitivity(data, **longer),
+        **{
+            f"response.what_if_{name}": (lambda name=name: response_time.what_if(data, **here, past=month.last(24), outcome=name))
+            for name in OUTCOMES
+        },
         **{key.removeprefix("chain:"): build for key, build in chain.items()},
         "pipeline.lead_to_opportunity": lambda: pipeline.lead_to_opportunity(data, as_of=now),
         "pipeline.opportunity_to_customer": lambda: pipeline.opportunity_to_customer(data, as_of=now),

@@ -73,6 +73,11 @@ class About:
         return self.month.last(12)
 
     @property
+    def two_years(self) -> Window:
+        """The twenty-four months that end with it."""
+        return self.month.last(24)
+
+    @property
     def quarters(self) -> Window:
         """Eight whole quarters and what there is of the running one."""
         running = self.month.number - self.month.number % 3

@@ -190,7 +190,12 @@ def conversions(about: About, results: list[pd.DataFrame], closed: pd.DataFrame)
     frame = pd.concat([result[result["horizon"] == pipeline.HORIZON] for result in results], ignore_index=True)
     frame["step"] = [words.translate(pipeline.WAYS[key]) for key in frame["kpi"]]
     parts = [
-        say("{name} {share} ({range})", name=row.step[:1].lower() + row.step[1:], share=words.percent(row.value), range=words.percent_range(row.low, row.high))
+        say(
+            "{name} {share} ({range})",
+            name=row.step[:1].lower() + row.step[1:],
+            share=words.percent(row.value),
+            range=words.percent_range(row.low, row.high),
+        )
         for row in frame.itertuples()
     ]
     answer = say("Within 180 days, as things go now: {list}.", list=words.listing(parts))

@@ -26,8 +26,9 @@ def episodes(data, as_of: pd.Timestamp) -> nw.LazyFrame:
     Returns
     -------
     LazyFrame
-        One row per lead created before `as_of` and not deleted by then: ``lead_id`` and ``episode``, the lead that stands for the inquiry: the one it was
-        merged into, or the person's first lead since 30 days without any inquiry or human activity. A merge bears no date: it counts at any `as_of`.
+        One row per lead created before `as_of` and not deleted by then: ``lead_id`` and ``episode``, the lead that stands for the inquiry: the one
+        it was merged into, or the person's first lead since 30 days without any inquiry or human activity. A merge bears no date: it counts at any
+        `as_of`.
     """
     known = data.table("leads").filter(nw.col("created_at") < as_of)
     known = known.filter(nw.col("deleted_at").is_null() | (nw.col("deleted_at") >= as_of))

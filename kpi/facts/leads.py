@@ -34,12 +34,12 @@ def leads(data, as_of: pd.Timestamp) -> nw.LazyFrame:
     -------
     LazyFrame
         One row per inquiry received before `as_of` and not deleted by then; merged and re-created leads are one, with the earliest date. ``lead_id``,
-        ``source``, ``owner``, ``country``, ``team`` (its owner's when it came in), ``folded`` (leads in it), ``created_at`` and its ``created_`` seconds,
-        business, day, month, quarter, weekday, hour, open. Seconds since 1970 of what followed, missing where it did not: assigned, nurtured, alerted,
-        touched, contacted, appointed, alert_touched, disqualified, opportunity, won (``<event>_seconds``, some with ``<event>_business``), and
-        ``opportunity_day``, ``won_day``. ``attempts`` within 30 days. ``outcome`` of the wait (answered, disqualified, waiting) with ``delay`` and
-        ``business_delay`` in seconds (open waits last until `as_of`). ``touched_before``: a touch within the 24 hours before the inquiry. ``end`` of the way
-        to an opportunity (opportunity, disqualified, open) and its ``end_day``.
+        ``source``, ``owner``, ``country``, ``team`` (its owner's when it came in), ``folded`` (leads in it), ``created_at`` and its ``created_``
+        seconds, business, day, month, quarter, weekday, hour, open. Seconds since 1970 of what followed, missing where it did not: assigned,
+        nurtured, alerted, touched, contacted, appointed, alert_touched, disqualified, opportunity, won (``<event>_seconds``, some with
+        ``<event>_business``), and ``opportunity_day``, ``won_day``. ``attempts`` within 30 days. ``outcome`` of the wait (answered, disqualified,
+        waiting) with ``delay`` and ``business_delay`` in seconds (open waits last until `as_of`). ``touched_before``: a touch within the 24 hours
+        before the inquiry. ``end`` of the way to an opportunity (opportunity, disqualified, open) and its ``end_day``.
 
     Raises
     ------

@@ -22,8 +22,8 @@ def scored(data, scores: nw.LazyFrame, leads: nw.LazyFrame) -> nw.LazyFrame:
     Returns
     -------
     LazyFrame
-        One row per lead with a positive score: ``lead_id``, ``ratio`` in [0, 1] of the last score at or before the touch to the highest score of all; missing
-        where nobody has touched the lead, or no score comes before the touch.
+        One row per lead with a positive score: ``lead_id``, ``ratio`` in [0, 1] of the last score at or before the touch to the highest score of
+        all; missing where nobody has touched the lead, or no score comes before the touch.
     """
     rows = data.engine.keep(clocked(data, scores, "at", "seconds").join(leads, on="lead_id", how="inner"))
     peak = rows.group_by("lead_id").agg(nw.col("score").max().alias("peak")).filter(nw.col("peak") > 0)

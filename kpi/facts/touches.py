@@ -30,9 +30,9 @@ def touches(data, inquiries: nw.LazyFrame, links: nw.LazyFrame, as_of: pd.Timest
     Returns
     -------
     LazyFrame
-        One row per inquiry with activities: ``lead_id``; ``touched_at`` first outbound activity of a person from the inquiry on, ``early_at`` the last one
-        before it; ``contacted_at`` first two-way event (a call that connected, a meeting held, a reply after a touch); ``appointed_at`` first appointment or
-        meeting; ``alert_touched_at`` first touch from the alert on; ``attempts`` touches within 30 days.
+        One row per inquiry with activities: ``lead_id``; ``touched_at`` first outbound activity of a person from the inquiry on, ``early_at`` the
+        last one before it; ``contacted_at`` first two-way event (a call that connected, a meeting held, a reply after a touch); ``appointed_at``
+        first appointment or meeting; ``alert_touched_at`` first touch from the alert on; ``attempts`` touches within 30 days.
     """
     done = data.table("activities", "lead_id").filter(nw.col("at") < as_of, ~nw.col("automated"), nw.col("done"), nw.col("kind").is_in(TOUCHES))
     done = done.select("lead_id", "at", "kind", "direction", "outcome").join(links, on="lead_id", how="inner").drop("lead_id")

@@ -2,5 +2,16 @@
 
 from kpi.plots.bars import plot_account, plot_amounts, plot_bands, plot_cohorts, plot_shares, plot_week
 from kpi.plots.curves import plot_incidence, plot_retention
+from kpi.plots.points import plot_points
 
-__all__ = ["plot_account", "plot_amounts", "plot_bands", "plot_cohorts", "plot_incidence", "plot_retention", "plot_shares", "plot_week"]
+__all__ = [
+    "plot_account",
+    "plot_amounts",
+    "plot_bands",
+    "plot_cohorts",
+    "plot_incidence",
+    "plot_points",
+    "plot_retention",
+    "plot_shares",
+    "plot_week",
+]

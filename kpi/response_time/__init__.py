@@ -1,7 +1,7 @@
 """How fast leads are answered: from the inquiry to the first outbound human activity, on two clocks, with those still waiting kept.
 
-Leads disqualified before any touch are a competing event; unanswered ones are censored at `as_of`; those touched within the 24 hours before their inquiry are
-set aside, counted by `touched_before`. Merged leads, and those created again for the same person, are one inquiry.
+Leads disqualified before any touch are a competing event; unanswered ones are censored at `as_of`; those touched within the 24 hours before their
+inquiry are set aside, counted by `touched_before`. Merged leads, and those created again for the same person, are one inquiry.
 """
 
 from kpi.response_time.answers import answered_within, compared, on_both_clocks, response_bands, response_curve, response_time

@@ -32,8 +32,8 @@ def attempts(data, *, as_of: Instant, window: Window, level: float = 0.95) -> pd
     Returns
     -------
     DataFrame
-        One row per number of ``attempts`` (0 to 6, the last band holds more) with the columns of `schema.RESULT`: ``value`` share of these leads reached
-        (two-way contact) by `as_of`, ``n`` leads, ``n_events`` reached; ``share`` of all leads in the band.
+        One row per number of ``attempts`` (0 to 6, the last band holds more) with the columns of `schema.RESULT`: ``value`` share of these leads
+        reached (two-way contact) by `as_of`, ``n`` leads, ``n_events`` reached; ``share`` of all leads in the band.
 
     Raises
     ------

@@ -80,8 +80,8 @@ def score_at_touch(data, *, as_of: Instant, window: Window) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        One row with the columns of `schema.RESULT`: ``value`` the median of (score at the touch / highest score so far), ``low`` and ``high`` its quartiles,
-        not an interval; ``n`` alerted leads with scores, ``n_events`` of them touched, ``n_open`` not touched yet.
+        One row with the columns of `schema.RESULT`: ``value`` the median of (score at the touch / highest score so far), ``low`` and ``high`` its
+        quartiles, not an interval; ``n`` alerted leads with scores, ``n_events`` of them touched, ``n_open`` not touched yet.
 
     Raises
     ------
@@ -119,8 +119,9 @@ def nurtured(data, *, as_of: Instant, window: Window, outcome: str = "opportunit
     Returns
     -------
     DataFrame
-        One row per ``group`` (nurtured, not) with the columns of `schema.RESULT`; ``horizon`` in seconds (answered) or days. A lead counts as nurtured only
-        from the moment it is: before, it is at risk among the others, so that those who wait longest are not credited to the automation.
+        One row per ``group`` (nurtured, not) with the columns of `schema.RESULT`; ``horizon`` in seconds (answered) or days. A lead counts as
+        nurtured only from the moment it is: before, it is at risk among the others, so that those who wait longest are not credited to the
+        automation.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Is it getting better, or is that noise?"""
+"""Whether answers are getting faster, or that is noise."""
 
 from __future__ import annotations
 
@@ -31,13 +31,14 @@ def response_change(
     threshold : float
         Delay in seconds.
     level : float
-        Coverage of all intervals together, in (0, 1): with several groups each interval is wider, so that one false alarm in all has the stated chance.
+        Coverage of all intervals together, in (0, 1): with several groups each interval is wider, so that one false alarm in all has the stated
+        chance.
 
     Returns
     -------
     DataFrame
-        One row per group in both times with the columns of `schema.RESULT`: ``value`` the difference, in (-1, 1), ``n`` leads of `window`; ``before``, ``now``,
-        and ``differs`` (-1 clearly less, 1 clearly more, 0 not settled).
+        One row per group in both times with the columns of `schema.RESULT`: ``value`` the difference, in (-1, 1), ``n`` leads of `window`;
+        ``before``, ``now``, and ``differs`` (-1 clearly less, 1 clearly more, 0 not settled).
 
     Raises
     ------

@@ -52,8 +52,8 @@ def routing_delay(
     Returns
     -------
     DataFrame
-        One row per group and threshold with the columns of `schema.RESULT`; ``n`` leads, ``n_events`` assigned by then; ``median`` and ``slow`` (P90) delay in
-        seconds, missing where not reached.
+        One row per group and threshold with the columns of `schema.RESULT`; ``n`` leads, ``n_events`` assigned by then; ``median`` and ``slow``
+        (P90) delay in seconds, missing where not reached.
 
     Raises
     ------

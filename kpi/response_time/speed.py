@@ -1,7 +1,7 @@
 """What goes with answering sooner: outcomes by speed of the answer. An association, not proof: keen leads may also be called back sooner.
 
-Landmark analysis (Anderson, Cain and Gelber 1983, J. Clin. Oncol. 1:710-719): a lead is classed at the edge of its band, by what had happened until then, and only
-outcomes after that edge count. Otherwise those who convert at once would all be among the quickly answered.
+Landmark analysis (Anderson, Cain and Gelber 1983, J. Clin. Oncol. 1:710-719): a lead is classed at the edge of its band, by what had happened until
+then, and only outcomes after that edge count. Otherwise those who convert at once would all be among the quickly answered.
 """
 
 from __future__ import annotations
@@ -48,10 +48,10 @@ def speed_to_outcome(data, *, as_of: Instant, window: Window, outcome: str = "op
     Returns
     -------
     DataFrame
-        One row per ``band`` (0 within 5 minutes, 1 to an hour, 2 to a day, 3 to a week, 4 not answered within a week) with the columns of `schema.RESULT`:
-        ``horizon`` days after the landmark, ``value`` with its Wilson interval, ``n`` leads still without outcome at the landmark; ``earlier`` leads set aside
-        because the outcome, or a disqualification, came first; ``standard`` with ``standard_low`` and ``standard_high``: the share if each band had the same
-        mix of sources; ``covered`` share of that mix for which the band has leads.
+        One row per ``band`` (0 within 5 minutes, 1 to an hour, 2 to a day, 3 to a week, 4 not answered within a week) with the columns of
+        `schema.RESULT`: ``horizon`` days after the landmark, ``value`` with its Wilson interval, ``n`` leads still without outcome at the landmark;
+        ``earlier`` leads set aside because the outcome, or a disqualification, came first; ``standard`` with ``standard_low`` and
+        ``standard_high``: the share if each band had the same mix of sources; ``covered`` share of that mix for which the band has leads.
 
     Raises
     ------
@@ -94,8 +94,9 @@ def sensitivity(data, *, as_of: Instant, window: Window, outcome: str = "opportu
     Returns
     -------
     DataFrame
-        One row per ``arrival`` (open, closed, difference) with the columns of `schema.RESULT`: ``value`` the share with the outcome, of the same mix of sources;
-        ``answered`` share answered within an hour. The difference speaks for an effect of speed as far as who asks at night is as keen as who asks by day.
+        One row per ``arrival`` (open, closed, difference) with the columns of `schema.RESULT`: ``value`` the share with the outcome, of the same
+        mix of sources; ``answered`` share answered within an hour. The difference speaks for an effect of speed as far as who asks at night is as
+        keen as who asks by day.
 
     Raises
     ------
@@ -165,9 +166,9 @@ def what_if(
     Returns
     -------
     DataFrame
-        One row with the columns of `schema.RESULT`: ``value`` further outcomes from the leads of `window`, ``n`` these leads; ``best`` the group, ``target`` its
-        share answered within an hour, ``now`` the share in `window`, ``gap`` the difference of the outcome between leads answered within an hour and not, of
-        the same mix of sources. Missing where no group is large enough. An association, not a promise.
+        One row with the columns of `schema.RESULT`: ``value`` further outcomes from the leads of `window`, ``n`` these leads; ``best`` the group,
+        ``target`` its share answered within an hour, ``now`` the share in `window`, ``gap`` the difference of the outcome between leads answered
+        within an hour and not, of the same mix of sources. Missing where no group is large enough. An association, not a promise.
 
     Raises
     ------

@@ -126,9 +126,9 @@ def waiting_queue(data, *, as_of: Instant, window: Window | None = None) -> pd.D
     Returns
     -------
     DataFrame
-        ``rank``, ``lead_id``, ``created_at`` (naive UTC), ``source``, ``owner``, ``waiting_hours``, ``is_alerted``, ``source_rate``. First those whose interest
-        raised an alert, the latest alert first; then the others, the latest inquiry first; of one day's leads those whose source becomes an opportunity most
-        often (``source_rate``, missing without opportunities).
+        ``rank``, ``lead_id``, ``created_at`` (naive UTC), ``source``, ``owner``, ``waiting_hours``, ``is_alerted``, ``source_rate``. First those
+        whose interest raised an alert, the latest alert first; then the others, the latest inquiry first; of one day's leads those whose source
+        becomes an opportunity most often (``source_rate``, missing without opportunities).
 
     Raises
     ------
