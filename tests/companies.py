@@ -146,9 +146,10 @@ class Random:
     def _lead(self, name: str) -> None:
         made = self.moment()
         row = {"lead_id": name, "created_at": made, "source": self.pick(["web", "fair", "phone", None]), "owner": self.who()}
-        row["merged_into"] = self.leads[0]["lead_id"] if self.leads and self.chance(0.04) else None
+        row["merged_into"] = self.pick(self.leads)["lead_id"] if self.leads and self.chance(0.06) else None
+        row["person_id"] = f"P{self.rng.integers(12)}" if not row["merged_into"] and self.chance(0.2) else None
         row["deleted_at"] = self.later(made, 5, 90) if self.chance(0.06) else None
-        row["disqualified_at"] = self.later(made, 0.01, 1, 30) if self.chance(0.25) else None
+        row["disqualified_at"] = self.later(made, 0.01, 1, 30, -0.2) if self.chance(0.25) else None
         row["country"] = self.pick(["FR", "BE", None])
         self.leads.append(row)
         for number in range(int(self.rng.integers(0, 5))):

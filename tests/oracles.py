@@ -153,20 +153,50 @@ def team_of(owner: str | None, owners: list[dict]) -> str:
     return next((row["team"] for row in owners if row["owner"] == owner), BLANK)
 
 
+def inquiries(leads: list[dict], activities: list[dict]) -> dict[str, list[dict]]:
+    """Leads that are one inquiry, by the lead that stands for it: merged ones, and those of a person without 30 quiet days in between."""
+    by_id, stands = {lead["lead_id"]: lead for lead in leads}, {}
+    for lead in leads:
+        seen, at = {lead["lead_id"]}, lead
+        while at.get("merged_into") in by_id and at["merged_into"] not in seen:
+            at = by_id[at["merged_into"]]
+            seen.add(at["lead_id"])
+        stands[lead["lead_id"]] = lead["lead_id"] if at.get("merged_into") else at["lead_id"]
+    for person in {lead["person_id"] for lead in leads if lead.get("person_id")}:
+        own = sorted((lead for lead in leads if lead.get("person_id") == person), key=lambda lead: (lead["created_at"], lead["lead_id"]))
+        names = {lead["lead_id"] for lead in own}
+        stirs = [lead["created_at"] for lead in own] + [
+            act["at"] for act in activities if act["lead_id"] in names and not act["automated"] and act["done"]
+        ]
+        first = None
+        for number, lead in enumerate(own):
+            lately = [at for at in stirs if timedelta(0) <= lead["created_at"] - at <= timedelta(days=30)]
+            # The lead itself is one of them, and so is another of the same instant.
+            if number == 0 or len(lately) <= 1:
+                first = stands[lead["lead_id"]]
+            stands[lead["lead_id"]] = first
+    found: dict[str, list[dict]] = {}
+    for lead in sorted(leads, key=lambda lead: (lead["created_at"], lead["lead_id"])):
+        found.setdefault(stands[lead["lead_id"]], []).append(lead)
+    return found
+
+
 def leads_at(tables: dict[str, pd.DataFrame], as_of: datetime, zone: str) -> list[dict]:
-    """Each lead received before an instant, with what was known of it then."""
+    """Each inquiry received before an instant, with what was known of it then."""
     owners, found = rows(tables.get("owners")), []
     activities = [row for row in rows(tables["activities"]) if row["at"] < as_of]
     deals = deals_at(tables, as_of, zone) if "opportunities" in tables else []
-    for row in rows(tables["leads"]):
-        if row["created_at"] >= as_of or row.get("merged_into") or (row.get("deleted_at") and row["deleted_at"] < as_of):
-            continue
-        made, declined = row["created_at"], row.get("disqualified_at")
-        declined = declined if declined and declined < as_of else None
+    kept = [row for row in rows(tables["leads"]) if row["created_at"] < as_of and not (row.get("deleted_at") and row["deleted_at"] < as_of)]
+    for name, parts in inquiries(kept, activities).items():
+        row, ids = parts[0], {part["lead_id"] for part in parts}
+        made = row["created_at"]
+        declines = [part.get("disqualified_at") for part in parts]
+        declined = max(declines) if all(at and at < as_of for at in declines) else None  # a duplicate closed as such ends nothing
+        declined = max(declined, made) if declined else None
         human = [
             act["at"]
             for act in activities
-            if act["lead_id"] == row["lead_id"] and act["kind"] in HUMAN and act["direction"] == "outbound" and not act["automated"] and act["done"]
+            if act["lead_id"] in ids and act["kind"] in HUMAN and act["direction"] == "outbound" and not act["automated"] and act["done"]
         ]
         answer = min((at for at in human if at >= made), default=None)
         early = [at for at in human if timedelta(0) < made - at <= timedelta(days=1)]
@@ -176,12 +206,13 @@ def leads_at(tables: dict[str, pd.DataFrame], as_of: datetime, zone: str) -> lis
             outcome, ended = "answered", answer
         else:
             outcome, ended = "waiting", as_of
-        own = [deal for deal in deals if deal["lead_id"] == row["lead_id"] or deal["opportunity_id"] == row.get("opportunity_id")]
+        own = [deal for deal in deals if deal["lead_id"] in ids or deal["opportunity_id"] in {part.get("opportunity_id") for part in parts}]
         became = min((deal["created"] for deal in own if deal["created"]), default=None)
-        won = min((deal["closed"] for deal in own if deal["status"] == "won"), default=None)
+        won = min((deal["closed"] for deal in own if deal["status"] == "won" and deal["closed"]), default=None)
         found.append(
             {
-                "lead_id": row["lead_id"],
+                "lead_id": name,
+                "folded": len(parts),
                 "source": row["source"] or BLANK,
                 "owner": row["owner"] or BLANK,
                 "country": row.get("country") or BLANK,
@@ -192,6 +223,7 @@ def leads_at(tables: dict[str, pd.DataFrame], as_of: datetime, zone: str) -> lis
                 "ended_at": ended,
                 "delay": int((ended - made).total_seconds()),
                 "touched_before": bool(early),
+                "attempts": sum(1 for at in human if timedelta(0) <= at - made <= timedelta(days=30)),
                 "declined": day(declined, zone),
                 "became": became,
                 "won": won,

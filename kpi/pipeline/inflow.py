@@ -6,6 +6,7 @@ import narwhals.stable.v2 as nw
 import pandas as pd
 
 from kpi import engine, facts, schema
+from kpi.errors import ParameterError
 from kpi.facts.clock import on_days
 from kpi.periods import Instant, Window
 
@@ -119,7 +120,12 @@ def won(data, *, as_of: Instant, window: Window, measure: str = "count") -> pd.D
     ------
     MissingTable
         If there are no opportunities.
+    ParameterError
+        If `measure` is unknown.
     """
+    keys = {"count": "pipeline.won", "value": "pipeline.won_value", "average": "pipeline.average_won_value"}
+    if measure not in keys:
+        raise ParameterError(f"measure {measure!r} is unknown; use {', '.join(keys)}")
     now = data.instant(as_of)
     rows = facts.opportunities(data, now).filter(nw.col("status") == "won", on_days(nw.col("closed_day"), window)).rename({"closed_month": "month"})
     amount = nw.col("amount")
@@ -127,8 +133,9 @@ def won(data, *, as_of: Instant, window: Window, measure: str = "count") -> pd.D
     table["value"] = {"count": table["n"], "value": table["total"], "average": (table["total"] / table["n_events"]).where(table["n_events"] > 0)}[
         measure
     ]
-    key = {"count": "pipeline.won", "value": "pipeline.won_value", "average": "pipeline.average_won_value"}[measure]
-    return _monthly(data, "opportunities", key, table.drop(columns="total"), window, now, "period", empty=float("nan") if measure == "average" else 0)
+    return _monthly(
+        data, "opportunities", keys[measure], table.drop(columns="total"), window, now, "period", empty=float("nan") if measure == "average" else 0
+    )
 
 
 def _monthly(data, source: str, key: str, table: pd.DataFrame, window: Window, now: pd.Timestamp, view: str, empty: float = 0) -> pd.DataFrame:

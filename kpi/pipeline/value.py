@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from kpi import engine, facts, intervals, schema
+from kpi.errors import ParameterError
 from kpi.facts.clock import on_days
 from kpi.periods import Instant, Window, last_days
 from kpi.pipeline.conversion import PERIOD_DAYS
@@ -47,7 +48,11 @@ def average_value(data, *, as_of: Instant, status: str = "won", window: Window |
     ------
     MissingTable
         If there are no opportunities.
+    ParameterError
+        If `status` is unknown.
     """
+    if status not in schema.STATUS:
+        raise ParameterError(f"status {status!r} is unknown; use {', '.join(schema.STATUS)}")
     now = data.instant(as_of)
     window = window or last_days(now, data.company.timezone, PERIOD_DAYS)
     deals = facts.opportunities(data, now).filter(nw.col("status") == status)

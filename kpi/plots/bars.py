@@ -17,6 +17,7 @@ from kpi.words import Words
 _HALO = [effects.withStroke(linewidth=3.2, foreground="white")]
 
 
+@style.looks
 def plot_bands(
     bands: pd.DataFrame, labels: Sequence[str], words: Words, *, past: pd.DataFrame | None = None, xlabel: str = "", ax: Axes | None = None
 ) -> Axes:
@@ -53,7 +54,7 @@ def plot_bands(
         ax.vlines(past["value"][known], places[known] - 0.42, places[known] + 0.42, color=style.PAST, lw=2)
     reach = np.nanmax([bands["high"].max(), past["value"].max() if past is not None else 0, 0.05])
     for place, row in zip(places, bands.itertuples(), strict=True):
-        beside = np.nanmax([row.high, past["value"].iloc[row.Index] if past is not None else 0])
+        beside = np.nanmax([0, row.high, past["value"].iloc[row.Index] if past is not None else 0])
         ax.text(beside + reach * 0.03, place, f"{words.percent(row.value)} ({words.number(row.n_events)})", va="center", color=style.INK)
     ax.set_yticks(places, labels)
     ax.set_xlim(0, reach * 1.32)
@@ -63,6 +64,7 @@ def plot_bands(
     return ax
 
 
+@style.looks
 def plot_week(
     table: pd.DataFrame, words: Words, *, hours: Sequence[tuple[int, int]], open_hours: pd.DataFrame, floor: int = 20, ax: Axes | None = None
 ) -> Axes:
@@ -120,6 +122,7 @@ def _cell(ax: Axes, day: int, slot: int, value: float, n: int, enough: bool, wor
     ax.text(day + 0.95, slot + 0.9, words.number(n), ha="right", va="bottom", fontsize=5.8, color=shade)
 
 
+@style.looks
 def plot_shares(table: pd.DataFrame, labels: Sequence[str], words: Words, *, counts: Sequence[str], xlabel: str = "", ax: Axes | None = None) -> Axes:
     """Draw shares of a whole as bars with their intervals, in the given order.
 
@@ -161,6 +164,7 @@ def plot_shares(table: pd.DataFrame, labels: Sequence[str], words: Words, *, cou
     return ax
 
 
+@style.looks
 def plot_amounts(
     table: pd.DataFrame, labels: Sequence[str], words: Words, currency: str, *, counts: Sequence[str], xlabel: str = "", ax: Axes | None = None
 ) -> Axes:
@@ -209,6 +213,7 @@ def _few_ticks(reach: float):
     return FixedLocator([tick for tick in MaxNLocator(4).tick_values(0, reach) if tick <= reach])
 
 
+@style.looks
 def plot_account(start: float, changes: Sequence[float], labels: Sequence[str], words: Words, *, xlabel: str = "", ax: Axes | None = None) -> Axes:
     """Draw how a number became another: steps between the two, falls hatched.
 
@@ -233,6 +238,7 @@ def plot_account(start: float, changes: Sequence[float], labels: Sequence[str], 
     """
     ax = ax or style.axes(0.8 + 0.42 * (len(changes) + 2))
     levels = np.concatenate([[start], start + np.cumsum(changes)])
+    reach = max(*levels, 1)
     end, rows = levels[-1], len(changes) + 1
     ax.barh(0, start, height=0.58, color=style.PAST)
     ax.barh(-rows, end, height=0.58, color=style.MEASURE)
@@ -240,17 +246,18 @@ def plot_account(start: float, changes: Sequence[float], labels: Sequence[str], 
         fall = {"facecolor": "white", "hatch": "//////", "edgecolor": style.MEASURE, "lw": 1} if change < 0 else {"color": style.MEASURE}
         ax.barh(-place, abs(change), left=min(before, after), height=0.58, **fall)
         ax.plot([before, before], [-place + 1, -place], color=style.PAST, lw=0.8, zorder=0)
-        ax.text(max(before, after) + max(levels) * 0.015, -place, words.number(change, signed=True), va="center", fontweight="bold")
+        ax.text(max(before, after) + reach * 0.015, -place, words.number(change, signed=True), va="center", fontweight="bold")
     ax.plot([end, end], [-rows + 1, -rows], color=style.PAST, lw=0.8, zorder=0)
     for place, value in ((0, start), (-rows, end)):
-        ax.text(value + max(levels) * 0.015, place, words.number(value), va="center", fontweight="bold")
+        ax.text(value + reach * 0.015, place, words.number(value), va="center", fontweight="bold")
     ax.set_yticks([-place for place in range(rows + 1)], labels)
-    ax.set_xlim(0, max(levels) * 1.15)
+    ax.set_xlim(0, reach * 1.15)
     ax.xaxis.set_major_formatter(style.ticks(words.number))
     ax.set_xlabel(xlabel)
     return ax
 
 
+@style.looks
 def plot_cohorts(cells: pd.DataFrame, words: Words, *, xlabel: str = "", ax: Axes | None = None) -> Axes:
     """Draw the cohort matrix: share who bought again by month since the first purchase; what is not observed yet stays empty.
 
@@ -272,7 +279,7 @@ def plot_cohorts(cells: pd.DataFrame, words: Words, *, xlabel: str = "", ax: Axe
     later = cells[cells["age"] > 0]
     values = later.pivot(index="cohort", columns="age", values="value").astype(float)
     ax = ax or style.axes(0.8 + 0.2 * max(len(values), 4), width=2 * style.WIDTH)
-    if values.empty:
+    if not values.notna().any(axis=None):
         return ax
     colours = sns.light_palette(style.HEAT, as_cmap=True)
     top = max(0.1, float(np.nanpercentile(values, 98)))

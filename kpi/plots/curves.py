@@ -14,6 +14,7 @@ from kpi.words import Words
 _DELAYS = (60, 300, 900, 3600, 4 * 3600, 86_400, 7 * 86_400, 30 * 86_400)
 
 
+@style.looks
 def plot_incidence(
     curve: pd.DataFrame,
     words: Words,
@@ -79,6 +80,7 @@ def plot_incidence(
     return ax
 
 
+@style.looks
 def plot_retention(curve: pd.DataFrame, words: Words, *, ylabel: str = "", xlabel: str = "", ax: Axes | None = None) -> Axes:
     """Draw the share of customers who buy in each month after their first purchase.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import io
 from collections.abc import Callable, Iterator
 
@@ -76,6 +77,28 @@ def context() -> Iterator[None]:
     """
     with mpl.rc_context(SETTINGS):
         yield
+
+
+def looks(plot: Callable) -> Callable:
+    """Let a plot be drawn in the kit's looks, whatever those of the session are.
+
+    Parameters
+    ----------
+    plot : callable
+        Draws on an Axes and returns it.
+
+    Returns
+    -------
+    callable
+        The same, drawing inside `context`: texts take their size, and whether ``$`` begins a formula, from the settings in force when they are made.
+    """
+
+    @functools.wraps(plot)
+    def drawn(*args, **kwargs):
+        with context():
+            return plot(*args, **kwargs)
+
+    return drawn
 
 
 def axes(height: float = 3.0, width: float = WIDTH) -> Axes:

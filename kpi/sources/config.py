@@ -18,6 +18,8 @@ from babel.numbers import list_currencies
 from kpi import schema
 from kpi.errors import DataError, ParameterError
 from kpi.periods import instant
+from kpi.sources import address
+from kpi.sources.address import Database
 
 FILE = "kpi.toml"
 LANGUAGES = ("en", "fr")
@@ -92,6 +94,8 @@ class Source:
         Files that `query` reads as ``files[0]``, ``files[1]``, ...
     query : str
         One SELECT in DuckDB's SQL.
+    database : Database, optional
+        A table or query of a database, in place of files.
     columns : mapping
         Canonical column to header in the file.
     constants : mapping
@@ -111,6 +115,7 @@ class Source:
     path: str = ""
     files: tuple[str, ...] = ()
     query: str = ""
+    database: Database | None = None
     columns: Mapping[str, str] = field(default_factory=lambda: _EMPTY)
     constants: Mapping[str, str] = field(default_factory=lambda: _EMPTY)
     values: Mapping[str, Mapping[str, str]] = field(default_factory=lambda: MappingProxyType({}))
@@ -254,7 +259,7 @@ def _tables(written: dict, folder: Path) -> dict[str, Source]:
     found = {}
     for name in schema.TABLES:
         source = _source(name, written[name]) if name in written else Source()
-        if not source.path and not source.query:
+        if not source.path and not source.query and source.database is None:
             files = [f"{name}{suffix}" for suffix in _SUFFIXES if (folder / f"{name}{suffix}").is_file()]
             if len(files) > 1:
                 raise DataError(f"the data set has {' and '.join(files)}; name the right one: [tables.{name}] path = {files[0]!r}")
@@ -273,6 +278,10 @@ def _source(name: str, written: object) -> Source:
     _known(written, [item.name for item in fields(Source)], f"{FILE} {where} has the unknown key")
     if bool(written.get("query")) != bool(written.get("files")) or ("path" in written and "query" in written):
         raise DataError(f"{where} needs either a path, or files together with a query")
+    if "database" in written and {"path", "files", "query", "delimiter", "encoding"} & set(written):
+        raise DataError(f"{where} takes its rows from a database: path, files, query, delimiter and encoding do not go with it")
+    for key in ("path", "files", "query"):
+        address.refuse_password(str(written.get(key, "")), f"{where} {key}")
     _expect(isinstance(written.get("where", {}), dict), f"{where} where", written.get("where"), "a table of columns")
     stated = {key: value for key, value in written.items() if key in ("path", "query", "timezone", "decimal", "delimiter", "encoding")}
     for key, value in stated.items():
@@ -283,6 +292,7 @@ def _source(name: str, written: object) -> Source:
         check_zone(stated["timezone"], f"{where} timezone")
     return Source(
         **stated,
+        database=address.database(written["database"], f"[tables.{name}.database]") if "database" in written else None,
         files=_list(written.get("files", ()), f"{where} files"),
         dates=_list(written.get("dates", ()), f"{where} dates"),
         columns=_cells(name, written, "columns"),

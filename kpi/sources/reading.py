@@ -18,6 +18,7 @@ from kpi.schema import Table
 from kpi.sources import checks, csvtext, dialect, files, query, sql, stage
 from kpi.sources.config import Company, Config, Source, nearest
 from kpi.sources.convert import Clock, Converted, convert
+from kpi.sources.database import Databases
 from kpi.sources.files import Input, Located
 
 # Parents before children, so that a child's required parent can be looked up.
@@ -78,15 +79,23 @@ def read(config: Config, connection: duckdb.DuckDBPyConnection) -> Reading:
         If a required column is missing.
     """
     found, hashed = _Found(connection, config.company), {config.path: files.fingerprint(config.path, config.folder)}
-    for name in [name for name in _ORDER if name in config.tables]:
-        source = config.tables[name]
-        located = [files.locate(pattern, config.folder, name) for pattern in (source.files or [source.path])]
-        for file in {file.path: None for group in located for file in group}:
-            hashed.setdefault(file, files.fingerprint(file, config.folder))
-        clock = Clock(source.timezone or config.company.timezone, config.company.timezone)
-        with ExitStack() as opened:
-            parts = _answer(connection, source, located, name, opened) if source.query else _plain(connection, source, located[0], name)
-            found.add(schema.TABLES[name], source, parts, clock)
+    with ExitStack() as opened:
+        scratch = Path(opened.enter_context(tempfile.TemporaryDirectory(prefix="kpi-", ignore_cleanup_errors=True)))
+        databases = Databases(config.folder, scratch, opened)
+        for name in [name for name in _ORDER if name in config.tables]:
+            source = config.tables[name]
+            clock = Clock(source.timezone or config.company.timezone, config.company.timezone)
+            if source.database is not None:
+                rows, read_from = databases.read(source.database, name)
+                hashed.setdefault(read_from.path, read_from)
+                found.add(schema.TABLES[name], source, [_streamed(connection, source.database.label(name), query.numbered(rows))], clock)
+                continue
+            located = [files.locate(pattern, config.folder, name) for pattern in (source.files or [source.path])]
+            for file in {file.path: None for group in located for file in group}:
+                hashed.setdefault(file, files.fingerprint(file, config.folder))
+            with ExitStack() as asked:
+                parts = _answer(connection, source, located, name, asked) if source.query else _plain(connection, source, located[0], name)
+                found.add(schema.TABLES[name], source, parts, clock)
     return found.reading([hashed[file] for file in hashed])
 
 
