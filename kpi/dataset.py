@@ -5,29 +5,18 @@ from __future__ import annotations
 import copy
 import difflib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from datetime import date
 from pathlib import Path
 
-import holidays
 import narwhals.stable.v2 as nw
 import pandas as pd
 
 from kpi import periods, schema, sources
 from kpi.engine import Engine, collect, connect
 from kpi.errors import DataError, MissingTable, ParameterError
+from kpi.hours import OFFICE_HOURS, Hours, hours_of_teams
 from kpi.periods import Instant, Month
+from kpi.restriction import parse_where, restricted
 
-OFFICE_HOURS = dict.fromkeys(periods.WEEKDAYS[:5], ("09:00-12:00", "14:00-18:00"))
-# Tables restricted by their own columns first; the others follow the rows they belong to.
-_ROOTS = ("leads", "opportunities", "customers")
-_FOLLOW = {
-    "lead_scores": (("lead_id", "leads"),),
-    "activities": (("lead_id", "leads"), ("opportunity_id", "opportunities")),
-    "opportunity_history": (("opportunity_id", "opportunities"),),
-    "orders": (("customer_id", "customers"),),
-    "contracts": (("customer_id", "customers"),),
-}
 # Parameters of the metrics that kpi.toml may set, with the kind of value each takes.
 SETTINGS = {
     "response": {},
@@ -98,7 +87,11 @@ class Dataset:
     Raises
     ------
     SchemaError
-        If a frame lacks a required column or has a wrong type.
+        If a frame lacks a required column.
+    DataError
+        If a frame cannot be read, or no row has a date; rows with cells of the wrong type are set aside.
+    ParameterError
+        If a setting or the engine is unknown.
     """
 
     def __init__(
@@ -128,19 +121,8 @@ class Dataset:
         engine: str = "duckdb",
     ) -> None:
         given = (
-            leads,
-            lead_scores,
-            activities,
-            opportunities,
-            opportunity_history,
-            customers,
-            orders,
-            contracts,
-            stages,
-            owners,
-            targets,
-            fx,
-            calendars,
+            *(leads, lead_scores, activities, opportunities, opportunity_history, customers, orders, contracts),
+            *(stages, owners, targets, fx, calendars),
         )
         frames = {table: frame for table, frame in zip(schema.TABLES, given, strict=True) if frame is not None}
         end = None if exported_at is None else periods.instant(exported_at, timezone)
@@ -384,40 +366,10 @@ class Dataset:
 
     def _restrict(self, column: str, value: str) -> Dataset:
         data = copy.copy(self)
-        data._frames, data._missing, data.facts = dict(self._frames), dict(self._missing), {}
+        data._frames, missing = restricted(self, self._frames, column, value)
+        data._missing, data.facts = self._missing | missing, {}
         data.restricted_to = self.restricted_to | {column: value}
-        own = "owner" if column == "team" else column
-        members = self.table("owners").filter(nw.col("team") == value).select("owner").unique() if column == "team" else None
-        kept = 0
-        for name in _ROOTS:
-            if not self.has(name, own):
-                if data._frames.pop(name, None) is not None:
-                    data._missing[name] = own
-                continue
-            frame = self._frames[name]
-            frame = frame.join(members, on="owner", how="semi") if members is not None else frame.filter(nw.col(own) == value)
-            data._frames[name] = self.engine.keep(frame)
-            kept += int(collect(data._frames[name].select(nw.len().alias("n")))["n"].iloc[0])
-        if not kept:
-            raise ParameterError(f"no lead, opportunity or customer has {column} = {value!r}; check the spelling")
-        for name, links in _FOLLOW.items():
-            data._follow(name, links)
         return data
-
-    def _follow(self, name: str, links: tuple[tuple[str, str], ...]) -> None:
-        if name not in self._frames:
-            return
-        owned = [(key, root) for key, root in links if root in self._frames]
-        if not owned:
-            del self._frames[name]
-            self._missing[name] = links[0][0]
-            return
-        parts, rest = [], self._frames[name]
-        for key, root in owned:
-            ids = self._frames[root].select(key)
-            parts.append(rest.join(ids, on=key, how="semi"))
-            rest = rest.join(ids, on=key, how="anti")
-        self._frames[name] = self.engine.keep(nw.concat(parts) if len(parts) > 1 else parts[0])
 
     def _span(self) -> tuple[pd.Timestamp, pd.Timestamp]:
         found = []
@@ -449,49 +401,11 @@ class Dataset:
         # Room before the first event for touches and windows, after the last for as_of; a stray date far away must not blow the table up.
         start = max(self._first, self.ends_at - pd.Timedelta(days=40 * 366)) - pd.Timedelta(days=400)
         end = min(max(last, self.ends_at), self.ends_at + pd.Timedelta(days=400)) + pd.Timedelta(days=62)
-        rules = self._team_hours()
-        parts = [
-            periods.calendar(rule.zone, rule.week, _holidays(rule.country, start, end), start, end).assign(team=team)
-            for team, rule in sorted(rules.items())
-        ]
+        rows = collect(self._frames["calendars"], ["weekday", "opens"]) if self.has("calendars") else None
         company = Hours(self.company.timezone, periods.open_windows(self.hours), self.company.country)
-        own = periods.calendar(company.zone, company.week, _holidays(company.country, start, end), start, end)
-        return self.engine.put(own), self.engine.put(pd.concat(parts, ignore_index=True)) if parts else None
-
-    def _team_hours(self) -> dict[str, Hours]:
-        """Hours of the teams: ``[hours.Nord]`` of kpi.toml, or rows of the table `calendars`, which go first."""
-        rules = {team: Hours(self.company.timezone, periods.open_windows(week), self.company.country) for team, week in self._hours_by_team.items()}
-        if not self.has("calendars"):
-            return rules
-        rows = collect(self._frames["calendars"], ["weekday", "opens"])
-        for team, found in rows.dropna(subset=["team"]).groupby("team"):
-            windows: dict[str, list[str]] = {}
-            for row in found.itertuples():
-                if not 0 <= row.weekday <= 6:
-                    raise DataError(f"calendars has the weekday {row.weekday} for {team}; Monday is 0 and Sunday 6")
-                windows.setdefault(periods.WEEKDAYS[int(row.weekday)], []).append(f"{row.opens}-{row.closes}")
-            zone, country = (found[name].dropna() for name in ("zone", "country"))
-            own = Hours(zone.iloc[0] if len(zone) else self.company.timezone, [], country.iloc[0] if len(country) else self.company.country)
-            rules[str(team)] = replace(own, week=periods.open_windows(windows))
-        return rules
-
-
-@dataclass(frozen=True)
-class Hours:
-    """When somebody is at work: zone, open windows per weekday in minutes, country of the public holidays."""
-
-    zone: str
-    week: list
-    country: str
-
-
-def _holidays(country: str, start: pd.Timestamp, end: pd.Timestamp) -> set[date]:
-    if not country:
-        return set()
-    try:
-        return set(holidays.country_holidays(country, years=range(start.year, end.year + 1)))
-    except NotImplementedError:
-        raise DataError(f"no public holidays are known for the country {country!r}; leave it empty, or check the code") from None
+        teams = hours_of_teams(company, self._hours_by_team, rows)
+        parts = [rule.calendar(start, end).assign(team=team) for team, rule in sorted(teams.items())]
+        return self.engine.put(company.calendar(start, end)), self.engine.put(pd.concat(parts, ignore_index=True)) if parts else None
 
 
 def _check_settings(settings: Mapping) -> None:
@@ -504,29 +418,3 @@ def _check_settings(settings: Mapping) -> None:
                 raise ParameterError(f"[{area}] {key} is no parameter; the nearest is {near}, all are {', '.join(known)}")
             if type(value) is not kind or (kind is int and value < 1):
                 raise ParameterError(f"[{area}] {key} = {value!r}: give {_KINDS[kind]}")
-
-
-def parse_where(text: str) -> dict[str, str]:
-    """Read ``team=Nord,source=Web form``.
-
-    Parameters
-    ----------
-    text : str
-        Pairs separated by commas; empty means no restriction.
-
-    Returns
-    -------
-    dict of str to str
-
-    Raises
-    ------
-    ParameterError
-        If a pair is malformed or its name is not one of team, owner, source, segment.
-    """
-    pairs = {}
-    for part in filter(None, (piece.strip() for piece in text.split(","))):
-        name, equals, value = (piece.strip() for piece in part.partition("="))
-        if not equals or not value or name not in ("team", "owner", "source", "segment"):
-            raise ParameterError(f"where {part!r} is not understood; write team=Nord, with one of team, owner, source, segment")
-        pairs[name] = value
-    return pairs

@@ -20,11 +20,11 @@ def wait(frame: nw.LazyFrame, start: str, end: str, *, now_seconds: int) -> nw.L
     Returns
     -------
     LazyFrame
-        The rows with ``outcome`` (answered; disqualified before; waiting; before: the end came before the start) and ``delay``, ``business_delay``
-        in seconds.
+        The rows with ``outcome`` (answered; disqualified before; waiting; before: the end or the disqualification came before the start) and
+        ``delay``, ``business_delay`` in seconds.
     """
     begins, ends, declined = nw.col(f"{start}_seconds"), nw.col(f"{end}_seconds"), nw.col("disqualified_seconds")
-    before = (ends < begins).fill_null(False)
+    before = (ends < begins).fill_null(False) | (declined < begins).fill_null(False)
     answered = ~ends.is_null() & ~before & (declined.is_null() | (ends <= declined))
     gone = ~answered & ~before & ~declined.is_null() & (declined >= begins)
     wall = nw.when(answered).then(ends).when(gone).then(declined).otherwise(nw.lit(now_seconds))

@@ -1,0 +1,99 @@
+"""When the company and its teams are at work."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import date
+
+import holidays
+import pandas as pd
+
+from kpi import periods
+from kpi.errors import DataError
+
+OFFICE_HOURS = dict.fromkeys(periods.WEEKDAYS[:5], ("09:00-12:00", "14:00-18:00"))
+
+
+@dataclass(frozen=True)
+class Hours:
+    """When somebody is at work.
+
+    Attributes
+    ----------
+    zone : str
+        IANA name of the time zone.
+    week : list
+        Open windows per weekday, see `periods.open_windows`.
+    country : str
+        Whose public holidays are kept; empty means none.
+    """
+
+    zone: str
+    week: list
+    country: str
+
+    def calendar(self, start: pd.Timestamp, end: pd.Timestamp) -> pd.DataFrame:
+        """Build the helper table of these hours.
+
+        Parameters
+        ----------
+        start, end : Timestamp
+            Naive UTC; the table covers both.
+
+        Returns
+        -------
+        DataFrame
+            See `periods.calendar`.
+
+        Raises
+        ------
+        DataError
+            If no public holidays are known for the country.
+        """
+        return periods.calendar(self.zone, self.week, self._closed(start, end), start, end)
+
+    def _closed(self, start: pd.Timestamp, end: pd.Timestamp) -> set[date]:
+        if not self.country:
+            return set()
+        try:
+            return set(holidays.country_holidays(self.country, years=range(start.year, end.year + 1)))
+        except NotImplementedError:
+            raise DataError(f"no public holidays are known for the country {self.country!r}; leave it empty, or check the code") from None
+
+
+def hours_of_teams(company: Hours, weeks: Mapping[str, Mapping], calendars: pd.DataFrame | None) -> dict[str, Hours]:
+    """Find the teams that keep hours of their own.
+
+    Parameters
+    ----------
+    company : Hours
+        Zone and country where a team states none.
+    weeks : mapping of str to mapping
+        ``[hours.Nord]`` of kpi.toml, by team.
+    calendars : DataFrame, optional
+        Rows of the table `calendars`, sorted; they go first.
+
+    Returns
+    -------
+    dict of str to Hours
+        By team.
+
+    Raises
+    ------
+    DataError
+        If a weekday or a window is malformed.
+    """
+    rules = {team: replace(company, week=periods.open_windows(week)) for team, week in weeks.items()}
+    if calendars is None:
+        return rules
+    for team, found in calendars.dropna(subset=["team"]).groupby("team"):
+        windows: dict[str, list[str]] = {}
+        for row in found.itertuples():
+            if not 0 <= row.weekday <= 6:
+                raise DataError(f"calendars has the weekday {row.weekday} for {team}; Monday is 0 and Sunday 6")
+            windows.setdefault(periods.WEEKDAYS[int(row.weekday)], []).append(f"{row.opens}-{row.closes}")
+        zone, country = (found[name].dropna() for name in ("zone", "country"))
+        own = Hours(zone.iloc[0] if len(zone) else company.zone, [], country.iloc[0] if len(country) else company.country)
+        rules[str(team)] = replace(own, week=periods.open_windows(windows))
+    return rules

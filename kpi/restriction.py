@@ -1,0 +1,105 @@
+"""Which rows belong to a team, an owner, a source or a segment, in all tables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import narwhals.stable.v2 as nw
+
+from kpi.engine import collect
+from kpi.errors import ParameterError
+
+# Tables restricted by their own columns first; the others follow the rows they belong to.
+_ROOTS = ("leads", "opportunities", "customers")
+_FOLLOW = {
+    "lead_scores": (("lead_id", "leads"),),
+    "activities": (("lead_id", "leads"), ("opportunity_id", "opportunities")),
+    "opportunity_history": (("opportunity_id", "opportunities"),),
+    "orders": (("customer_id", "customers"),),
+    "contracts": (("customer_id", "customers"),),
+}
+
+
+def restricted(data, frames: Mapping[str, nw.LazyFrame], column: str, value: str) -> tuple[dict[str, nw.LazyFrame], dict[str, str]]:
+    """Keep the leads, opportunities and customers that carry a value, and what belongs to them.
+
+    Parameters
+    ----------
+    data : Dataset
+        Says which columns it has; its engine stores what is kept.
+    frames : mapping of str to LazyFrame
+        Its tables.
+    column : str
+        team, owner, source or segment.
+    value : str
+        The one to keep.
+
+    Returns
+    -------
+    tuple of (dict, dict)
+        The tables that can tell, restricted; and for those that cannot the column they lack.
+
+    Raises
+    ------
+    ParameterError
+        If no table has the column, or no row has the value.
+    MissingTable
+        If teams are asked for and there are no owners.
+    """
+    found, missing, kept = dict(frames), {}, 0
+    own = "owner" if column == "team" else column
+    members = data.table("owners").filter(nw.col("team") == value).select("owner").unique() if column == "team" else None
+    for name in _ROOTS:
+        if not data.has(name, own):
+            if found.pop(name, None) is not None:
+                missing[name] = own
+            continue
+        frame = frames[name]
+        frame = frame.join(members, on="owner", how="semi") if members is not None else frame.filter(nw.col(own) == value)
+        found[name] = data.engine.keep(frame)
+        kept += int(collect(found[name].select(nw.len().alias("n")))["n"].iloc[0])
+    if not kept:
+        raise ParameterError(f"no lead, opportunity or customer has {column} = {value!r}; check the spelling")
+    for name, links in _FOLLOW.items():
+        owned = [(key, root) for key, root in links if root in found]
+        if name in found and owned:
+            found[name] = data.engine.keep(_followed(found, name, owned))
+        elif found.pop(name, None) is not None:
+            missing[name] = links[0][0]
+    return found, missing
+
+
+def _followed(frames: Mapping[str, nw.LazyFrame], name: str, owned: list[tuple[str, str]]) -> nw.LazyFrame:
+    """Rows that belong to a row kept, each once."""
+    parts, rest = [], frames[name]
+    for key, root in owned:
+        ids = frames[root].select(key)
+        parts.append(rest.join(ids, on=key, how="semi"))
+        rest = rest.join(ids, on=key, how="anti")
+    return nw.concat(parts) if len(parts) > 1 else parts[0]
+
+
+def parse_where(text: str) -> dict[str, str]:
+    """Read ``team=Nord,source=Web form``.
+
+    Parameters
+    ----------
+    text : str
+        Pairs separated by commas; empty means no restriction.
+
+    Returns
+    -------
+    dict of str to str
+
+    Raises
+    ------
+    ParameterError
+        If a pair is malformed or its name is not one of team, owner, source, segment.
+    """
+    pairs = {}
+    for part in filter(None, (piece.strip() for piece in text.split(","))):
+        name, equals, value = (piece.strip() for piece in part.partition("="))
+        if not equals or not value or name not in ("team", "owner", "source", "segment"):
+            raise ParameterError(f"where {part!r} is not understood; write team=Nord, with one of team, owner, source, segment")
+        pairs[name] = value
+    return pairs
