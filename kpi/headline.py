@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from kpi import pipeline, response_time, retention, schema, signals
-from kpi.errors import MissingTable
+from kpi.errors import MissingTable, ParameterError
 from kpi.facts.opportunities import stages
 from kpi.periods import Month
 from kpi.words import N_
@@ -110,8 +110,12 @@ def months(data, month: Month, key: str, count: int = MONTHS) -> pd.DataFrame:
     ------
     MissingTable
         If the data set lacks a table it needs.
+    ParameterError
+        If `key` is not one of the `CHAIN`.
     """
-    headline = next(item for item in CHAIN if item.key == key)
+    headline = {item.key: item for item in CHAIN}.get(key)
+    if headline is None:
+        raise ParameterError(f"{key!r} is no headline KPI; use one of {', '.join(item.key for item in CHAIN)}")
     first = max(month.shift(1 - count).number, data.first_month().number)
     window = Month.of(first).last(1) if first == month.number else type(month.window)(Month.of(first).start, month.end)
     table = headline.months(data, data.as_of(month), window)
