@@ -11,20 +11,59 @@ from kpi.simulate.company import Company
 
 
 def ids(letter: str, n: int) -> np.ndarray:
-    """Identifiers of equal length: a letter and a number."""
+    """Identifiers of equal length: a letter and a number.
+
+    Parameters
+    ----------
+    letter : str
+        First character.
+    n : int
+        How many.
+
+    Returns
+    -------
+    ndarray
+        Texts, in order.
+    """
     width = 10 ** max(4, len(str(n)))
     return (letter + pd.Series(np.arange(width + 1, width + 1 + n)).astype("str")).to_numpy()
 
 
 def named(names: tuple[str, ...], positions) -> pd.Series:
-    """Texts by position; a negative position is missing."""
+    """Texts by position; a negative position is missing.
+
+    Parameters
+    ----------
+    names : tuple of str
+        Texts.
+    positions : array of int
+        Places in `names`.
+
+    Returns
+    -------
+    Series
+        Texts.
+    """
     positions = np.asarray(positions, dtype="int64")
     texts = np.array([*names, None], dtype=object)
     return pd.Series(texts[np.where(positions < 0, len(names), positions)], dtype="str")
 
 
 def picked(keys: np.ndarray, positions) -> pd.Series:
-    """Identifiers by position; a negative position is missing."""
+    """Identifiers by position; a negative position is missing.
+
+    Parameters
+    ----------
+    keys : ndarray
+        Identifiers.
+    positions : array of int
+        Places in `keys`.
+
+    Returns
+    -------
+    Series
+        Texts.
+    """
     return pd.Series(keys, dtype="str").reindex(np.asarray(positions, dtype="int64")).reset_index(drop=True)
 
 

@@ -199,10 +199,30 @@ class Company:
         return np.random.Generator(np.random.PCG64([self.seed, zlib.crc32(part.encode())]))
 
     def change(self, **fields) -> Company:
-        """The same company with other parameters, checked again."""
+        """The same company with other parameters, checked again.
+
+        Parameters
+        ----------
+        **fields : any
+            Parameters by name.
+
+        Returns
+        -------
+        Company
+        """
         return replace(self, **fields)
 
 
 def day_number(day: str | pd.Timestamp) -> int:
-    """Days from 1970-01-01 to a local day."""
+    """Days from 1970-01-01 to a local day.
+
+    Parameters
+    ----------
+    day : str or Timestamp
+        Local day.
+
+    Returns
+    -------
+    int
+    """
     return int((pd.Timestamp(day) - pd.Timestamp(0)).days)

@@ -58,7 +58,22 @@ def pull(company: Company, channel: np.ndarray, value: np.ndarray) -> tuple[np.n
 
 
 def chances(base: np.ndarray, multiplier: np.ndarray, day: np.ndarray) -> np.ndarray:
-    """Chance of an event on a local day: base hazard x multiplier x weekday, capped."""
+    """Chance of an event on a local day: base hazard x multiplier x weekday, capped.
+
+    Parameters
+    ----------
+    base : ndarray
+        Hazard per day.
+    multiplier : ndarray
+        Of each deal.
+    day : ndarray
+        Local day numbers.
+
+    Returns
+    -------
+    ndarray
+        In [0, 1].
+    """
     return np.minimum(base * multiplier * WORKING[weekday(day)], CAP)
 
 

@@ -43,7 +43,24 @@ class Soil:
         self.rows: list[tuple] = []
 
     def table(self, fault: str, name: str) -> pd.DataFrame:
-        """A table that a fault needs."""
+        """A table that a fault needs.
+
+        Parameters
+        ----------
+        fault : str
+            Its name, for the message.
+        name : str
+            Canonical table.
+
+        Returns
+        -------
+        DataFrame
+
+        Raises
+        ------
+        ParameterError
+            If this company does not have the table.
+        """
         if name not in self.tables:
             raise ParameterError(f"the fault {fault} needs the table {name}, which this company does not have")
         return self.tables[name]
@@ -83,13 +100,41 @@ class Soil:
         return chosen
 
     def note(self, fault: str, table: str, keys, column: str, before, after) -> None:
-        """Enter faults in the ledger, one row each."""
+        """Enter faults in the ledger, one row each.
+
+        Parameters
+        ----------
+        fault : str
+            Kind of fault.
+        table : str
+            Canonical table.
+        keys : iterable of str
+            First column of the rows hit.
+        column : str
+            Column hit.
+        before, after : sequence
+            Its cells.
+        """
         keys = list(keys)
         for key, was, now in zip(keys, _text(before), _text(after), strict=True):
             self.rows.append((fault, table, key, column, was, now))
 
     def put(self, fault: str, table: str, positions: np.ndarray, column: str, values) -> None:
-        """Overwrite cells and enter them in the ledger."""
+        """Overwrite cells and enter them in the ledger.
+
+        Parameters
+        ----------
+        fault : str
+            Kind of fault.
+        table : str
+            Canonical table.
+        positions : ndarray
+            Rows.
+        column : str
+            Column.
+        values : scalar or sequence
+            New cells.
+        """
         frame = self.tables[table]
         place = frame.columns.get_loc(column)
         before = frame.iloc[positions, place].copy()
@@ -97,7 +142,15 @@ class Soil:
         self.note(fault, table, frame.iloc[positions, 0], column, before, frame.iloc[positions, place])
 
     def add(self, table: str, rows: pd.DataFrame) -> None:
-        """Append rows to a table."""
+        """Append rows to a table.
+
+        Parameters
+        ----------
+        table : str
+            Canonical table.
+        rows : DataFrame
+            With its columns.
+        """
         rows = rows.astype(self.tables[table].dtypes.to_dict())
         self.tables[table] = pd.concat([self.tables[table], rows], ignore_index=True)
 

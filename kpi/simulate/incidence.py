@@ -115,5 +115,15 @@ def incidence(company: Company, factor: float = 1.0, days: int = 365) -> np.ndar
 
 
 def round_share(value: float) -> float:
-    """Four decimals: no more than the reference carries, and the same on every machine."""
+    """Four decimals: no more than the reference carries, and the same on every machine.
+
+    Parameters
+    ----------
+    value : float
+        A share or a mean.
+
+    Returns
+    -------
+    float
+    """
     return round(float(value), 4)

@@ -77,7 +77,20 @@ def arrival_rates(company: Company, clock: Clock, hours: np.ndarray) -> np.ndarr
 
 
 def during(shock: Shock, day: np.ndarray) -> np.ndarray:
-    """Whether local days lie in the time of a shock."""
+    """Whether local days lie in the time of a shock.
+
+    Parameters
+    ----------
+    shock : Shock
+        What changes for a while.
+    day : ndarray
+        Local day numbers.
+
+    Returns
+    -------
+    ndarray
+        Boolean.
+    """
     return (day >= day_number(shock.start)) & (day < day_number(shock.end))
 
 

@@ -57,7 +57,20 @@ def describe(company: Company, hidden: dict) -> dict:
 
 
 def response(company: Company, crowd: pd.DataFrame) -> list[dict]:
-    """Share answered within each threshold, median and 90 % delay (missing: not reached), never answered; by source, without shocks."""
+    """Share answered within each threshold, median and 90 % delay (missing: not reached), never answered; by source, without shocks.
+
+    Parameters
+    ----------
+    company : Company
+        Its parameters.
+    crowd : DataFrame
+        Reference leads.
+
+    Returns
+    -------
+    list of dict
+        One per source: ``source``, ``within_300`` and so on, ``median``, ``p90``, ``never``.
+    """
     names = [channel.name for channel in company.channels]
     groups = [("all", crowd), *((names[position], group) for position, group in crowd.groupby("channel"))]
     return [{"source": name, **_response_row(group["delay"].to_numpy())} for name, group in groups]
@@ -73,7 +86,18 @@ def _response_row(delay: np.ndarray) -> dict:
 
 
 def response_by_month(company: Company) -> list[dict]:
-    """Expected share answered within the hour, and never, of the leads of each month and team, shocks included."""
+    """Expected share answered within the hour, and never, of the leads of each month and team, shocks included.
+
+    Parameters
+    ----------
+    company : Company
+        Its parameters.
+
+    Returns
+    -------
+    list of dict
+        One per month and team: ``month``, ``team``, ``within_3600``, ``never``.
+    """
     clock = clock_of(company)
     crowd = leads.population(company, clock, REFERENCE, "reference by month")
     months = pd.Series(pd.to_datetime(crowd["day"], unit="D").dt.strftime("%Y-%m"), name="month")
@@ -121,7 +145,20 @@ def response_curve(company: Company, crowd: pd.DataFrame) -> list[dict]:
 
 
 def lead_to_opportunity(company: Company, crowd: pd.DataFrame) -> list[dict]:
-    """Incidence of an opportunity by days since the lead, and ever, by source, without shocks."""
+    """Incidence of an opportunity by days since the lead, and ever, by source, without shocks.
+
+    Parameters
+    ----------
+    company : Company
+        Its parameters.
+    crowd : DataFrame
+        Reference leads.
+
+    Returns
+    -------
+    list of dict
+        One per source: ``source``, ``by_30`` and so on, ``ever``.
+    """
     clock = clock_of(company)
     opened = crowd["opened_at"].to_numpy()
     days = np.where(np.isnan(opened), np.inf, clock.day(np.nan_to_num(opened, nan=crowd["at"].iloc[0])) - crowd["day"])
@@ -136,7 +173,18 @@ def lead_to_opportunity(company: Company, crowd: pd.DataFrame) -> list[dict]:
 
 
 def purchases(company: Company) -> dict:
-    """Expected repeat orders of a new customer, chance of still being there, mean repeat order by source (MBG/NBD, Gamma-Gamma)."""
+    """Expected repeat orders of a new customer, chance of still being there, mean repeat order by source (MBG/NBD, Gamma-Gamma).
+
+    Parameters
+    ----------
+    company : Company
+        Its parameters.
+
+    Returns
+    -------
+    dict
+        ``expected_orders`` and ``still_there`` by days, ``mean_order`` by source.
+    """
     mean = company.spend_p * company.spend_gamma / (company.spend_q - 1)
     return {
         "expected_orders": {str(days): round_share(expected_orders(company, days)) for days in (90, 180, 365, 730, 1095)},
@@ -155,19 +203,57 @@ def _over_drop(company: Company, function) -> float:
 
 
 def expected_orders(company: Company, days: float) -> float:
-    """Expected repeat orders in the first `days` of a customer: mean of (1 - p) / p x (1 - exp(-rate p days)) over rate and p."""
+    """Expected repeat orders in the first `days` of a customer: mean of (1 - p) / p x (1 - exp(-rate p days)) over rate and p.
+
+    Parameters
+    ----------
+    company : Company
+        Its parameters.
+    days : float
+        Days since the first order.
+
+    Returns
+    -------
+    float
+    """
     r, alpha = company.buy_r, company.buy_alpha
     return _over_drop(company, lambda p: (1 - p) / p * (1 - (alpha / (alpha + p * days)) ** r))
 
 
 def still_there(company: Company, days: float) -> float:
-    """Chance that a customer has not left `days` after the first order."""
+    """Chance that a customer has not left `days` after the first order.
+
+    Parameters
+    ----------
+    company : Company
+        Its parameters.
+    days : float
+        Days since the first order.
+
+    Returns
+    -------
+    float
+        In [0, 1].
+    """
     r, alpha = company.buy_r, company.buy_alpha
     return _over_drop(company, lambda p: (1 - p) * (alpha / (alpha + p * days)) ** r)
 
 
 def survival(company: Company, renewals: int) -> float:
-    """Chance that a contract is renewed so many times (shifted beta-geometric)."""
+    """Chance that a contract is renewed so many times (shifted beta-geometric).
+
+    Parameters
+    ----------
+    company : Company
+        Its parameters.
+    renewals : int
+        How often.
+
+    Returns
+    -------
+    float
+        In [0, 1].
+    """
     a, b = company.churn_a, company.churn_b
     return math.exp(math.lgamma(b + renewals) - math.lgamma(b) - math.lgamma(a + b + renewals) + math.lgamma(a + b))
 

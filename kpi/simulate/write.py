@@ -202,7 +202,18 @@ def config(company: Company, tables: dict, dialect: Dialect) -> str:
 
 
 def truth_text(truth: dict) -> str:
-    """Text of truth.json: one line per row of each table."""
+    """Text of truth.json: one line per row of each table.
+
+    Parameters
+    ----------
+    truth : dict
+        See `truth.describe`.
+
+    Returns
+    -------
+    str
+        JSON.
+    """
     parts = []
     for name, value in truth.items():
         if isinstance(value, list):
