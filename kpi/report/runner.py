@@ -150,7 +150,19 @@ class Runner:
 
 
 class Running:
-    """Notebooks under way; leaving the ``with`` block early ends their kernels."""
+    """Notebooks under way; leaving the ``with`` block early ends their kernels.
+
+    Parameters
+    ----------
+    runner : Runner
+        Owns the kernels.
+    pool : ThreadPoolExecutor
+        Where they are waited for.
+    futures : dict of Future to str
+        The notebooks' names.
+    scratch : TemporaryDirectory
+        Removed at the end.
+    """
 
     def __init__(self, runner: Runner, pool: ThreadPoolExecutor, futures: dict[Future, str], scratch: tempfile.TemporaryDirectory) -> None:
         self._runner, self._pool, self._futures, self._scratch = runner, pool, futures, scratch
