@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import difflib
 from collections.abc import Mapping
+from datetime import date
 from pathlib import Path
 
 import narwhals.stable.v2 as nw
@@ -145,6 +146,7 @@ class Dataset:
         self._hours_by_team = {team: week for team, week in given.items() if isinstance(week, Mapping)}
         self.provided, self.precision = reading.provided, reading.precision
         self.ledger, self.set_aside, self.decisions, self.inputs = reading.ledger, reading.set_aside, reading.decisions, reading.inputs
+        self.flags, self.limits, self._recorded = reading.flags, reading.limits, reading.recorded
         self.restricted_to: dict[str, str] = {}
         self._frames = {name: engine.table(stored) for name, stored in reading.tables.items()}
         self._missing: dict[str, str] = {}
@@ -169,6 +171,21 @@ class Dataset:
         bool
         """
         return table in self._frames and (not column or column in self.provided[table])
+
+    def recorded_from(self, table: str) -> date | None:
+        """Tell since when a table records what becomes of leads, where it begins long after they do.
+
+        Parameters
+        ----------
+        table : str
+            Canonical table: ``opportunities`` or ``activities``.
+
+        Returns
+        -------
+        date or None
+            First local day; leads that came before are under observation from it on. None where nothing is missing.
+        """
+        return self._recorded.get(table)
 
     def table(self, name: str, *columns: str) -> nw.LazyFrame:
         """Hand out a canonical table; columns that were not provided are there, empty.

@@ -110,6 +110,10 @@ class Source:
         Formats of dates that are not written year first.
     decimal, delimiter, encoding : str
         What cannot be decided from the file; empty means decide.
+    max_set_aside : float, optional
+        Share of the rows, from 0 to 1, above which the data are refused.
+    recorded_from : date, optional
+        First day on which what becomes of leads was recorded here; without it, found in the data.
     """
 
     path: str = ""
@@ -125,6 +129,8 @@ class Source:
     decimal: str = ""
     delimiter: str = ""
     encoding: str = ""
+    max_set_aside: float | None = None
+    recorded_from: datetime.date | None = None
 
 
 @dataclass(frozen=True)
@@ -290,11 +296,17 @@ def _source(name: str, written: object) -> Source:
     _expect(len(stated.get("delimiter", ";")) == 1, f"{where} delimiter", stated.get("delimiter"), r'one character such as ";" or "\t"')
     if "timezone" in stated:
         check_zone(stated["timezone"], f"{where} timezone")
+    limit = written.get("max_set_aside", 0)
+    _expect(type(limit) in (int, float) and 0 <= limit <= 1, f"{where} max_set_aside", limit, "a share from 0 to 1 such as 0.05")
+    first = written.get("recorded_from")
+    _expect(first is None or type(first) is datetime.date, f"{where} recorded_from", first, "a date such as 2026-03-01, without quotes")
     return Source(
         **stated,
         database=address.database(written["database"], f"[tables.{name}.database]") if "database" in written else None,
         files=_list(written.get("files", ()), f"{where} files"),
         dates=_list(written.get("dates", ()), f"{where} dates"),
+        max_set_aside=float(limit) if "max_set_aside" in written else None,
+        recorded_from=first,
         columns=_cells(name, written, "columns"),
         constants=_cells(name, written, "constants"),
         values=MappingProxyType({column: _texts(cells, f"{where} values.{column}") for column, cells in _by_column(name, written, "values").items()}),

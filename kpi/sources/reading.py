@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Mapping
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
+from datetime import date
 from pathlib import Path
 
 import duckdb
@@ -15,14 +16,15 @@ import pyarrow as pa
 from kpi import schema
 from kpi.errors import DataError, SchemaError
 from kpi.schema import Table
-from kpi.sources import checks, csvtext, dialect, files, query, sql, stage
+from kpi.sources import checks, csvtext, dialect, files, flags, query, recording, relations, sql, stage
 from kpi.sources.config import Company, Config, Source, nearest
-from kpi.sources.convert import Clock, Converted, convert
+from kpi.sources.convert import Clock, convert
 from kpi.sources.database import Databases
 from kpi.sources.files import Input, Located
 
-# Parents before children, so that a child's required parent can be looked up.
-_ORDER = sorted(schema.TABLES, key=lambda name: any(c.filled and c.references for c in schema.TABLES[name].columns))
+# What others are checked against comes first: stages and rates, then parents, so that a child's required parent can be looked up.
+_FIRST = ("stages", "fx")
+_ORDER = sorted(schema.TABLES, key=lambda name: (name not in _FIRST, any(c.filled and c.references for c in schema.TABLES[name].columns)))
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,12 @@ class Reading:
         ``table, file, row, column, value, reason``: each row set aside, but for those that kpi.toml filters.
     decisions : DataFrame
         ``table, file, decision, value``: what was decided from the data.
+    flags : DataFrame
+        ``table, column, flag, rule, rows, example``: faults of rows that are used all the same, see `reasons.RULES`.
+    recorded : dict of str to date
+        Tables of outcomes that begin long after the leads do, and the first local day they record.
+    limits : dict of str to float
+        Share of a table's rows that may be set aside, where kpi.toml says so.
     inputs : list of Input
         Files read, kpi.toml first.
     """
@@ -54,6 +62,9 @@ class Reading:
     ledger: pd.DataFrame
     set_aside: pd.DataFrame
     decisions: pd.DataFrame
+    flags: pd.DataFrame
+    recorded: dict[str, date]
+    limits: dict[str, float]
     inputs: list[Input]
 
 
@@ -144,6 +155,9 @@ class _Found:
         self.ledgers: list[pd.DataFrame] = []
         self.lists: list[pd.DataFrame] = []
         self.decisions: list[tuple[str, str, str, str]] = []
+        self.flags: list[tuple] = []
+        self.recorded: dict[str, date] = {}
+        self.limits: dict[str, float] = {}
 
     def add(self, table: Table, source: Source, parts: list[stage.Part], clock: Clock) -> None:
         """Take one table through staging, typing and checks."""
@@ -152,37 +166,34 @@ class _Found:
         typed = convert(self.connection, staged, written, clock)
         self.provided[table.name] = frozenset(staged.families)
         checks.set_aside_rows(self.connection, table, typed, self.provided, self.tables, self.company.timezone)
+        self.flags += flags.flags(self.connection, table, typed, staged.labels, flags.Known(self.company, self.tables, self.provided))
+        self.flags += relations.near_orphans(self.connection, table, typed, self.tables)
         kept = checks.keep(self.connection, table, typed, staged.families)
         self.tables[table.name] = kept
         self.precision |= {(table.name, column): precision for column, precision in typed.precision.items()}
         self.ledgers.append(checks.ledger(self.connection, kept, staged, typed))
         self.lists.append(checks.listed(self.connection, staged, typed))
-        self.decisions += [(table.name, *row) for row in [*staged.decisions, *typed.decisions, *self._after_export(table, typed)]]
+        self.decisions += [(table.name, *row) for row in [*staged.decisions, *typed.decisions]]
+        if source.max_set_aside is not None:
+            self.limits[table.name] = source.max_set_aside
+        if source.recorded_from is not None:
+            self.recorded[table.name] = source.recorded_from
         self.connection.execute(f"drop table {staged.name}; drop table {typed.name}")
 
-    def _after_export(self, table: Table, typed: Converted) -> list[tuple[str, str, str]]:
-        """Count instants after the data's end: kept, since a metric never looks past its as_of, but worth knowing."""
-        if self.company.exported_at is None or not typed.precision:
-            return []
-        late = [f"count(*) filter ({sql.ident(name)} > timestamp '{self.company.exported_at}')" for name in typed.precision]
-        counts = self.connection.execute(f"select {', '.join(late)} from {self.tables[table.name]}").fetchall()[0]
-        return [("", "after the export", f"{name}: {n}") for name, n in zip(typed.precision, counts, strict=True) if n]
-
-    def _orphans(self) -> list[tuple[str, str, str, str]]:
-        """Count optional references to records that are not there: the row stays, the link leads nowhere."""
-        counted = []
-        for name, stored in self.tables.items():
-            for column in schema.TABLES[name].columns:
-                parent = self.tables.get(column.references)
-                if column.filled or parent is None or column.name not in self.provided[name]:
-                    continue
-                cell, key = sql.ident(column.name), sql.ident(schema.TABLES[column.references].key[0])
-                n = self.connection.execute(f"select count(*) from {stored} where {cell} not in (select {key} from {parent})").fetchall()[0][0]
-                counted += [(name, "", "of no known record", f"{column.name}: {n}")] if n else []
-        return counted
+    def _together(self) -> None:
+        """Look at what only all tables show."""
+        for find in (relations.loose_links, relations.near_names):
+            self.flags += find(self.connection, self.tables, self.provided)
+        found = recording.recorded_from(self.connection, self.tables, self.provided, self.company.timezone)
+        for table, one in found.items():
+            if table not in self.recorded:
+                self.recorded[table] = one.since
+                value = f"{one.since}: {one.earlier} leads came before, with {one.seen} outcomes where {one.expected} would be usual"
+                self.decisions.append((table, "", "recorded from", value))
 
     def reading(self, inputs: list[Input]) -> Reading:
         """Put it all together, tables in the order of the schema."""
+        self._together()
         names = [name for name in schema.TABLES if name in self.tables]
         place = {name: number for number, name in enumerate(self.tables)}
         return Reading(
@@ -191,7 +202,10 @@ class _Found:
             self.precision,
             _concat([self.ledgers[place[name]] for name in names], checks.LEDGER),
             _concat([self.lists[place[name]] for name in names], checks.SET_ASIDE),
-            pd.DataFrame(sorted(self.decisions + self._orphans(), key=lambda row: names.index(row[0])), columns=checks.DECISIONS),
+            pd.DataFrame(sorted(self.decisions, key=lambda row: names.index(row[0])), columns=checks.DECISIONS),
+            pd.DataFrame(sorted(self.flags, key=lambda row: names.index(row[0])), columns=flags.FLAGS),
+            self.recorded,
+            self.limits,
             inputs,
         )
 

@@ -1,0 +1,125 @@
+"""Since when outcomes were recorded: where deals or activities begin long after the leads, what became of the earlier ones is not known."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+
+import duckdb
+import numpy as np
+
+from kpi.sources import sql
+
+EXPECTED = 10  # outcomes that the earlier leads would have had, at least, had they been recorded
+SEEN = 0.1  # share of them that may be there all the same: single records entered by hand afterwards
+USUAL = 0.1  # share of a usual month's records from which on a month counts as recorded
+
+
+@dataclass(frozen=True)
+class Recording:
+    """Since when a table records what becomes of the leads.
+
+    Attributes
+    ----------
+    since : date
+        First local day.
+    earlier : int
+        Leads created before it.
+    seen, expected : int
+        Outcomes before it: those there are, and those there would be by what became of the later leads at the same age.
+    """
+
+    since: date
+    earlier: int
+    seen: int
+    expected: int
+
+
+def recorded_from(
+    connection: duckdb.DuckDBPyConnection, tables: Mapping[str, str], provided: Mapping[str, frozenset[str]], zone: str
+) -> dict[str, Recording]:
+    """Find the tables of outcomes that begin long after the leads do.
+
+    Parameters
+    ----------
+    connection : DuckDBPyConnection
+        Holds the canonical tables.
+    tables : mapping of str to str
+        Their names.
+    provided : mapping of str to collection
+        Columns that each has.
+    zone : str
+        The company's.
+
+    Returns
+    -------
+    dict of str to Recording
+        By table: ``opportunities``, ``activities``; empty where leads and outcomes begin together.
+
+    Notes
+    -----
+    A table begins with the first month that has a tenth of a usual month's records. It begins too late where the leads from before, at the rate and
+    speed of the later ones, would have had at least `EXPECTED` outcomes before its first day, and hardly any (`SEEN`) is there.
+    """
+    if "leads" not in tables:
+        return {}
+    found = {name: _recording(connection, links, tables["leads"], zone) for name, links in _links(tables, provided).items()}
+    return {name: recording for name, recording in found.items() if recording is not None}
+
+
+def _links(tables: Mapping[str, str], provided: Mapping[str, frozenset[str]]) -> dict[str, str]:
+    """SQL of each outcome with the lead it belongs to, by table: ``lead_id``, ``at``."""
+    found = {}
+    if "activities" in tables and "lead_id" in provided["activities"]:
+        found["activities"] = f'select lead_id, "at" from {tables["activities"]} where lead_id is not null'
+    if "opportunities" in tables and "created_at" in provided["opportunities"]:
+        leads, deals, parts = tables["leads"], tables["opportunities"], []
+        if "lead_id" in provided["opportunities"]:
+            parts.append(f'select lead_id, created_at as "at" from {deals} where lead_id is not null')
+        if "opportunity_id" in provided["leads"]:
+            parts.append(f'select l.lead_id, d.created_at as "at" from {leads} l join {deals} d on l.opportunity_id = d.opportunity_id')
+        if parts:
+            found["opportunities"] = " union ".join(parts)
+    return found
+
+
+def _recording(connection, links: str, leads: str, zone: str) -> Recording | None:
+    day = "timezone({zone}, timezone('UTC', {at}))::date"
+    made, came = (day.format(zone=sql.text(zone), at=at) for at in ("l.created_at", 'o."at"'))
+    connection.execute(
+        f"create or replace temp table kpi_outcomes as select {made} as made, min({came}) as came "
+        f"from {leads} l left join ({links}) o on l.lead_id = o.lead_id group by l.lead_id, made"
+    )
+    months = connection.execute(
+        "select date_trunc('month', came)::date, count(*), min(came) from kpi_outcomes where came is not null group by 1 order by 1"
+    ).fetchall()
+    since = _begin(months)
+    lives = connection.execute("select made, came - made, count(*) from kpi_outcomes group by all order by all").fetchall() if since else []
+    seen = sum(n for made, age, n in lives if made < since and age is not None and age < (since - made).days)
+    connection.execute("drop table kpi_outcomes")
+    if not since:
+        return None
+    expected = _expected(lives, since)
+    earlier = sum(n for made, _, n in lives if made < since)
+    return Recording(since, earlier, seen, round(expected)) if expected >= EXPECTED and seen <= SEEN * expected else None
+
+
+def _begin(months: list[tuple[date, int, date]]) -> date | None:
+    """First day of the first month that is no stray: with a tenth of the median of the months from it on."""
+    sizes = [n for _, n, _ in months]
+    usual = (first for number, (_, n, first) in enumerate(months) if n >= USUAL * float(np.median(sizes[number:])))
+    return next(usual, None)
+
+
+def _expected(lives: list[tuple[date, int | None, int]], since: date) -> float:
+    """Outcomes before a day, had the earlier leads fared as the later ones; these are not all old enough, so it is rather too few."""
+    later = [(age, n) for made, age, n in lives if made >= since]
+    total = sum(n for _, n in later)
+    if not total:
+        return 0.0
+    ages = sorted((age, n) for age, n in later if age is not None and age >= 0)
+    days, shares = [age for age, _ in ages], np.cumsum([n for _, n in ages]) / total
+    gone = [((since - made).days, n) for made, _, n in lives if made < since]
+    places = np.searchsorted(days, [gap - 1 for gap, _ in gone], side="right") if gone else []
+    return float(sum(n * shares[place - 1] for (_, n), place in zip(gone, places, strict=True) if place))
