@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import difflib
 from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
@@ -13,19 +12,12 @@ import pandas as pd
 
 from kpi import periods, schema, sources
 from kpi.engine import Engine, collect, connect
-from kpi.errors import DataError, MissingTable, ParameterError
+from kpi.errors import DataError, MissingTable
 from kpi.hours import OFFICE_HOURS, Hours, hours_of_teams
 from kpi.periods import Instant, Month
 from kpi.restriction import parse_where, restricted
+from kpi.settings import check_settings
 
-# Parameters of the metrics that kpi.toml may set, with the kind of value each takes.
-SETTINGS = {
-    "response": {},
-    "pipeline": {"watched_stage": str},
-    "retention": {"contractual": bool, "activity_days": int},
-    "pulse": {},
-}
-_KINDS = {str: "a text", bool: "true or false", int: "a whole number of at least 1"}
 _EVENTS = {
     "leads": ("created_at",),
     "activities": ("at",),
@@ -139,7 +131,7 @@ class Dataset:
         return data
 
     def _fill(self, engine, reading, company, hours, settings, folder) -> None:
-        _check_settings(settings)
+        check_settings(settings)
         self.engine, self.company, self.settings, self.folder = engine, company, settings, folder
         given = dict(hours or OFFICE_HOURS)
         self.hours = {day: windows for day, windows in given.items() if not isinstance(windows, Mapping)} or OFFICE_HOURS
@@ -423,15 +415,3 @@ class Dataset:
         teams = hours_of_teams(company, self._hours_by_team, rows)
         parts = [rule.calendar(start, end).assign(team=team) for team, rule in sorted(teams.items())]
         return self.engine.put(company.calendar(start, end)), self.engine.put(pd.concat(parts, ignore_index=True)) if parts else None
-
-
-def _check_settings(settings: Mapping) -> None:
-    for area, given in settings.items():
-        for key, value in given.items():
-            kind = SETTINGS.get(area, {}).get(key)
-            if kind is None:
-                known = [f"[{where}] {name}" for where, names in SETTINGS.items() for name in names]
-                near = difflib.get_close_matches(f"[{area}] {key}", known, n=1, cutoff=0.0)[0]
-                raise ParameterError(f"[{area}] {key} is no parameter; the nearest is {near}, all are {', '.join(known)}")
-            if type(value) is not kind or (kind is int and value < 1):
-                raise ParameterError(f"[{area}] {key} = {value!r}: give {_KINDS[kind]}")

@@ -1,0 +1,40 @@
+"""Parameters of the metrics that kpi.toml may set, with the kind of value each takes."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+
+from kpi.errors import ParameterError
+
+SETTINGS = {
+    "response": {},
+    "pipeline": {"watched_stage": str},
+    "retention": {"contractual": bool, "activity_days": int},
+    "pulse": {},
+}
+_KINDS = {str: "a text", bool: "true or false", int: "a whole number of at least 1"}
+
+
+def check_settings(settings: Mapping[str, Mapping]) -> None:
+    """Refuse parameters that no metric has, or of the wrong kind.
+
+    Parameters
+    ----------
+    settings : mapping of str to mapping
+        Per area, as in kpi.toml.
+
+    Raises
+    ------
+    ParameterError
+        If one is unknown or its value is of the wrong kind; the nearest known one is named.
+    """
+    for area, given in settings.items():
+        for key, value in given.items():
+            kind = SETTINGS.get(area, {}).get(key)
+            if kind is None:
+                known = [f"[{where}] {name}" for where, names in SETTINGS.items() for name in names]
+                near = difflib.get_close_matches(f"[{area}] {key}", known, n=1, cutoff=0.0)[0]
+                raise ParameterError(f"[{area}] {key} is no parameter; the nearest is {near}, all are {', '.join(known)}")
+            if type(value) is not kind or (kind is int and value < 1):
+                raise ParameterError(f"[{area}] {key} = {value!r}: give {_KINDS[kind]}")
