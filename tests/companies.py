@@ -151,6 +151,9 @@ class Random:
         row["deleted_at"] = self.later(made, 5, 90) if self.chance(0.06) else None
         row["disqualified_at"] = self.later(made, 0.01, 1, 30, -0.2) if self.chance(0.25) else None
         row["country"] = self.pick(["FR", "BE", None])
+        row["assigned_at"] = self.later(made, 0.01, 0.2, 3) if self.chance(0.7) else None
+        row["alerted_at"] = self.later(made, 0.5, 20) if self.chance(0.3) else None
+        row["nurtured_at"] = self.later(made, 0.1, 5, 30) if self.chance(0.3) else None
         self.leads.append(row)
         for number in range(int(self.rng.integers(0, 5))):
             at = made + pd.Timedelta(seconds=int(self.pick([0, 60, 300, 301, 900, 3600, 86_400, 86_401, 400_000])))
@@ -167,6 +170,7 @@ class Random:
                     "automated": self.chance(0.2),
                     "done": not self.chance(0.15),
                     "owner": self.who(),
+                    "outcome": self.pick(["connected", "no_answer", "held", "appointment", "bounced", None, None, None]),
                 }
             )
 
@@ -238,6 +242,7 @@ def as_it_was(tables: dict[str, pd.DataFrame], as_of: pd.Timestamp) -> dict[str,
         if name in states.index:
             deals.loc[at, ["stage", "status", "amount", "owner"]] = states.loc[name, ["stage", "status", "amount", "owner"]]
     past["opportunities"] = deals
-    for name, column in (("leads", "disqualified_at"), ("leads", "deleted_at"), ("opportunities", "deleted_at")):
+    dated = ("disqualified_at", "deleted_at", "assigned_at", "alerted_at", "nurtured_at")
+    for name, column in (*(("leads", column) for column in dated), ("opportunities", "deleted_at")):
         past[name] = past[name].assign(**{column: past[name][column].where(past[name][column] < as_of)})
     return past

@@ -15,6 +15,7 @@ import pandas as pd
 UTC = ZoneInfo("UTC")
 BLANK = "(blank)"
 HUMAN = ("call", "email", "meeting", "message")
+TWO_WAY = ("connected", "replied", "held", "appointment")
 DAY = 86_400
 
 
@@ -192,7 +193,7 @@ def leads_at(tables: dict[str, pd.DataFrame], as_of: datetime, zone: str) -> lis
         made = row["created_at"]
         declines = [part.get("disqualified_at") for part in parts]
         declined = max(declines) if all(at and at < as_of for at in declines) else None  # a duplicate closed as such ends nothing
-        declined = max(declined, made) if declined else None
+        declined = max(declined, made) if declined else None  # a date alone is midnight, before the inquiry of that day
         human = [
             act["at"]
             for act in activities
@@ -209,10 +210,32 @@ def leads_at(tables: dict[str, pd.DataFrame], as_of: datetime, zone: str) -> lis
         own = [deal for deal in deals if deal["lead_id"] in ids or deal["opportunity_id"] in {part.get("opportunity_id") for part in parts}]
         became = min((deal["created"] for deal in own if deal["created"]), default=None)
         won = min((deal["closed"] for deal in own if deal["status"] == "won" and deal["closed"]), default=None)
+        done = [
+            act for act in activities if act["lead_id"] in ids and act["kind"] in HUMAN and not act["automated"] and act["done"] and act["at"] >= made
+        ]
+        talked = [act["at"] for act in done if act.get("outcome") in TWO_WAY or (answer and act["direction"] == "inbound" and act["at"] >= answer)]
+        met = [act["at"] for act in done if act.get("outcome") == "appointment" or act["kind"] == "meeting"]
+        own_at = [deal["created_at"] for deal in own if deal["created_at"]]
+        won_at = [deal["closed_at"] for deal in own if deal["status"] == "won" and deal["closed_at"]]
+
+        def first(column, parts=parts):
+            return min((part[column] for part in parts if part.get(column) and part[column] < as_of), default=None)
+
+        alerted = first("alerted_at")
         found.append(
             {
                 "lead_id": name,
                 "folded": len(parts),
+                "disqualified_at": declined,
+                "touched_at": answer,
+                "contacted_at": min(talked, default=None),
+                "appointed_at": min(met, default=None),
+                "assigned_at": first("assigned_at"),
+                "nurtured_at": first("nurtured_at"),
+                "alerted_at": alerted,
+                "alert_touched_at": min((at for at in human if alerted and at >= alerted), default=None),
+                "opportunity_at": min(own_at, default=None),
+                "won_at": min(won_at, default=None),
                 "source": row["source"] or BLANK,
                 "owner": row["owner"] or BLANK,
                 "country": row.get("country") or BLANK,
@@ -239,6 +262,43 @@ def eligible(leads: list[dict], start: date, end: date) -> list[dict]:
 def waits(leads: list[dict], delay: str = "delay") -> list[tuple[int, int, str]]:
     """Leads as (entry, exit, outcome) on a clock."""
     return [(0, lead[delay], "censored" if lead["outcome"] == "waiting" else lead["outcome"]) for lead in leads]
+
+
+def waits_between(leads: list[dict], start: str, end: str, as_of: datetime) -> list[tuple[int, int, str]]:
+    """From one event to another as (entry, exit, outcome); whoever got to the end, or out, before the start does not count."""
+    found = []
+    for lead in leads:
+        begins, ends, declined = lead[start], lead[end], lead["disqualified_at"]
+        if begins is None or (ends and ends < begins) or (declined and declined < begins):
+            continue
+        if ends and (declined is None or ends <= declined):
+            last, outcome = ends, "answered"
+        elif declined:
+            last, outcome = declined, "disqualified"
+        else:
+            last, outcome = as_of, "censored"
+        found.append((0, int((last - begins).total_seconds()), outcome))
+    return found
+
+
+SPEEDS = (300, 3600, DAY, 7 * DAY)  # edges of the bands of answer, in seconds
+
+
+def landmark(leads: list[dict], event: str, days: int, as_of: datetime) -> list[tuple[int, int, int]]:
+    """Per band of answer: leads without outcome at its edge, those with the outcome in the days after it, those whose outcome or end came first."""
+    bands = [[0, 0, 0] for _ in range(len(SPEEDS) + 1)]
+    for lead in leads:
+        answered = lead["delay"] if lead["outcome"] == "answered" else None
+        band = next((number for number, edge in enumerate(SPEEDS) if answered is not None and answered <= edge), len(SPEEDS))
+        edge = lead["created_at"] + timedelta(seconds=SPEEDS[min(band, len(SPEEDS) - 1)])
+        if edge + timedelta(days=days) > as_of:
+            continue
+        if any(at and at <= edge for at in (lead[event], lead["disqualified_at"])):
+            bands[band][2] += 1
+        else:
+            bands[band][0] += 1
+            bands[band][1] += bool(lead[event] and lead[event] <= edge + timedelta(days=days))
+    return [tuple(band) for band in bands]
 
 
 def last_day(as_of: datetime, zone: str) -> date:
@@ -302,7 +362,8 @@ def deals_at(tables: dict[str, pd.DataFrame], as_of: datetime, zone: str) -> lis
         closed = None
         if now["status"] != "open" and past:
             turns = [row["changed_at"] for i, row in enumerate(past) if i == 0 or past[i - 1]["status"] != row["status"]]
-            closed = day(turns[-1], zone)
+            turned = turns[-1]
+            closed = day(turned, zone)
         worth = rate(deal.get("currency") or "EUR", closed or last_day(as_of, zone), fx)
         found.append(
             {
@@ -316,6 +377,8 @@ def deals_at(tables: dict[str, pd.DataFrame], as_of: datetime, zone: str) -> lis
                 "amount": None if now["amount"] is None or worth is None else now["amount"] * worth,
                 "created": day(made, zone),
                 "closed": closed,
+                "created_at": made,
+                "closed_at": turned if closed else None,
                 "past": past,
             }
         )

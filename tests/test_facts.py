@@ -412,7 +412,7 @@ def test_nothing_after_as_of_matters(name):
     for build, keys in (
         (facts.leads, ["lead_id"]),
         (facts.opportunities, ["opportunity_id"]),
-        (facts.visits, ["opportunity_id", "entered_day", "stage"]),
+        (facts.visits, ["opportunity_id", "entered_day", "stage", "left_day"]),
     ):
         pd.testing.assert_frame_equal(engine.collect(build(later, now), keys), engine.collect(build(then, now), keys), check_dtype=False)
     keys = ["opportunity_id", "position"]
