@@ -384,10 +384,14 @@ def association(about: About, *, opportunity: pd.DataFrame, appointment: pd.Data
     figure = Figure(
         drawn, say("What leads become, by delay of the first answer"), note, say("Share that became an opportunity: {shares}.", shares=shares)
     )
-    caveat = Note(
-        say("Keen leads may also be called back sooner. The same mix of sources changes little in the table; what else differs is not known."),
-        say("Association, not proof."),
-    )
+    moved = (opportunity["standard"] - opportunity["value"]).abs()[opportunity["n"] >= FLOOR].max()
+    if pd.isna(moved) or moved < 0.03:
+        mix = say("Taking the same mix of sources changes little; what else differs is not known.")
+    else:
+        mix = say(
+            "Taking the same mix of sources moves a band by up to {points} points; what else differs is not known.", points=words.number(100 * moved)
+        )
+    caveat = Note(say("Keen leads may also be called back sooner.") + " " + mix, say("Association, not proof."))
     return [
         Answer(answer),
         SideBySide([figure, caveat], [_speed_table(about, opportunity, appointment, labels), _arrivals(about, arrivals), *_gains(about, gains)]),
