@@ -152,6 +152,8 @@ class Config:
         Canonical tables that the data set has, in the order of `kpi.schema`.
     folder, path : Path
         The data set's folder and its kpi.toml.
+    imports : dict of str to Source
+        ``[imports.<table>]``: how the exports that `kpi import` reads are written, where they do not decide it themselves.
     """
 
     company: Company
@@ -160,6 +162,7 @@ class Config:
     tables: dict[str, Source]
     folder: Path
     path: Path
+    imports: dict[str, Source] = field(default_factory=dict)
 
 
 def read_config(path: str | Path) -> Config:
@@ -186,13 +189,13 @@ def read_config(path: str | Path) -> Config:
         raise DataError(f"{file} cannot be read as TOML: {error}") from None
     except OSError as error:
         raise DataError(f"{file} cannot be opened: {error.strerror}") from None
-    _known(written, ("company", "hours", "tables", *AREAS), f"{FILE} has the unknown section")
+    _known(written, ("company", "hours", "tables", "imports", *AREAS), f"{FILE} has the unknown section")
     for section, content in written.items():
         _expect(isinstance(content, dict), f"[{section}]", content, "a section")
     company = _company(written.get("company", {}), file.parent)
     tables = _tables(written.get("tables", {}), file.parent)
     settings = {area: written.get(area, {}) for area in AREAS}
-    return Config(company, written.get("hours", {}), settings, tables, file.parent, file)
+    return Config(company, written.get("hours", {}), settings, tables, file.parent, file, _imports(written.get("imports", {})))
 
 
 def nearest(name: str, options: Iterable[str]) -> str:
@@ -279,6 +282,22 @@ def _tables(written: dict, folder: Path) -> dict[str, Source]:
             source = _source(name, {**written.get(name, {}), "path": files[0]})
         found[name] = source
     return found
+
+
+def _imports(written: dict) -> dict[str, Source]:
+    _known(written, schema.TABLES, f"{FILE} [imports] has the unknown table")
+    found = {}
+    for name, content in written.items():
+        for key in _OF_TABLES & set(content):
+            raise DataError(f"[imports.{name}] {key} belongs under [tables.{name}]; the files come from the command line")
+        try:
+            found[name] = _source(name, content)
+        except DataError as error:
+            raise DataError(str(error).replace("[tables.", "[imports.")) from None
+    return found
+
+
+_OF_TABLES = {"path", "files", "query", "database", "format", "max_set_aside", "recorded_from"}
 
 
 def _source(name: str, written: object) -> Source:
