@@ -17,6 +17,7 @@ NEEDS = (
     ("response_time", "leads", "assigned_at", "routing and owner delay"),
     ("response_time", "leads", "alerted_at", "alert to touch"),
     ("response_time", "leads", "nurtured_at", "nurtured or not"),
+    ("response_time", "opportunities", "", "what became of the leads, by speed of the answer"),
     ("response_time", "owners", "team", "teams"),
     ("pipeline", "opportunities", "", "all of it"),
     ("pipeline", "opportunities", "created_at", "conversion by age, sales cycle"),
