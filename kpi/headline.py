@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from kpi import pipeline, response_time, retention, schema, signals
+from kpi import lifetime_value, pipeline, response_time, retention, schema, signals
 from kpi.errors import MissingTable, ParameterError
 from kpi.facts.opportunities import stages
 from kpi.periods import Month
@@ -252,6 +252,26 @@ def nurtured(data, as_of: pd.Timestamp, window) -> pd.DataFrame:
     return pd.concat([response_time.nurtured(data, as_of=as_of, window=window, outcome=outcome) for outcome in outcomes], ignore_index=True)
 
 
+def right_customers(data, as_of: pd.Timestamp) -> dict[str, pd.DataFrame]:
+    """What customers are expected to bring, by every group that the data record.
+
+    Parameters
+    ----------
+    data : Dataset
+        Uses `orders`, and what tells the groups.
+    as_of : Timestamp
+        Naive UTC.
+
+    Returns
+    -------
+    dict of str to DataFrame
+        Group to `lifetime_value.expected_value`.
+    """
+    groups = ("source", "segment", "product", "response", "owner")
+    made = {by: _attempt(lambda by=by: lifetime_value.expected_value(data, as_of=as_of, by=by)) for by in groups}
+    return {by: table for by, table in made.items() if isinstance(table, pd.DataFrame)}
+
+
 def compared_cohorts(cells: pd.DataFrame, age: int = 3) -> pd.DataFrame:
     """Hold the cohorts against each other at one age, to find those that differ by more than chance.
 
@@ -350,6 +370,7 @@ def lists(data, month: Month) -> dict[str, pd.DataFrame]:
         "never_answered": lambda: response_time.waiting_leads(data, as_of=as_of, window=month.last(12)),
         "waiting": lambda: response_time.waiting_queue(data, as_of=as_of, window=month.last(12)),
         "best_customers": lambda: retention.best_customers(data, as_of=as_of),
+        "at_risk": lambda: lifetime_value.at_risk(data, as_of=as_of),
         "set_aside": lambda: data.set_aside,
     }
     found = {name: _attempt(build) for name, build in made.items()}
@@ -445,4 +466,6 @@ def _builders(data, month: Month, now) -> dict[str, Callable]:
         "retention.repeat_purchase": lambda: retention.repeat_purchase(data, as_of=now),
         "retention.value_to_date": lambda: retention.value_to_date(data, as_of=now),
         "retention.deciles": lambda: retention.value_deciles(data, as_of=now),
+        "retention.expected_value": lambda: lifetime_value.expected_value(data, as_of=now),
+        "retention.model_check": lambda: lifetime_value.model_check(data, as_of=now),
     }
