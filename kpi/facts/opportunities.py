@@ -15,9 +15,8 @@ _STATE = ("opportunity_id", "changed_at", "seq", "stage", "status", "amount", "e
 _ORDER = ["changed_at", "seq"]
 
 
-@once
-def history(data, as_of: pd.Timestamp) -> nw.LazyFrame:
-    """List every known change of every opportunity: the whole state after each.
+def changes(data, as_of: pd.Timestamp) -> nw.LazyFrame:
+    """List every known change of every opportunity: the whole state after each; not stored, for those who read it once.
 
     Parameters
     ----------
@@ -49,6 +48,25 @@ def history(data, as_of: pd.Timestamp) -> nw.LazyFrame:
     )
     parts = [part.select(*_STATE) for part in (given, created, ended) if part is not None]
     return nw.concat(parts).filter(nw.col("changed_at") < as_of)
+
+
+@once
+def history(data, as_of: pd.Timestamp) -> nw.LazyFrame:
+    """List every known change of every opportunity, stored.
+
+    Parameters
+    ----------
+    data : Dataset
+        Uses `opportunities` and, where it exists, `opportunity_history`.
+    as_of : Timestamp
+        Naive UTC; later changes are left out.
+
+    Returns
+    -------
+    LazyFrame
+        As `changes`.
+    """
+    return changes(data, as_of)
 
 
 @once

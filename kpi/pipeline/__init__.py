@@ -2,6 +2,7 @@
 
 from kpi.pipeline.conversion import closed_win_rate, conversion_curve, lead_to_customer, lead_to_opportunity, opportunity_to_customer
 from kpi.pipeline.inflow import created, entered_stage, leads_created, won
+from kpi.pipeline.movements import snapshots, waterfall
 from kpi.pipeline.snapshot import open_pipeline
 from kpi.pipeline.stages import stage_conversion, time_in_stage, time_in_stage_curve
 from kpi.pipeline.value import average_value, average_values, sales_cycle
@@ -19,8 +20,10 @@ __all__ = [
     "open_pipeline",
     "opportunity_to_customer",
     "sales_cycle",
+    "snapshots",
     "stage_conversion",
     "time_in_stage",
     "time_in_stage_curve",
+    "waterfall",
     "won",
 ]
