@@ -11,6 +11,7 @@ _MODULES = (
     "catalog",
     "chapters",
     "dataset",
+    "denominators",
     "facts",
     "headline",
     "page",
@@ -23,7 +24,15 @@ _MODULES = (
     "signals",
     "tables",
 )
-_NAMES = {"load": "dataset", "Dataset": "dataset", "Month": "periods", "Window": "periods", "Words": "words", "KpiError": "errors"}
+_NAMES = {
+    "load": "dataset",
+    "Dataset": "dataset",
+    "ledger": "denominators",
+    "Month": "periods",
+    "Window": "periods",
+    "Words": "words",
+    "KpiError": "errors",
+}
 
 __all__ = [*_MODULES, *_NAMES]
 

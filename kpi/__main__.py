@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from datetime import datetime
 from pathlib import Path
 from types import FrameType
 
@@ -14,6 +15,7 @@ import click
 from kpi.errors import KpiError
 
 INTERRUPTED, TERMINATED = 130, 143
+SYSTEMS = ("hubspot", "pipedrive", "salesforce")
 WHERE = ("team", "owner", "source", "segment")
 EXAMPLES = 3  # rows set aside that `kpi check` shows per reason
 
@@ -118,6 +120,25 @@ def check(dataset: str, form: str, max_set_aside: float) -> None:
     else:
         click.echo(quality.as_text(data, EXAMPLES))
     quality.refuse(data, max_set_aside / 100)
+
+
+@kpi.command("import")
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--to", required=True, type=click.Path(path_type=Path), help="Folder of the data set; made if there is none.")
+@click.option("--format", "system", type=click.Choice(SYSTEMS), help="Which system wrote the files; told from their headers by default.")
+@click.option("--exported-on", type=click.DateTime(["%Y-%m-%d"]), metavar="DATE", help="Last day they tell about; by default their newest date.")
+@click.option("--full", is_flag=True, help="They hold every record: what is missing was deleted.")
+@set_aside_option
+def bring_in(files: tuple[Path, ...], to: Path, system: str | None, exported_on: datetime | None, full: bool, max_set_aside: float) -> None:
+    """Take CRM exports of one day into a data set, beside those of the months before.
+
+    The originals are kept in its folder imports. What changed from one export to the next becomes the history of opportunities.
+    """
+    from kpi import importing
+
+    day = exported_on.date() if exported_on else None
+    outcome = importing.bring_in(files, to, system=system or "", exported_on=day, full=full, max_set_aside=max_set_aside / 100)
+    click.echo(importing.as_text(outcome))
 
 
 @kpi.command()

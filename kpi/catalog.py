@@ -19,7 +19,7 @@ class Kpi:
     name, definition : str
         English; `Words.translate` says them in French.
     unit : str
-        ``rate`` (0 to 1), ``seconds``, ``days``, ``count`` or ``money``.
+        ``rate`` (0 to 1), ``difference`` (of rates), ``seconds``, ``days``, ``count`` or ``money``.
     better : str
         ``up``, ``down``, or empty where neither is better as such.
     source : str
@@ -103,7 +103,7 @@ _ALL = (
         "response.change",
         N_("Change of the share answered within the hour"),
         N_("Difference between the month and the twelve months before, with its interval."),
-        "rate",
+        "difference",
         "up",
         "response_time.response_change",
     ),
@@ -191,7 +191,7 @@ _ALL = (
         "response.sensitivity",
         N_("Speed, checked by hours"),
         N_("Share that becomes an opportunity of the leads inside and outside opening hours, of the same mix of sources, and the difference."),
-        "rate",
+        "difference",
         "",
         "response_time.sensitivity",
     ),

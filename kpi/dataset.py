@@ -146,7 +146,7 @@ class Dataset:
         self._first, last = self._span()
         self.ends_at = company.exported_at if company.exported_at is not None else last
         self.calendar, self.team_calendar = self._calendars(last)
-        self.facts: dict[tuple, nw.LazyFrame] = {}
+        self.facts: dict[tuple, object] = {}  # what was computed once: facts, helper tables, headline numbers
 
     def has(self, table: str, column: str = "") -> bool:
         """Tell whether a table, or one of its columns, was provided.

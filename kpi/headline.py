@@ -357,6 +357,14 @@ def lists(data, month: Month) -> dict[str, pd.DataFrame]:
 
 
 def _computed(data, month: Month) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """All numbers of a month, and what is missing for the others; both are asked for, computed once."""
+    key = ("headline", month)
+    if key not in data.facts:
+        data.facts[key] = _compute(data, month)
+    return tuple(table.copy() for table in data.facts[key])
+
+
+def _compute(data, month: Month) -> tuple[pd.DataFrame, pd.DataFrame]:
     now, rows, gone = data.as_of(month), [], []
     for key, build in _builders(data, month, now).items():
         table = _attempt(build)

@@ -27,7 +27,7 @@ LAYERS = {
     **dict.fromkeys(("hours", "restriction", "dataset", "simulate"), 5),
     "facts": 6,
     **dict.fromkeys(("response_time", "pipeline", "retention", "signals"), 7),
-    **dict.fromkeys(("headline", "plots", "tables", "page", "chapters"), 8),
+    **dict.fromkeys(("denominators", "headline", "plots", "tables", "page", "chapters"), 8),
     "report": 9,
     "__main__": 10,
 }

@@ -93,7 +93,7 @@ def test_what_is_missing_says_why(online_retail):
     assert set(made["kpi"]) | set(gone["kpi"]) == set(CATALOG)
     assert not set(made["kpi"]) & set(gone["kpi"])
     assert {key.split(".")[0] for key in made["kpi"]} == {"retention"}
-    assert gone["reason"].str.contains(r"no table (?:leads|activities|opportunities|stages); describe it under", regex=True).all()
+    assert gone["reason"].str.contains(r"no table (?:leads|lead_scores|activities|opportunities|stages); describe it under", regex=True).all()
     assert headline.absent(online_retail)["table"].tolist() == ["leads", "activities", "opportunities", "opportunity_history"]
 
 

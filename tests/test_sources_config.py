@@ -91,7 +91,7 @@ def test_no_data_set_there(tmp_path, monkeypatch):
         ("[company]\nexported_at = 'soon'", "[company] exported_at: 'soon' is no instant"),
         ("[tables.deals]\npath = 'a.csv'", "[tables] has the unknown table 'deals'"),
         ("[tables.leads]\npaht = 'a.csv'", "[tables.leads] has the unknown key 'paht'; did you mean 'path'?"),
-        ("[tables.leads]\nformat = 'hubspot'\npath = 'a.csv'", "[tables.leads] has the unknown key 'format'"),
+        ("[tables.leads]\nformat = 'hubspto'\npath = 'a.csv'", "[tables.leads] format is the unknown 'hubspto'; did you mean 'hubspot'?"),
         ("[tables.leads]\ndecimal = ','", "[tables.leads] needs a path, or files and a query; there is no leads.csv beside kpi.toml"),
         ("[tables.leads]\nquery = 'select 1'", "[tables.leads] needs either a path, or files together with a query"),
         ("[tables.leads]\nfiles = ['a.csv']\npath = 'a.csv'", "[tables.leads] needs either a path, or files together with a query"),

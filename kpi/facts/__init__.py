@@ -1,11 +1,24 @@
 """One row per lead, opportunity, visit to a stage, purchase and customer, in the state known at `as_of`; no KPI is computed here."""
 
 from kpi.facts.customers import activity, purchases
-from kpi.facts.exposure import at_risk
+from kpi.facts.exposure import at_risk, exposed
 from kpi.facts.leads import leads
 from kpi.facts.opportunities import history, opportunities, reached, visits
 from kpi.facts.scores import scored
 from kpi.facts.spells import spells
 from kpi.facts.waits import wait
 
-__all__ = ["activity", "at_risk", "history", "leads", "opportunities", "purchases", "reached", "scored", "spells", "visits", "wait"]
+__all__ = [
+    "activity",
+    "at_risk",
+    "exposed",
+    "history",
+    "leads",
+    "opportunities",
+    "purchases",
+    "reached",
+    "scored",
+    "spells",
+    "visits",
+    "wait",
+]

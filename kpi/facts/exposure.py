@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import date
 
 import narwhals.stable.v2 as nw
 import pandas as pd
@@ -10,29 +11,59 @@ import pandas as pd
 from kpi import engine
 from kpi.errors import ParameterError
 from kpi.facts.clock import on_days
-from kpi.periods import Window
+from kpi.periods import Window, day_number
 
 VIEWS = ("period", "cohort")
 
 
-def at_risk(rows: nw.LazyFrame, window: Window, view: str, groups: Sequence[str]) -> pd.DataFrame:
+def at_risk(rows: nw.LazyFrame, window: Window, view: str, groups: Sequence[str], since: date | None = None) -> pd.DataFrame:
     """Count the records by age at entry into observation, age at its end, and outcome.
 
     Parameters
     ----------
     rows : LazyFrame
-        ``start_day``, ``end_day`` (of the outcome, or the last observed day), ``outcome``, and the groups.
+        As for `exposed`, and the groups.
     window : Window
         Local dates of entry (cohort) or of the time at risk (period).
     view : str
         ``period`` or ``cohort``.
     groups : sequence of str
         Grouping columns.
+    since : date, optional
+        As for `exposed`.
 
     Returns
     -------
     DataFrame
-        The groups, ``entry``, ``exit`` (days of age), ``outcome``, ``count``. Records whose outcome lies before their start are left out.
+        The groups, ``entry``, ``exit`` (days of age), ``outcome``, ``count``.
+
+    Raises
+    ------
+    ParameterError
+        If `view` is unknown.
+    """
+    return engine.sizes(exposed(rows, window, view, since), [*groups, "entry", "exit", "outcome"])
+
+
+def exposed(rows: nw.LazyFrame, window: Window, view: str, since: date | None = None) -> nw.LazyFrame:
+    """Tell for each record at which age it came under observation, at which it left it, and with which outcome.
+
+    Parameters
+    ----------
+    rows : LazyFrame
+        ``start_day``, ``end_day`` (of the outcome, or the last observed day), ``outcome``.
+    window : Window
+        Local dates of entry (cohort) or of the time at risk (period).
+    view : str
+        ``period`` or ``cohort``.
+    since : date, optional
+        First local day on which outcomes were recorded: records from before enter late, at their age on it.
+
+    Returns
+    -------
+    LazyFrame
+        The rows ever under observation, with ``entry``, ``exit`` (days of age) and ``outcome``. Records without a start, or whose outcome lies before
+        it, are left out.
 
     Raises
     ------
@@ -44,14 +75,18 @@ def at_risk(rows: nw.LazyFrame, window: Window, view: str, groups: Sequence[str]
     first, after = window.days
     rows = rows.filter(~nw.col("start_day").is_null(), nw.col("end_day") >= nw.col("start_day"))
     if view == "cohort":
-        rows = rows.filter(on_days(nw.col("start_day"), window)).with_columns(nw.lit(0).cast(nw.Int64).alias("entry"))
-        ended, outcome = nw.col("end_day"), nw.col("outcome")
+        rows = rows.filter(on_days(nw.col("start_day"), window))
+        ended, outcome, watched = nw.col("end_day"), nw.col("outcome"), None
     else:
-        rows = rows.filter(nw.col("start_day") < after, nw.col("end_day") >= first)
-        early = nw.col("start_day") < first
-        rows = rows.with_columns(nw.when(early).then(first - nw.col("start_day")).otherwise(nw.lit(0)).alias("entry"))
+        rows = rows.filter(nw.col("start_day") < after)
         inside = nw.col("end_day") < after
         ended = nw.when(inside).then(nw.col("end_day")).otherwise(nw.lit(after - 1))
-        outcome = nw.when(inside).then(nw.col("outcome")).otherwise(nw.lit("censored"))
-    rows = rows.with_columns((ended - nw.col("start_day")).alias("exit"), outcome.alias("outcome"))
-    return engine.sizes(rows, [*groups, "entry", "exit", "outcome"])
+        outcome, watched = nw.when(inside).then(nw.col("outcome")).otherwise(nw.lit("censored")), first
+    if since is not None:
+        watched = max(watched if watched is not None else day_number(since), day_number(since))
+    rows = rows.with_columns(ended.alias("ended"), outcome.alias("outcome"), nw.lit(0).cast(nw.Int64).alias("entry"))
+    if watched is not None:  # what ended before the watch began left no trace, or an accidental one
+        late = nw.col("start_day") < watched
+        rows = rows.filter(nw.col("ended") >= watched)
+        rows = rows.with_columns(nw.when(late).then(watched - nw.col("start_day")).otherwise(nw.lit(0)).alias("entry"))
+    return rows.with_columns((nw.col("ended") - nw.col("start_day")).alias("exit")).drop("ended")

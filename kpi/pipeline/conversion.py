@@ -8,35 +8,18 @@ already open when it began enter late, at their age, so that the reading says ho
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import narwhals.stable.v2 as nw
 import pandas as pd
 
 from kpi import engine, facts, intervals, schema, survival
 from kpi.errors import ParameterError
-from kpi.facts.clock import last_day, on_days
+from kpi.facts.clock import on_days
 from kpi.periods import Instant, Window, last_days
+from kpi.pipeline.ways import DEAL_GROUPS, LEAD_TO_CUSTOMER, LEAD_TO_OPPORTUNITY, OPPORTUNITY_TO_CUSTOMER, WAYS, Way, lives, recorded_from
 
 PERIOD_DAYS = 90
 HORIZONS = (30, 90, 180, 365)
-DEAL_GROUPS = {"source": "source", "owner": "owner", "product": "product", "month": "created_month", "quarter": "created_quarter"}
-LEAD_GROUPS = {"source": "source", "owner": "owner", "team": "team", "country": "country", "month": "created_month", "quarter": "created_quarter"}
-
-
-@dataclass(frozen=True)
-class Way:
-    """A way from one state to the next: its catalogue key, the outcomes that end it, the groups it can be split by."""
-
-    key: str
-    causes: tuple[str, ...]
-    groups: dict[str, str]
-
-
-LEAD_TO_OPPORTUNITY = Way("pipeline.lead_to_opportunity", ("opportunity", "disqualified"), LEAD_GROUPS)
-OPPORTUNITY_TO_CUSTOMER = Way("pipeline.opportunity_to_customer", ("won", "lost"), DEAL_GROUPS)
-LEAD_TO_CUSTOMER = Way("pipeline.lead_to_customer", ("won",), LEAD_GROUPS)
-WAYS = {way.key.removeprefix("pipeline."): way for way in (LEAD_TO_OPPORTUNITY, OPPORTUNITY_TO_CUSTOMER, LEAD_TO_CUSTOMER)}
 
 
 def conversion_curve(
@@ -78,8 +61,9 @@ def conversion_curve(
     groups = schema.grouping(by, WAYS[way].groups)
     now = data.instant(as_of)
     window = window or last_days(now, data.company.timezone, PERIOD_DAYS)
-    counts = facts.at_risk(_rows(data, WAYS[way], now, groups), window, view, groups)
-    return survival.aalen_johansen(survival.event_table(counts, WAYS[way].causes, groups), WAYS[way].causes, groups, level)
+    chosen = WAYS[way]
+    counts = facts.at_risk(lives(data, chosen, now, groups), window, view, groups, recorded_from(data, chosen))
+    return survival.aalen_johansen(survival.event_table(counts, chosen.causes, groups), chosen.causes, groups, level)
 
 
 def lead_to_opportunity(
@@ -267,25 +251,3 @@ def _converted(data, way: Way, as_of, window, view, by, horizons, level) -> pd.D
     values = survival.at(curve, horizons, way.causes[0], groups)
     now = data.instant(as_of)
     return schema.result(way.key, values, by=groups, view=view, window=window or last_days(now, data.company.timezone, PERIOD_DAYS), as_of=now)
-
-
-def _rows(data, way: Way, now: pd.Timestamp, groups: Sequence[str]) -> nw.LazyFrame:
-    """One row per record on the way: its first day, its last and the outcome."""
-    last = nw.lit(last_day(data, now))
-    if way is OPPORTUNITY_TO_CUSTOMER:
-        data.table("opportunities", *[name for name in groups if name in ("source", "product")])
-        frame, is_open = facts.opportunities(data, now), nw.col("status") == "open"
-        ends, outcome = (
-            nw.when(is_open).then(last).otherwise(nw.col("closed_day")),
-            nw.when(is_open).then(nw.lit("censored")).otherwise(nw.col("status")),
-        )
-    elif way is LEAD_TO_OPPORTUNITY:
-        data.table("opportunities")
-        frame, is_open = facts.leads(data, now), nw.col("end") == "open"
-        ends, outcome = nw.col("end_day"), nw.when(is_open).then(nw.lit("censored")).otherwise(nw.col("end"))
-    else:
-        data.table("opportunities")
-        frame, is_open = facts.leads(data, now), nw.col("won_day").is_null()
-        ends, outcome = nw.when(is_open).then(last).otherwise(nw.col("won_day")), nw.when(is_open).then(nw.lit("censored")).otherwise(nw.lit("won"))
-    columns = [nw.col(way.groups[name]).alias(name) for name in groups]
-    return frame.select(nw.col("created_day").alias("start_day"), ends.alias("end_day"), outcome.alias("outcome"), *columns)

@@ -22,11 +22,11 @@ def tables(data) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        ``table``, ``found``, ``filtered`` (left out on purpose by ``where`` in kpi.toml), ``used``, ``set_aside`` (for cause), ``share`` (set aside
-        among those not filtered, in [0, 1], missing for an empty table).
+        ``table``, ``found``, ``filtered`` (no records of the table: left out by ``where`` in kpi.toml or by an alias set, or notes below it),
+        ``used``, ``set_aside`` (for cause), ``share`` (set aside among those not filtered, in [0, 1], missing for an empty table).
     """
     ledger = data.ledger
-    filtered = ledger["set_aside"].where(ledger["reason"] == reasons.FILTERED, 0)
+    filtered = ledger["set_aside"].where(ledger["reason"].isin(reasons.NO_RECORDS), 0)
     rows = ledger.assign(filtered=filtered, set_aside=ledger["set_aside"] - filtered)
     total = rows.groupby("table", sort=False, as_index=False)[["used", "set_aside", "filtered"]].sum()
     read = total["used"] + total["set_aside"]
@@ -158,7 +158,7 @@ def _examples(rows: pd.DataFrame, cause, count: int) -> list[str]:
 
 
 def _complaint(ledger: pd.DataFrame, row, limit: float) -> str:
-    causes = ledger[(ledger["table"] == row.table) & (ledger["reason"] != reasons.FILTERED) & (ledger["set_aside"] > 0)]
+    causes = ledger[(ledger["table"] == row.table) & ~ledger["reason"].isin(reasons.NO_RECORDS) & (ledger["set_aside"] > 0)]
     worst = causes.sort_values("set_aside", ascending=False, kind="stable").iloc[0]
     return (
         f"{row.table}: {row.set_aside} of {row.used + row.set_aside} rows ({row.share:.1%}) were set aside, more than the {limit:.0%} allowed; "

@@ -50,6 +50,32 @@ def repeat_purchase_curve(
     groups = schema.grouping(by, GROUPS)
     now = data.instant(as_of)
     window = window or last_days(now, data.company.timezone, PERIOD_DAYS)
+    table = survival.event_table(facts.at_risk(second_purchases(data, now, groups), window, view, groups), ("again",), groups)
+    return survival.aalen_johansen(table, ("again",), groups, level)
+
+
+def second_purchases(data, now: pd.Timestamp, groups: Sequence[str] = ()) -> nw.LazyFrame:
+    """List the customers by their first purchase, and when they bought again.
+
+    Parameters
+    ----------
+    data : Dataset
+        Uses `orders`, `customers`.
+    now : Timestamp
+        Naive UTC.
+    groups : sequence of str
+        Grouping columns, already checked.
+
+    Returns
+    -------
+    LazyFrame
+        One row per customer with a purchase: ``customer_id``, ``start_day``, ``end_day``, ``outcome`` (again, censored), and the groups.
+
+    Raises
+    ------
+    MissingTable
+        If there are no orders.
+    """
     bought = facts.purchases(data, now).filter(nw.col("is_purchase"))
     ordered = bought.with_columns(
         nw.col("day").shift(1).over("customer_id", order_by="day").alias("before"),
@@ -57,14 +83,13 @@ def repeat_purchase_curve(
     )
     rows = ordered.filter(nw.col("before").is_null()).rename({"day": "start_day", "month": "start_month"})
     never = nw.col("again").is_null()
-    rows = rows.select(
+    return rows.select(
+        "customer_id",
         "start_day",
         nw.when(never).then(nw.lit(last_day(data, now))).otherwise(nw.col("again")).alias("end_day"),
         nw.when(never).then(nw.lit("censored")).otherwise(nw.lit("again")).alias("outcome"),
         *[nw.col(GROUPS[name]).alias(name) for name in groups],
     )
-    table = survival.event_table(facts.at_risk(rows, window, view, groups), ("again",), groups)
-    return survival.aalen_johansen(table, ("again",), groups, level)
 
 
 def repeat_purchase(

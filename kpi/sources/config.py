@@ -18,13 +18,13 @@ from babel.numbers import list_currencies
 from kpi import schema
 from kpi.errors import DataError, ParameterError
 from kpi.periods import instant
-from kpi.sources import address
+from kpi.sources import address, alias_sets
 from kpi.sources.address import Database
 
 FILE = "kpi.toml"
 LANGUAGES = ("en", "fr")
 AREAS = ("response", "pipeline", "retention", "pulse")
-_SUFFIXES = (".csv", ".csv.gz", ".parquet")
+_SUFFIXES = (".csv", ".csv.gz", ".parquet", ".xlsx")
 _EMPTY: Mapping[str, str] = MappingProxyType({})
 
 
@@ -89,13 +89,15 @@ class Source:
     Parameters
     ----------
     path : str
-        File, glob or ``archive.zip/member.csv``; empty when `query` is used.
+        File, glob, ``archive.zip/member.csv`` or ``workbook.xlsx/Sheet``; empty when `query` is used.
     files : tuple of str
-        Files that `query` reads as ``files[0]``, ``files[1]``, ...
+        Files that `query` reads as ``files[0]``, ``files[1]``, ..., or that `format` recognises, those that the table is looked up in among them.
     query : str
         One SELECT in DuckDB's SQL.
     database : Database, optional
         A table or query of a database, in place of files.
+    format : str
+        Alias set of the system that made the files, e.g. ``hubspot``; what is stated here wins over it.
     columns : mapping
         Canonical column to header in the file.
     constants : mapping
@@ -120,6 +122,7 @@ class Source:
     files: tuple[str, ...] = ()
     query: str = ""
     database: Database | None = None
+    format: str = ""
     columns: Mapping[str, str] = field(default_factory=lambda: _EMPTY)
     constants: Mapping[str, str] = field(default_factory=lambda: _EMPTY)
     values: Mapping[str, Mapping[str, str]] = field(default_factory=lambda: MappingProxyType({}))
@@ -149,6 +152,8 @@ class Config:
         Canonical tables that the data set has, in the order of `kpi.schema`.
     folder, path : Path
         The data set's folder and its kpi.toml.
+    imports : dict of str to Source
+        ``[imports.<table>]``: how the exports that `kpi import` reads are written, where they do not decide it themselves.
     """
 
     company: Company
@@ -157,6 +162,7 @@ class Config:
     tables: dict[str, Source]
     folder: Path
     path: Path
+    imports: dict[str, Source] = field(default_factory=dict)
 
 
 def read_config(path: str | Path) -> Config:
@@ -183,13 +189,13 @@ def read_config(path: str | Path) -> Config:
         raise DataError(f"{file} cannot be read as TOML: {error}") from None
     except OSError as error:
         raise DataError(f"{file} cannot be opened: {error.strerror}") from None
-    _known(written, ("company", "hours", "tables", *AREAS), f"{FILE} has the unknown section")
+    _known(written, ("company", "hours", "tables", "imports", *AREAS), f"{FILE} has the unknown section")
     for section, content in written.items():
         _expect(isinstance(content, dict), f"[{section}]", content, "a section")
     company = _company(written.get("company", {}), file.parent)
     tables = _tables(written.get("tables", {}), file.parent)
     settings = {area: written.get(area, {}) for area in AREAS}
-    return Config(company, written.get("hours", {}), settings, tables, file.parent, file)
+    return Config(company, written.get("hours", {}), settings, tables, file.parent, file, _imports(written.get("imports", {})))
 
 
 def nearest(name: str, options: Iterable[str]) -> str:
@@ -265,7 +271,7 @@ def _tables(written: dict, folder: Path) -> dict[str, Source]:
     found = {}
     for name in schema.TABLES:
         source = _source(name, written[name]) if name in written else Source()
-        if not source.path and not source.query and source.database is None:
+        if not source.path and not source.files and source.database is None:
             files = [f"{name}{suffix}" for suffix in _SUFFIXES if (folder / f"{name}{suffix}").is_file()]
             if len(files) > 1:
                 raise DataError(f"the data set has {' and '.join(files)}; name the right one: [tables.{name}] path = {files[0]!r}")
@@ -278,22 +284,45 @@ def _tables(written: dict, folder: Path) -> dict[str, Source]:
     return found
 
 
+def _imports(written: dict) -> dict[str, Source]:
+    _known(written, schema.TABLES, f"{FILE} [imports] has the unknown table")
+    found = {}
+    for name, content in written.items():
+        for key in _OF_TABLES & set(content):
+            raise DataError(f"[imports.{name}] {key} belongs under [tables.{name}]; the files come from the command line")
+        try:
+            found[name] = _source(name, content)
+        except DataError as error:
+            raise DataError(str(error).replace("[tables.", "[imports.")) from None
+    return found
+
+
+_OF_TABLES = {"path", "files", "query", "database", "format", "max_set_aside", "recorded_from"}
+
+
 def _source(name: str, written: object) -> Source:
     where = f"[tables.{name}]"
     _expect(isinstance(written, dict), where, written, "a section")
     _known(written, [item.name for item in fields(Source)], f"{FILE} {where} has the unknown key")
-    if bool(written.get("query")) != bool(written.get("files")) or ("path" in written and "query" in written):
-        raise DataError(f"{where} needs either a path, or files together with a query")
+    asked = [key for key in ("query", "format") if written.get(key)]
+    has_files = bool(written.get("files"))
+    if ("path" in written and (has_files or "query" in asked)) or (has_files and not asked) or ("query" in asked and not has_files):
+        raise DataError(f"{where} needs either a path, or files together with a query or a format")
+    if len(asked) == 2:
+        raise DataError(f"{where} has a query and a format; a query gives the columns their canonical names itself")
     if "database" in written and {"path", "files", "query", "delimiter", "encoding"} & set(written):
         raise DataError(f"{where} takes its rows from a database: path, files, query, delimiter and encoding do not go with it")
     for key in ("path", "files", "query"):
         address.refuse_password(str(written.get(key, "")), f"{where} {key}")
     _expect(isinstance(written.get("where", {}), dict), f"{where} where", written.get("where"), "a table of columns")
-    stated = {key: value for key, value in written.items() if key in ("path", "query", "timezone", "decimal", "delimiter", "encoding")}
+    texts = ("path", "query", "format", "timezone", "decimal", "delimiter", "encoding")
+    stated = {key: value for key, value in written.items() if key in texts}
     for key, value in stated.items():
         _expect(isinstance(value, str) and value, f"{where} {key}", value, "a text")
     _expect(stated.get("decimal", ".") in (".", ","), f"{where} decimal", stated.get("decimal"), 'either "." or ","')
     _expect(len(stated.get("delimiter", ";")) == 1, f"{where} delimiter", stated.get("delimiter"), r'one character such as ";" or "\t"')
+    if "format" in stated:
+        _known({stated["format"]: ""}, alias_sets.systems(), f"{where} format is the unknown")
     if "timezone" in stated:
         check_zone(stated["timezone"], f"{where} timezone")
     limit = written.get("max_set_aside", 0)

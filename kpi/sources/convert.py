@@ -101,7 +101,7 @@ def convert(connection: duckdb.DuckDBPyConnection, staged: Stage, written: dict[
         f"create temp table {name} as select file, row, {tests} as fault, {bad} as bad, {', '.join(sql.ident(c.name) for c in columns)}"
         f"{''.join(', ' + _wall(c.name) for c in columns if _in_zone(c, staged, times))} from ("
         f"select *, {', '.join(values)} from ("
-        f"select file, row, is_filtered, {', '.join([*texts, *locals_])} from {staged.name} where not is_blank))"
+        f"select file, row, is_footer, is_filtered, {', '.join([*texts, *locals_])} from {staged.name} where not is_blank))"
     )
     precision = {column.name: times[column.name].precision for column in columns if column.kind == "instant"}
     noted = _noted(connection, name, staged, written, times, clock, columns)
@@ -206,7 +206,8 @@ def _moment(column: Column, cell: str, family: str, written: Written, times: _Ti
 
 def _faults(columns: list[Column]) -> tuple[list[tuple[str, str]], str, str]:
     """Number the ways in which a row can fail, in the order in which they are looked for."""
-    faults, tests, bad = [("", ""), ("", reasons.FILTERED)], ["when is_filtered then 1"], []
+    faults, bad = [("", ""), ("", reasons.FILTERED), ("", reasons.FOOTER)], []
+    tests = ["when is_footer then 2 when is_filtered then 1"]
     for column in columns:
         cell, value = _cell(column.name), sql.ident(column.name)
         if column.filled:

@@ -59,11 +59,18 @@ class Csv:
     n_records: int = 0
     misfits: list[tuple[int, str]] = field(default_factory=list)
     failure: str = ""
+    epoch: str = ""  # a text file has no serial dates
 
     @property
     def columns(self) -> list[str]:
         """Names of the cells in the batches: c0, c1, ...; headers may be blank or occur twice."""
         return [f"c{number}" for number in range(len(self.header))]
+
+    @property
+    def noted(self) -> list[tuple[str, str]]:
+        """What was decided about the file: decision and value."""
+        names = {"\t": "tab"}
+        return [("encoding", self.encoding), ("delimiter", names.get(self.delimiter, self.delimiter))]
 
     def reader(self) -> pa.RecordBatchReader:
         """Stream its rows: all cells as text, and the row number.

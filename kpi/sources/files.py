@@ -14,6 +14,7 @@ from kpi.errors import DataError
 from kpi.sources.config import nearest
 
 BLOCK = 1 << 20
+_WORKBOOKS = (".xlsx", ".xlsm")
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class Input:
 
 @dataclass(frozen=True)
 class Located:
-    """A table's file, or a member of an archive.
+    """A table's file, a member of an archive, or a sheet of a workbook.
 
     Attributes
     ----------
@@ -46,7 +47,7 @@ class Located:
     path : Path
         The file itself.
     member : str
-        Name inside the archive; empty for a plain file.
+        Name inside the archive, or of the sheet; empty for a plain file.
     """
 
     label: str
@@ -57,6 +58,11 @@ class Located:
     def is_parquet(self) -> bool:
         """Whether it is a Parquet file, which needs no guessing."""
         return not self.member and self.path.suffix.lower() in (".parquet", ".pq")
+
+    @property
+    def is_workbook(self) -> bool:
+        """Whether it is a workbook or one of its sheets."""
+        return self.path.suffix.lower() in _WORKBOOKS
 
     def open(self) -> BinaryIO:
         """Open its bytes, decompressed.
@@ -71,7 +77,7 @@ class Located:
             If the archive lacks the member or cannot be opened.
         """
         try:
-            if self.member:
+            if self.member and not self.is_workbook:
                 with zipfile.ZipFile(self.path) as archive:
                     return archive.open(self.member)
             return gzip.open(self.path) if self.path.suffix.lower() == ".gz" else self.path.open("rb")
@@ -85,7 +91,7 @@ def locate(pattern: str, folder: Path, table: str) -> list[Located]:
     Parameters
     ----------
     pattern : str
-        File, glob, or ``archive.zip/member.csv``, relative to kpi.toml.
+        File, glob, ``archive.zip/member.csv`` or ``workbook.xlsx/Sheet``, relative to kpi.toml.
     folder : Path
         Where kpi.toml is.
     table : str
@@ -102,6 +108,8 @@ def locate(pattern: str, folder: Path, table: str) -> list[Located]:
         If nothing is there.
     """
     archive, member = _archive(pattern, folder)
+    if member and archive.suffix.lower() in _WORKBOOKS:
+        return [Located(f"{_label(archive, folder)}/{member}", archive, member)]
     if member:
         return [_member(archive, member, folder, table)]
     plain = folder / pattern
@@ -129,7 +137,7 @@ def _archive(pattern: str, folder: Path) -> tuple[Path, str]:
     parts = Path(pattern).parts
     for number, part in enumerate(parts[:-1]):
         file = folder.joinpath(*parts[: number + 1])
-        if part.lower().endswith(".zip") and file.is_file():
+        if part.lower().endswith((".zip", *_WORKBOOKS)) and file.is_file():
             return file, "/".join(parts[number + 1 :])
     return folder, ""
 

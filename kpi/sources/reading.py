@@ -16,7 +16,7 @@ import pyarrow as pa
 from kpi import schema
 from kpi.errors import DataError, SchemaError
 from kpi.schema import Table
-from kpi.sources import checks, csvtext, dialect, files, flags, query, recording, relations, sql, stage
+from kpi.sources import alias_sets, checks, crm, csvtext, dialect, files, flags, query, recording, relations, sql, stage, xlsx
 from kpi.sources.config import Company, Config, Source, nearest
 from kpi.sources.convert import Clock, convert
 from kpi.sources.database import Databases
@@ -99,14 +99,17 @@ def read(config: Config, connection: duckdb.DuckDBPyConnection) -> Reading:
             if source.database is not None:
                 rows, read_from = databases.read(source.database, name)
                 hashed.setdefault(read_from.path, read_from)
-                found.add(schema.TABLES[name], source, [_streamed(connection, source.database.label(name), query.numbered(rows))], clock)
+                parts = [_streamed(connection, source.database.label(name), query.numbered(rows))]
+                with ExitStack() as asked:
+                    found.add(schema.TABLES[name], source, *_named(config, found, source, parts, clock, name, asked))
                 continue
             located = [files.locate(pattern, config.folder, name) for pattern in (source.files or [source.path])]
             for file in {file.path: None for group in located for file in group}:
                 hashed.setdefault(file, files.fingerprint(file, config.folder))
             with ExitStack() as asked:
-                parts = _answer(connection, source, located, name, asked) if source.query else _plain(connection, source, located[0], name)
-                found.add(schema.TABLES[name], source, parts, clock)
+                every = [file for group in located for file in group]
+                parts = _answer(connection, source, located, name, asked) if source.query else _plain(connection, source, every, name)
+                found.add(schema.TABLES[name], source, *_named(config, found, source, parts, clock, name, asked))
     return found.reading([hashed[file] for file in hashed])
 
 
@@ -215,6 +218,27 @@ def _concat(tables: list[pd.DataFrame], columns: list[str]) -> pd.DataFrame:
     return pd.concat(filled, ignore_index=True) if filled else pd.DataFrame(columns=columns)
 
 
+def _named(
+    config: Config, found: _Found, source: Source, parts: list[stage.Part], clock: Clock, name: str, opened: ExitStack
+) -> tuple[list[stage.Part], Clock]:
+    """Bring the columns of a CRM's export under their canonical names, if the table has a format."""
+    if not source.format:
+        return parts, clock
+    has_history = "opportunity_history" in config.tables
+    table, company = schema.TABLES[name], config.company
+    made = crm.dressed(found.connection, table, source, parts, company, found.tables, opened, has_history=has_history)
+    return made.parts, replace(clock, zone=source.timezone or made.zone or clock.zone)
+
+
+def _examined(file: Located, source: Source, name: str) -> csvtext.Csv | xlsx.Sheet:
+    if not file.is_workbook:
+        return csvtext.examine(file, encoding=source.encoding, delimiter=source.delimiter, table=name)
+    if source.format:
+        return xlsx.examine(file, hits=crm.hits(source.format, name), decimal=source.decimal)
+    wanted = {alias_sets.fold(header) for header in [*source.columns.values(), *schema.TABLES[name].names]}
+    return xlsx.examine(file, hits=lambda cells: sum(alias_sets.fold(cell) in wanted for cell in cells), decimal=source.decimal)
+
+
 def _plain(connection, source: Source, located: list[Located], name: str) -> list[stage.Part]:
     parts = []
     for file in located:
@@ -223,7 +247,8 @@ def _plain(connection, source: Source, located: list[Located], name: str) -> lis
             part = stage.typed_part(connection, file.label, relation, '"file_row_number"')
             parts.append(replace(part, row="file_row_number + 1"))
         else:
-            parts.append(stage.csv_part(csvtext.examine(file, encoding=source.encoding, delimiter=source.delimiter, table=name)))
+            part = stage.csv_part(_examined(file, source, name))
+            parts.append(replace(part, footer=stage.lone_cell(part.cells)) if file.is_workbook else part)
     return parts
 
 
@@ -235,8 +260,7 @@ def _answer(connection, source: Source, located: list[list[Located]], name: str,
     for number, group in enumerate(located):
         copies.append([])
         for place, file in enumerate(group):
-            options = {"encoding": source.encoding, "delimiter": source.delimiter, "table": name}
-            csv = None if file.is_parquet else csvtext.examine(file, **options)
+            csv = None if file.is_parquet else _examined(file, source, name)
             copies[number].append(query.as_parquet(connection, file, csv, folder / f"{number}_{place}.parquet"))
     label = ", ".join(file.label for group in located for file in group) + " (query)"
     spill = folder / "spill"

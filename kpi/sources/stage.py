@@ -5,20 +5,23 @@ From here on nothing knows whether a row came from a CSV file, a Parquet file, a
 
 from __future__ import annotations
 
+import csv
 from dataclasses import dataclass, field
 
 import duckdb
 import pyarrow as pa
 
 from kpi.errors import DataError, SchemaError
-from kpi.schema import Table
+from kpi.schema import Column, Table
 from kpi.sources import sql
 from kpi.sources.config import FILE, Source, nearest
 from kpi.sources.csvtext import ROW, Csv
+from kpi.sources.xlsx import Sheet
 
 # What counts as blank around a cell: white space, Unicode spaces, byte order marks. A pattern is six times faster here than trim with a list.
 _SPACE = r"[\s\v\p{Z}\x{feff}\x{200b}]"
 COMPANY_CURRENCY = "company.currency"
+_SERIAL = r"^[1-9]\d{4}([.,]\d+)?$"  # days since the workbook's first day: 1927 to 2173
 
 
 @dataclass
@@ -41,8 +44,18 @@ class Part:
         What SQL reads from; empty when `reader` is to be registered.
     reader : RecordBatchReader, optional
         Rows as a stream, read once.
-    csv : Csv, optional
-        Where the rows come from a CSV file: its dialect and what was counted while reading.
+    csv : Csv or Sheet, optional
+        Where the rows come from a CSV file or a workbook: how it is written and what was counted while reading.
+    around : str
+        SQL of a table made of the rows, which stand in it as ``{relation}``; empty where each row is a record.
+    mapped : dict of str to int
+        Canonical columns that an alias set found, with their place among `cells`.
+    used : set of int
+        Places that `mapped` cells are made of.
+    footer, dropped : str
+        SQL condition of rows that are no data, and of records that do not belong in the table.
+    noted : list of tuple
+        Decisions and values.
     """
 
     label: str
@@ -52,7 +65,13 @@ class Part:
     row: str = sql.ident(ROW)
     relation: str = ""
     reader: pa.RecordBatchReader | None = None
-    csv: Csv | None = None
+    csv: Csv | Sheet | None = None
+    around: str = ""
+    mapped: dict[str, int] = field(default_factory=dict)
+    used: set[int] = field(default_factory=set)
+    footer: str = "false"
+    dropped: str = "false"
+    noted: list[tuple[str, str]] = field(default_factory=list)
 
 
 @dataclass
@@ -64,7 +83,8 @@ class Stage:
     table : Table
         The contract.
     name : str
-        Working table in the connection: ``file`` (index into `labels`), ``row``, ``is_blank``, ``is_filtered``, and the provided columns.
+        Working table in the connection: ``file`` (index into `labels`), ``row``, ``is_blank``, ``is_footer``, ``is_filtered`` (footers too), and the
+        provided columns.
     families : dict of str to str
         Provided canonical columns and what their cells are.
     labels : list of str
@@ -142,12 +162,28 @@ def blank(cells: list[str]) -> str:
     return f"case when {cells[0]} > ' ' then false else {together} = '' end"
 
 
-def csv_part(csv: Csv) -> Part:
-    """Describe a CSV file as a part: all cells text.
+def lone_cell(cells: list[str]) -> str:
+    """Write the SQL condition that only the first cell of a line is filled, as in notes above and below a table.
 
     Parameters
     ----------
-    csv : Csv
+    cells : list of str
+        SQL of each.
+
+    Returns
+    -------
+    str
+        Never true where there are fewer than three.
+    """
+    return f"case when {cells[-1]} > ' ' then false else {blank(cells[1:])} end" if len(cells) > 2 else "false"
+
+
+def csv_part(csv: Csv | Sheet) -> Part:
+    """Describe a CSV file or a sheet as a part: all cells text.
+
+    Parameters
+    ----------
+    csv : Csv or Sheet
         Examined file.
 
     Returns
@@ -223,11 +259,12 @@ def stage(connection: duckdb.DuckDBPyConnection, table: Table, source: Source, p
     families = {name: families[name] for name in table.names if name in families}
     staged = Stage(table, sql.free_name(connection, f"stage_{table.name}"), families, [part.label for part in parts])
     for number, (part, places) in enumerate(zip(parts, bound, strict=True)):
-        cells = [_cell(part, places, name, families[name], source, defaults.get(name)) for name in families]
-        chosen = f"{number}::integer as file, {part.row}::bigint as row, {blank(part.cells) if part.csv else 'false'} as is_blank"
-        filtered = f"{_filtered(part, places, source, table)} as is_filtered"
+        cells = [_cell(part, places, table[name], families[name], source, defaults.get(name)) for name in families]
+        empty = blank(part.cells) if part.csv and not part.around else "false"
+        chosen = f"{number}::integer as file, {part.row}::bigint as row, {empty} as is_blank, {part.footer} as is_footer"
+        filtered = f"({part.footer}) or ({part.dropped}) or {_filtered(part, places, source, table)} as is_filtered"
         _insert(connection, staged, part, ", ".join([chosen, filtered, *cells]), first=number == 0)
-        staged.misfits += [(number, row, text) for row, text in (part.csv.misfits if part.csv else [])]
+        _take_misfits(connection, staged, part, number)
         staged.decisions += _noted(part, places, source)
     return staged
 
@@ -239,6 +276,9 @@ def _bind(table: Table, source: Source, part: Part) -> dict[str, int]:
         if column.name in source.constants:
             continue
         wanted = source.columns.get(column.name, column.name)
+        if column.name in part.mapped:
+            places[column.name] = part.mapped[column.name]
+            continue
         found = [n for n, header in enumerate(part.headers) if header == wanted.strip()]
         found = found or [n for n, header in enumerate(part.headers) if header.casefold() == wanted.strip().casefold()]
         if len(found) > 1:
@@ -259,18 +299,22 @@ def _bind(table: Table, source: Source, part: Part) -> dict[str, int]:
 
 def _common(name: str, source: Source, parts: list[Part], bound: list[dict[str, int]]) -> str:
     found = {part.families[places[name]] for part, places in zip(parts, bound, strict=True) if name in places}
-    return found.pop() if len(found) == 1 and name not in source.values else "text"
+    serial = any(part.csv and part.csv.epoch for part in parts)
+    return found.pop() if len(found) == 1 and name not in source.values and not serial else "text"
 
 
-def _cell(part: Part, places: dict[str, int], name: str, kind: str, source: Source, default: str | None) -> str:
+def _cell(part: Part, places: dict[str, int], column: Column, kind: str, source: Source, default: str | None) -> str:
+    name = column.name
     if name in source.constants:
         cell = sql.text(source.constants[name])
     elif name in places:
         cell = _clean(part, places[name])
         cell = f"{cell}::varchar" if kind == "text" else cell
+        if part.csv and part.csv.epoch and column.kind in ("instant", "date"):
+            cell = _from_serial(cell, part.csv.epoch)
     else:
         cell = "null::varchar" if default is None else sql.text(default)
-    if name in source.values:
+    if name in source.values and name not in part.mapped:
         pairs = " ".join(f"when {sql.text(key)} then {sql.text(value)}" for key, value in source.values[name].items())
         cell = f"nullif(case coalesce({cell}, '') {pairs} else {cell} end, '')"
     return f"{cell} as {sql.ident(name)}"
@@ -284,6 +328,12 @@ def _clean(part: Part, place: int) -> str:
         return f"{cell}::timestamp"
     # A frame writes a missing number as NaN.
     return f"case when not isnan({cell}::double) then {cell} end" if part.families[place] == "number" else cell
+
+
+def _from_serial(cell: str, epoch: str) -> str:
+    """Turn the number that a workbook keeps for a date back into a date."""
+    moment = f"timestamp '{epoch}' + to_seconds(round(replace({cell}, ',', '.')::double * 86400)::bigint)"
+    return f"case when regexp_matches({cell}, '{_SERIAL}') then strftime({moment}, '%Y-%m-%d %H:%M:%S') else {cell} end"
 
 
 def _filtered(part: Part, places: dict[str, int], source: Source, table: Table) -> str:
@@ -301,11 +351,12 @@ def _insert(connection: duckdb.DuckDBPyConnection, staged: Stage, part: Part, ch
     if part.reader is not None:
         relation = sql.free_name(connection, "stage_reader")
         connection.register(relation, part.reader)
+    rows = f"({part.around.replace('{relation}', relation)})" if part.around else relation
     verb = f"create temp table {staged.name} as" if first else f"insert into {staged.name}"
     try:
         before = 0 if first else _size(connection, staged.name)
-        connection.execute(f"{verb} select {chosen} from {relation}")
-        staged.n_read += part.csv.n_records if part.csv else _size(connection, staged.name) - before
+        connection.execute(f"{verb} select {chosen} from {rows}")
+        staged.n_read += part.csv.n_records if part.csv and not part.around else _size(connection, staged.name) - before
     except (duckdb.Error, pa.ArrowException) as error:
         raise DataError(part.csv.failure if part.csv and part.csv.failure else f"{part.label} cannot be read: {sql.first_line(error)}") from None
     finally:
@@ -317,11 +368,20 @@ def _size(connection: duckdb.DuckDBPyConnection, name: str) -> int:
     return connection.execute(f"select count(*) from {name}").fetchall()[0][0]
 
 
+def _take_misfits(connection: duckdb.DuckDBPyConnection, staged: Stage, part: Part, number: int) -> None:
+    """Keep the records with a wrong number of cells apart; where a footer is expected, those of one cell belong to it."""
+    for row, text in part.csv.misfits if part.csv else []:
+        if part.footer != "false" and len(next(csv.reader([text.strip()], delimiter=part.csv.delimiter))) == 1:
+            connection.execute(
+                f"insert into {staged.name} (file, row, is_blank, is_footer, is_filtered) values (?, ?, false, true, true)", [number, row]
+            )
+            staged.n_read += 1
+        else:
+            staged.misfits.append((number, row, text))
+
+
 def _noted(part: Part, places: dict[str, int], source: Source) -> list[tuple[str, str, str]]:
-    noted = []
-    if part.csv:
-        names = {"\t": "tab"}
-        noted = [(part.label, "encoding", part.csv.encoding), (part.label, "delimiter", names.get(part.csv.delimiter, part.csv.delimiter))]
-    used = set(places.values()) | {part.headers.index(header) for header in source.where if header in part.headers}
-    unused = [header for number, header in enumerate(part.headers) if number not in used and header]
+    noted = [(part.label, *decision) for decision in [*(part.csv.noted if part.csv else []), *part.noted]]
+    used = set(places.values()) | part.used | {part.headers.index(header) for header in source.where if header in part.headers}
+    unused = [] if part.mapped else [header for number, header in enumerate(part.headers) if number not in used and header]
     return [*noted, (part.label, "unused columns", ", ".join(unused))] if unused else noted

@@ -1,0 +1,130 @@
+"""What changed between two exports, as rows of `opportunity_history`: for systems that only tell how things are now.
+
+Rules, since an export tells that something changed but not when:
+
+- A change seen between the exports of two days is dated at midnight of the day in the middle of those between them. Any day would do; the middle
+  one is wrong by half the time between them at most, and early as often as late, so that times in a stage are right on average.
+- A deal that was closed in between is dated by its own ``closed_at``, moved to the nearest day between the two exports if it lies outside: it was
+  seen open in the first and closed in the second.
+- A deal that first appears between two exports, still open, begins at its ``created_at`` in the stage it is seen in.
+- A deal that is open in the first export of all was in its stage since nobody knows when: a row of origin ``inferred`` at its ``created_at``, which
+  no time in a stage is taken from, and one of origin ``diff`` on the day of that export.
+- A deal that is closed when it is first seen has no row of its own, as no stage that it was in is known, unless it changes later.
+
+A deal of which the system itself tells the history is left alone. One export alone makes no history.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date, timedelta
+
+from kpi.importing.merging import PLACE, midnight, united
+from kpi.importing.observing import Seen
+from kpi.schema import TABLES
+from kpi.sources import sql
+
+STATE = ("stage", "status", "amount", "expected_close_on", "owner")
+_TABLE = TABLES["opportunity_history"]
+
+
+def with_differences(connection, seen: Sequence[Seen], told: str, zone: str) -> str:
+    """Add what changed between exports to the history that the system tells.
+
+    Parameters
+    ----------
+    connection : DuckDBPyConnection
+        Holds what was seen.
+    seen : sequence of Seen
+        Opportunities, oldest export first.
+    told : str
+        Table of the history told by the system; empty where there is none.
+    zone : str
+        The company's.
+
+    Returns
+    -------
+    str
+        Name of the table of both, all columns of `opportunity_history`; empty where there is neither.
+    """
+    if len({item.exported_on for item in seen}) < 2:
+        return told
+    name = sql.free_name(connection, "history")
+    listed = ", ".join(sql.ident(column) for column in _TABLE.names)
+    both = f"select * from ({_differences(seen, told, zone)})"
+    if told:
+        given = {row[0] for row in connection.execute(f"describe {told}").fetchall()}
+        cells = [sql.ident(column) if column in given else f"null as {sql.ident(column)}" for column in _TABLE.names]
+        both += f" union all select {', '.join(cells)} from {told}"
+    connection.execute(f"create table {name} as select {listed} from ({both})")
+    return name
+
+
+def _differences(seen: Sequence[Seen], told: str, zone: str) -> str:
+    """Write the SQL of the rows: each deal's first state, and each change from one export that has it to the next."""
+    days = sorted({item.exported_on for item in seen})
+    first = [midnight(day, zone) for day in days]
+    after = [midnight(day + timedelta(days=1), zone) for day in days]
+    pairs = [(a, b) for a in range(len(days)) for b in range(a + 1, len(days))]
+    middles = [midnight(days[a] + timedelta(days=1 + ((days[b] - days[a]).days - 1) // 2), zone) for a, b in pairs]
+    middle = " ".join(f"when day_before = {a} and day = {b} then {moment}" for (a, b), moment in zip(pairs, middles, strict=True))
+    state = ", ".join(STATE)
+    columns = f"opportunity_id, changed_at, step, day, {state}, origin"
+    return f"""
+    with states as ({_states(seen, days, told)}),
+    dated as (
+        select *, {_pick("day", first)} as seen_at, lag(({state})) over deal as before, lag(day) over deal as day_before,
+            lag(status) over deal as status_before
+        from states window deal as (partition by opportunity_id order by day)),
+    changes as (
+        select *, case {middle} end as middle, {_pick("day_before", after)} as earliest from dated
+        where day_before is not null and ({state}) is distinct from before),
+    firsts as (
+        select *, status = 'open' as is_open, status = 'open' and day > 0 and coalesce(created_at >= {_pick("day - 1", after)}, false) as is_born,
+            case when created_at < {_pick("day", after)} then created_at else seen_at end as began_at
+        from dated where day_before is null),
+    changed as (
+        select *, 2 as step, 'diff' as origin, case
+            when status = 'open' or status = status_before or closed_at is null then middle
+            when closed_at < earliest then earliest
+            when closed_at >= {_pick("day", after)} then seen_at
+            else closed_at end as changed_at
+        from changes),
+    began as (
+        select * replace (case when is_open then stage end as stage, 'open' as status), began_at as changed_at, 0 as step,
+            case when is_born then 'diff' else 'inferred' end as origin
+        from firsts),
+    found as (
+        select *, 1 as step, case when is_open then greatest(seen_at, began_at)
+            when closed_at < {_pick("day", after)} then closed_at else seen_at end as changed_at,
+            case when is_open then 'diff' else 'inferred' end as origin
+        from firsts where not is_born and (is_open or closed_at is not null)),
+    every as (select {columns} from changed union all select {columns} from began union all select {columns} from found)
+    select *, row_number() over (partition by opportunity_id order by day, step) - 1 as seq
+    from every where opportunity_id in (select opportunity_id from every where origin = 'diff')
+    """
+
+
+def _states(seen: Sequence[Seen], days: Sequence[date], told: str) -> str:
+    """Write the SQL of each deal's state in each export that has it; a column that an export lacks is as it was before."""
+    names = ("opportunity_id", "created_at", "closed_at", *STATE)
+    number = " ".join(f"when {place} then {days.index(item.exported_on)}" for place, item in enumerate(seen))
+    carried = [f"{_carried(name, seen)} as {sql.ident(name)}" for name in names[1:]]
+    own = f"where opportunity_id not in (select opportunity_id from {told})" if told else ""
+    # Of the exports of one day the last one counts.
+    return (
+        f"select opportunity_id, case {sql.ident(PLACE)} {number} end as day, {', '.join(carried)} from ({united(seen, names)}) {own} "
+        f"qualify row_number() over (partition by opportunity_id, day order by {sql.ident(PLACE)} desc) = 1"
+    )
+
+
+def _carried(name: str, seen: Sequence[Seen]) -> str:
+    having = [str(number) for number, item in enumerate(seen) if name in item.provided]
+    if len(having) == len(seen):
+        return sql.ident(name)
+    cell = f"case when {sql.ident(PLACE)} in ({', '.join(having) or '-1'}) then {{'cell': {sql.ident(name)}}} end"
+    return f"(last_value({cell} ignore nulls) over (partition by opportunity_id order by {sql.ident(PLACE)} rows unbounded preceding)).cell"
+
+
+def _pick(number: str, moments: Sequence[str]) -> str:
+    return f"case {number} {' '.join(f'when {place} then {moment}' for place, moment in enumerate(moments))} end"

@@ -1,0 +1,192 @@
+"""What was imported: ``imports/log.json`` of a data set, its originals with their hashes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, replace
+from datetime import date
+from pathlib import Path
+
+from kpi.errors import DataError
+
+FOLDER, FILE = "imports", "log.json"
+
+
+@dataclass(frozen=True)
+class Original:
+    """A file as it was given.
+
+    Attributes
+    ----------
+    path : str
+        Where it is kept, relative to the data set.
+    sha256 : str
+        Of its bytes.
+    bytes : int
+        Its size.
+    system : str
+        Alias set that recognised it; empty where its headers are canonical.
+    tables : tuple of str
+        Canonical tables that it has rows of; none where it is only looked up in.
+    """
+
+    path: str
+    sha256: str
+    bytes: int
+    system: str
+    tables: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Export:
+    """What one command imported: files that were exported together.
+
+    Attributes
+    ----------
+    exported_on : date
+        Last local day that the files tell about.
+    full : bool
+        Whether they hold every record of their tables.
+    files : tuple of Original
+        At least one.
+    rows : dict of str to dict
+        Per table the rows found, used and set aside.
+    """
+
+    exported_on: date
+    full: bool
+    files: tuple[Original, ...]
+    rows: dict[str, dict[str, int]]
+
+
+@dataclass(frozen=True)
+class Log:
+    """All imports of a data set, in the order in which they came.
+
+    Attributes
+    ----------
+    version : int
+        Number of the folder that holds the tables made of them; 0 before the first.
+    exports : tuple of Export
+        The imports.
+    """
+
+    version: int = 0
+    exports: tuple[Export, ...] = ()
+
+    @property
+    def newest(self) -> date | None:
+        """Last day that any import tells about."""
+        return max((export.exported_on for export in self.exports), default=None)
+
+    def holding(self, sha256: str, exported_on: date | None) -> list[int]:
+        """Find the imports that a file belongs to.
+
+        Parameters
+        ----------
+        sha256 : str
+            Of the file.
+        exported_on : date, optional
+            Only those of this day.
+
+        Returns
+        -------
+        list of int
+        """
+        days = [exported_on] if exported_on else [export.exported_on for export in self.exports]
+        return [
+            place for place, export in enumerate(self.exports) if export.exported_on in days and any(file.sha256 == sha256 for file in export.files)
+        ]
+
+    def counted(self, rows: list[dict[str, dict[str, int]]]) -> Log:
+        """Write down anew how many rows each import had.
+
+        Parameters
+        ----------
+        rows : list of dict
+            As in `Export`, one per import.
+
+        Returns
+        -------
+        Log
+        """
+        return replace(self, exports=tuple(replace(export, rows=found) for export, found in zip(self.exports, rows, strict=True)))
+
+
+def read(folder: Path) -> Log:
+    """Read what was imported into a data set.
+
+    Parameters
+    ----------
+    folder : Path
+        The data set.
+
+    Returns
+    -------
+    Log
+        An empty one where nothing was.
+
+    Raises
+    ------
+    DataError
+        If the file was spoilt.
+    """
+    path = folder / FOLDER / FILE
+    if not path.is_file():
+        return Log()
+    try:
+        content = json.loads(path.read_text("utf-8"))
+        exports = [
+            Export(
+                date.fromisoformat(item["exported_on"]),
+                bool(item["full"]),
+                tuple(Original(**{**file, "tables": tuple(file["tables"])}) for file in item["files"]),
+                item["rows"],
+            )
+            for item in content["imports"]
+        ]
+        return Log(int(content["version"]), tuple(exports))
+    except (ValueError, KeyError, TypeError, OSError) as error:
+        raise DataError(f"{path} cannot be read ({type(error).__name__}): put back what kpi import wrote, or import into an empty folder") from None
+
+
+def dumps(log: Log) -> str:
+    """Write the log.
+
+    Parameters
+    ----------
+    log : Log
+        What was imported.
+
+    Returns
+    -------
+    str
+        JSON.
+    """
+    exports = [{**asdict(export), "exported_on": export.exported_on.isoformat()} for export in log.exports]
+    return json.dumps({"version": log.version, "imports": exports}, indent=1, ensure_ascii=False) + "\n"
+
+
+def sha256(path: Path) -> str:
+    """Hash a file.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+
+    Returns
+    -------
+    str
+
+    Raises
+    ------
+    DataError
+        If it cannot be read.
+    """
+    try:
+        with path.open("rb") as opened:
+            return hashlib.file_digest(opened, "sha256").hexdigest()
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}") from None

@@ -1,0 +1,154 @@
+"""Successive exports into one table: nothing twice, the newest values, and what is gone from a whole export marked as deleted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date
+
+from kpi.importing.observing import Seen
+from kpi.schema import TABLES
+from kpi.sources import sql
+from kpi.sources.convert import TYPES
+
+# Small tables that describe how things are now: the newest stands for all.
+SETTINGS = ("stages", "owners", "targets", "calendars")
+PLACE = "place of the import"
+
+
+def merged(connection, table: str, seen: Sequence[Seen], zone: str) -> tuple[str, dict[str, str]]:
+    """Merge what the exports show of a table.
+
+    Parameters
+    ----------
+    connection : DuckDBPyConnection
+        Holds what was seen.
+    table : str
+        Canonical table.
+    seen : sequence of Seen
+        At least one, oldest first.
+    zone : str
+        The company's.
+
+    Returns
+    -------
+    tuple
+        Name of the merged table, and the SQL type of each of its columns: dates where every export only had dates.
+    """
+    seen = seen[-1:] if table in SETTINGS else seen
+    relation = sql.free_name(connection, f"merged_{table}")
+    names = [name for name in TABLES[table].names if any(name in item.provided for item in seen)]
+    rows = united(seen, names)
+    key = [name for name in TABLES[table].key if name in names]
+    if not key:
+        connection.execute(f"create table {relation} as select distinct {_list(names)} from ({rows})")
+        return relation, _types(connection, table, seen, names)
+    cells = [sql.ident(name) if name in key else f"{newest(name, seen)} as {sql.ident(name)}" for name in names]
+    gone = _deleted(table, seen, zone)
+    if gone:
+        known = cells.pop(names.index("deleted_at")).rpartition(" as ")[0] if "deleted_at" in names else "null::timestamp"
+        names = [name for name in TABLES[table].names if name in {*names, "deleted_at"}]
+        cells.append(f"coalesce({known}, {gone}) as deleted_at")
+    connection.execute(f"create table {relation} as select {', '.join(cells)} from ({rows}) group by {_list(key)}")
+    return relation, _types(connection, table, seen, names)
+
+
+def united(seen: Sequence[Seen], names: Sequence[str]) -> str:
+    """Write the SQL of all rows seen, each with the place of its export.
+
+    Parameters
+    ----------
+    seen : sequence of Seen
+        Oldest first.
+    names : sequence of str
+        Columns.
+
+    Returns
+    -------
+    str
+    """
+    return " union all ".join(f"select {_list(names)}, {number} as {sql.ident(PLACE)} from {item.relation}" for number, item in enumerate(seen))
+
+
+def newest(name: str, seen: Sequence[Seen]) -> str:
+    """Write the SQL of a cell in the last export that has its column, be it empty there.
+
+    Parameters
+    ----------
+    name : str
+        Column.
+    seen : sequence of Seen
+        Oldest first.
+
+    Returns
+    -------
+    str
+        An aggregate.
+    """
+    having = ", ".join(str(number) for number, item in enumerate(seen) if name in item.provided)
+    return f"arg_max({{'cell': {sql.ident(name)}}}, {sql.ident(PLACE)}) filter ({sql.ident(PLACE)} in ({having})).cell"
+
+
+def midnight(day: date, zone: str) -> str:
+    """Write the SQL of a local midnight in naive UTC.
+
+    Parameters
+    ----------
+    day : date
+        The day that begins.
+    zone : str
+        IANA name.
+
+    Returns
+    -------
+    str
+    """
+    return f"timezone('UTC', timezone({sql.text(zone)}, timestamp '{day}'))"
+
+
+def stored_types(table: str) -> dict[str, str]:
+    """Say how the columns of a table are stored that was not read from exports.
+
+    Parameters
+    ----------
+    table : str
+        Canonical table.
+
+    Returns
+    -------
+    dict of str to str
+        SQL types.
+    """
+    return {column.name: "timestamptz" if column.kind == "instant" else TYPES[column.kind] for column in TABLES[table].columns}
+
+
+def _deleted(table: str, seen: Sequence[Seen], zone: str) -> str:
+    """Write the SQL of the day of the first whole export, after the last one that has a record, in which it is missing."""
+    whole = [number for number, item in enumerate(seen) if item.full]
+    if "deleted_at" not in TABLES[table].names or not whole:
+        return ""
+    last = f"max({sql.ident(PLACE)})"
+    cases = []
+    for number in whole:
+        # Files imported one by one for the same day are one export.
+        before = max((place for place in range(number) if seen[place].exported_on < seen[number].exported_on), default=-1)
+        cases.append(f"when {last} <= {before} then {midnight(seen[number].exported_on, zone)}")
+    return f"case {' '.join(cases)} end"
+
+
+def _types(connection, table: str, seen: Sequence[Seen], names: Sequence[str]) -> dict[str, str]:
+    found = {}
+    for name in names:
+        kind = TYPES[TABLES[table][name].kind]
+        if kind == "timestamp":
+            having = [item for item in seen if name in item.provided and _is_filled(connection, item, name)]
+            kind = "date" if all(name in item.days for item in having) else "timestamptz"
+        found[name] = kind
+    return found
+
+
+def _is_filled(connection, item: Seen, name: str) -> bool:
+    return connection.execute(f"select count({sql.ident(name)}) from {item.relation}").fetchall()[0][0] > 0
+
+
+def _list(names: Sequence[str]) -> str:
+    return ", ".join(sql.ident(name) for name in names)

@@ -1,0 +1,69 @@
+"""What a file holds: a canonical table under its own names, or the export of a system that the alias sets know."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from kpi.errors import DataError
+from kpi.schema import TABLES
+from kpi.sources import crm, csvtext
+from kpi.sources.files import Located
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What a file was found to be.
+
+    Attributes
+    ----------
+    system : str
+        Alias set; empty where the headers are canonical.
+    tables : tuple of str
+        Canonical tables that it has rows of; none where it is only looked up in.
+    title : str
+        What to call it.
+    """
+
+    system: str
+    tables: tuple[str, ...]
+    title: str
+
+
+def kind(path: Path, system: str = "") -> Kind:
+    """Tell what a file holds.
+
+    Parameters
+    ----------
+    path : Path
+        CSV, Parquet or workbook.
+    system : str
+        The system, if it is known.
+
+    Returns
+    -------
+    Kind
+
+    Raises
+    ------
+    DataError
+        If nothing fits; the message lists what was found.
+    """
+    table = "" if system else _canonical(path)
+    if table:
+        return Kind("", (table,), f"canonical {table}")
+    found = crm.recognise(path, system=system)
+    tables = tuple(name for name in (found.table, *found.also) if name in TABLES)
+    return Kind(found.system, tables, found.title or f"{found.system} {found.table}")
+
+
+def _canonical(path: Path) -> str:
+    """Name the table whose own column names a CSV file has; of several the one that has most of them."""
+    if not path.name.lower().endswith((".csv", ".csv.gz", ".tsv", ".txt")):
+        return ""
+    try:
+        headers = {header.casefold() for header in csvtext.examine(Located(path.name, path)).header}
+    except DataError:
+        return ""
+    fitting = [name for name, table in TABLES.items() if {c.name for c in table.columns if c.required and not c.default} <= headers]
+    return max(fitting, key=lambda name: len(headers & set(TABLES[name].names)), default="")

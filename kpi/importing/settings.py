@@ -1,0 +1,147 @@
+"""kpi.toml of a data set that is imported: made where there is none, else only the lines changed that an import is about."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Collection
+from copy import deepcopy
+from datetime import date, timedelta
+from pathlib import Path
+
+from kpi.errors import DataError
+from kpi.importing.log import FOLDER
+from kpi.sources import Company
+from kpi.sources.config import FILE
+
+TABLES = f"{FOLDER}/tables"
+
+
+def path(version: int, table: str) -> str:
+    """Say where the table of a version is, relative to the data set.
+
+    Parameters
+    ----------
+    version : int
+        Counts the imports that changed something.
+    table : str
+        Canonical table.
+
+    Returns
+    -------
+    str
+    """
+    return f"{TABLES}/{version}/{table}.parquet"
+
+
+def created(company: Company, newest: date) -> str:
+    """Write a kpi.toml for a new data set.
+
+    Parameters
+    ----------
+    company : Company
+        What is known.
+    newest : date
+        Last day that its exports tell about.
+
+    Returns
+    -------
+    str
+    """
+    return (
+        "# Made by kpi import. Keys may be added and changed; an import changes exported_at and the paths of its tables only.\n"
+        f"[company]\nname = {_quoted(company.name)}\nlanguage = {_quoted(company.language)}\n"
+        f"currency = {_quoted(company.currency)}\ntimezone = {_quoted(company.timezone)}\n"
+        f"exported_at = {_quoted(_end(newest))}  # the last day exported counts as whole\n"
+    )
+
+
+def edited(text: str, tables: Collection[str], version: int, before: int, newest: date, newest_before: date | None) -> str:
+    """Point kpi.toml at the tables of an import.
+
+    Parameters
+    ----------
+    text : str
+        As it is; comments and all other keys stay.
+    tables : collection of str
+        Canonical tables that were made.
+    version, before : int
+        The new version and the one that it replaces.
+    newest, newest_before : date
+        Last day that the exports tell about, and told about before.
+
+    Returns
+    -------
+    str
+
+    Raises
+    ------
+    DataError
+        If a table comes from elsewhere already, or the file is written in a way that cannot be edited; the message says what to do.
+    """
+    wanted = deepcopy(tomllib.loads(text))
+    sections = wanted.setdefault("tables", {})
+    for name, section in sections.items():
+        if str(section.get("path", "")).startswith(f"{TABLES}/"):
+            section["path"] = path(version, name)
+    text = text.replace(f"{TABLES}/{before}/", f"{TABLES}/{version}/")
+    for name in tables:
+        section = sections.setdefault(name, {})
+        if "path" not in section and not {"query", "files", "database"} & set(section):
+            section["path"] = path(version, name)
+            text = _with_line(text, f"tables.{name}", f"path = {_quoted(section['path'])}")
+        elif section.get("path") != path(version, name):
+            raise DataError(f"[tables.{name}] of {FILE} takes its rows from elsewhere; remove that section, or import into another folder")
+    company = wanted.setdefault("company", {})
+    stated, ours = company.get("exported_at"), newest_before and _end(newest_before)
+    if stated is None:
+        text = _with_line(text, "company", f"exported_at = {_quoted(_end(newest))}")
+    elif stated == ours:
+        text = re.sub(rf"(?m)^(\s*exported_at\s*=\s*)([\"']){re.escape(ours)}\2", rf"\g<1>{_quoted(_end(newest))}", text, count=1)
+    if stated is None or stated == ours:
+        company["exported_at"] = _end(newest)
+    if tomllib.loads(text) != wanted:
+        lines = "; ".join(f"[tables.{name}] path = {_quoted(path(version, name))}" for name in tables)
+        raise DataError(f"{FILE} is written in a way that cannot be edited; write its tables as sections of their own: {lines}")
+    return text
+
+
+def refuse_others(folder: Path, tables: Collection[str]) -> None:
+    """Refuse to import a table that the data set has from a file of its own.
+
+    Parameters
+    ----------
+    folder : Path
+        The data set.
+    tables : collection of str
+        Canonical tables to be made.
+
+    Raises
+    ------
+    DataError
+        If there is one.
+    """
+    for name in tables:
+        found = [entry.name for entry in folder.glob(f"{name}.*") if entry.suffix in (".csv", ".parquet", ".gz", ".xlsx")]
+        if found:
+            raise DataError(f"the data set has its own {found[0]}; give it to kpi import with the exports and move it away, or import elsewhere")
+
+
+def _end(newest: date) -> str:
+    """The export's last day counts as whole."""
+    return (newest + timedelta(days=1)).isoformat()
+
+
+def _with_line(text: str, section: str, line: str) -> str:
+    header = re.compile(rf"(?m)^[ \t]*\[\s*{re.escape(section)}\s*\][ \t]*(#.*)?$")
+    found = header.search(text)
+    if found:
+        return f"{text[: found.end()]}\n{line}{text[found.end() :]}"
+    gap = "" if not text or text.endswith("\n\n") else "\n" if text.endswith("\n") else "\n\n"
+    return f"{text}{gap}[{section}]\n{line}\n"
+
+
+def _quoted(value: str) -> str:
+    """Write a TOML text."""
+    escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+    return '"' + "".join(letter if letter.isprintable() else f"\\u{ord(letter):04x}" for letter in escaped) + '"'
