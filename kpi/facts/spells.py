@@ -29,7 +29,8 @@ def spells(data, as_of: pd.Timestamp) -> nw.LazyFrame:
     LazyFrame
         One row per state: ``opportunity_id``, ``from_at`` (`ALWAYS` if unknown), ``until_at`` (missing while it lasts; the state holds at t where
         from_at < t <= until_at), ``deleted_at`` (only on the last state before a deletion), the state (``status``, ``stage``, ``owner``, ``amount``
-        in its own currency, ``expected_close_on``), and ``status_before``, ``owner_before``, ``amount_before``, ``expected_before``
+        in its own currency, ``expected_close_on``), and ``status_before``, ``stage_before``,
+        ``owner_before``, ``amount_before``, ``expected_before``
         (missing, or blank, on the first), ``currency``, ``source``, ``product``. Not stored: each use computes it again.
     """
     deals = data.table("opportunities").filter(nw.col("created_at").is_null() | (nw.col("created_at") < as_of))
@@ -47,7 +48,7 @@ def spells(data, as_of: pd.Timestamp) -> nw.LazyFrame:
         nw.col("at").shift(-1).over("opportunity_id", **order).alias("next_at"),
         *[
             nw.col(name).shift(1).over("opportunity_id", **order).alias(f"{name.removesuffix('_close_on')}_before")
-            for name in ("status", "owner", "amount", "expected_close_on")
+            for name in ("status", "stage", "owner", "amount", "expected_close_on")
         ],
     )
     frame = frame.with_columns(nw.when(nw.col("next_at").is_null()).then(deleted).alias("deleted_at"))
@@ -55,7 +56,7 @@ def spells(data, as_of: pd.Timestamp) -> nw.LazyFrame:
     frame = frame.with_columns(
         until.alias("until_at"), *[nw.col(name).fill_null(nw.lit(BLANK)) for name in ("stage", "owner", "owner_before", "source", "product")]
     )
-    before = ("status_before", "owner_before", "amount_before", "expected_before")
+    before = ("status_before", "stage_before", "owner_before", "amount_before", "expected_before")
     frame = frame.drop("from_at").rename({"at": "from_at"})
     return frame.select("opportunity_id", "from_at", "until_at", "deleted_at", *_STATE, *before, "currency", "source", "product")
 

@@ -29,7 +29,7 @@ def waterfall(
     data,
     *,
     start: Instant,
-    end: Instant,
+    as_of: Instant,
     closing: Window | None = None,
     owners: Sequence[str] = (),
     by: str | Sequence[str] = (),
@@ -41,8 +41,8 @@ def waterfall(
     ----------
     data : Dataset
         Uses `opportunities`, `opportunity_history`, `fx`.
-    start, end : Instant
-        The two dates: what happened at `start` or later and before `end` is told.
+    start, as_of : Instant
+        The two dates: what happened at `start` or later and before `as_of` is told.
     closing : Window, optional
         Only deals expected to close on these local dates; a changed date then brings deals in or takes them out. Without it all open deals.
     owners : sequence of str
@@ -65,7 +65,7 @@ def waterfall(
     MissingTable
         If there are no opportunities.
     ParameterError
-        If `by` or `rates` is unknown, or `end` does not come after `start`.
+        If `by` or `rates` is unknown, or `as_of` does not come after `start`.
 
     Notes
     -----
@@ -73,7 +73,7 @@ def waterfall(
     that changes its amount as it leaves has its change told first.
     """
     groups = schema.grouping(by, _GROUPS)
-    first, last = data.instant(start), data.instant(end)
+    first, last = data.instant(start), data.instant(as_of)
     if rates not in RATES:
         raise ParameterError(f"rates {rates!r} is unknown; use one of {', '.join(RATES)}")
     if first >= last:
