@@ -155,6 +155,10 @@ def test_merged_and_re_created_leads_are_one_inquiry(name):
         lead("again", "2026-02-20 10:00", person_id="P", owner="Bob", disqualified_at=utc("2026-02-20 12:00")),  # closed as a duplicate
         lead("still on", "2026-04-01 10:00", person_id="P"),  # 30 days after the last call
         lead("new", "2026-05-10 10:00", person_id="P"),  # more than 30 days after
+        lead("30 days", "2026-04-05 10:00", person_id="R"),
+        lead("later", "2026-05-05 10:00", person_id="R"),
+        lead("a second more", "2026-04-05 10:00", person_id="S"),
+        lead("anew", "2026-05-05 10:00:01", person_id="S"),
         lead("gone", "2026-03-01 10:00", person_id="Q", deleted_at=utc("2026-03-02")),
         lead("stranger", "2026-03-03 10:00", person_id="Q"),
         lead("copy", "2026-02-28 10:00", merged_into="copy 2"),
@@ -169,7 +173,8 @@ def test_merged_and_re_created_leads_are_one_inquiry(name):
         touch("copy 2", "2026-03-02 11:00"),
     ]
     found = known(facts.leads, dataset(answering(leads, acts), name), "2026-06-01").set_index("lead_id")
-    assert found["folded"].to_dict() == {"first": 3, "new": 1, "stranger": 1, "kept": 3, "merged into nothing": 1}
+    persons = {"first": 3, "new": 1, "stranger": 1, "30 days": 2, "a second more": 1, "anew": 1}
+    assert found["folded"].to_dict() == persons | {"kept": 3, "merged into nothing": 1}
     assert found.loc["first", ["source", "owner", "outcome", "delay"]].tolist() == ["fair", "Ann", "answered", 19 * 86_400 + 3600]
     assert found.loc["kept", ["created_at", "delay"]].tolist() == [utc("2026-02-28 10:00"), 2 * 86_400 + 3600]
     before = known(facts.leads, dataset(answering(leads, acts), name), "2026-03-01").set_index("lead_id")
@@ -383,6 +388,7 @@ def test_at_risk_by_hand(name):
     lives = [
         (-10, 5, "won"),
         (-10, -1, "won"),
+        (-10, 0, "lost"),
         (-10, 40, "won"),
         (3, 3, "lost"),
         (9, 9, "censored"),
@@ -397,7 +403,7 @@ def test_at_risk_by_hand(name):
     def counted(view):
         return sorted(map(tuple, facts.at_risk(rows, window, view, [])[["entry", "exit", "outcome", "count"]].to_numpy().tolist()))
 
-    assert counted("period") == [(0, 0, "censored", 1), (0, 0, "lost", 1), (10, 15, "won", 1), (10, 19, "censored", 1)]
+    assert counted("period") == [(0, 0, "censored", 1), (0, 0, "lost", 1), (10, 10, "lost", 1), (10, 15, "won", 1), (10, 19, "censored", 1)]
     assert counted("cohort") == [(0, 0, "censored", 1), (0, 0, "lost", 1)]
     with pytest.raises(ParameterError, match="view 'snapshot' is unknown; use period or cohort"):
         facts.at_risk(rows, window, "snapshot", [])

@@ -58,8 +58,8 @@ def test_numbers_keep_the_contract(sample, metrics):
 @pytest.mark.parametrize("key", [key for key, entry in CATALOG.items() if entry.unit == "rate"])
 def test_rates_are_rates(metrics, key):
     rates = metrics[metrics["kpi"] == key]
-    # growth may be negative or exceed the whole, all other rates are shares
-    limits = (-1, math.inf) if key == "retention.net_growth" else (0, 1)
+    # growth may exceed the whole, a change may be negative; all other rates are shares
+    limits = {"retention.net_growth": (-1, math.inf), "response.change": (-1, 1)}.get(key, (0, 1))
     assert rates["value"].dropna().between(*limits).all()
 
 
@@ -93,7 +93,7 @@ def test_what_is_missing_says_why(online_retail):
     assert set(made["kpi"]) | set(gone["kpi"]) == set(CATALOG)
     assert not set(made["kpi"]) & set(gone["kpi"])
     assert {key.split(".")[0] for key in made["kpi"]} == {"retention"}
-    assert gone["reason"].str.contains(r"no table (?:leads|lead_scores|activities|opportunities|stages); describe it under", regex=True).all()
+    assert gone["reason"].str.fullmatch(r"the data set has no table (\w+); describe it under \[tables\.\1\] in kpi\.toml").all()
     assert headline.absent(online_retail)["table"].tolist() == ["leads", "activities", "opportunities", "opportunity_history"]
 
 

@@ -471,7 +471,7 @@ def test_numbers_and_dates_of_a_list_open_as_such():
 
 
 def ledger(*rows: tuple) -> SimpleNamespace:
-    return SimpleNamespace(ledger=pd.DataFrame(rows, columns=["table", "found", "used", "set_aside", "reason"]))
+    return SimpleNamespace(ledger=pd.DataFrame(rows, columns=["table", "found", "used", "set_aside", "reason"]), limits={})
 
 
 def test_data_of_which_too_much_was_set_aside_are_refused():
@@ -484,6 +484,8 @@ def test_data_of_which_too_much_was_set_aside_are_refused():
     with pytest.raises(DataError, match=message):
         quality.refuse(data)
     quality.refuse(data, 0.06)
+    data.limits["leads"] = 0.06
+    quality.refuse(data, 0.01)
 
 
 def test_json_has_no_missing_numbers_and_iso_dates():

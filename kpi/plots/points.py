@@ -12,6 +12,7 @@ from kpi.plots import style
 from kpi.words import Words
 
 
+@style.looks
 def plot_points(
     table: pd.DataFrame,
     labels: Sequence[str],

@@ -9,6 +9,30 @@ from kpi.sources import reasons
 from kpi.words import missing
 
 MAX_SET_ASIDE = 0.05  # share of a table's rows
+# What a report goes without where a table, or one of its columns, is missing.
+NEEDS = (
+    ("response_time", "leads", "", "all of it"),
+    ("response_time", "activities", "lead_id", "all of it"),
+    ("response_time", "activities", "outcome", "first contact"),
+    ("response_time", "leads", "assigned_at", "routing and owner delay"),
+    ("response_time", "leads", "alerted_at", "alert to touch"),
+    ("response_time", "leads", "nurtured_at", "nurtured or not"),
+    ("response_time", "opportunities", "", "what became of the leads, by speed of the answer"),
+    ("response_time", "owners", "team", "teams"),
+    ("pipeline", "opportunities", "", "all of it"),
+    ("pipeline", "opportunities", "created_at", "conversion by age, sales cycle"),
+    ("pipeline", "opportunities", "amount", "values"),
+    ("pipeline", "opportunities", "closed_at", "what was won or lost when, but for deals with a history"),
+    ("pipeline", "leads", "", "lead to opportunity, lead to customer"),
+    ("pipeline", "opportunity_history", "", "stage conversion, time in stage, states of the past"),
+    ("pipeline", "stages", "", "stage conversion, time in stage"),
+    ("retention", "orders", "", "all of it"),
+    ("retention", "contracts", "", "all of it"),
+    ("retention", "orders", "margin", "margin: value is revenue"),
+    ("retention", "customers", "", "sources and segments of customers"),
+)
+_NO_TIME = "delays under a day"
+_HEADS = {"set_aside": "set aside"}
 
 
 def tables(data) -> pd.DataFrame:
@@ -35,6 +59,29 @@ def tables(data) -> pd.DataFrame:
     return total[["table", "found", "filtered", "used", "set_aside", "share"]]
 
 
+def lacking(data) -> pd.DataFrame:
+    """List what each report will go without, and why.
+
+    Parameters
+    ----------
+    data : Dataset
+        As read.
+
+    Returns
+    -------
+    DataFrame
+        ``report``, ``lacks``, ``because``.
+    """
+    unused = "orders" if data.settings.get("retention", {}).get("contractual") else "contracts"
+    gone = [need for need in NEEDS if need[1] != unused and not data.has(need[1], need[2])]
+    rows = [(report, what, f"{table} lacks {column}" if data.has(table) else f"no table {table}") for report, table, column, what in gone]
+    days = [(table, column) for table, column in (("leads", "created_at"), ("activities", "at")) if data.precision.get((table, column)) == "day"]
+    rows += [("response_time", _NO_TIME, f"{table} {column} has no time of day") for table, column in days]
+    begun = [(table, data.recorded_from(table)) for table in ("opportunities", "activities")]
+    rows += [("pipeline", "leads' outcomes before that day", f"{table} are recorded from {since} on") for table, since in begun if since is not None]
+    return pd.DataFrame(rows, columns=["report", "lacks", "because"]).drop_duplicates(["report", "lacks"], ignore_index=True)
+
+
 def refuse(data, limit: float = MAX_SET_ASIDE) -> None:
     """Refuse data of which too much had to be set aside.
 
@@ -43,7 +90,7 @@ def refuse(data, limit: float = MAX_SET_ASIDE) -> None:
     data : Dataset
         As read.
     limit : float
-        Share of a table's rows that may be set aside, in [0, 1].
+        Share of a table's rows that may be set aside, in [0, 1], where ``max_set_aside`` of the table in kpi.toml says nothing.
 
     Raises
     ------
@@ -51,9 +98,10 @@ def refuse(data, limit: float = MAX_SET_ASIDE) -> None:
         If a table lies above it; the message names the table and its main reason.
     """
     summed = tables(data)
-    over = summed[summed["share"] > limit]
+    summed["limit"] = [data.limits.get(table, limit) for table in summed["table"]]
+    over = summed[summed["share"] > summed["limit"]]
     if len(over):
-        raise DataError("; ".join(_complaint(data.ledger, row, limit) for row in over.itertuples()) + "; see them with: kpi check")
+        raise DataError("; ".join(_complaint(data.ledger, row, row.limit) for row in over.itertuples()) + "; see them with: kpi check")
 
 
 def listing(data, examples: int) -> pd.DataFrame:
@@ -94,10 +142,14 @@ def as_text(data, examples: int) -> str:
     parts = [f"{company.name}: complete months up to {data.last_month()}, data until {data.ends_at:%Y-%m-%d %H:%M} UTC"]
     summed = tables(data)
     summed["share"] = [f"{share:.1%}" if share == share else "" for share in summed["share"]]
-    parts.append(aligned(summed.rename(columns={"set_aside": "set aside"})))
+    parts.append(aligned(summed.rename(columns=_HEADS)))
     if len(listed):
         listed["examples"] = [", ".join(found) for found in listed["examples"]]
         parts.append("Set aside\n" + aligned(listed))
+    if len(data.flags):
+        parts.append("Used as they are, or mended\n" + aligned(_shortened(data.flags)))
+    if len(without := lacking(data)):
+        parts.append("What the reports will lack\n" + aligned(without))
     if len(data.decisions):
         parts.append("Decided from the data\n" + aligned(data.decisions))
     return "\n\n".join(parts)
@@ -116,9 +168,10 @@ def as_records(data, examples: int) -> dict:
     Returns
     -------
     dict
-        ``company``, ``last_month``, ``data_end`` (naive UTC), ``tables``, ``set_aside``, ``decisions``, ``inputs``.
+        ``company``, ``last_month``, ``data_end`` (naive UTC), ``tables``, ``set_aside``, ``flags``, ``lacking``, ``decisions``, ``inputs``.
     """
-    records = {"tables": tables(data), "set_aside": listing(data, examples), "decisions": data.decisions}
+    records = {"tables": tables(data), "set_aside": listing(data, examples), "flags": data.flags}
+    records |= {"lacking": lacking(data), "decisions": data.decisions}
     return {
         "company": data.company.name,
         "last_month": str(data.last_month()),
@@ -126,6 +179,15 @@ def as_records(data, examples: int) -> dict:
         **{name: table.astype(object).to_dict("records") for name, table in records.items()},
         "inputs": [{"path": item.path, "sha256": item.sha256, "bytes": item.bytes} for item in data.inputs],
     }
+
+
+def _shortened(flags: pd.DataFrame, most: int = 5) -> pd.DataFrame:
+    """Flags for people: of many spellings of one column only the first few, the others summed up."""
+    place = flags.groupby(["table", "flag"], sort=False).cumcount()
+    shown = flags[place < most][["table", "flag", "rule", "rows", "example"]].astype({"rows": "int64"})
+    rest = flags[place >= most].groupby(["table", "flag", "rule"], sort=False, as_index=False)["rows"].agg(["sum", "size"])
+    more = rest.assign(rows=rest["sum"], example=[f"and {n} more" for n in rest["size"]])[list(shown.columns)] if len(rest) else shown.head(0)
+    return pd.concat([shown, more]).sort_values("table", kind="stable", ignore_index=True) if len(more) else shown
 
 
 def aligned(table: pd.DataFrame) -> str:

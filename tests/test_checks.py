@@ -1,0 +1,179 @@
+"""Faults of the data: each has a rule, is counted to the row with an example, and nothing is mended in silence."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from written import read, reasons, write
+
+import kpi
+from kpi import headline, simulate
+from kpi.__main__ import run
+from kpi.errors import DataError
+from kpi.report import quality
+from kpi.sources import reasons as rules
+from kpi.sources.flags import WORDS
+
+COMPANY = '[company]\ntimezone = "UTC"\nexported_at = "2026-07-01"\n'
+DEALS = "opportunity_id,owner,stage,status,created_at,closed_at,expected_close_on,amount,currency,product"
+STAGES = "stage,position,status\nNew,1,open\nOffer,2,open\nDeal,3,open\nWon,4,won\nLost,5,lost\n"
+
+
+def flags(folder: Path, toml: str = COMPANY, **files: str) -> dict[tuple[str, str], tuple[int, str]]:
+    """Rows and first example of each flag, by table and flag."""
+    reading, _ = read(write(folder, toml, **files))
+    total = reading.ledger.groupby("table")[["found", "used", "set_aside"]].sum()
+    assert (total["found"] == total["used"] + total["set_aside"]).all()
+    return {(row.table, row.flag): (row.rows, row.example) for row in reading.flags.itertuples()}
+
+
+def deals(*rows: str) -> str:
+    return "\n".join([DEALS, *rows, ""])
+
+
+def test_every_rule_has_a_kind_and_a_text():
+    assert {rule.rule for rule in rules.RULES} == {rules.MENDED, rules.SET_ASIDE, rules.FLAGGED, rules.FATAL}
+    assert len(set(rules.ALL)) == len(rules.ALL)
+    for rule in rules.RULES:
+        said = rule.fault.format(column="amount")
+        assert rules.rule(said) is rule, said
+        assert rule.how and not rule.how.endswith(".")
+    assert rules.rule("") is None
+
+
+def test_faults_of_deals(tmp_path):
+    found = flags(
+        tmp_path,
+        stages=STAGES,
+        fx="currency,from_on,rate\nUSD,2026-03-01,0.9\n",
+        opportunities=deals(
+            "A,Ann,New,open,2026-03-02 10:00,,2026-06-30,100,EUR,P",  # open past its close
+            "B,Ann,New,open,2026-03-02 10:01,,2026-07-01,100,EUR,P",
+            "C,Ann,Won,won,2026-03-02 10:02,2026-08-01 10:00,,-5,EUR,P",  # closed after the export, negative
+            "D,Ann,Won,won,2026-03-02 10:03,,,100,EUR,P",  # closed, nobody knows when
+            "E,Ann,Offre,open,2026-03-02 10:04,,,,EUR,P",  # no such stage, no amount
+            "F,Ann,Won,won,2026-01-02 10:05,2026-02-28 10:00,,100,USD,P",  # before the first rate
+            "G,Ann,Won,won,2026-03-02 10:06,2026-03-03 10:00,,100,USD,P",
+            "H,Ann,New,open,2026-03-02 10:07,,,100,CHF,P",  # no rate at all
+            "I,Ann,Lost,lost,2026-03-05 10:08,2026-03-01 10:00,,-9,EUR,P",  # set aside, so no flag of it
+        ),
+    )
+    at = "opportunities.csv:"
+    assert found == {
+        ("opportunities", "open past its expected close"): (1, at + "2"),
+        ("opportunities", "closed_at after the export"): (1, at + "4"),
+        ("opportunities", "negative amount"): (1, at + "4"),
+        ("opportunities", "closed on an unknown date"): (1, at + "5"),
+        ("opportunities", "stage missing from the table stages"): (1, at + "6"),
+        ("opportunities", "no amount"): (1, at + "6"),
+        ("opportunities", "currency without a rate on that day"): (2, at + "7"),
+    }
+
+
+def test_faults_of_orders(tmp_path):
+    orders = "order_id,customer_id,at,amount,currency,kind\n"
+    orders += (
+        "1,C,2026-03-02 10:00,-5,EUR,sale\n2,C,2026-03-02 10:01,5,EUR,refund\n3,C,2026-03-02 10:02,-5,EUR,refund\n4,C,2026-03-02 10:03,5,USD,sale\n"
+    )
+    reading, _ = read(write(tmp_path, COMPANY, orders=orders))
+    assert reading.flags[["flag", "rule", "rows", "example"]].to_numpy().tolist() == [
+        ["negative amount", "flagged", 1, "orders.csv:2"],
+        ["refund without its minus sign", "mended", 1, "orders.csv:3"],
+        ["currency without a rate on that day", "flagged", 1, "orders.csv:5"],
+    ]
+
+
+def test_changes_of_stage(tmp_path):
+    history = "opportunity_id,changed_at,seq,stage,status,owner\n"
+    moves = ["New open", "Deal open", "Offer open", "Lost lost", "Offer open", "Won won"]  # over one, back, reopened, over one
+    history += "".join(f"A,2026-03-0{n + 1} 10:00,{n},{move.replace(' ', ',')},Ann\n" for n, move in enumerate(moves))
+    history += "B,2026-03-01 10:00,0,New,open,Ann\nB,2026-03-02 10:00,1,Lost,lost,Ann\n"
+    found = flags(tmp_path, stages=STAGES, opportunity_history=history)
+    at = "opportunity_history.csv:"
+    assert found == {
+        ("opportunity_history", "stage passed over"): (2, at + "3"),
+        ("opportunity_history", "back to an earlier stage"): (1, at + "4"),
+        ("opportunity_history", "open again after its close"): (1, at + "6"),
+    }
+
+
+@pytest.mark.parametrize(("alike", "rows", "flagged"), [(51, 900, True), (50, 900, False), (60, 1200, False), (61, 1200, True)])
+def test_an_instant_on_many_rows_is_an_import(tmp_path, alike, rows, flagged):
+    times = ["2026-03-02 08:15:30"] * alike + [f"{pd.Timestamp('2026-01-05 09:00') + pd.Timedelta(minutes=7 * n)}" for n in range(rows - alike)]
+    text = "lead_id,created_at,source,owner\n" + "".join(f"L{n},{at},web,Ann\n" for n, at in enumerate(times))
+    found = flags(tmp_path, leads=text)
+    expected = {("leads", "one instant of created_at on many rows"): (alike, "leads.csv:2 (2026-03-02 08:15:30 UTC)")}
+    assert found == (expected if flagged else {})
+
+
+def test_dates_without_time_of_day_are_no_import(tmp_path):
+    found = flags(tmp_path, leads="lead_id,created_at,source,owner\n" + "".join(f"L{n},2026-03-02,web,Ann\n" for n in range(80)))
+    assert found == {("leads", "created_at without time of day"): (80, "leads.csv:2")}
+    lacking = quality.lacking(kpi.load(tmp_path))
+    assert ("response_time", "delays under a day", "leads created_at has no time of day") in set(lacking.itertuples(index=False, name=None))
+
+
+def test_blank_is_one_thing_and_unknown_in_words_another(tmp_path):
+    said = ["", "Unknown", "(Inconnue)", "n/a", "N.A.", "Non renseigné", "-", "Nantes", "nc", "web"]
+    leads = "lead_id,created_at,source,owner\n" + "".join(f"L{n},2026-03-02 10:0{n},{word},Ann\n" for n, word in enumerate(said))
+    found = flags(tmp_path, leads=leads)
+    assert found.pop(("leads", "source that says unknown in words")) == (6, "leads.csv:3")
+    assert list(found.values()) == [(1, "'n/a' beside 'N.A.'")]
+    assert len(set(WORDS)) == len(WORDS)
+
+
+def test_names_that_are_nearly_equal_are_told_with_both_spellings_and_left_alone(tmp_path):
+    products = ["GTX Pro"] * 3 + ["GTXPro"] * 2 + ["gtx-pro", "GTX Plus", "Été", "ETE", "ete", "--", "?"]
+    rows = [f"{n},Ann,New,open,2026-03-02 10:{n:02},,,100,EUR,{product}" for n, product in enumerate(products)]
+    owners = "owner,team\nann,Nord\n"
+    reading, tables = read(write(tmp_path, COMPANY, opportunities=deals(*rows), owners=owners))
+    found = reading.flags
+    assert set(found["flag"]) == {f"spellings of {name} that differ in case, accents, spaces or signs only" for name in ("product", "owner")}
+    pairs = {(row.table, row.example): row.rows for row in found.itertuples()}
+    assert pairs == {
+        ("opportunities", "'GTXPro' beside 'GTX Pro'"): 2,
+        ("opportunities", "'gtx-pro' beside 'GTX Pro'"): 1,
+        ("opportunities", "'ete' beside 'ETE'"): 1,
+        ("opportunities", "'Été' beside 'ETE'"): 1,
+        ("owners", "'ann' beside 'Ann'"): 1,
+    }
+    assert sorted({row["product"] for row in tables["opportunities"]}) == sorted(set(products))
+
+
+def test_a_key_that_only_its_spelling_keeps_from_its_record(tmp_path):
+    customers = "customer_id,segment\nAcme Corp.,A\nBolt,B\n"
+    orders = "order_id,customer_id,at,amount\n1,ACME CORP,2026-03-02 10:00,5\n2,Bolt,2026-03-02 10:00,5\n3,Zeta,2026-03-02 10:00,5\n"
+    found = flags(tmp_path, customers=customers, orders=orders)
+    assert found == {("orders", "spellings of customer_id that differ in case, accents, spaces or signs only"): (1, "'ACME CORP' for 'Acme Corp.'")}
+    reading, _ = read(tmp_path)
+    assert reasons(reading) == {"customer_id of no known record": 2}
+
+
+# --- the limit
+
+
+def test_a_table_may_have_its_own_limit(tmp_path, capsys):
+    leads = "lead_id,created_at,source,owner\n" + "".join(f"L{n},2026-03-02 10:{n:02},web,Ann\n" for n in range(18)) + ",2026-03-02,web,Ann\n" * 2
+    write(tmp_path, COMPANY, leads=leads)
+    assert run(["check", str(tmp_path)]) == 3
+    told = capsys.readouterr().err
+    assert "kpi: leads: 2 of 20 rows (10.0%) were set aside, more than the 5% allowed; most often: empty lead_id (2)" in told
+    write(tmp_path, COMPANY + "[tables.leads]\nmax_set_aside = 0.1\n", leads=leads)
+    assert run(["check", str(tmp_path)]) == 0
+    assert run(["check", str(tmp_path), "--max-set-aside", "1"]) == 0, "kpi.toml wins"
+    with pytest.raises(DataError, match=r"\[tables.leads\] max_set_aside = 5 is not a share from 0 to 1 such as 0.05"):
+        read(write(tmp_path, COMPANY + "[tables.leads]\nmax_set_aside = 5\n", leads=leads))
+
+
+def test_what_a_report_will_lack_is_what_it_lacks(root):
+    tables = simulate.simulate(simulate.Company(leads=150, existing=40, start="2026-05", end="2026-07", history_months=6)).tables
+    for gone in ("activities", "opportunities", "stages"):
+        data = kpi.Dataset(**{name: frame for name, frame in tables.items() if name != gone}, timezone="Europe/Paris")
+        told, missing = quality.lacking(data), headline.missing(data, data.last_month())
+        assert f"no table {gone}" in set(told["because"])
+        assert len(missing), gone
+        areas = {"response": "response_time", "pipeline": "pipeline", "retention": "retention"}
+        assert {areas[key.partition(".")[0]] for key in missing["kpi"]} <= set(told["report"])
+    assert quality.lacking(kpi.load(root / "data" / "sample")).empty
