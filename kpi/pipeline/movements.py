@@ -141,17 +141,17 @@ def _moved(data, rows: nw.LazyFrame, first: pd.Timestamp, last: pd.Timestamp, ow
     arrival = nw.when(before.is_null()).then(nw.lit("new")).when(before != "open").then(nw.lit("reopened"))
     arrival = arrival.when(~stays).then(nw.lit("owner_in")).otherwise(nw.lit("pulled_in"))
     departure = nw.when(status != "open").then(status).when(~kept).then(nw.lit("owner_out")).otherwise(nw.lit("pushed_out"))
-    events = events.with_columns(_cents("amount").alias("now"), _cents("amount_before").alias("then"))
+    events = events.with_columns(_cents("amount").alias("worth"), _cents("amount_before").alias("worth_before"))
     rated_now = nw.col("amount") * nw.col("rate")
     crossed = events.filter(nw.col("is_in") != nw.col("was_in")).with_columns(
         nw.when(nw.col("is_in") == 1).then(arrival).otherwise(departure).alias("step"),
-        ((nw.col("is_in") - nw.col("was_in")) * nw.col("now")).alias("cents"),
+        ((nw.col("is_in") - nw.col("was_in")) * nw.col("worth")).alias("cents"),
         (nw.col("is_in") - nw.col("was_in")).alias("deals"),
         rated_now.alias("known"),
     )
-    changed = events.filter(nw.col("was_in") == 1, nw.col("now") != nw.col("then")).with_columns(
-        nw.when(nw.col("now") > nw.col("then")).then(nw.lit("increased")).otherwise(nw.lit("decreased")).alias("step"),
-        (nw.col("now") - nw.col("then")).alias("cents"),
+    changed = events.filter(nw.col("was_in") == 1, nw.col("worth") != nw.col("worth_before")).with_columns(
+        nw.when(nw.col("worth") > nw.col("worth_before")).then(nw.lit("increased")).otherwise(nw.lit("decreased")).alias("step"),
+        (nw.col("worth") - nw.col("worth_before")).alias("cents"),
         nw.lit(0).alias("deals"),
         rated_now.alias("known"),
     )
