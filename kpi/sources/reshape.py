@@ -149,6 +149,11 @@ def kept(connection: duckdb.DuckDBPyConnection, beside: Iterable[tuple[Part, Sha
     -------
     dict of str to str
         Shape to its table in the connection.
+
+    Raises
+    ------
+    DataError
+        If two files hold the same.
     """
     found: dict[str, str] = {}
     for part, shape in beside:
