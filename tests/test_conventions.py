@@ -26,12 +26,12 @@ LAYERS = {
     "sources": 4,
     **dict.fromkeys(("hours", "restriction", "dataset", "simulate"), 5),
     "facts": 6,
-    **dict.fromkeys(("response_time", "pipeline", "retention", "signals"), 7),
+    **dict.fromkeys(("response_time", "pipeline", "retention", "lifetime_value", "signals"), 7),
     **dict.fromkeys(("denominators", "headline", "plots", "tables", "page", "chapters"), 8),
     "report": 9,
     "__main__": 10,
 }
-METRICS = {"response_time", "pipeline", "retention", "signals"}
+METRICS = {"response_time", "pipeline", "retention", "lifetime_value", "signals"}
 # What only shows things knows no data: layers 0 and 1, and each other in this order.
 SHOWING = {"plots": set(), "page": {"plots"}, "tables": {"page"}, "chapters": {"page", "plots", "tables"}}
 
@@ -41,12 +41,12 @@ FENCES = {
     "matplotlib": ("kpi.plots", "kpi.page.blocks"),  # blocks take an Axes, and have plots turn it into a picture
     "seaborn": ("kpi.plots",),
     "PIL": ("kpi.plots",),
-    "scipy": ("kpi.intervals", "kpi.survival", "kpi.signals"),
+    "scipy": ("kpi.intervals", "kpi.survival", "kpi.signals", "kpi.lifetime_value"),
     "babel": ("kpi.words", "kpi.messages", "kpi.sources.config"),
     "holidays": ("kpi.hours", "kpi.simulate"),
     "click": ("kpi.__main__",),
     "IPython": ("kpi.chapters",),
-    **dict.fromkeys(("statsmodels", "hypothesis", "pytest", "random", "secrets", "uuid", "locale", "requests", "socket"), ()),
+    **dict.fromkeys(("statsmodels", "hypothesis", "mpmath", "pytest", "random", "secrets", "uuid", "locale", "requests", "socket"), ()),
 }
 CLOCK = {"now", "today", "utcnow", "time_ns", "localtime", "gmtime", "ctime", "process_time"}
 STOPWATCH = {"perf_counter", "monotonic"}

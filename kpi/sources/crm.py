@@ -308,7 +308,10 @@ def _dress(connection, part: Part, shape: Shape, table: Table, source: Source, c
             raise SchemaError(_wanting(column, table, shape, part))
     made.noted = [("read as", shape.title), ("columns", "; ".join(texts)), *_strange(shape, part.headers, made.used, source)]
     made.noted += [("left out", what) for what in shape.drop] if not shape.fold else []
-    made.footer, made.dropped = bound.footer(part), bound.dropped()
+    if shape.fold:  # its rows are states: what was no change is gone already
+        made.footer = f"{sql.ident('field opportunity_id')} is null" if shape.footer else "false"
+    else:
+        made.footer, made.dropped = bound.footer(part), bound.dropped()
     return made
 
 

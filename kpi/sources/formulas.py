@@ -19,6 +19,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from kpi.errors import DataError
+from kpi.schema import TABLES
 from kpi.sources import sql
 from kpi.sources.alias_sets import Shape, folded
 from kpi.sources.config import Company, Source
@@ -125,8 +126,10 @@ class Bound:
         written = self.write(formula)
         if not written.told:
             return None
-        if name in {**self.shape.values, **self.source.values} and f"|{name}}}" not in formula:
-            return Written(self._translated(written.sql, name, keep=True), written.used, True)
+        column = TABLES[self.shape.table][name]
+        listed = name in self.shape.values and (column.allowed or column.kind == "boolean")
+        if (listed or name in self.source.values) and f"|{name}}}" not in formula:
+            return Written(self._translated(written.sql, name, keep=True, aliases=bool(listed)), written.used, True)
         return written
 
     def footer(self, part: Part) -> str:
@@ -161,7 +164,7 @@ class Bound:
             return Written(f"{ROW}::varchar", frozenset(), True)
         if name in self.shape.parts:
             written = self.write(self.shape.parts[name])
-            return Written(f"({written.sql})", written.used, written.told)
+            return Written(sql.ident(f"part {name}"), written.used, written.told)
         if name in self.places:
             return Written(sql.ident(f"field {name}"), frozenset({self.places[name]}), True)
         if name in self.shape.fold:
@@ -195,13 +198,19 @@ class Bound:
             return f"(case when length({cell}) = 13 and regexp_matches({cell}, '^[0-9]+$') then {stamp} else {cell} end)"
         return self._translated(cell, way[1:], keep=False) if way else cell
 
-    def _translated(self, cell: str, name: str, *, keep: bool) -> str:
+    def _translated(self, cell: str, name: str, *, keep: bool, aliases: bool = True) -> str:
         """Translate by the data set's own values, letter by letter, then by those of the alias set, folded."""
-        own = " ".join(f"when {sql.text(key)} then {sql.text(value)}" for key, value in self.source.values.get(name, {}).items())
-        known = " ".join(f"when {sql.text(key)} then {sql.text(value)}" for key, value in self.shape.values.get(name, {}).items())
-        other = cell if keep else "null"
-        told = f"case {folded(cell)} {known} else {other} end" if known else other
-        return f"nullif(case coalesce({cell}, '') {own} else {told} end, '')" if own else f"({told})"
+        own, known = self.source.values.get(name, {}), self.shape.values.get(name, {}) if aliases else {}
+        told = _looked(known, folded(cell)) if known else "null"
+        told = f"coalesce({told}, {cell})" if keep else told
+        # An own value may be the empty text, which means a missing one.
+        mine = f"coalesce({cell}, '')"
+        return f"nullif(case when {mine} in ({sql.texts(own)}) then {_looked(own, mine)} else {told} end, '')" if own else f"({told})"
+
+
+def _looked(values: Mapping[str, str], cell: str) -> str:
+    """Write the look-up in a list; as one CASE, planning a query with several of them takes minutes."""
+    return f"map([{sql.texts(values)}], [{sql.texts(values.values())}])[{cell}]"
 
 
 def bind(shape: Shape, headers: list[str], source: Source, company: Company, lookups: Mapping[str, str]) -> Bound:

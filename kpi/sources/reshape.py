@@ -34,10 +34,14 @@ def plain(part: Part, bound: Bound) -> str:
     Returns
     -------
     str
-        SQL over ``{relation}``, with `ROW` and ``field …`` columns.
+        SQL over ``{relation}``, with `ROW`, ``field …`` and ``part …`` columns.
     """
     fields = [f"{_clean(part, place)} as {sql.ident(f'field {name}')}" for name, place in bound.places.items()]
-    return f"select {', '.join(['*', f'{part.row}::bigint as {ROW}', *fields])} from {{relation}}"
+    rows = f"select {', '.join(['*', f'{part.row}::bigint as {ROW}', *fields])} from {{relation}}"
+    # Each part in a query of its own: written out wherever it is used, planning would take seconds.
+    for name, formula in bound.shape.parts.items():
+        rows = f"select *, {bound.write(formula).sql} as {sql.ident(f'part {name}')} from ({rows})"
+    return rows
 
 
 def melted(part: Part, bound: Bound) -> str:
@@ -104,7 +108,7 @@ def folded(connection: duckdb.DuckDBPyConnection, part: Part, bound: Bound, sour
     )
     begun = bound.lookups.get("opportunities")
     first = (
-        f"""union all by name select {sql.ident("opportunity_id")} as id, strftime(created_at, '%Y-%m-%dT%H:%M:%SZ') as at,
+        f"""union all by name select {sql.ident("opportunity_id")} as id, strftime(created_at, '%Y-%m-%dT%H:%M:%SZ') as stamp,
         timestamp '0001-01-01' as moment, 0 as {ROW} from {begun} as deal where created_at is not null
         and opportunity_id in (select id from log) and opportunity_id not in (select id from log where name = 'created')"""
         if begun and "old" in bound.places
@@ -112,16 +116,16 @@ def folded(connection: duckdb.DuckDBPyConnection, part: Part, bound: Bound, sour
     )
     states = ", ".join(_filled(name, bound) for name in fields)
     around = f"""with log as (
-            select {bound.write("{opportunity_id}").sql} as id, {bound.write("{changed_at@}").sql} as at, {moment} as moment, {ROW},
+            select {bound.write("{opportunity_id}").sql} as id, {bound.write("{changed_at@}").sql} as stamp, {moment} as moment, {ROW},
             case {fold_sql(bound.write("{field}").sql)} {listed} end as name,
             coalesce({bound.write("{new}").sql}, '') as new, coalesce({old}, '') as old
             from {{relation}} where {kept}),
         changes as (
-            select id, any_value(at) as at, moment, min({ROW}) as {ROW}, {changed} from log where name is not null
+            select id, any_value(stamp) as stamp, moment, min({ROW}) as {ROW}, {changed} from log where name is not null
             group by id, moment, case when moment is null then {ROW} end {first})
-        select {ROW}, id as "field opportunity_id", at as "field changed_at", {states} from changes
-        window past as (partition by id order by moment, {ROW}),
-            after as (partition by id order by moment, {ROW} rows between 1 following and unbounded following)"""
+        select {ROW}, id as "field opportunity_id", stamp as "field changed_at", {states} from changes
+        window so_far as (partition by id order by moment, {ROW}),
+            later as (partition by id order by moment, {ROW} rows between 1 following and unbounded following)"""
     cells = [sql.ident(f"field {name}") for name in ("opportunity_id", "changed_at", *fields)]
     made = replace(part, headers=[""] * len(cells), cells=cells, families=["text"] * len(cells), reader=None, relation=log)
     return made, around
@@ -145,6 +149,11 @@ def kept(connection: duckdb.DuckDBPyConnection, beside: Iterable[tuple[Part, Sha
     -------
     dict of str to str
         Shape to its table in the connection.
+
+    Raises
+    ------
+    DataError
+        If two files hold the same.
     """
     found: dict[str, str] = {}
     for part, shape in beside:
@@ -190,7 +199,7 @@ def _moment(connection, log: str, bound: Bound, source: Source) -> str:
 def _filled(name: str, bound: Bound) -> str:
     new, old = sql.ident(f"new {name}"), sql.ident(f"old {name}")
     now = bound.write(f"{{deal.{name}}}").sql if "deal" in bound.shape.lookups and name != "created" else "null"
-    last, before = f"last_value({new} ignore nulls) over past", f"first_value({old} ignore nulls) over after"
+    last, before = f"last_value({new} ignore nulls) over so_far", f"first_value({old} ignore nulls) over later"
     return (
         f"case when {last} is not null then nullif({last}, '') when {before} is not null then nullif({before}, '') "
         f"else {now} end as {sql.ident(f'field {name}')}"

@@ -1,0 +1,34 @@
+"""What customers will be worth: models of buying again, of spending and of renewing, fitted by maximum likelihood on counts."""
+
+from kpi.lifetime_value.purchasing import (
+    PurchaseModel,
+    expected_purchases,
+    fit_purchases,
+    log_likelihood,
+    probability_active,
+    purchases_of_new,
+    simulate_purchases,
+    total_interval,
+    variance_of_purchases,
+)
+from kpi.lifetime_value.renewals import RenewalModel, expected_renewals, fit_renewals, share_kept
+from kpi.lifetime_value.spending import SpendingModel, expected_amount, fit_spending
+
+__all__ = [
+    "PurchaseModel",
+    "RenewalModel",
+    "SpendingModel",
+    "expected_amount",
+    "expected_purchases",
+    "expected_renewals",
+    "fit_purchases",
+    "fit_renewals",
+    "fit_spending",
+    "log_likelihood",
+    "probability_active",
+    "purchases_of_new",
+    "share_kept",
+    "simulate_purchases",
+    "total_interval",
+    "variance_of_purchases",
+]

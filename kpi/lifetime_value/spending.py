@@ -1,0 +1,186 @@
+"""What a customer spends per purchase: the Gamma-Gamma model, from counts of customers alike in purchases and mean amount."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from scipy.special import gammaln, polygamma, psi
+
+from kpi.errors import DataError
+from kpi.lifetime_value import newton
+from kpi.lifetime_value.special import log_rise
+
+SAMPLE = 4000
+# log p, log (q - 1), log of the mean amount; amounts in mean amounts
+LOWER = np.array([-7.0, -5.0, -14.0])
+UPPER = np.array([np.log(10_000.0), np.log(10_000.0), 14.0])
+
+
+@dataclass(frozen=True)
+class SpendingModel:
+    """A Gamma-Gamma model with its parameters and how well they are known.
+
+    Attributes
+    ----------
+    p, q, v : float
+        Amounts of a customer differ as gamma(p), customers as gamma(q, v); `q` above 1, so that there is a mean.
+    log_likelihood : float
+        At the maximum.
+    errors : dict of str to float
+        Standard errors.
+    held : tuple of str
+        What the data do not identify: ``amounts`` (a customer's purchases are alike), ``customers`` (customers are alike, or so different that they
+        have no mean), ``mean``.
+    left_out : int
+        Customers without an amount above 0, who had no part in the fit.
+    unit : float
+        Mean amount, the unit of the working parameters.
+    maximum : Maximum or None
+        In working parameters; none where no customer spent anything.
+    """
+
+    p: float
+    q: float
+    v: float
+    log_likelihood: float
+    errors: dict[str, float]
+    held: tuple[str, ...]
+    left_out: int
+    unit: float
+    maximum: newton.Maximum | None
+
+    @property
+    def parameters(self) -> np.ndarray:
+        """P, q, v."""
+        return np.array([self.p, self.q, self.v])
+
+    def draws(self, number: int, seed: int) -> np.ndarray:
+        """Draw parameters as uncertain as the data leave them.
+
+        Parameters
+        ----------
+        number : int
+            How many draws.
+        seed : int
+            Start of the random numbers.
+
+        Returns
+        -------
+        ndarray
+            One row per draw: p, q, v.
+        """
+        if self.maximum is None:
+            return np.tile(self.parameters, (number, 1))
+        return np.array([_parameters(place, self.unit) for place in newton.draws(self.maximum, number, seed, LOWER, UPPER)])
+
+
+def fit_spending(table: pd.DataFrame) -> SpendingModel:
+    """Find what customers spend per purchase, and how they differ.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Counted customers: ``purchases`` (number of purchases whose amount is known), ``amount`` (their mean), ``count``.
+
+    Returns
+    -------
+    SpendingModel
+
+    Raises
+    ------
+    DataError
+        If there is no customer.
+
+    Notes
+    -----
+    Fader and Hardie (2013), The Gamma-Gamma Model of Monetary Value, note 025 on brucehardie.com.
+    """
+    x, mean, count = (table[name].to_numpy("float64") for name in ("purchases", "amount", "count"))
+    if not len(x) or count.sum() <= 0:
+        raise DataError("no customer has bought: there is nothing to fit")
+    spent = (x > 0) & (mean > 0)
+    left_out = int(count[~spent].sum())
+    if not spent.any():
+        return SpendingModel(1.0, 2.0, 0.0, 0.0, dict.fromkeys("pqv", 0.0), ("mean",), left_out, 1.0, None)
+    x, mean, count = x[spent], mean[spent], count[spent]
+    unit = float(np.average(mean, weights=count * x))
+    rows = _Rows(x, mean / unit, count)
+    step = max(1, len(x) // SAMPLE)
+    part = rows if step == 1 else _Rows(x[::step], mean[::step] / unit, count[::step])
+    best = newton.maximise(rows.likelihood, part.likelihood, np.array([1.0, 1.0, 0.0]), LOWER, UPPER)
+    p, q, v = _parameters(best.place, unit)
+    slopes = _slopes(best.place)
+    errors = np.sqrt(np.clip(np.diag(slopes @ best.covariance @ slopes.T), 0, None)) * np.array([p, q, v])
+    held = tuple(name for name, flag in zip(("amounts", "customers", "mean"), best.held, strict=True) if flag)
+    value = best.value - float(count.sum()) * np.log(unit)
+    return SpendingModel(p, q, v, value, dict(zip("pqv", errors.tolist(), strict=True)), held, left_out, unit, best)
+
+
+def expected_amount(purchases: np.ndarray, amount: np.ndarray, parameters: np.ndarray) -> np.ndarray:
+    """Mean amount that each customer is expected to spend per purchase from now on.
+
+    Parameters
+    ----------
+    purchases : ndarray
+        Purchases whose amount is known; 0 gives the mean of all customers.
+    amount : ndarray
+        Their mean; any where `purchases` is 0.
+    parameters : ndarray
+        p, q, v.
+
+    Returns
+    -------
+    ndarray
+        Between the customer's own mean and that of all customers.
+    """
+    p, q, v = parameters
+    known = np.asarray(purchases, "float64")
+    total = np.where(known > 0, known * np.nan_to_num(np.asarray(amount, "float64")), 0.0)
+    return (v + total) * p / (p * known + q - 1)
+
+
+class _Rows:
+    def __init__(self, x: np.ndarray, mean: np.ndarray, count: np.ndarray) -> None:
+        self.x, self.mean, self.count, self.log_mean = x, mean, count, np.log(mean)
+        self.kinds, self.kind = np.unique(x, return_inverse=True)
+        self.many = np.bincount(self.kind, count, len(self.kinds))
+
+    def likelihood(self, place: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
+        p, q, v = _parameters(place, 1.0)
+        value, gradient, hessian = self.natural(p, q, v)
+        slopes, size = _slopes(place), np.array([p, q, v])
+        by_log = gradient * size
+        chained = slopes.T @ (hessian * np.outer(size, size) + np.diag(by_log)) @ slopes
+        chained[1, 1] += by_log[1] * (q - 1) / q**2
+        return value, slopes.T @ by_log, chained
+
+    def natural(self, p: float, q: float, v: float) -> tuple[float, np.ndarray, np.ndarray]:
+        k, many, x, n = self.kinds, self.many, self.x, self.count
+        total = x * self.mean
+        rest = np.log1p(v / total)  # -log of the share of what was spent
+        share = np.log(v) - np.log(v + total)
+        value = many @ (log_rise(p * k, q) - gammaln(q)) + n @ (q * share - self.log_mean - p * x * rest)
+        grown, grown2, base, base2 = psi(p * k + q), polygamma(1, p * k + q), psi(p * k), polygamma(1, p * k)
+        gradient = np.array([many @ (k * (grown - base)) - n @ (x * rest), many @ (grown - psi(q)) + n @ share, 0.0])
+        spread = p * x + q
+        gradient[2] = n @ (q / v - spread / (v + total))
+        hessian = np.zeros((3, 3))
+        hessian[0, 0] = many @ (k * k * (grown2 - base2))
+        hessian[0, 1] = hessian[1, 0] = many @ (k * grown2)
+        hessian[1, 1] = many @ (grown2 - polygamma(1, q))
+        hessian[0, 2] = hessian[2, 0] = -(n @ (x / (v + total)))
+        hessian[1, 2] = hessian[2, 1] = n @ (total / (v * (v + total)))
+        hessian[2, 2] = n @ (spread / (v + total) ** 2 - q / v**2)
+        return float(value), gradient, hessian
+
+
+def _parameters(place: np.ndarray, unit: float) -> tuple[float, float, float]:
+    p, more, mean = np.exp(place)
+    return float(p), float(1 + more), float(mean * more / p * unit)
+
+
+def _slopes(place: np.ndarray) -> np.ndarray:
+    more = np.exp(place[1])
+    return np.array([[1.0, 0, 0], [0, more / (1 + more), 0], [-1, 1, 1]])
