@@ -14,7 +14,7 @@ from kpi.tables import Column, Table
 from kpi.words import N_
 
 STEPS = {
-    "new": N_("New"),
+    "new": N_("New deals"),
     "reopened": N_("Reopened"),
     "pulled_in": N_("Pulled in"),
     "owner_in": N_("Taken over"),
@@ -22,7 +22,7 @@ STEPS = {
     "decreased": N_("Value decreased"),
     "pushed_out": N_("Pushed out"),
     "won": N_("Won"),
-    "lost": N_("Lost"),
+    "lost": N_("Lost deals"),
     "deleted": N_("Deleted"),
     "owner_out": N_("Handed over"),
     "currency": N_("Exchange rates"),
@@ -32,7 +32,7 @@ MOVES = {
     "skipped": N_("Passed\nover one"),
     "back": N_("Back"),
     "won": N_("Won"),
-    "lost": N_("Lost"),
+    "lost": N_("Lost deals"),
     "deleted": N_("Deleted"),
     "open": N_("Still\nopen"),
 }
@@ -67,7 +67,7 @@ def went(about: About, account: pd.DataFrame, ages: pd.DataFrame, limits: pd.Dat
     money = partial(words.money, currency=about.currency)
     value, deals = account.set_index("step")["value"], account.set_index("step")["deals"]
     parts = {"start": money(value["start"]), "end": money(value["end"]), "new": money(value["new"])}
-    parts |= {"won": money(-value["won"]), "lost": money(-value["lost"]), "pushed": money(-value["pushed_out"])}
+    parts |= {"won": money(-value["won"]), "lost": money(-value["lost"])}
     if value["end"] > value["start"]:
         answer = say("The open pipeline grew from {start} to {end}: {new} of new deals, {won} won, {lost} lost.", **parts)
     elif value["end"] < value["start"]:
@@ -213,7 +213,7 @@ def lost(about: About, reasons: pd.DataFrame, by_amount: pd.DataFrame) -> list:
     shown = frame.assign(by_amount=frame["reason"].map(amounts), reason=[_name(words, reason) for reason in frame["reason"]])
     columns = [
         Column("reason", say("Reason")),
-        Column("n_events", say("Lost"), "number"),
+        Column("n_events", say("Lost deals"), "number"),
         Column("value", say("Share"), "percent", n="n"),
         Column("value", say("95%\ninterval"), "range", n="n"),
         Column("value", "", "drawn", n="n"),
