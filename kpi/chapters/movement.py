@@ -256,7 +256,7 @@ def pace(about: About, velocity: pd.DataFrame) -> list:
     shown = pd.DataFrame(
         {
             "factor": [words.translate(FACTORS[name]) for name in velocity["factor"]],
-            "now": [write[line.factor](line.value) for line in velocity.itertuples()],
+            "current": [write[line.factor](line.value) for line in velocity.itertuples()],
             "interval": [_span(words, line, about.currency) for line in velocity.itertuples()],
             "before": [write[line.factor](line.past) for line in velocity.itertuples()],
             "effect": velocity["effect"],
@@ -264,7 +264,7 @@ def pace(about: About, velocity: pd.DataFrame) -> list:
     )
     columns = [
         Column("factor", say("Factor")),
-        Column("now", say("Now")),
+        Column("current", say("Now")),
         Column("interval", say("95%\ninterval")),
         Column("before", say("A year ago")),
         Column("effect", say("Effect per\nday"), "change"),

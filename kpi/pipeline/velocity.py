@@ -190,7 +190,7 @@ def coverage(data, *, as_of: Instant) -> pd.DataFrame:
     -------
     DataFrame
         One row with the columns of `schema.RESULT`: ``value`` open amount expected to close in the quarter / (target - won so far in it), ``n`` such
-        deals, ``n_events`` with a known amount; and ``open_amount``, ``target``, ``won``. Missing without a target for each of the three months, or
+        deals, ``n_events`` with a known amount, the window that of the quarter so far; and ``open_amount``, ``target``, ``won``. Missing without a target for each of the three months, or
         once it is reached.
 
     Raises
@@ -214,8 +214,8 @@ def coverage(data, *, as_of: Instant) -> pd.DataFrame:
     won, _, _ = _total(done.select(amount.sum().alias("total"), nw.len().alias("n"), amount.count().alias("known")))
     value = open_amount / (target - won) if target > won else math.nan
     row = {"value": value, "n": n, "n_events": known, "open_amount": open_amount, "target": target, "won": won}
-    more = ["open_amount", "target", "won"]
-    return schema.result("pipeline.coverage", pd.DataFrame([row]), by=[], view="snapshot", window=window, as_of=now, more=more)
+    more, told = ["open_amount", "target", "won"], Window(window.start, periods.local_date(now, data.company.timezone))
+    return schema.result("pipeline.coverage", pd.DataFrame([row]), by=[], view="snapshot", window=told, as_of=now, more=more)
 
 
 def _total(sums: nw.LazyFrame) -> tuple[float, int, int]:
