@@ -169,7 +169,7 @@ def test_draws_on_the_axes_given_and_leaves_all_else_alone(case, words):
     figure.canvas.draw()
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", [case for case in CASES if "," not in case])
 def test_becomes_a_picture_of_equal_bytes(case):
     function, arguments = CASES[case]
     pictures = []

@@ -190,8 +190,8 @@ def coverage(data, *, as_of: Instant) -> pd.DataFrame:
     -------
     DataFrame
         One row with the columns of `schema.RESULT`: ``value`` open amount expected to close in the quarter / (target - won so far in it), ``n`` such
-        deals, ``n_events`` with a known amount, the window that of the quarter so far; and ``open_amount``, ``target``, ``won``. Missing without a target for each of the three months, or
-        once it is reached.
+        deals, ``n_events`` with a known amount, the window that of the quarter so far; and ``open_amount``, ``target``, ``won``. Missing without a
+        target for each of the three months, or once it is reached.
 
     Raises
     ------

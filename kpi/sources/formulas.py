@@ -177,7 +177,8 @@ class Bound:
         if (name, inner) == ("company", "currency"):
             return Written(sql.text(self.company.currency), frozenset(), True)
         if name == "melt":
-            return Written(sql.ident(f"melt {inner}"), frozenset(), True)
+            places = frozenset(place for place, _ in self.shape.melted(self.headers))
+            return Written(sql.ident(f"melt {inner}"), places, True)
         if name not in self.shape.lookups:
             raise DataError(f"the alias set {self.shape.system} [{self.shape.name}] looks {inner} up in the unknown {name}")
         lookup = self.shape.lookups[name]
