@@ -99,6 +99,12 @@ def _dress(connection, part: Part, shape: Shape, table: Table, source: Source, c
     bound = formulas.bind(shape, part.headers, source, company, lookups)
     around = reshape.plain(part, bound)
     read = part
+    if shape.melt and not shape.melted(part.headers):
+        example = 'Date entered "Stage (Pipeline)"'
+        raise SchemaError(
+            f"{table.name} lacks changed_at: {part.label} has no columns such as {example}; export the dates on which deals entered each stage, "
+            f"or leave [tables.{table.name}] out of {FILE}"
+        )
     if shape.melt:
         around = reshape.melted(part, bound)
     elif shape.fold:

@@ -186,7 +186,7 @@ class Bound:
         on = self.write(lookup["on"])
         if relation is None or not on.told:
             return Written("null::varchar", frozenset(), False)
-        prefix = "field " if "shape" in lookup else ""
+        prefix = "looked " if "shape" in lookup else ""
         value, key = (f"looked.{sql.ident(prefix + column)}::varchar" for column in (inner, lookup["key"]))
         return Written(f"(select min({value}) from {relation} as looked where {key} = {on.sql})", on.used, True)
 
