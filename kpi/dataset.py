@@ -388,7 +388,8 @@ class Dataset:
                     at = nw.col(column)
                     row = collect(self._frames[name].select(at.min().alias("first"), at.max().alias("last"))).iloc[0]
                     known = [stamp for stamp in row if not pd.isna(stamp)]
-                    self._firsts[name] = min([*known[:1], *([self._firsts[name]] if name in self._firsts else [])], default=pd.Timestamp.max)
+                    # A table without rows does not say when it begins: the data as a whole do.
+                    self._firsts |= {name: min([*known[:1], *([self._firsts[name]] if name in self._firsts else [])])} if known else {}
                     found += known
         for column in ("start_on", "end_on"):
             if self.has("contracts", column):

@@ -272,6 +272,24 @@ def right_customers(data, as_of: pd.Timestamp) -> dict[str, pd.DataFrame]:
     return {by: table for by, table in made.items() if isinstance(table, pd.DataFrame)}
 
 
+def pushes(data, as_of: pd.Timestamp) -> pd.DataFrame | None:
+    """How often closing dates were pushed out, where the data set has them.
+
+    Parameters
+    ----------
+    data : Dataset
+        Uses `opportunity_history`.
+    as_of : Timestamp
+        Naive UTC.
+
+    Returns
+    -------
+    DataFrame or None
+        `pipeline.pushes`.
+    """
+    return pipeline.pushes(data, as_of=as_of) if data.has("opportunity_history", "expected_close_on") else None
+
+
 def compared_cohorts(cells: pd.DataFrame, age: int = 3) -> pd.DataFrame:
     """Hold the cohorts against each other at one age, to find those that differ by more than chance.
 
@@ -369,6 +387,7 @@ def lists(data, month: Month) -> dict[str, pd.DataFrame]:
     made = {
         "never_answered": lambda: response_time.waiting_leads(data, as_of=as_of, window=month.last(12)),
         "waiting": lambda: response_time.waiting_queue(data, as_of=as_of, window=month.last(12)),
+        "stale_deals": lambda: pipeline.stale_deals(data, as_of=as_of),
         "best_customers": lambda: retention.best_customers(data, as_of=as_of),
         "at_risk": lambda: lifetime_value.at_risk(data, as_of=as_of),
         "set_aside": lambda: data.set_aside,
@@ -458,6 +477,17 @@ def _builders(data, month: Month, now) -> dict[str, Callable]:
         "pipeline.stage_conversion": lambda: pipeline.stage_conversion(data, as_of=now),
         "pipeline.time_in_stage": lambda: pipeline.time_in_stage(data, as_of=now),
         "pipeline.open": lambda: pipeline.open_pipeline(data, as_of=now),
+        "pipeline.closed_win_rate_by_amount": lambda: pipeline.closed_win_rate(data, as_of=now, weight="amount"),
+        "pipeline.won_from_stage": lambda: pipeline.won_from_stage(data, as_of=now),
+        "pipeline.weighted": lambda: pipeline.weighted_pipeline(data, as_of=now),
+        "pipeline.waterfall": lambda: pipeline.waterfall(data, start=data.as_of(month.previous), as_of=now),
+        "pipeline.velocity": lambda: pipeline.sales_velocity(data, as_of=now),
+        "pipeline.coverage": lambda: pipeline.coverage(data, as_of=now),
+        "pipeline.pushes": lambda: pipeline.pushes(data, as_of=now),
+        "pipeline.stale": lambda: pipeline.stale(data, as_of=now),
+        "pipeline.stage_moves": lambda: pipeline.stage_moves(data, as_of=now),
+        "pipeline.stage_flow": lambda: pipeline.stage_flow(data, as_of=now),
+        "pipeline.loss_reasons": lambda: pipeline.loss_reasons(data, as_of=now),
         "retention.active": lambda: retention.active_customers(data, as_of=now, months=1),
         "retention.net_growth": lambda: retention.net_customer_growth(data, as_of=now, months=1, span=12),
         "retention.kept": lambda: retention.retention_rate(data, as_of=now, months=1),

@@ -77,7 +77,7 @@ def tables() -> dict[str, pd.DataFrame]:
     }
 
 
-@pytest.fixture(params=ENGINES)
+@pytest.fixture(scope="module", params=ENGINES)
 def data(request) -> kpi.Dataset:
     return kpi.Dataset(**tables(), **PARIS, engine=request.param)
 

@@ -35,12 +35,18 @@ from kpi.periods import Month, Window
 MARCH = Month.parse("2026-03").window
 SPRING = Window(date(2026, 2, 1), date(2026, 5, 1))
 QUARTER = Window(date(2026, 2, 10), date(2026, 4, 20))
-SEEDS = [1, 2, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(50, 62))]
+SEEDS = [1, pytest.param(2, marks=pytest.mark.slow), *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(50, 62))]
 PLACES = {stage: position for stage, position, _ in STAGES}
 
 
 @pytest.fixture(params=ENGINES)
 def name(request) -> str:
+    return request.param
+
+
+@pytest.fixture(params=["polars", pytest.param("duckdb", marks=pytest.mark.slow)])
+def lean(request) -> str:
+    """Both engines in the end: the default one is slow to plan many small questions, and `name` and a comparison of both cover it each time."""
     return request.param
 
 
@@ -100,14 +106,14 @@ def test_created_month_by_month(five):
     assert monthly(found) == {"2025-12": None, "2026-01": 2, "2026-02": 2, "2026-03": 0}  # before the data begin nothing is known
 
 
-def test_leads_month_by_month(name):
+def test_leads_month_by_month(lean):
     leads = [
         lead("a", "2026-02-28 23:30"),
         lead("b", "2026-03-31 23:30"),
         lead("c", "2026-04-01 00:00"),
         lead("d", "2026-03-02", deleted_at=utc("2026-03-03")),
     ]
-    data = dataset(answering(leads, []), name)
+    data = dataset(answering(leads, []), lean)
     assert monthly(pipeline.leads_created(data, as_of="2026-05-01", window=SPRING)) == {"2026-02": 1, "2026-03": 1, "2026-04": 1}
 
 
@@ -190,7 +196,7 @@ def test_conversion_as_things_go_now_by_hand(five):
     assert found["n"].tolist() == [0, 1, 2, 2]
 
 
-def test_leads_on_their_way_by_hand(name):
+def test_leads_on_their_way_by_hand(lean):
     leads = [
         lead("becomes", "2026-01-05 10:00"),
         lead("declined", "2026-01-05 10:00", disqualified_at=utc("2026-01-15 10:00")),
@@ -202,7 +208,7 @@ def test_leads_on_their_way_by_hand(name):
         deal("D2", "2026-02-04 10:00", lead_id="becomes"),
         deal("D3", "2026-01-25 10:00", lead_id="comes back"),
     ]
-    data = dataset(answering(leads, []) | selling(deals), name)
+    data = dataset(answering(leads, []) | selling(deals), lean)
     view = {"as_of": "2026-04-01", "view": "cohort", "window": Window(date(2026, 1, 1), date(2026, 2, 1))}
     found = pipeline.lead_to_opportunity(data, **view, horizons=(9, 20, 60))
     same(values(found), [0, 0.5, 0.5])
@@ -354,8 +360,8 @@ def won_ever(deals: list[dict]) -> list[dict]:
 # --- relations
 
 
-def test_months_make_the_quarter(name):
-    data = random_data(3, name)
+def test_months_make_the_quarter(lean):
+    data = random_data(3, lean)
     whole = pipeline.closed_win_rate(data, as_of="2026-07-01", window=SPRING).iloc[0]
     parts = pipeline.closed_win_rate(data, as_of="2026-07-01", window=SPRING, by="month")
     for column in ("n", "n_events"):
@@ -367,29 +373,29 @@ def test_months_make_the_quarter(name):
 
 
 @pytest.mark.parametrize("by", ["source", "owner", "product"])
-def test_groups_are_the_whole(name, by):
-    data = random_data(3, name)
+def test_groups_are_the_whole(lean, by):
+    data = random_data(3, lean)
     for metric, more in ((pipeline.closed_win_rate, {}), (pipeline.opportunity_to_customer, {"view": "cohort", "horizons": (60,)})):
         parts, whole = (metric(data, as_of="2026-07-01", window=SPRING, by=groups, **more) for groups in (by, ()))
         for column in ("n", "n_events", "n_open"):
             assert parts[column].sum() == whole[column].item()
 
 
-def test_a_group_alone(name):
+def test_a_group_alone(lean):
     tables = random_company(3)
     deals = tables["opportunities"]
-    data = dataset(tables | {"opportunities": deals[deals["source"] == "fair"]}, name)  # histories of the others are set aside
+    data = dataset(tables | {"opportunities": deals[deals["source"] == "fair"]}, lean)  # histories of the others are set aside
     for metric, more in ((pipeline.opportunity_to_customer, {}), (pipeline.stage_conversion, {}), (pipeline.closed_win_rate, {})):
-        beside = metric(random_data(3, name), as_of="2026-05-01", window=SPRING, by="source", **more)
+        beside = metric(random_data(3, lean), as_of="2026-05-01", window=SPRING, by="source", **more)
         beside = beside[beside["source"] == "fair"].drop(columns="source").reset_index(drop=True)
         pd.testing.assert_frame_equal(metric(data, as_of="2026-05-01", window=SPRING, **more), beside)
 
 
-def test_an_open_deal_changes_no_closed_rate(name):
+def test_an_open_deal_changes_no_closed_rate(lean):
     tables = random_company(3)
     more = table("opportunities", [deal(f"new {day}", f"2026-03-{day:02d} 10:00", amount=1e6) for day in range(1, 20)])
-    data = dataset(tables | {"opportunities": pd.concat([tables["opportunities"], more])}, name)
-    before = random_data(3, name)
+    data = dataset(tables | {"opportunities": pd.concat([tables["opportunities"], more])}, lean)
+    before = random_data(3, lean)
     pd.testing.assert_frame_equal(
         pipeline.closed_win_rate(data, as_of="2026-05-01").drop(columns="n_open"),
         pipeline.closed_win_rate(before, as_of="2026-05-01").drop(columns="n_open"),
@@ -431,25 +437,25 @@ def test_engines_agree():
     assert_same(everything(random_data(1, "duckdb"), "2026-05-01"), everything(random_data(1, "polars"), "2026-05-01"))
 
 
-def test_row_order_does_not_matter(name):
+def test_row_order_does_not_matter(lean):
     tables = {key: frame.iloc[::-1].reset_index(drop=True) for key, frame in random_company(1).items()}
-    assert_same(everything(dataset(tables, name), "2026-05-01"), everything(random_data(1, name), "2026-05-01"))
+    assert_same(everything(dataset(tables, lean), "2026-05-01"), everything(random_data(1, lean), "2026-05-01"))
 
 
 @pytest.mark.parametrize(
     "as_of", ["2026-05-01", pytest.param("2026-03-30", marks=pytest.mark.slow), pytest.param("2026-05-20T14:00", marks=pytest.mark.slow)]
 )
-def test_nothing_after_as_of_matters(name, as_of):
-    then = dataset(as_it_was(random_company(2), utc(as_of)), name)
-    assert_same(everything(then, as_of), everything(random_data(2, name), as_of))
+def test_nothing_after_as_of_matters(lean, as_of):
+    then = dataset(as_it_was(random_company(2), utc(as_of)), lean)
+    assert_same(everything(then, as_of), everything(random_data(2, lean), as_of))
 
 
 # --- nothing, one row, and errors
 
 
-def test_empty_tables(name):
+def test_empty_tables(lean):
     tables = {key: table(key, []) for key in ("opportunities", "opportunity_history", "activities")} | {"stages": stages(), "owners": owners()}
-    data = dataset(tables | {"leads": table("leads", [lead("x", "2026-03-03 10:00")])}, name)
+    data = dataset(tables | {"leads": table("leads", [lead("x", "2026-03-03 10:00")])}, lean)
     found = pipeline.closed_win_rate(data, as_of="2026-05-01")
     assert found[["n", "n_events", "n_open"]].to_numpy().tolist() == [[0, 0, 0]]
     assert values(found) == values(found, "low") == [None]
@@ -461,15 +467,14 @@ def test_empty_tables(name):
         assert len(empty(data, as_of="2026-05-01")) == 0
 
 
-@pytest.mark.xfail(reason="the first month of a table without rows overflows", raises=pd.errors.OutOfBoundsDatetime, strict=True)
 def test_months_of_an_empty_table():
     data = dataset(selling([]) | answering([lead("x", "2026-03-03 10:00")], []), "polars")
     assert len(pipeline.won(data, as_of="2026-05-01", window=SPRING)) == 3
 
 
-def test_one_deal(name):
+def test_one_deal(lean):
     told = story("D", ("2026-03-01 10:00", "Qualified", "open"), ("2026-03-11 10:00", "Won", "won"))
-    data = dataset(selling([deal("D", "2026-03-01 10:00", "won", "2026-03-11 10:00")], told), name)
+    data = dataset(selling([deal("D", "2026-03-01 10:00", "won", "2026-03-11 10:00")], told), lean)
     assert pipeline.closed_win_rate(data, as_of="2026-05-01")["value"].item() == 1
     assert pipeline.sales_cycle(data, as_of="2026-05-01")["value"].item() == 10
     same(values(pipeline.opportunity_to_customer(data, as_of="2026-05-01", horizons=(9, 10, 400))), [0, 1, 1])

@@ -76,6 +76,17 @@ def incidence(rows, past=None):
 
 
 # What each plot is called with, in a good case and in poor ones.
+AGES = pd.DataFrame(
+    {
+        "opportunity_id": ["x", "y", "z"],
+        "stage": ["a", "a", "b"],
+        "days": [3, 400, 5],
+        "amount": [10.0, 100.0, NAN],
+        "is_stale": [False, True, False],
+    }
+)
+LIMITS = pd.DataFrame({"stage": ["a", "b"], "limit": [35.0, NAN], "n": [20, 3]})
+
 CASES = {
     "bands": (plots.plot_bands, lambda words: ((bands([0.2, 0.3, 0.1]), names(3), words), {"past": bands([0.3, 0.2, 0.1]), "xlabel": HOSTILE})),
     "bands, one": (plots.plot_bands, lambda words: ((bands([0.2]), names(1), words), {})),
@@ -109,6 +120,12 @@ CASES = {
     "points, none": (plots.plot_points, lambda words: ((frame([]), [], words), {"counts": []})),
     "points, nothing known": (plots.plot_points, lambda words: ((frame([NAN, NAN], n=0), names(2), words), {"counts": names(2)})),
     "points, too few": (plots.plot_points, lambda words: ((frame([0.5, 0.2], n=3), names(2), words), {"counts": names(2)})),
+    "ageing": (plots.plot_ageing, lambda words: ((AGES, LIMITS, [HOSTILE, "b"], words), {"xlabel": HOSTILE})),
+    "ageing, none": (plots.plot_ageing, lambda words: ((AGES.head(0), LIMITS, ["a", "b"], words), {})),
+    "account of money": (
+        plots.plot_account,
+        lambda words: ((100.0, [50.0, -20.5], [HOSTILE, "in", "out", "end"], words), {"currency": "EUR", "counts": list("1234"), "xlabel": HOSTILE}),
+    ),
     "retention": (plots.plot_retention, lambda words: ((ages([1.0, 0.2, 0.1]), words), {"xlabel": HOSTILE, "ylabel": HOSTILE})),
     "retention, one": (plots.plot_retention, lambda words: ((ages([1.0]), words), {})),
     "retention, none": (plots.plot_retention, lambda words: ((ages([]), words), {})),
@@ -152,7 +169,7 @@ def test_draws_on_the_axes_given_and_leaves_all_else_alone(case, words):
     figure.canvas.draw()
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", [case for case in CASES if "," not in case])
 def test_becomes_a_picture_of_equal_bytes(case):
     function, arguments = CASES[case]
     pictures = []

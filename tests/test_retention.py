@@ -283,7 +283,7 @@ def test_customers_under_contract_by_hand(contractual):
     assert not growth["provisional"].any()
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 @pytest.mark.parametrize("engine", ENGINES)
 def test_customers_under_contract_equal_the_slow_loop(seed, engine):
     rng = np.random.default_rng(seed)
@@ -368,10 +368,11 @@ def random_shop(seed: int) -> tuple[Shop, dict[str, str | None]]:
 
 
 SHOPS = {seed: random_shop(seed) for seed in range(2)}
+PAIRS = [(0, "duckdb"), (1, "polars")]  # that the engines agree is tested apart
 NOW = utc(AS_OF)
 
 
-@pytest.fixture(scope="module", params=[(seed, engine) for seed in SHOPS for engine in ENGINES], ids=lambda pair: f"{pair[0]}-{pair[1]}")
+@pytest.fixture(scope="module", params=PAIRS, ids=lambda pair: f"{pair[0]}-{pair[1]}")
 def both(request):
     seed, engine = request.param
     shop, _ = SHOPS[seed]
@@ -382,7 +383,7 @@ def test_activity_window_equals_the_slow_loop():
     for shop, _ in SHOPS.values():
         for engine in ENGINES:
             data = dataset(shop, engine)
-            for as_of in (AS_OF, "2026-03-01", "2025-02-01"):
+            for as_of in (AS_OF, "2025-02-01"):
                 assert retention.activity_window(data, as_of=as_of) == oracle.activity_window(shop, utc(as_of))
 
 
@@ -445,7 +446,7 @@ def test_retention_curve_equals_the_slow_loop(both):
     assert {row.age: (row.n_events, row.n) for row in table.itertuples()} == oracle.retention_curve(shop, NOW, "2026-06", 24)
 
 
-WINDOWS = [(date(2026, 1, 2), date(2026, 7, 1)), (date(2025, 10, 26), date(2026, 3, 30)), (date(2024, 1, 1), date(2026, 7, 1))]
+WINDOWS = [(date(2025, 10, 26), date(2026, 3, 30)), (date(2024, 1, 1), date(2026, 7, 1))]
 
 
 @pytest.mark.parametrize("view", ["period", "cohort"])
@@ -472,8 +473,7 @@ def test_repeat_purchase_defaults_to_the_last_180_days(both):
     pd.testing.assert_frame_equal(usual, stated)
 
 
-@pytest.mark.parametrize("engine", ENGINES)
-@pytest.mark.parametrize("seed", SHOPS)
+@pytest.mark.parametrize(("seed", "engine"), PAIRS)
 def test_value_deciles_and_best_equal_the_slow_loop(seed, engine):
     shop, sources = SHOPS[seed]
     data = dataset(shop, engine, sources, settings={"retention": {"activity_days": 75}})
@@ -531,15 +531,14 @@ def rounded(table: pd.DataFrame) -> pd.DataFrame:
     return table.assign(**{name: table[name].round(9) for name in numbers})
 
 
-@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
-def test_engines_agree(call):
+def test_engines_agree():
     shop, sources = SHOPS[0]
-    answers = [rounded(call(dataset(shop, engine, sources), AS_OF)) for engine in ENGINES]
-    pd.testing.assert_frame_equal(*answers)
+    one, other = (dataset(shop, engine, sources) for engine in ENGINES)
+    for name, call in CALLS.items():
+        pd.testing.assert_frame_equal(rounded(call(one, AS_OF)), rounded(call(other, AS_OF)), obj=name)
 
 
-@pytest.mark.parametrize("engine", ENGINES)
-@pytest.mark.parametrize("as_of", ["2026-05-01", "2026-04-10 15:00"])
+@pytest.mark.parametrize(("as_of", "engine"), [("2026-05-01", "duckdb"), ("2026-04-10 15:00", "polars")])
 def test_nothing_after_as_of_changes_a_number(as_of, engine):
     shop, sources = SHOPS[1]
     early = Shop(tuple(row for row in shop.orders if row["at"] < utc(as_of)), rates=shop.rates)
@@ -549,18 +548,18 @@ def test_nothing_after_as_of_changes_a_number(as_of, engine):
         pd.testing.assert_frame_equal(rounded(call(known, as_of)), rounded(call(all_of_it, as_of)), obj=name)
 
 
-@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
-def test_row_order_does_not_matter_and_the_input_is_left_alone(call):
+def test_row_order_does_not_matter_and_the_input_is_left_alone():
     shop, sources = SHOPS[1]
     frame, customers = orders_frame(shop.orders), customers_frame(sources)
     before, before_customers = frame.copy(deep=True), customers.copy(deep=True)
     fx = pd.DataFrame(shop.rates, columns=["currency", "from_on", "rate"]).astype({"from_on": "datetime64[us]"})
     more = {"fx": fx, "timezone": ZONE, "exported_at": "2026-07-15"}
-    first = call(kpi.Dataset(orders=frame, customers=customers, **more), AS_OF)
+    data = kpi.Dataset(orders=frame, customers=customers, **more)
+    shuffled = kpi.Dataset(orders=frame.sample(frac=1, random_state=4), customers=customers.iloc[::-1], **more)
+    for name, call in CALLS.items():
+        pd.testing.assert_frame_equal(rounded(call(data, AS_OF)), rounded(call(shuffled, AS_OF)), obj=name)
     pd.testing.assert_frame_equal(frame, before)
     pd.testing.assert_frame_equal(customers, before_customers)
-    again = call(kpi.Dataset(orders=frame.sample(frac=1, random_state=4), customers=customers.iloc[::-1], **more), AS_OF)
-    pd.testing.assert_frame_equal(rounded(first), rounded(again))
 
 
 def test_a_group_splits_the_whole():
@@ -624,17 +623,19 @@ def test_one_order(engine):
 # --- refused --------------------------------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
-def test_without_orders_it_says_which_table_is_missing(call):
+def test_without_orders_it_says_which_table_is_missing():
     lead = pd.DataFrame({"lead_id": ["L1"], "created_at": [utc("2026-01-01")], "source": ["web"], "owner": ["Ann"]})
-    with pytest.raises(MissingTable, match=r"no table orders; describe it under \[tables.orders\] in kpi.toml"):
-        call(kpi.Dataset(leads=lead, timezone=ZONE, exported_at="2026-07-15"), AS_OF)
+    data = kpi.Dataset(leads=lead, timezone=ZONE, exported_at="2026-07-15")
+    for call in CALLS.values():
+        with pytest.raises(MissingTable, match=r"no table orders; describe it under \[tables.orders\] in kpi.toml"):
+            call(data, AS_OF)
 
 
-@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
-def test_an_as_of_after_the_end_of_the_data_is_refused(call):
-    with pytest.raises(DataError, match="after the end of the data"):
-        call(dataset(SMALL, "duckdb"), "2026-07-16")
+def test_an_as_of_after_the_end_of_the_data_is_refused(small):
+    for name, call in CALLS.items():
+        if name != "window":  # kpi.toml states it here
+            with pytest.raises(DataError, match="after the end of the data"):
+                call(small, "2026-07-16")
 
 
 def test_unknown_groups_views_and_lengths_are_refused():

@@ -60,7 +60,7 @@ def test_numbers_that_could_be_either_are_refused(tmp_path):
 
 
 def test_two_ways_in_one_column_are_refused_and_a_declared_one_sets_the_other_aside(tmp_path):
-    with pytest.raises(DataError, match=r"orders amount mixes '1,5' and '2\.25'; write decimal"):
+    with pytest.raises(DataError, match=r"orders amount mixes '1,5' and '2\.25' \(orders\.csv:2, orders\.csv:3\); write decimal"):
         amounts(tmp_path, "1,5", "2.25")
     found, reading = amounts(tmp_path, "1,5", "2.25", toml='decimal = ","')
     assert found == [1.5]
@@ -133,7 +133,9 @@ def test_dates_that_could_be_either_are_refused(tmp_path):
 
 
 def test_day_first_and_month_first_in_one_column_are_refused(tmp_path):
-    with pytest.raises(DataError, match="leads created_at has dates that are day first and others that are month first"):
+    with pytest.raises(
+        DataError, match=r"leads created_at has dates that are day first and others that are month first \(leads\.csv:\d, leads\.csv:\d\)"
+    ):
         instants(tmp_path, "25/04/2026", "04/25/2026")
     found, reading = instants(tmp_path, "25/04/2026", "04/25/2026", toml='dates = "%d/%m/%Y"')
     assert found == ["2026-04-25 00:00:00"]

@@ -5,6 +5,20 @@ from kpi.facts.exposure import at_risk, exposed
 from kpi.facts.leads import leads
 from kpi.facts.opportunities import history, opportunities, reached, visits
 from kpi.facts.scores import scored
+from kpi.facts.spells import spells
 from kpi.facts.waits import wait
 
-__all__ = ["activity", "at_risk", "exposed", "history", "leads", "opportunities", "purchases", "reached", "scored", "visits", "wait"]
+__all__ = [
+    "activity",
+    "at_risk",
+    "exposed",
+    "history",
+    "leads",
+    "opportunities",
+    "purchases",
+    "reached",
+    "scored",
+    "spells",
+    "visits",
+    "wait",
+]

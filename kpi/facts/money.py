@@ -38,6 +38,52 @@ def in_company_currency(data, frame: nw.LazyFrame, column: str, day: nw.Expr) ->
     return frame.drop("__day", "rate")
 
 
+def rated(data, frame: nw.LazyFrame, day: nw.Expr) -> nw.LazyFrame:
+    """Add the rate in force on a day.
+
+    Parameters
+    ----------
+    data : Dataset
+        Uses `fx`; without it only the company's own currency has a rate.
+    frame : LazyFrame
+        Rows with ``currency``.
+    day : Expr
+        Local day number.
+
+    Returns
+    -------
+    LazyFrame
+        The rows with ``rate``: company currency per unit, 1 for its own, missing where none is known.
+    """
+    own = nw.col("currency") == data.company.currency
+    if not data.has("fx"):
+        return frame.with_columns(nw.when(own).then(nw.lit(1.0)).alias("rate"))
+    frame = frame.with_columns(day.cast(nw.Int64).alias("__day")).join(
+        _daily_rates(data), left_on=["currency", "__day"], right_on=["fx_currency", "fx_day"], how="left"
+    )
+    return frame.with_columns(nw.when(own).then(nw.lit(1.0)).otherwise(nw.col("rate")).alias("rate")).drop("__day")
+
+
+def rates_on(data, day: int) -> dict[str, float]:
+    """Tell the rates in force on one day.
+
+    Parameters
+    ----------
+    data : Dataset
+        Uses `fx`.
+    day : int
+        Local day number.
+
+    Returns
+    -------
+    dict of str to float
+        Currency to company currency per unit; currencies without a rate are left out.
+    """
+    known = collect(_daily_rates(data).filter(nw.col("fx_day") == day), ["fx_currency"]) if data.has("fx") else None
+    found = {} if known is None else dict(zip(known["fx_currency"], known["rate"], strict=True))
+    return found | {data.company.currency: 1.0}
+
+
 def _daily_rates(data) -> nw.LazyFrame:
     """Spread each rate over the days it is in force: engines join on equality only."""
     if ("daily_rates",) not in data.facts:

@@ -15,9 +15,8 @@ _STATE = ("opportunity_id", "changed_at", "seq", "stage", "status", "amount", "e
 _ORDER = ["changed_at", "seq"]
 
 
-@once
-def history(data, as_of: pd.Timestamp) -> nw.LazyFrame:
-    """List every known change of every opportunity: the whole state after each.
+def changes(data, as_of: pd.Timestamp) -> nw.LazyFrame:
+    """List every known change of every opportunity: the whole state after each; not stored, for those who read it once.
 
     Parameters
     ----------
@@ -49,6 +48,25 @@ def history(data, as_of: pd.Timestamp) -> nw.LazyFrame:
     )
     parts = [part.select(*_STATE) for part in (given, created, ended) if part is not None]
     return nw.concat(parts).filter(nw.col("changed_at") < as_of)
+
+
+@once
+def history(data, as_of: pd.Timestamp) -> nw.LazyFrame:
+    """List every known change of every opportunity, stored.
+
+    Parameters
+    ----------
+    data : Dataset
+        Uses `opportunities` and, where it exists, `opportunity_history`.
+    as_of : Timestamp
+        Naive UTC; later changes are left out.
+
+    Returns
+    -------
+    LazyFrame
+        As `changes`.
+    """
+    return changes(data, as_of)
 
 
 @once
@@ -201,7 +219,8 @@ def reached(data, as_of: pd.Timestamp) -> nw.LazyFrame:
     -------
     LazyFrame
         One row per opportunity and stage reached, lost stages left out: ``opportunity_id``, ``position``, ``reached_day``, ``next_day`` (day the next
-        position or beyond was reached), ``source``, ``owner``, ``status``, ``closed_day``. A skipped stage was passed on the day of the skip.
+        position or beyond was reached), ``skipped`` (1 where that was beyond), ``source``, ``owner``, ``status``, ``closed_day``. A skipped stage was
+        passed on the day of the skip.
 
     Raises
     ------
@@ -219,7 +238,8 @@ def reached(data, as_of: pd.Timestamp) -> nw.LazyFrame:
         firsts = clocked(data, firsts, f"p{place}_at", "day")
     firsts = data.engine.keep(firsts)
     steps = []
-    for place, after in zip(order, [*order[1:], None], strict=True):
+    for place, after, beyond in zip(order, [*order[1:], None], [*order[2:], None, None], strict=False):
+        over = nw.col(f"p{after}_at") == nw.col(f"p{beyond}_at") if beyond is not None else nw.lit(False)
         following = nw.col(f"p{after}_day") if after is not None else nw.lit(None).cast(nw.Int64)
         step = firsts.filter(~nw.col(f"p{place}_day").is_null())
         steps.append(
@@ -228,6 +248,7 @@ def reached(data, as_of: pd.Timestamp) -> nw.LazyFrame:
                 nw.lit(place).cast(nw.Int64).alias("position"),
                 nw.col(f"p{place}_day").alias("reached_day"),
                 following.alias("next_day"),
+                nw.when(over).then(nw.lit(1)).otherwise(nw.lit(0)).alias("skipped"),
             )
         )
     deals = opportunities(data, as_of).select("opportunity_id", "source", "owner", "status", "closed_day", "created_day")

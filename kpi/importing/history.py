@@ -11,7 +11,8 @@ Rules, since an export tells that something changed but not when:
   no time in a stage is taken from, and one of origin ``diff`` on the day of that export.
 - A deal that is closed when it is first seen has no row of its own, as no stage that it was in is known, unless it changes later.
 
-A deal of which the system itself tells the history is left alone. One export alone makes no history.
+A deal of which the system itself logs the history is left alone. Where it only tells when each stage was entered, the stages are left alone, and
+changes of amount, expected close and owner are added in the same way. One export alone makes no history.
 """
 
 from __future__ import annotations
@@ -20,9 +21,10 @@ from collections.abc import Sequence
 from datetime import date, timedelta
 
 from kpi.importing.merging import PLACE, midnight, united
-from kpi.importing.observing import Seen
+from kpi.importing.seen import Seen
 from kpi.schema import TABLES
 from kpi.sources import sql
+from kpi.sources.convert import TYPES
 
 STATE = ("stage", "status", "amount", "expected_close_on", "owner")
 _TABLE = TABLES["opportunity_history"]
@@ -49,35 +51,35 @@ def with_differences(connection, seen: Sequence[Seen], told: str, zone: str) -> 
     """
     if len({item.exported_on for item in seen}) < 2:
         return told
-    name = sql.free_name(connection, "history")
+    name, days = sql.free_name(connection, "history"), sorted({item.exported_on for item in seen})
     listed = ", ".join(sql.ident(column) for column in _TABLE.names)
-    both = f"select * from ({_differences(seen, told, zone)})"
+    parts = [_differences(seen, days, told, zone)]
     if told:
         given = {row[0] for row in connection.execute(f"describe {told}").fetchall()}
-        cells = [sql.ident(column) if column in given else f"null as {sql.ident(column)}" for column in _TABLE.names]
-        both += f" union all select {', '.join(cells)} from {told}"
-    connection.execute(f"create table {name} as select {listed} from ({both})")
+        cells = [sql.ident(column) if column in given else f"null::{TYPES[_TABLE[column].kind]} as {sql.ident(column)}" for column in _TABLE.names]
+        logged = f"(select {', '.join(cells)} from {told})"
+        parts += [f"select {listed} from {logged}", _values(seen, days, logged, zone)]
+    rows = " union all ".join(f"select {listed} from ({part})" for part in parts)
+    order = "row_number() over (partition by opportunity_id order by changed_at, seq, origin = 'diff') - 1"
+    connection.execute(f"create table {name} as select * replace ({order} as seq) from ({rows})")
     return name
 
 
-def _differences(seen: Sequence[Seen], told: str, zone: str) -> str:
+def _differences(seen: Sequence[Seen], days: Sequence[date], told: str, zone: str) -> str:
     """Write the SQL of the rows: each deal's first state, and each change from one export that has it to the next."""
-    days = sorted({item.exported_on for item in seen})
     first = [midnight(day, zone) for day in days]
     after = [midnight(day + timedelta(days=1), zone) for day in days]
-    pairs = [(a, b) for a in range(len(days)) for b in range(a + 1, len(days))]
-    middles = [midnight(days[a] + timedelta(days=1 + ((days[b] - days[a]).days - 1) // 2), zone) for a, b in pairs]
-    middle = " ".join(f"when day_before = {a} and day = {b} then {moment}" for (a, b), moment in zip(pairs, middles, strict=True))
     state = ", ".join(STATE)
+    own = f"opportunity_id not in (select opportunity_id from {told})" if told else "true"
     columns = f"opportunity_id, changed_at, step, day, {state}, origin"
     return f"""
-    with states as ({_states(seen, days, told)}),
+    with states as ({_states(seen, days, own)}),
     dated as (
         select *, {_pick("day", first)} as seen_at, lag(({state})) over deal as before, lag(day) over deal as day_before,
             lag(status) over deal as status_before
         from states window deal as (partition by opportunity_id order by day)),
     changes as (
-        select *, case {middle} end as middle, {_pick("day_before", after)} as earliest from dated
+        select *, {_middle(days, zone)} as middle, {_pick("day_before", after)} as earliest from dated
         where day_before is not null and ({state}) is distinct from before),
     firsts as (
         select *, status = 'open' as is_open, status = 'open' and day > 0 and coalesce(created_at >= {_pick("day - 1", after)}, false) as is_born,
@@ -105,15 +107,37 @@ def _differences(seen: Sequence[Seen], told: str, zone: str) -> str:
     """
 
 
-def _states(seen: Sequence[Seen], days: Sequence[date], told: str) -> str:
+def _values(seen: Sequence[Seen], days: Sequence[date], logged: str, zone: str) -> str:
+    """Write the SQL of changes that a system does not date, for deals of which it dates the stages: on top of the state logged last."""
+    dated = f"opportunity_id in (select opportunity_id from {logged} group by opportunity_id having bool_and(origin = 'entered_dates'))"
+    value = ", ".join(name for name in STATE if name not in ("stage", "status"))
+    return f"""
+    select changed.* exclude (changed_at), stage, status, changed.changed_at, 'diff' as origin, seq from (
+        select opportunity_id, {value}, {_middle(days, zone)} as changed_at from (
+            select *, lag(({value})) over deal as before, lag(day) over deal as day_before from ({_states(seen, days, dated)})
+            window deal as (partition by opportunity_id order by day))
+        where day_before is not null and ({value}) is distinct from before) changed
+    asof join (select opportunity_id, changed_at, stage, status, seq from {logged}) logged
+        on changed.opportunity_id = logged.opportunity_id and changed.changed_at >= logged.changed_at
+    """
+
+
+def _middle(days: Sequence[date], zone: str) -> str:
+    """Write the SQL of the midnight that begins the middle day of those after one export up to another."""
+    pairs = [(first, last) for first in range(len(days)) for last in range(first + 1, len(days))]
+    between = [days[first] + timedelta(days=1 + ((days[last] - days[first]).days - 1) // 2) for first, last in pairs]
+    cases = [f"when {first} * 1000 + {last} then {midnight(day, zone)}" for (first, last), day in zip(pairs, between, strict=True)]
+    return f"case day_before * 1000 + day {' '.join(cases)} end"
+
+
+def _states(seen: Sequence[Seen], days: Sequence[date], which: str) -> str:
     """Write the SQL of each deal's state in each export that has it; a column that an export lacks is as it was before."""
     names = ("opportunity_id", "created_at", "closed_at", *STATE)
     number = " ".join(f"when {place} then {days.index(item.exported_on)}" for place, item in enumerate(seen))
     carried = [f"{_carried(name, seen)} as {sql.ident(name)}" for name in names[1:]]
-    own = f"where opportunity_id not in (select opportunity_id from {told})" if told else ""
     # Of the exports of one day the last one counts.
     return (
-        f"select opportunity_id, case {sql.ident(PLACE)} {number} end as day, {', '.join(carried)} from ({united(seen, names)}) {own} "
+        f"select opportunity_id, case {sql.ident(PLACE)} {number} end as day, {', '.join(carried)} from ({united(seen, names)}) where {which} "
         f"qualify row_number() over (partition by opportunity_id, day order by {sql.ident(PLACE)} desc) = 1"
     )
 

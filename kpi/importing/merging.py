@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import date
 
-from kpi.importing.observing import Seen
+from kpi.importing.seen import Seen
 from kpi.schema import TABLES
 from kpi.sources import sql
 from kpi.sources.convert import TYPES
 
+HISTORY = "opportunity_history"
 # Small tables that describe how things are now: the newest stands for all.
 SETTINGS = ("stages", "owners", "targets", "calendars")
 PLACE = "place of the import"
@@ -38,11 +39,15 @@ def merged(connection, table: str, seen: Sequence[Seen], zone: str) -> tuple[str
     relation = sql.free_name(connection, f"merged_{table}")
     names = [name for name in TABLES[table].names if any(name in item.provided for item in seen)]
     rows = united(seen, names)
+    if table == HISTORY:
+        # A number that counts the lines of a file is another one in the next file: only the order within an instant counts.
+        order = f"row_number() over (partition by opportunity_id, changed_at, {sql.ident(PLACE)} order by seq) - 1"
+        rows = f"select * replace ({order} as seq) from ({rows})"
     key = [name for name in TABLES[table].key if name in names]
     if not key:
         connection.execute(f"create table {relation} as select distinct {_list(names)} from ({rows})")
         return relation, _types(connection, table, seen, names)
-    cells = [sql.ident(name) if name in key else f"{newest(name, seen)} as {sql.ident(name)}" for name in names]
+    cells = [sql.ident(name) if name in key else f"{_standing(name, seen)} as {sql.ident(name)}" for name in names]
     gone = _deleted(table, seen, zone)
     if gone:
         known = cells.pop(names.index("deleted_at")).rpartition(" as ")[0] if "deleted_at" in names else "null::timestamp"
@@ -69,23 +74,11 @@ def united(seen: Sequence[Seen], names: Sequence[str]) -> str:
     return " union all ".join(f"select {_list(names)}, {number} as {sql.ident(PLACE)} from {item.relation}" for number, item in enumerate(seen))
 
 
-def newest(name: str, seen: Sequence[Seen]) -> str:
-    """Write the SQL of a cell in the last export that has its column, be it empty there.
-
-    Parameters
-    ----------
-    name : str
-        Column.
-    seen : sequence of Seen
-        Oldest first.
-
-    Returns
-    -------
-    str
-        An aggregate.
-    """
+def _standing(name: str, seen: Sequence[Seen]) -> str:
+    """Write the SQL of a cell in the last export that has its column, be it empty there; a row of history is best known by the first."""
     having = ", ".join(str(number) for number, item in enumerate(seen) if name in item.provided)
-    return f"arg_max({{'cell': {sql.ident(name)}}}, {sql.ident(PLACE)}) filter ({sql.ident(PLACE)} in ({having})).cell"
+    chosen = "arg_min" if seen[0].table == HISTORY else "arg_max"
+    return f"{chosen}({{'cell': {sql.ident(name)}}}, {sql.ident(PLACE)}) filter ({sql.ident(PLACE)} in ({having})).cell"
 
 
 def midnight(day: date, zone: str) -> str:

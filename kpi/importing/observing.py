@@ -2,100 +2,26 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import date
+from dataclasses import replace
 from pathlib import Path
-
-import pandas as pd
 
 from kpi import sources
 from kpi.errors import DataError, KpiError
 from kpi.importing.log import Export, Original
+from kpi.importing.merging import merged
+from kpi.importing.recognition import looked_up
+from kpi.importing.seen import Account, Seen, in_order, joined
+from kpi.importing.writing import write
 from kpi.schema import TABLES
 from kpi.sources import Company, Config, Source, sql
 
-# Read on their own, so that the rows of records known from an earlier export are not taken for those of none.
-_CHILDREN = tuple(name for name, table in TABLES.items() if any(column.filled and column.references for column in table.columns))
+_PLACE = re.compile(r"\.\./[^/\s]+/")  # which folder an original is in says nothing to whoever imports it
 
 
-@dataclass(frozen=True)
-class Seen:
-    """A canonical table as one export shows it.
-
-    Attributes
-    ----------
-    table, relation : str
-        Canonical table, and its name in the connection.
-    provided : frozenset of str
-        Columns that the export has.
-    days : frozenset of str
-        Those of its instant columns that hold dates only.
-    place : int
-        Which import it was.
-    exported_on : date
-        Last day it tells about.
-    full : bool
-        Whether it holds every record.
-    """
-
-    table: str
-    relation: str
-    provided: frozenset[str]
-    days: frozenset[str]
-    place: int
-    exported_on: date
-    full: bool
-
-
-@dataclass(frozen=True)
-class Account:
-    """What became of the rows of an export.
-
-    Attributes
-    ----------
-    ledger, set_aside, decisions : DataFrame
-        As in `kpi.sources.Reading`.
-    """
-
-    ledger: pd.DataFrame
-    set_aside: pd.DataFrame
-    decisions: pd.DataFrame
-
-    def rows(self) -> dict[str, dict[str, int]]:
-        """Sum up per table.
-
-        Returns
-        -------
-        dict of str to dict
-            ``found``, ``used``, ``set_aside``.
-        """
-        total = self.ledger.groupby("table", sort=False)[["found", "used", "set_aside"]].sum()
-        return {str(name): {key: int(value) for key, value in row.items()} for name, row in total.to_dict("index").items()}
-
-    def examples(self, table: str, reason: str, count: int) -> str:
-        """Name some of the rows set aside.
-
-        Parameters
-        ----------
-        table, reason : str
-            Which.
-        count : int
-            How many.
-
-        Returns
-        -------
-        str
-            File and row, with the cell that was to blame.
-        """
-        chosen = self.set_aside[(self.set_aside["table"] == table) & (self.set_aside["reason"] == reason)].head(count)
-        return ", ".join(f"{row.file}:{row.row}" + (f" ({row.column} = {row.value!r})" if row.column else "") for row in chosen.itertuples())
-
-
-def observe(
-    connection, company: Company, explicit: Mapping[str, Source], export: Export, paths: Mapping[str, Path], place: int, beside: Sequence[Original]
-) -> tuple[list[Seen], Account]:
-    """Read all tables of an export.
+def observe_all(connection, company: Company, explicit: Mapping[str, Source], exports: Sequence[Export], paths: Mapping[str, Path], scratch: Path):
+    """Read all exports: first the tables that stand for themselves, then those that are looked up in what all exports know of the others.
 
     Parameters
     ----------
@@ -105,19 +31,17 @@ def observe(
         Zone and currency.
     explicit : mapping of str to Source
         ``[imports.<table>]`` of kpi.toml, which wins over what was recognised.
-    export : Export
+    exports : sequence of Export
         What to read.
     paths : mapping of str to Path
         Hash to the file, wherever it is now.
-    place : int
-        Number of the import.
-    beside : sequence of Original
-        Files of other imports that tables may be looked up in.
+    scratch : Path
+        A folder to be thrown away.
 
     Returns
     -------
     tuple
-        Tables seen, and the account of their rows.
+        Tables seen (list of `Seen`, oldest export first), and the account of the rows of each export (list of `Account`).
 
     Raises
     ------
@@ -126,29 +50,57 @@ def observe(
     SchemaError
         If a required column is missing.
     """
-    asked = {name: _source(name, explicit.get(name, Source()), export.files, paths, beside) for name in TABLES}
-    wanted = {name: source for name, source in asked.items() if source is not None}
-    apart = [{name: wanted[name]} for name in _CHILDREN if name in wanted]
-    together = {name: source for name, source in wanted.items() if name not in _CHILDREN}
-    seen, accounts = [], []
-    for tables in [together, *apart] if together else apart:
-        reading = _read(connection, replace(company, exported_at=None), tables, paths[export.files[0].sha256])
-        accounts.append(Account(reading.ledger, reading.set_aside, reading.decisions))
-        for name, stored in reading.tables.items():
-            days = frozenset(column for (table, column), precision in reading.precision.items() if table == name and precision == "day")
-            relation = sql.free_name(connection, f"seen_{place}_{name}")
-            connection.execute(f"alter table {stored} rename to {relation}")
-            seen.append(Seen(name, relation, reading.provided[name], days, place, export.exported_on, export.full))
-    frames = zip(*[(account.ledger, account.set_aside, account.decisions) for account in accounts], strict=True)
-    return seen, Account(*[pd.concat([part for part in parts if len(part)] or [parts[0]], ignore_index=True) for parts in frames])
+    seen: list[Seen] = []
+    accounts: list[list[Account]] = [[] for _ in exports]
+    waiting = []
+    for place, export in enumerate(exports):
+        beside = _beside(export, exports[:place])
+        asked = {name: _source(name, explicit.get(name, Source()), export.files, paths, beside) for name in TABLES}
+        for name, source in asked.items():
+            if source is not None and looked_up(source.format, name):
+                waiting.append((place, name, source))
+        plain = {name: source for name, source in asked.items() if source is not None and not looked_up(source.format, name)}
+        # Each on its own: the rows of records known from an earlier export are not to be taken for those of none.
+        for name, source in plain.items():
+            _add(connection, company, {name: source}, name, export, place, paths, seen, accounts[place])
+    parents: dict[str, Source] = {}
+    for place, name, source in waiting:
+        for other in looked_up(source.format, name):
+            known = in_order([item for item in seen if item.table == other])
+            if known and other not in parents:
+                path = scratch / f"known_{other}.parquet"
+                write(connection, other, *merged(connection, other, known, company.timezone), company.timezone, path)
+                parents[other] = Source(path=str(path))
+        tables = {other: parents[other] for other in looked_up(source.format, name) if other in parents}
+        _add(connection, company, {**tables, name: source}, name, exports[place], place, paths, seen, accounts[place])
+    return in_order(seen), [joined(parts) for parts in accounts]
 
 
-def _read(connection, company: Company, tables: dict[str, Source], file: Path) -> sources.Reading:
+def _add(connection, company: Company, tables: dict[str, Source], name: str, export: Export, place: int, paths, seen: list, accounts: list) -> None:
+    file = paths[export.files[0].sha256]
+    config = Config(company=replace(company, exported_at=None), hours={}, settings={}, tables=tables, folder=file.parent, path=file)
     try:
-        return sources.read(Config(company=company, hours={}, settings={}, tables=tables, folder=file.parent, path=file), connection)
+        reading = sources.read(config, connection)
     except KpiError as error:
         # What to add to kpi.toml belongs to the reading of exports, not to that of the tables made of them.
-        raise type(error)(str(error).replace("[tables.", "[imports.")) from None
+        raise type(error)(_PLACE.sub("", str(error)).replace("[tables.", "[imports.")) from None
+    frames = [frame[frame["table"] == name].copy() for frame in (reading.ledger, reading.set_aside, reading.decisions)]
+    for frame in frames[1:]:
+        frame["file"] = frame["file"].str.replace(_PLACE, "", regex=True)
+    accounts.append(Account(*frames))
+    days = frozenset(column for (table, column), precision in reading.precision.items() if table == name and precision == "day")
+    relation = sql.free_name(connection, f"seen_{place}_{name}")
+    connection.execute(f"alter table {reading.tables.pop(name)} rename to {relation}")
+    for stored in reading.tables.values():
+        connection.execute(f"drop table {stored}")
+    seen.append(Seen(name, relation, reading.provided[name], days, place, export.exported_on, export.full))
+
+
+def _beside(export: Export, earlier: Sequence[Export]) -> list[Original]:
+    """List the files that tables may be looked up in and that came with an earlier export: the newest of each name."""
+    here = {file.system for file in export.files}
+    files = [file for other in earlier for file in other.files if not file.tables and file.system in here]
+    return list({Path(file.path).name: file for file in files}.values())
 
 
 def _source(name: str, explicit: Source, given: Sequence[Original], paths: Mapping[str, Path], beside: Sequence[Original]) -> Source | None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from kpi.errors import DataError
 from kpi.schema import TABLES
-from kpi.sources import crm, csvtext
+from kpi.sources import alias_sets, crm, csvtext
 from kpi.sources.files import Located
 
 
@@ -67,3 +67,21 @@ def _canonical(path: Path) -> str:
         return ""
     fitting = [name for name, table in TABLES.items() if {c.name for c in table.columns if c.required and not c.default} <= headers]
     return max(fitting, key=lambda name: len(headers & set(TABLES[name].names)), default="")
+
+
+def looked_up(system: str, table: str) -> set[str]:
+    """Name the canonical tables that a system's rows of a table are looked up in.
+
+    Parameters
+    ----------
+    system : str
+        Alias set; empty where the headers are canonical.
+    table : str
+        Canonical table.
+
+    Returns
+    -------
+    set of str
+    """
+    known = alias_sets.shapes(system, table) if system else []
+    return {lookup["table"] for shape in known for lookup in shape.lookups.values() if lookup.get("table")} - {table}

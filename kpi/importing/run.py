@@ -14,9 +14,10 @@ from kpi.engine import connect
 from kpi.errors import DataError, ParameterError
 from kpi.importing import history, log, merging, settings
 from kpi.importing.log import Export, Log, Original
-from kpi.importing.observing import Account, Seen, observe
+from kpi.importing.observing import observe_all
 from kpi.importing.place import Place, reserved
 from kpi.importing.recognition import kind
+from kpi.importing.seen import Account, Seen
 from kpi.importing.writing import compared, write
 from kpi.schema import TABLES
 from kpi.sources import Company, Source, read_config, reasons, sql
@@ -144,30 +145,28 @@ class _Import:
         if all(not kinds[file].tables for file in fresh):
             fresh = [file for file in fresh if not known[file]]
         after = self._marked([place for file in files if file not in fresh for place in known[file]]) if full else self.log
-        account, day = None, exported_on
-        seen, accounts = self._observed(after)
+        day = None
         if fresh:
-            export = Export(exported_on or date.min, full, self._originals(fresh, given, kinds), {})
-            shown, account = self._seen(export, after)
+            originals = self._originals(fresh, given, kinds)
+            day = exported_on or self._newest(Export(date.max, full, originals, {}), after)
+            after = replace(after, exports=(*after.exports, Export(day, full, self._placed(originals, day), {})))
+        seen, accounts = self._observed(after)
+        account = accounts[-1] if fresh else None
+        if account is not None:
             self._refuse(account)
-            day = exported_on or self._newest(shown)
             if not self.toml:
-                self._guess_currency(shown)
-            export = replace(export, exported_on=day, files=self._placed(export.files, day), rows=account.rows())
-            seen += [replace(item, exported_on=day) for item in shown]
-            accounts.append(account)
-            after = replace(after, exports=(*after.exports, export))
+                self._guess_currency(seen)
         after = after.counted([account.rows() for account in accounts])
         outcome = Outcome(
             self.folder,
             {str(file): kinds[file].title for file in files},
             tuple(str(file) for file in files if file not in fresh),
-            day if fresh else None,
+            day,
             exported_on is None,
             self.company,
             account,
         )
-        return self._settled(outcome, after, sorted(seen, key=lambda item: (item.exported_on, item.place)))
+        return self._settled(outcome, after, seen)
 
     def _find_originals(self) -> None:
         for original in [file for export in self.log.exports for file in export.files]:
@@ -207,21 +206,7 @@ class _Import:
         return replace(self.log, exports=tuple(exports))
 
     def _observed(self, known: Log) -> tuple[list[Seen], list[Account]]:
-        seen, accounts = [], []
-        for place, export in enumerate(known.exports):
-            shown, account = self._seen(export, replace(known, exports=known.exports[:place]), place)
-            seen += shown
-            accounts.append(account)
-        return seen, accounts
-
-    def _seen(self, export: Export, before: Log, place: int | None = None) -> tuple[list[Seen], Account]:
-        """Read an export; what tables are looked up in may have come with an earlier one."""
-        here = {file.system for file in export.files}
-        beside = {
-            file.path.rpartition("/")[2]: file for earlier in before.exports for file in earlier.files if not file.tables and file.system in here
-        }
-        number = len(before.exports) if place is None else place
-        return observe(self.connection, self.company, self.explicit, export, self.paths, number, list(beside.values()))
+        return observe_all(self.connection, self.company, self.explicit, known.exports, self.paths, self.scratch)
 
     def _refuse(self, account: Account) -> None:
         """Refuse files of which too much cannot be used."""
@@ -230,24 +215,23 @@ class _Import:
             aside = int(ledger["set_aside"].sum())
             if aside and aside > self.max_set_aside * (rows["used"] + aside):
                 worst = ledger.sort_values("set_aside", ascending=False, kind="stable").iloc[0]
-                example = account.set_aside[(account.set_aside["table"] == name) & (account.set_aside["reason"] == worst["reason"])].head(1)
-                shown = "".join(
-                    f", e.g. {row.file}:{row.row}" + (f" ({row.column} = {row.value!r})" if row.column else "") for row in example.itertuples()
-                )
+                shown = account.examples(name, worst["reason"], 1)
                 hint = "; exports of different days are imported one after the other" if worst["reason"] == reasons.DUPLICATE else ""
                 raise DataError(
                     f"{name}: {aside} of {rows['used'] + aside} rows cannot be used, more than the {self.max_set_aside:.0%} allowed; most often: "
                     f"{worst['reason']} ({worst['set_aside']}, e.g. {shown}){hint}; nothing was imported"
                 )
 
-    def _newest(self, shown: Sequence[Seen]) -> date:
-        """Find the last local day on which something happened."""
+    def _newest(self, export: Export, before: Log) -> date:
+        """Find the last local day on which something happened that an export tells."""
+        seen, _ = self._observed(replace(before, exports=(*before.exports, export)))
         found = []
-        for item in shown:
+        for item in [item for item in seen if item.exported_on == export.exported_on]:
             for column, condition in _HAPPENED.get(item.table, {}).items():
                 local = f"timezone({sql.text(self.company.timezone)}, timezone('UTC', {sql.ident(column)}))::date"
                 asked = f"select max({local}) from {item.relation} where {condition}"
                 found += [row[0] for row in self.connection.execute(asked).fetchall() if row[0]]
+        self.connection = connect()
         if not found:
             raise ParameterError("the files hold no date of anything that happened; say when they were exported: --exported-on 2026-10-31")
         return max(found)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from kpi.importing.run import Outcome
 
 _EXAMPLES = 3
+_WIDTH = 400
 
 
 def as_text(outcome: Outcome) -> str:
@@ -25,7 +26,7 @@ def as_text(outcome: Outcome) -> str:
         parts.append(f"Exported on {outcome.exported_on} ({why}), taken as whole to the end of that day.")
     if outcome.account is not None:
         parts.append(_rows(outcome))
-        decided = [f"  {row.table}: {row.decision}: {row.value}" for row in outcome.account.decisions.itertuples()]
+        decided = [f"  {row.table}: {row.decision}: {_short(row.value)}" for row in outcome.account.decisions.itertuples()]
         company = f"  company: time zone {outcome.company.timezone}, currency {outcome.company.currency} ([company] in kpi.toml)"
         parts.append("\n".join(["Understood", company, *map(_plain, decided)]))
     made = [_table(name, counts) for name, counts in outcome.tables.items()]
@@ -65,3 +66,11 @@ def _table(name: str, counts: dict[str, int]) -> str:
 def _plain(text: str) -> str:
     """Control characters from a file must not reach the terminal."""
     return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
+
+
+def _short(text: str) -> str:
+    """A file may have hundreds of columns that nobody asks about."""
+    if len(text) <= _WIDTH:
+        return text
+    shown, _, rest = text[:_WIDTH].rpartition(", ")
+    return f"{shown or rest}, and {text.count(', ') - shown.count(', ')} more"

@@ -2,25 +2,42 @@
 
 from kpi.pipeline.conversion import closed_win_rate, conversion_curve, lead_to_customer, lead_to_opportunity, opportunity_to_customer
 from kpi.pipeline.inflow import created, entered_stage, leads_created, won
+from kpi.pipeline.movements import snapshots, waterfall
+from kpi.pipeline.slipping import loss_reasons, open_ages, pushes, stage_flow, stage_moves, stale, stale_deals, stale_limits
 from kpi.pipeline.snapshot import open_pipeline
 from kpi.pipeline.stages import stage_conversion, time_in_stage, time_in_stage_curve
 from kpi.pipeline.value import average_value, average_values, sales_cycle
+from kpi.pipeline.velocity import coverage, sales_velocity, weighted_pipeline, won_from_stage
 
 __all__ = [
     "average_value",
     "average_values",
     "closed_win_rate",
     "conversion_curve",
+    "coverage",
     "created",
     "entered_stage",
     "lead_to_customer",
     "lead_to_opportunity",
     "leads_created",
+    "loss_reasons",
+    "open_ages",
     "open_pipeline",
     "opportunity_to_customer",
+    "pushes",
     "sales_cycle",
+    "sales_velocity",
+    "snapshots",
     "stage_conversion",
+    "stage_flow",
+    "stage_moves",
+    "stale",
+    "stale_deals",
+    "stale_limits",
     "time_in_stage",
     "time_in_stage_curve",
+    "waterfall",
+    "weighted_pipeline",
     "won",
+    "won_from_stage",
 ]

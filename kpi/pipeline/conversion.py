@@ -204,7 +204,16 @@ def lead_to_customer(
     return _converted(data, LEAD_TO_CUSTOMER, as_of, window, view, by, horizons, level)
 
 
-def closed_win_rate(data, *, as_of: Instant, window: Window | None = None, by: str | Sequence[str] = (), level: float = 0.95) -> pd.DataFrame:
+def closed_win_rate(
+    data,
+    *,
+    as_of: Instant,
+    window: Window | None = None,
+    by: str | Sequence[str] = (),
+    weight: str = "count",
+    seed: int = 1,
+    level: float = 0.95,
+) -> pd.DataFrame:
     """Share of the opportunities closed lately that were won; what is still open is left out, so it misleads when deals age.
 
     Parameters
@@ -217,8 +226,12 @@ def closed_win_rate(data, *, as_of: Instant, window: Window | None = None, by: s
         Local dates of closing; without it the 90 days before `as_of`.
     by : str or sequence of str
         Any of source, owner, product, month, quarter (of closing).
+    weight : str
+        ``count`` (every deal counts the same) or ``amount`` (the share of the closed amount that was won; unknown amounts are left out).
+    seed : int
+        Of the bootstrap, by amount.
     level : float
-        Coverage of the Wilson interval, in (0, 1).
+        Coverage of the interval, in (0, 1): Wilson by count, bootstrap over deals by amount.
 
     Returns
     -------
@@ -230,8 +243,10 @@ def closed_win_rate(data, *, as_of: Instant, window: Window | None = None, by: s
     MissingTable
         If there are no opportunities.
     ParameterError
-        If `by` is unknown.
+        If `by` or `weight` is unknown.
     """
+    if weight not in ("count", "amount"):
+        raise ParameterError(f"weight {weight!r} is unknown; use count or amount")
     groups = schema.grouping(by, DEAL_GROUPS)
     now = data.instant(as_of)
     window = window or last_days(now, data.company.timezone, PERIOD_DAYS)
@@ -242,7 +257,12 @@ def closed_win_rate(data, *, as_of: Instant, window: Window | None = None, by: s
     table = engine.counts(deals, groups, n=closed, n_events=closed & (nw.col("status") == "won"), n_open=is_open)
     table["value"] = (table["n_events"] / table["n"]).where(table["n"] > 0)
     table["low"], table["high"] = intervals.wilson(table["n_events"], table["n"], level)
-    return schema.result("pipeline.closed_win_rate", table, by=list(groups), view="period", window=window, as_of=now)
+    key = "pipeline.closed_win_rate"
+    if weight == "amount":
+        key = "pipeline.closed_win_rate_by_amount"
+        weighed = engine.sizes(deals.filter(closed, ~nw.col("amount").is_null()), [*groups, "status", "amount"])
+        table = table.drop(columns=["value", "low", "high"]).merge(_weighed(weighed, list(groups), seed, level), **_on(groups), how="left")
+    return schema.result(key, table, by=list(groups), view="period", window=window, as_of=now)
 
 
 def _converted(data, way: Way, as_of, window, view, by, horizons, level) -> pd.DataFrame:
@@ -251,3 +271,19 @@ def _converted(data, way: Way, as_of, window, view, by, horizons, level) -> pd.D
     values = survival.at(curve, horizons, way.causes[0], groups)
     now = data.instant(as_of)
     return schema.result(way.key, values, by=groups, view=view, window=window or last_days(now, data.company.timezone, PERIOD_DAYS), as_of=now)
+
+
+def _on(groups: Sequence[str]) -> dict:
+    return {"on": list(groups)} if groups else {"left_index": True, "right_index": True}
+
+
+def _weighed(deals: pd.DataFrame, groups: list[str], seed: int, level: float) -> pd.DataFrame:
+    """Share of the amount that was won, per group."""
+    rows = []
+    for name, part in deals.groupby(groups) if groups else [((), deals)]:
+        won, amount, count = (part["status"] == "won").to_numpy(dtype=float), part["amount"].to_numpy(dtype=float), part["count"].to_numpy()
+        total = float((amount * count).sum())
+        low, high = intervals.bootstrap(won, "mean", seed=seed, level=level, counts=count, weights=amount) if total > 0 else (None, None)
+        value = float((won * amount * count).sum()) / total if total > 0 else None
+        rows.append(dict(zip(groups, name, strict=True)) | {"value": value, "low": low, "high": high})
+    return pd.DataFrame(rows, columns=[*groups, "value", "low", "high"])

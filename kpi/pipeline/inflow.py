@@ -130,6 +130,7 @@ def won(data, *, as_of: Instant, window: Window, measure: str = "count") -> pd.D
     rows = facts.opportunities(data, now).filter(nw.col("status") == "won", on_days(nw.col("closed_day"), window)).rename({"closed_month": "month"})
     amount = nw.col("amount")
     table = engine.collect(rows.group_by("month").agg(n=nw.len(), n_events=amount.count(), total=amount.sum()), ["month"])
+    table["total"] = table["total"].where(table["n_events"] > 0)
     table["value"] = {"count": table["n"], "value": table["total"], "average": (table["total"] / table["n_events"]).where(table["n_events"] > 0)}[
         measure
     ]
@@ -143,7 +144,9 @@ def _monthly(data, source: str, key: str, table: pd.DataFrame, window: Window, n
     first, after = window.months
     every = pd.DataFrame({"month": range(first, after)}).merge(table, on="month", how="left")
     known = every["month"] >= data.first_month(source).number
-    every["value"] = every["value"].astype("float64").fillna(empty).where(known)
+    # A month with deals but no known amount has no value: missing is not zero.
+    quiet = ~every["month"].isin(table["month"])
+    every["value"] = every["value"].astype("float64").mask(quiet, empty).where(known)
     if "n" not in every:
         every["n"] = every["value"]
     for name in [name for name in ("n", "n_events") if name in every]:

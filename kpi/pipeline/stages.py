@@ -22,6 +22,7 @@ def stage_conversion(
     view: str = "period",
     by: str | Sequence[str] = (),
     horizon: float = 180,
+    direct: bool = False,
     level: float = 0.95,
 ) -> pd.DataFrame:
     """Share of the deals in a stage that reach the next stage or go beyond it; a loss ends the wait.
@@ -40,6 +41,8 @@ def stage_conversion(
         Any of source, owner.
     horizon : float
         Days since the stage was reached.
+    direct : bool
+        Only the step into the next stage itself counts; passing over it ends the wait as a loss does.
     level : float
         Coverage of the interval, in (0, 1).
 
@@ -61,12 +64,22 @@ def stage_conversion(
     order = stages(data).query("status != 'lost'").reset_index(drop=True)
     moved, lost = ~nw.col("next_day").is_null(), nw.col("status") == "lost"
     ends = nw.when(moved).then(nw.col("next_day")).when(lost).then(nw.col("closed_day")).otherwise(nw.lit(last_day(data, now)))
-    outcome = nw.when(moved).then(nw.lit("advanced")).when(lost).then(nw.lit("lost")).otherwise(nw.lit("censored"))
+    passed = nw.lit("skipped" if direct else "advanced")
+    outcome = (
+        nw.when(moved & (nw.col("skipped") == 1))
+        .then(passed)
+        .when(moved)
+        .then(nw.lit("advanced"))
+        .when(lost)
+        .then(nw.lit("lost"))
+        .otherwise(nw.lit("censored"))
+    )
     rows = facts.reached(data, now).filter(nw.col("position") < int(order["position"].max()))
     rows = rows.select("position", *groups, nw.col("reached_day").alias("start_day"), ends.alias("end_day"), outcome.alias("outcome"))
     keys = [*groups, "position"]
-    table = survival.event_table(facts.at_risk(rows, window, view, keys), ("advanced", "lost"), keys)
-    values = survival.at(survival.aalen_johansen(table, ("advanced", "lost"), keys, level), (horizon,), "advanced", keys)
+    causes = ("advanced", "skipped", "lost")
+    table = survival.event_table(facts.at_risk(rows, window, view, keys), causes, keys)
+    values = survival.at(survival.aalen_johansen(table, causes, keys, level), (horizon,), "advanced", keys)
     names = order.assign(next_stage=order["stage"].shift(-1))[["position", "stage", "next_stage"]]
     values = values.merge(names, on="position", how="left")
     return schema.result("pipeline.stage_conversion", values, by=[*keys, "stage", "next_stage"], view=view, window=window, as_of=now)

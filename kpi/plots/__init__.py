@@ -1,11 +1,13 @@
 """Plots of the KPIs: a tidy result in, the Axes it was drawn on out."""
 
+from kpi.plots.ageing import plot_ageing
 from kpi.plots.bars import plot_account, plot_amounts, plot_bands, plot_cohorts, plot_shares, plot_week
 from kpi.plots.curves import plot_incidence, plot_retention
 from kpi.plots.points import plot_points
 
 __all__ = [
     "plot_account",
+    "plot_ageing",
     "plot_amounts",
     "plot_bands",
     "plot_cohorts",

@@ -214,7 +214,17 @@ def _few_ticks(reach: float):
 
 
 @style.looks
-def plot_account(start: float, changes: Sequence[float], labels: Sequence[str], words: Words, *, xlabel: str = "", ax: Axes | None = None) -> Axes:
+def plot_account(
+    start: float,
+    changes: Sequence[float],
+    labels: Sequence[str],
+    words: Words,
+    *,
+    currency: str = "",
+    counts: Sequence[str] = (),
+    xlabel: str = "",
+    ax: Axes | None = None,
+) -> Axes:
     """Draw how a number became another: steps between the two, falls hatched.
 
     Parameters
@@ -227,6 +237,10 @@ def plot_account(start: float, changes: Sequence[float], labels: Sequence[str], 
         Label of the start, of each step, of the end.
     words : Words
         Language of numbers.
+    currency : str
+        ISO code of amounts; empty for plain numbers.
+    counts : sequence of str
+        Written in the right-hand column, one per label.
     xlabel : str
         Axis label.
     ax : Axes, optional
@@ -236,9 +250,14 @@ def plot_account(start: float, changes: Sequence[float], labels: Sequence[str], 
     -------
     Axes
     """
-    ax = ax or style.axes(0.8 + 0.42 * (len(changes) + 2))
+    ax = ax or style.axes(0.8 + (0.3 if counts else 0.42) * (len(changes) + 2))
+    change_said = (lambda value: words.money_change(value, currency)) if currency else lambda value: words.number(value, signed=True)
+    said = (lambda value: words.money(value, currency)) if currency else words.number
     levels = np.concatenate([[start], start + np.cumsum(changes)])
     reach = max(*levels, 1)
+    right = reach * (1.42 if counts else 1.15)
+    for place, count in enumerate(counts):
+        ax.text(right, -place, count, va="center", ha="right", color=style.MUTED)
     end, rows = levels[-1], len(changes) + 1
     ax.barh(0, start, height=0.58, color=style.PAST)
     ax.barh(-rows, end, height=0.58, color=style.MEASURE)
@@ -246,13 +265,15 @@ def plot_account(start: float, changes: Sequence[float], labels: Sequence[str], 
         fall = {"facecolor": "white", "hatch": "//////", "edgecolor": style.MEASURE, "lw": 1} if change < 0 else {"color": style.MEASURE}
         ax.barh(-place, abs(change), left=min(before, after), height=0.58, **fall)
         ax.plot([before, before], [-place + 1, -place], color=style.PAST, lw=0.8, zorder=0)
-        ax.text(max(before, after) + reach * 0.015, -place, words.number(change, signed=True), va="center", fontweight="bold")
+        ax.text(max(before, after) + reach * 0.015, -place, change_said(change), va="center", fontweight="bold")
     ax.plot([end, end], [-rows + 1, -rows], color=style.PAST, lw=0.8, zorder=0)
     for place, value in ((0, start), (-rows, end)):
-        ax.text(value + reach * 0.015, place, words.number(value), va="center", fontweight="bold")
+        ax.text(value + reach * 0.015, place, said(value), va="center", fontweight="bold")
     ax.set_yticks([-place for place in range(rows + 1)], labels)
-    ax.set_xlim(0, reach * 1.15)
-    ax.xaxis.set_major_formatter(style.ticks(words.number))
+    ax.set_xlim(0, right)
+    if currency:
+        ax.xaxis.set_major_locator(_few_ticks(reach))
+    ax.xaxis.set_major_formatter(style.ticks(said))
     ax.set_xlabel(xlabel)
     return ax
 

@@ -62,6 +62,8 @@ class Shape:
         What such a file cannot tell.
     timezone : str
         Zone of its local times where it is always the same.
+    utc : tuple of str
+        Headers of a connector, which writes local times in UTC.
     footer : bool
         Whether rows without a key, or with nothing but a first cell, are notes below the table.
     """
@@ -85,6 +87,7 @@ class Shape:
     ignored: tuple[str, ...] = ()
     lacks: tuple[str, ...] = ()
     timezone: str = ""
+    utc: tuple[str, ...] = ()
     footer: bool = False
 
     def places(self, headers: list[str]) -> dict[str, int]:
@@ -238,7 +241,7 @@ def nearest_alias(header: str, known: Iterable[Shape]) -> str:
         Empty where none is near.
     """
     aliases = {fold(alias): alias for shape in known for names in shape.fields.values() for alias in names}
-    near = difflib.get_close_matches(fold(header), aliases, n=1, cutoff=0.7)
+    near = difflib.get_close_matches(fold(header), aliases, n=1, cutoff=0.8)
     return aliases[near[0]] if near else ""
 
 
@@ -288,7 +291,7 @@ def _shape(system: str, name: str, content: dict, common: dict, parts: dict) -> 
     inner["values"] = lists
     inner["fields"] = {key: tuple(names) for key, names in inner.get("fields", {}).items()}
     inner["fold"] = {key: tuple(names) for key, names in inner.get("fold", {}).items()}
-    for key in ("needs", "never", "melt", "ignored", "lacks"):
+    for key in ("needs", "never", "melt", "ignored", "lacks", "utc"):
         inner[key] = tuple(inner.get(key, ()))
     inner.setdefault("title", f"{system} {name.replace('_', ' ')}")
     return Shape(system, name, **inner)

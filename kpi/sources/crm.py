@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
 
-from kpi.errors import DataError, SchemaError
-from kpi.schema import TABLES, Column, Table
-from kpi.sources import alias_sets, csvtext, formulas, reshape, sql, stage, xlsx
+from kpi.errors import DataError
+from kpi.schema import TABLES
+from kpi.sources import alias_sets, csvtext, formulas, sql, stage, xlsx
 from kpi.sources.alias_sets import GENERIC, Shape
 from kpi.sources.config import FILE, Company, Source, nearest
 from kpi.sources.files import Located
@@ -48,22 +47,6 @@ class Recognised:
     title: str = ""
     also: tuple[str, ...] = ()
     lacks: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Dressed:
-    """A table's files under their canonical columns.
-
-    Attributes
-    ----------
-    parts : list of Part
-        One per file that has rows of the table.
-    zone : str
-        Time zone of the system's local times; empty where the export depends on who made it.
-    """
-
-    parts: list[Part]
-    zone: str
 
 
 def recognise(path: str | Path, *, system: str = "") -> Recognised:
@@ -136,69 +119,12 @@ def unmatched(shape: Shape, headers: list[str]) -> dict[str, str]:
     dict of str to str
         Header to the nearest alias, empty where none is near.
     """
-    siblings = [other for other in alias_sets.shapes(shape.system) if other.table == shape.table or shape.name in (other.name, other.within)]
+    everything = alias_sets.shapes(shape.system)
+    siblings = [other for other in everything if other.table == shape.table or shape.name in (other.name, other.within) or shape.within == other.name]
     known = {alias_sets.fold(alias) for other in siblings for names in other.fields.values() for alias in names}
     strange = [header for header in headers if header and alias_sets.fold(header) not in known]
-    strange = [header for header in strange if not any(other.is_ignored(header) or other.melted([header]) for other in siblings)]
+    strange = [header for header in strange if not any(other.is_ignored(header) or other.melted([header]) for other in everything)]
     return {header: alias_sets.nearest_alias(header, [shape]) for header in strange}
-
-
-def dressed(
-    connection: duckdb.DuckDBPyConnection,
-    table: Table,
-    source: Source,
-    parts: list[Part],
-    company: Company,
-    tables: Mapping[str, str],
-    opened: ExitStack,
-    *,
-    has_history: bool,
-) -> Dressed:
-    """Put the files of a table under their canonical columns by the alias set that kpi.toml names.
-
-    Parameters
-    ----------
-    connection : DuckDBPyConnection
-        Where files that are looked up are kept.
-    table : Table
-        The contract.
-    source : Source
-        Its ``format`` names the system; explicit columns, constants and values win.
-    parts : list of Part
-        Files as they are.
-    company : Company
-        Its currency.
-    tables : mapping
-        Canonical tables read so far, to look up in.
-    opened : ExitStack
-        Closes what is kept.
-    has_history : bool
-        Whether the data set has the table `opportunity_history`, from whatever source.
-
-    Returns
-    -------
-    Dressed
-
-    Raises
-    ------
-    SchemaError
-        If a required column cannot be made; the message names the nearest header.
-    DataError
-        If a file is of no kind that the table needs.
-    """
-    mains, beside = [], []
-    for part in parts:
-        shape = choose(source.format, table.name, part, source, strict=bool(source.files))
-        (mains if shape.table == table.name else beside).append((part, shape))
-    if not mains:
-        kinds = ", ".join(shape.title for _, shape in beside)
-        raise DataError(f"[tables.{table.name}] files holds {kinds}, but none whose rows are {table.name}")
-    looked = reshape.kept(connection, beside, source, opened)
-    made = [_dress(connection, part, shape, table, source, company, {**tables, **looked}, opened) for part, shape in mains]
-    for part, (_, shape) in zip(made, mains, strict=True):
-        lacks = [what for what in shape.lacks if not (what == "stage history" and has_history)]
-        part.noted += [("not in the export", what) for what in lacks]
-    return Dressed(made, mains[0][1].timezone)
 
 
 def choose(system: str, table: str, part: Part, source: Source, *, strict: bool) -> Shape:
@@ -281,66 +207,3 @@ def _headers(located: Located, system: str) -> list[str]:
         with duckdb.connect() as connection:
             return stage.typed_part(connection, located.label, f"read_parquet({sql.text(str(located.path))})", "").headers
     return csvtext.examine(located).header
-
-
-def _dress(connection, part: Part, shape: Shape, table: Table, source: Source, company: Company, lookups: Mapping, opened: ExitStack) -> Part:
-    bound = formulas.bind(shape, part.headers, source, company, lookups)
-    around = reshape.plain(part, bound)
-    read = part
-    if shape.melt:
-        around = reshape.melted(part, bound)
-    elif shape.fold:
-        read, around = reshape.folded(connection, part, bound, source, opened)
-    made = replace(read, headers=list(read.headers), cells=list(read.cells), families=list(read.families), row=formulas.ROW, around=around)
-    made = replace(made, mapped={}, used=set())
-    texts = []
-    for column in table.columns:
-        stated = column.name in source.constants or (column.name in source.columns and not shape.fold)
-        written = None if stated else bound.column(column.name)
-        if written is not None:
-            made.mapped[column.name] = len(made.headers)
-            made.headers.append("")
-            made.cells.append(written.sql)
-            made.families.append("text")
-            made.used.update(written.used)
-            texts.append(f"{column.name} = {' + '.join(part.headers[place] for place in sorted(written.used)) or 'always so'}")
-        elif _is_wanting(column, part.headers, source):
-            raise SchemaError(_wanting(column, table, shape, part))
-    made.noted = [("read as", shape.title), ("columns", "; ".join(texts)), *_strange(shape, part.headers, made.used, source)]
-    made.noted += [("left out", what) for what in shape.drop] if not shape.fold else []
-    if shape.fold:  # its rows are states: what was no change is gone already
-        made.footer = f"{sql.ident('field opportunity_id')} is null" if shape.footer else "false"
-    else:
-        made.footer, made.dropped = bound.footer(part), bound.dropped()
-    return made
-
-
-def _is_wanting(column: Column, headers: list[str], source: Source) -> bool:
-    given = column.name in source.columns or column.name in source.constants or column.name in [header.casefold() for header in headers]
-    return column.required and not column.default and not given
-
-
-def _wanting(column: Column, table: Table, shape: Shape, part: Part) -> str:
-    names = formulas.headers_of(shape, column.name)
-    near = nearest(names[0], part.headers) if names else "."
-    for name in names:
-        near = nearest(name, part.headers) if near == "." else near
-    wanted = " or ".join(repr(name) for name in names[:3]) or f"no header for {column.name}"
-    return (
-        f"{table.name} lacks {column.name}: a file of kind {shape.title} has it under {wanted}, and {part.label} has {part.headers}; "
-        f"map it under [tables.{table.name}] columns in {FILE}{near}"
-    )
-
-
-def _strange(shape: Shape, headers: list[str], used: set[int], source: Source) -> list[tuple[str, str]]:
-    mapped = {header.casefold() for header in [*source.columns.values(), *source.where]}
-    strange = {header: near for header, near in unmatched(shape, headers).items() if header.casefold() not in mapped}
-    noted = [("unknown header", f"{header} (the nearest alias is {near})") for header, near in strange.items() if near]
-    unknown = [header for header, near in strange.items() if not near]
-    noted += [("unknown headers", ", ".join(unknown))] if unknown else []
-    unused = [
-        header
-        for place, header in enumerate(headers)
-        if header and place not in used and header not in strange and header.casefold() not in mapped and not shape.melted([header])
-    ]
-    return noted + ([("known, not used", ", ".join(unused))] if unused else [])

@@ -200,8 +200,8 @@ def decide(connection: duckdb.DuckDBPyConnection, staged: Stage, source: Source)
     numbers = [name for name in texts if kinds[name] in ("number", "integer")]
     dates = [name for name in texts if kinds[name] in ("instant", "date")]
     seen = _survey(connection, staged, numbers, dates)
-    decimals = _agree({name: _decimal(staged, name, seen[name], source) for name in numbers}, "decimal", staged, seen)
-    orders = _agree({name: _order(staged, name, seen[name], source) for name in dates}, "dates", staged, seen)
+    decimals = _agree({name: _decimal(connection, staged, name, seen[name], source) for name in numbers}, "decimal", connection, staged, seen)
+    orders = _agree({name: _order(connection, staged, name, seen[name], source) for name in dates}, "dates", connection, staged, seen)
     formats = _formats(connection, source, staged)
     written = dict.fromkeys(staged.families, Written()) | {name: Written(decimal=sign) for name, sign in decimals.items()}
     for name, order in orders.items():
@@ -234,12 +234,14 @@ def _survey(connection, staged: Stage, numbers: Sequence[str], dates: Sequence[s
     return seen
 
 
-def _decimal(staged: Stage, name: str, facts: dict, source: Source) -> str | None:
+def _decimal(connection, staged: Stage, name: str, facts: dict, source: Source) -> str | None:
     if source.decimal:
         return source.decimal
     if facts["comma"] and facts["point"]:
+        comma, point = (f"{sql.ident(name)} = {sql.text(facts[f'{sign}_example'])}" for sign in ("comma", "point"))
         raise DataError(
-            f"{staged.table.name} {name} mixes {facts['comma_example']!r} and {facts['point_example']!r}; "
+            f"{staged.table.name} {name} mixes {facts['comma_example']!r} and {facts['point_example']!r} "
+            f"({_place(connection, staged, comma)}, {_place(connection, staged, point)}); "
             f'write decimal = "," or decimal = "." under [tables.{staged.table.name}] in {FILE}: rows written the other way are then set aside'
         )
     if facts["comma"] or facts["point"]:
@@ -247,13 +249,15 @@ def _decimal(staged: Stage, name: str, facts: dict, source: Source) -> str | Non
     return None if facts["unclear"] else "."
 
 
-def _order(staged: Stage, name: str, facts: dict, source: Source) -> str | None:
+def _order(connection, staged: Stage, name: str, facts: dict, source: Source) -> str | None:
     for declared in source.dates:
         if declared.startswith(("%d", "%m")):
             return DAY_FIRST if declared.startswith("%d") else MONTH_FIRST
     if facts["day"] and facts["month"]:
+        day, month = (f"regexp_matches({sql.ident(name)}, '{pattern}')" for pattern in (_FIRST_OVER_12, _SECOND_OVER_12))
         raise DataError(
-            f"{staged.table.name} {name} has dates that are day first and others that are month first; "
+            f"{staged.table.name} {name} has dates that are day first and others that are month first "
+            f"({_place(connection, staged, day)}, {_place(connection, staged, month)}); "
             f'write dates = "%d/%m/%Y" or "%m/%d/%Y" under [tables.{staged.table.name}] in {FILE}: rows written the other way are then set aside'
         )
     if facts["day"] or facts["month"]:
@@ -261,7 +265,7 @@ def _order(staged: Stage, name: str, facts: dict, source: Source) -> str | None:
     return None if facts["parts"] else ""
 
 
-def _agree(found: dict[str, str | None], key: str, staged: Stage, seen: dict[str, dict]) -> dict[str, str]:
+def _agree(found: dict[str, str | None], key: str, connection, staged: Stage, seen: dict[str, dict]) -> dict[str, str]:
     """Let columns that cannot be told follow the others, or refuse them."""
     told = {value for name, value in found.items() if value and (key == "dates" or seen[name]["comma"] or seen[name]["point"])}
     for name, value in found.items():
@@ -269,10 +273,18 @@ def _agree(found: dict[str, str | None], key: str, staged: Stage, seen: dict[str
             example = seen[name]["unclear_example"]
             way, key = _WAYS[key]
             raise DataError(
-                f"{staged.table.name} {name}: {example!r} can be read {way}, and no other value tells; "
+                f"{staged.table.name} {name}: {example!r} can be read {way}, and no other value tells "
+                f"({_place(connection, staged, f'{sql.ident(name)} = {sql.text(example)}')}); "
                 f"write {key} under [tables.{staged.table.name}] in {FILE}"
             )
     return {name: next(iter(told)) if value is None else value for name, value in found.items()}
+
+
+def _place(connection, staged: Stage, test: str) -> str:
+    """Where a condition holds first, as ``file:row``."""
+    found = f"select file, row from {staged.name} where {test} and not is_blank and not is_filtered order by file, row limit 1"
+    file, row = connection.execute(found).fetchall()[0]
+    return f"{staged.labels[file]}:{row}"
 
 
 def _formats(connection, source: Source, staged: Stage) -> tuple[str, ...]:

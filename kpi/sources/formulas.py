@@ -177,7 +177,8 @@ class Bound:
         if (name, inner) == ("company", "currency"):
             return Written(sql.text(self.company.currency), frozenset(), True)
         if name == "melt":
-            return Written(sql.ident(f"melt {inner}"), frozenset(), True)
+            places = frozenset(place for place, _ in self.shape.melted(self.headers))
+            return Written(sql.ident(f"melt {inner}"), places, True)
         if name not in self.shape.lookups:
             raise DataError(f"the alias set {self.shape.system} [{self.shape.name}] looks {inner} up in the unknown {name}")
         lookup = self.shape.lookups[name]
@@ -185,7 +186,7 @@ class Bound:
         on = self.write(lookup["on"])
         if relation is None or not on.told:
             return Written("null::varchar", frozenset(), False)
-        prefix = "field " if "shape" in lookup else ""
+        prefix = "looked " if "shape" in lookup else ""
         value, key = (f"looked.{sql.ident(prefix + column)}::varchar" for column in (inner, lookup["key"]))
         return Written(f"(select min({value}) from {relation} as looked where {key} = {on.sql})", on.used, True)
 

@@ -16,7 +16,7 @@ import pyarrow as pa
 from kpi import schema
 from kpi.errors import DataError, SchemaError
 from kpi.schema import Table
-from kpi.sources import alias_sets, checks, crm, csvtext, dialect, files, flags, query, recording, relations, sql, stage, xlsx
+from kpi.sources import alias_sets, checks, crm, csvtext, dialect, dressing, files, flags, query, recording, relations, sql, stage, xlsx
 from kpi.sources.config import Company, Config, Source, nearest
 from kpi.sources.convert import Clock, convert
 from kpi.sources.database import Databases
@@ -226,7 +226,7 @@ def _named(
         return parts, clock
     has_history = "opportunity_history" in config.tables
     table, company = schema.TABLES[name], config.company
-    made = crm.dressed(found.connection, table, source, parts, company, found.tables, opened, has_history=has_history)
+    made = dressing.dressed(found.connection, table, source, parts, company, found.tables, opened, has_history=has_history)
     return made.parts, replace(clock, zone=source.timezone or made.zone or clock.zone)
 
 

@@ -149,12 +149,22 @@ def kept(connection: duckdb.DuckDBPyConnection, beside: Iterable[tuple[Part, Sha
     -------
     dict of str to str
         Shape to its table in the connection.
+
+    Raises
+    ------
+    DataError
+        If two files hold the same.
     """
     found: dict[str, str] = {}
     for part, shape in beside:
         if shape.name in found:
             raise DataError(f"{part.label}: the files hold {shape.title} twice; name one")
-        found[shape.name] = _stored(connection, part, formulas.bind(shape, part.headers, Source(), Company(), {}), opened)
+        stored = _stored(connection, part, formulas.bind(shape, part.headers, Source(), Company(), {}), opened)
+        # Under names of their own, or a look-up would compare a column with itself.
+        fields = ", ".join(f"{sql.ident(f'field {name}')} as {sql.ident(f'looked {name}')}" for name in shape.fields)
+        found[shape.name] = sql.free_name(connection, f"stage_{shape.name}_looked")
+        connection.execute(f"create temp table {found[shape.name]} as select {fields} from {stored}")
+        opened.callback(connection.execute, f"drop table if exists {found[shape.name]}")
     return found
 
 

@@ -308,7 +308,8 @@ def _cell(part: Part, places: dict[str, int], column: Column, kind: str, source:
     if name in source.constants:
         cell = sql.text(source.constants[name])
     elif name in places:
-        cell = _clean(part, places[name])
+        # What an alias set made of stripped cells needs no stripping.
+        cell = f"nullif({part.cells[places[name]]}, '')" if name in part.mapped else _clean(part, places[name])
         cell = f"{cell}::varchar" if kind == "text" else cell
         if part.csv and part.csv.epoch and column.kind in ("instant", "date"):
             cell = _from_serial(cell, part.csv.epoch)

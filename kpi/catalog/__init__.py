@@ -2,37 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from kpi.catalog.pipeline import PIPELINE
+from kpi.catalog.record import Kpi
 from kpi.errors import ParameterError
 from kpi.words import N_
-
-
-@dataclass(frozen=True)
-class Kpi:
-    """What a KPI is.
-
-    Attributes
-    ----------
-    key : str
-        ``<area>.<name>``, as in `schema.RESULT`.
-    name, definition : str
-        English; `Words.translate` says them in French.
-    unit : str
-        ``rate`` (0 to 1), ``difference`` (of rates), ``seconds``, ``days``, ``count`` or ``money``.
-    better : str
-        ``up``, ``down``, or empty where neither is better as such.
-    source : str
-        Function that computes it.
-    """
-
-    key: str
-    name: str
-    definition: str
-    unit: str
-    better: str
-    source: str
-
 
 _ALL = (
     Kpi(
@@ -219,117 +192,7 @@ _ALL = (
         "",
         "response_time.what_if",
     ),
-    Kpi("pipeline.leads", N_("Leads"), N_("Leads received in the month, merged and deleted ones left out."), "count", "up", "pipeline.leads_created"),
-    Kpi("pipeline.opportunities", N_("Opportunities"), N_("Opportunities created in the month."), "count", "up", "pipeline.created"),
-    Kpi(
-        "pipeline.stage_entries",
-        N_("Stage entries"),
-        N_("Opportunities that reached the stage, or went beyond it, for the first time in the month."),
-        "count",
-        "up",
-        "pipeline.entered_stage",
-    ),
-    Kpi("pipeline.won", N_("Deals won"), N_("Opportunities won in the month, by date of closing."), "count", "up", "pipeline.won"),
-    Kpi("pipeline.won_value", N_("Won value"), N_("Sum of the amounts of the opportunities won in the month."), "money", "up", "pipeline.won"),
-    Kpi(
-        "pipeline.average_won_value",
-        N_("Average won deal"),
-        N_("Mean amount of the opportunities won in the month whose amount is known."),
-        "money",
-        "up",
-        "pipeline.won",
-    ),
-    Kpi(
-        "pipeline.lead_to_opportunity",
-        N_("Lead to opportunity"),
-        N_(
-            "Share of leads that become an opportunity by that age, with leads still open kept and a disqualification as "
-            "the competing end (Aalen-Johansen)."
-        ),
-        "rate",
-        "up",
-        "pipeline.lead_to_opportunity",
-    ),
-    Kpi(
-        "pipeline.opportunity_to_customer",
-        N_("Opportunity to customer"),
-        N_("Share of opportunities won by that age, with open ones kept and a loss as the competing end (Aalen-Johansen)."),
-        "rate",
-        "up",
-        "pipeline.opportunity_to_customer",
-    ),
-    Kpi(
-        "pipeline.lead_to_customer",
-        N_("Lead to customer"),
-        N_("Share of leads with a won deal by that age; all others stay in the denominator."),
-        "rate",
-        "up",
-        "pipeline.lead_to_customer",
-    ),
-    Kpi(
-        "pipeline.closed_win_rate",
-        N_("Closed-deal win rate"),
-        N_("Won over won plus lost, of the deals closed in the window; open deals are left out, so it is no estimate of what will be won."),
-        "rate",
-        "up",
-        "pipeline.closed_win_rate",
-    ),
-    Kpi(
-        "pipeline.won_amount",
-        N_("Amount of won deals"),
-        N_("Mean, median and share of the five largest of the deals won in the window."),
-        "money",
-        "up",
-        "pipeline.average_value",
-    ),
-    Kpi(
-        "pipeline.lost_amount",
-        N_("Amount of lost deals"),
-        N_("Mean, median and share of the five largest of the deals lost in the window."),
-        "money",
-        "",
-        "pipeline.average_value",
-    ),
-    Kpi(
-        "pipeline.open_amount",
-        N_("Amount of open deals"),
-        N_("Mean, median and share of the five largest of the deals open at the date."),
-        "money",
-        "up",
-        "pipeline.average_value",
-    ),
-    Kpi(
-        "pipeline.sales_cycle",
-        N_("Sales cycle"),
-        N_("Median days from creation to won, of the deals won in the window."),
-        "days",
-        "down",
-        "pipeline.sales_cycle",
-    ),
-    Kpi(
-        "pipeline.stage_conversion",
-        N_("Stage conversion"),
-        N_("Share of deals in a stage that reach the next one or go beyond it within 180 days, open ones kept, a loss as the competing end."),
-        "rate",
-        "up",
-        "pipeline.stage_conversion",
-    ),
-    Kpi(
-        "pipeline.time_in_stage",
-        N_("Time in stage"),
-        N_("Days by which half of the visits to the stage are over, visits still going on kept (Kaplan-Meier)."),
-        "days",
-        "down",
-        "pipeline.time_in_stage",
-    ),
-    Kpi(
-        "pipeline.open",
-        N_("Open pipeline"),
-        N_("Amount and number of the deals open at the date, as then known."),
-        "money",
-        "up",
-        "pipeline.open_pipeline",
-    ),
+    *PIPELINE,
     Kpi(
         "retention.active",
         N_("Active customers"),
@@ -411,6 +274,8 @@ _ALL = (
         "lifetime_value.model_check",
     ),
 )
+__all__ = ["CATALOG", "Kpi", "kpi"]
+
 CATALOG: dict[str, Kpi] = {kpi.key: kpi for kpi in _ALL}
 
 

@@ -1,0 +1,240 @@
+"""The open pipeline at many dates, and the account between two of them: every change told one by one, so that nothing is left over.
+
+Amounts are counted in whole hundredths of the company's currency: sums of whole numbers are exact in any order and on any engine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from itertools import pairwise
+
+import narwhals.stable.v2 as nw
+import pandas as pd
+
+from kpi import engine, facts, periods, schema
+from kpi.errors import ParameterError
+from kpi.facts.clock import clocked, last_day
+from kpi.facts.money import rated, rates_on
+from kpi.periods import Instant, Window
+
+INWARD = ("new", "reopened", "pulled_in", "owner_in", "increased")
+OUTWARD = ("decreased", "pushed_out", "won", "lost", "deleted", "owner_out")
+STEPS = ("start", *INWARD, *OUTWARD, "currency", "end")
+RATES = ("dated", "constant")
+_GROUPS = {"source": "source", "product": "product"}
+
+
+def waterfall(
+    data,
+    *,
+    start: Instant,
+    as_of: Instant,
+    closing: Window | None = None,
+    owners: Sequence[str] = (),
+    by: str | Sequence[str] = (),
+    rates: str = "dated",
+) -> pd.DataFrame:
+    """Where the pipeline went between two dates: what came in, grew, shrank, was won, lost or pushed out; it adds up to the last cent.
+
+    Parameters
+    ----------
+    data : Dataset
+        Uses `opportunities`, `opportunity_history`, `fx`.
+    start, as_of : Instant
+        The two dates: what happened at `start` or later and before `as_of` is told.
+    closing : Window, optional
+        Only deals expected to close on these local dates; a changed date then brings deals in or takes them out. Without it all open deals.
+    owners : sequence of str
+        Only deals of these owners, as known at each instant; a hand-over then brings deals in or takes them out. Empty means all.
+    by : str or sequence of str
+        Any of source, product.
+    rates : str
+        ``dated``: each event at the rate of its day, what the rates did to deals in hand is a step of its own; ``constant``: all at the rates of the
+        last day, so that this step is 0.
+
+    Returns
+    -------
+    DataFrame
+        One row per group and step (``place`` in `STEPS`, ``step``) with the columns of `schema.RESULT`: ``value`` signed amount, ``n`` deals that the
+        step touched (a deal may be touched twice), ``n_events`` of them with a known amount; and ``deals``, by how many the step changed their
+        number. Start plus all steps is end, in ``value`` to the hundredth and in ``deals``. An unknown amount counts as nothing.
+
+    Raises
+    ------
+    MissingTable
+        If there are no opportunities.
+    ParameterError
+        If `by` or `rates` is unknown, or `as_of` does not come after `start`.
+
+    Notes
+    -----
+    Events are told one by one: a deal pushed out and pulled in again stands in both steps, one created and won in between in new and in won. A deal
+    that changes its amount as it leaves has its change told first.
+    """
+    groups = schema.grouping(by, _GROUPS)
+    first, last = data.instant(start), data.instant(as_of)
+    if rates not in RATES:
+        raise ParameterError(f"rates {rates!r} is unknown; use one of {', '.join(RATES)}")
+    if first >= last:
+        raise ParameterError(f"the account goes from {first} UTC to {last} UTC; the end must come after the start")
+    rows = facts.spells(data, last).filter(nw.col("until_at").is_null() | (nw.col("until_at") >= first))
+    rows = data.engine.keep(rows)
+    now = _inside("status", "owner", "expected_close_on", closing, owners)
+    before = _inside("status_before", "owner_before", "expected_before", closing, owners)
+    rows = rows.with_columns(
+        nw.when(now).then(nw.lit(1)).otherwise(nw.lit(0)).alias("is_in"), nw.when(before).then(nw.lit(1)).otherwise(nw.lit(0)).alias("was_in")
+    )
+    constant = last_day(data, last) if rates == "constant" else None
+    at_ends = [
+        _standing(data, rows, moment, last_day(data, moment) if constant is None else constant, step, groups)
+        for moment, step in ((first, "start"), (last, "end"))
+    ]
+    moved = _moved(data, rows, first, last, owners, constant)
+    parts = [*at_ends, *(_summed(part, groups) for part in moved)]
+    table = _balanced(pd.concat(parts, ignore_index=True), list(groups))
+    window = Window(periods.local_date(first, data.company.timezone), periods.local_date(last, data.company.timezone))
+    return schema.result("pipeline.waterfall", table, by=[*groups, "place", "step"], view="period", window=window, as_of=last, more=["deals"])
+
+
+def _inside(status: str, owner: str, expected: str, closing: Window | None, owners: Sequence[str]) -> nw.Expr:
+    inside = nw.col(status) == "open"
+    if closing is not None:
+        since, until = (datetime(day.year, day.month, day.day) for day in (closing.start, closing.end))
+        inside = inside & (nw.col(expected) >= nw.lit(since)) & (nw.col(expected) < nw.lit(until))
+    if owners:
+        inside = inside & nw.col(owner).is_in(list(owners))
+    return inside
+
+
+def _cents(column: str) -> nw.Expr:
+    amount = nw.col(column) * nw.col("rate")
+    return nw.when(~amount.is_null()).then((amount * 100 + 0.5).floor()).otherwise(nw.lit(0.0)).cast(nw.Int64)
+
+
+def _standing(data, rows: nw.LazyFrame, moment: pd.Timestamp, day: int, step: str, groups: Sequence[str]) -> pd.DataFrame:
+    """Deals inside at an instant."""
+    there = rows.filter(nw.col("is_in") == 1, nw.col("from_at") < moment, nw.col("until_at").is_null() | (nw.col("until_at") >= moment))
+    there = rated(data, there, nw.lit(day)).with_columns(nw.lit(step).alias("step"), _cents("amount").alias("cents"), nw.lit(1).alias("deals"))
+    return _summed(there.with_columns((nw.col("amount") * nw.col("rate")).alias("known")), groups)
+
+
+def _moved(data, rows: nw.LazyFrame, first: pd.Timestamp, last: pd.Timestamp, owners: Sequence[str], constant: int | None) -> list[nw.LazyFrame]:
+    """What came in or went out, and what changed its amount while inside."""
+    happened = rows.filter(nw.col("from_at") >= first, nw.col("from_at") < last).with_columns(nw.col("from_at").alias("event_at"))
+    gone = rows.filter(nw.col("deleted_at") >= first, nw.col("deleted_at") < last).with_columns(
+        nw.col("deleted_at").alias("event_at"),
+        nw.col("is_in").alias("was_in"),
+        nw.col("amount").alias("amount_before"),
+        nw.lit("deleted").alias("status"),
+        nw.lit(0).alias("is_in"),
+    )
+    events = nw.concat([happened, gone.select(*happened.collect_schema().names())])
+    events = events.filter((nw.col("is_in") == 1) | (nw.col("was_in") == 1))
+    if constant is None and data.has("fx"):
+        events = rated(data, clocked(data, events, "event_at", "day"), nw.col("event_day"))
+    else:
+        events = rated(data, events, nw.lit(constant or 0))
+    stays = nw.col("owner_before").is_in(list(owners)) if owners else nw.lit(True)
+    kept = nw.col("owner").is_in(list(owners)) if owners else nw.lit(True)
+    status, before = nw.col("status"), nw.col("status_before")
+    arrival = nw.when(before.is_null()).then(nw.lit("new")).when(before != "open").then(nw.lit("reopened"))
+    arrival = arrival.when(~stays).then(nw.lit("owner_in")).otherwise(nw.lit("pulled_in"))
+    departure = nw.when(status != "open").then(status).when(~kept).then(nw.lit("owner_out")).otherwise(nw.lit("pushed_out"))
+    events = events.with_columns(_cents("amount").alias("worth"), _cents("amount_before").alias("worth_before"))
+    rated_now = nw.col("amount") * nw.col("rate")
+    crossed = events.filter(nw.col("is_in") != nw.col("was_in")).with_columns(
+        nw.when(nw.col("is_in") == 1).then(arrival).otherwise(departure).alias("step"),
+        ((nw.col("is_in") - nw.col("was_in")) * nw.col("worth")).alias("cents"),
+        (nw.col("is_in") - nw.col("was_in")).alias("deals"),
+        rated_now.alias("known"),
+    )
+    changed = events.filter(nw.col("was_in") == 1, nw.col("worth") != nw.col("worth_before")).with_columns(
+        nw.when(nw.col("worth") > nw.col("worth_before")).then(nw.lit("increased")).otherwise(nw.lit("decreased")).alias("step"),
+        (nw.col("worth") - nw.col("worth_before")).alias("cents"),
+        nw.lit(0).alias("deals"),
+        rated_now.alias("known"),
+    )
+    return [crossed, changed]
+
+
+def _summed(rows: nw.LazyFrame, groups: Sequence[str]) -> pd.DataFrame:
+    sums = {"n": nw.len(), "n_events": nw.col("known").count(), "cents": nw.col("cents").sum(), "deals": nw.col("deals").sum()}
+    return engine.collect(rows.group_by(*groups, "step").agg(**sums), [*groups, "step"])
+
+
+def _balanced(table: pd.DataFrame, groups: list[str]) -> pd.DataFrame:
+    """Every step of every group; what is left between start and end is what the rates did."""
+    counts = ["n", "n_events", "cents", "deals"]
+    table = table.astype(dict.fromkeys(counts, "int64"))
+    names = table[groups].drop_duplicates() if groups else pd.DataFrame(index=[0])
+    every = names.merge(pd.DataFrame({"place": range(len(STEPS)), "step": STEPS}), how="cross")
+    every = every.merge(table, on=[*groups, "step"], how="left")
+    every[counts] = every[counts].fillna(0).astype("int64")
+    signed = every["cents"].where(every["step"] != "end", -every["cents"])
+    left = signed.groupby([every[name] for name in groups]).transform("sum") if groups else pd.Series(signed.sum(), index=every.index)
+    every["cents"] = every["cents"].where(every["step"] != "currency", -left)
+    return every.assign(value=every["cents"] / 100)
+
+
+def snapshots(data, *, dates: Sequence[Instant], by: str = "stage") -> pd.DataFrame:
+    """Amount and number of open deals at many dates at once, each as then known.
+
+    Parameters
+    ----------
+    data : Dataset
+        Uses `opportunities`, `opportunity_history`, `fx`.
+    dates : sequence of Instant
+        The instants, in order.
+    by : str
+        ``stage``, ``owner``, ``source`` or ``product``.
+
+    Returns
+    -------
+    DataFrame
+        One row per date (``date``, naive UTC) and group that has open deals, with the columns of `schema.RESULT` as `open_pipeline` has them.
+
+    Raises
+    ------
+    MissingTable
+        If there are no opportunities.
+    ParameterError
+        If `by` is unknown, or the dates are not in order.
+    """
+    (group,) = schema.grouping(by, {name: name for name in ("stage", "owner", "source", "product")})
+    moments = [data.instant(date) for date in dates]
+    if not moments or any(one >= other for one, other in pairwise(moments)):
+        raise ParameterError("give at least one date, each later than the one before")
+    until = nw.when(nw.col("until_at").is_null()).then(nw.lit(len(moments))).otherwise(_dates_up_to("until_at", moments))
+    rows = facts.spells(data, moments[-1]).filter(nw.col("status") == "open")
+    rows = rows.with_columns(_dates_up_to("from_at", moments).alias("first"), until.alias("after")).filter(nw.col("first") < nw.col("after"))
+    sums = {"n": nw.len(), "n_events": nw.col("amount").count(), "value": nw.col("amount").sum()}
+    keys = [group, "currency", "first", "after"]
+    counts = engine.collect(rows.group_by(*keys).agg(**sums), keys)
+    parts = [_standing_at(data, counts, place, moment, group) for place, moment in enumerate(moments)]
+    results = []
+    for part, moment in zip(parts, moments, strict=True):
+        window = periods.last_days(moment, data.company.timezone, 1)
+        results.append(schema.result("pipeline.open", part, by=[group], view="snapshot", window=window, as_of=moment))
+    whole = pd.concat(results, ignore_index=True)
+    return whole.assign(date=whole["as_of"])[["date", *results[0].columns]]
+
+
+def _dates_up_to(column: str, moments: Sequence[pd.Timestamp], low: int = 0, high: int | None = None) -> nw.Expr:
+    """How many of the dates are not after an instant, found by halving: engines join on equality only."""
+    high = len(moments) if high is None else high
+    if low == high:
+        return nw.lit(low)
+    middle = (low + high) // 2
+    right, left = _dates_up_to(column, moments, middle + 1, high), _dates_up_to(column, moments, low, middle)
+    return nw.when(nw.col(column) >= nw.lit(moments[middle].to_pydatetime())).then(right).otherwise(left)
+
+
+def _standing_at(data, counts: pd.DataFrame, place: int, moment: pd.Timestamp, group: str) -> pd.DataFrame:
+    there = counts[(counts["first"] <= place) & (counts["after"] > place)]
+    known = rates_on(data, last_day(data, moment))
+    rate = pd.Series([known.get(currency) for currency in there["currency"]], index=there.index, dtype="float64")
+    there = there.assign(value=(there["value"] * rate).where(there["n_events"] > 0), n_events=there["n_events"].where(rate.notna(), 0))
+    table = there.groupby(group, as_index=False).agg(n=("n", "sum"), n_events=("n_events", "sum"), value=("value", "sum"))
+    table["value"] = table["value"].where(table["n_events"] > 0)
+    return table.assign(n_open=table["n"])
