@@ -252,26 +252,6 @@ def nurtured(data, as_of: pd.Timestamp, window) -> pd.DataFrame:
     return pd.concat([response_time.nurtured(data, as_of=as_of, window=window, outcome=outcome) for outcome in outcomes], ignore_index=True)
 
 
-def right_customers(data, as_of: pd.Timestamp) -> dict[str, pd.DataFrame]:
-    """What customers are expected to bring, by every group that the data record.
-
-    Parameters
-    ----------
-    data : Dataset
-        Uses `orders`, and what tells the groups.
-    as_of : Timestamp
-        Naive UTC.
-
-    Returns
-    -------
-    dict of str to DataFrame
-        Group to `lifetime_value.expected_value`.
-    """
-    groups = ("source", "segment", "product", "response", "owner")
-    made = {by: _attempt(lambda by=by: lifetime_value.expected_value(data, as_of=as_of, by=by)) for by in groups}
-    return {by: table for by, table in made.items() if isinstance(table, pd.DataFrame)}
-
-
 def pushes(data, as_of: pd.Timestamp) -> pd.DataFrame | None:
     """How often closing dates were pushed out, where the data set has them.
 
@@ -322,13 +302,8 @@ def absent(data) -> pd.DataFrame:
     DataFrame
         ``table``.
     """
-    wanted = (
-        "leads",
-        "activities",
-        "opportunities",
-        "opportunity_history",
-        "contracts" if data.settings.get("retention", {}).get("contractual") else "orders",
-    )
+    customers = "contracts" if data.settings.get("retention", {}).get("contractual") else "orders"
+    wanted = ("leads", "activities", "opportunities", "opportunity_history", customers)
     return pd.DataFrame({"table": [name for name in wanted if not data.has(name)]}, dtype="str")
 
 

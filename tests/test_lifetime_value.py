@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 import kpi
-from kpi import chapters, engine, headline
+from kpi import chapters, engine
 from kpi import lifetime_value as lv
 from kpi.errors import MissingTable, ParameterError
 from kpi.lifetime_value import customers as rows
@@ -154,7 +154,7 @@ def test_what_is_missing_is_named(data):
         lv.expected_value(data, as_of=END, by="colour")
     with pytest.raises(ParameterError, match="days=0"):
         lv.expected_value(data, as_of=END, days=0)
-    assert set(headline.right_customers(data, pd.Timestamp(END))) == {"source", "owner"}
+    assert set(lv.right_customers(data, as_of=END)) == {"source", "owner"}
 
 
 def test_one_customer_or_none_ever_bought():

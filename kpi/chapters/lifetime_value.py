@@ -75,7 +75,7 @@ def right_customers(about: About, values: dict[str, pd.DataFrame]) -> list:
     about : About
         What the page is about.
     values : dict of str to DataFrame
-        `headline.right_customers`.
+        `lifetime_value.right_customers`.
 
     Returns
     -------

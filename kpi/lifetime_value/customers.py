@@ -8,7 +8,7 @@ import pandas as pd
 from kpi import engine, facts, schema
 from kpi.facts.clock import last_day
 
-GROUPS = ("source", "segment", "owner", "product", "response")
+GROUPS = ("source", "segment", "product", "response", "owner")
 HOUR = 3600
 
 

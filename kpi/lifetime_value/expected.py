@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 
 import narwhals.stable.v2 as nw
@@ -9,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from kpi import engine, intervals, schema
-from kpi.errors import ParameterError
+from kpi.errors import MissingTable, ParameterError
 from kpi.facts.clock import last_day
 from kpi.lifetime_value import customers as rows
 from kpi.lifetime_value.purchasing import PurchaseModel, expected_purchases, fit_purchases, probability_active, variance_of_purchases
@@ -101,6 +102,34 @@ def expected_value(data, *, as_of: Instant, by: str = "", days: int = 365, disco
     table["horizon"], table["few"], table["measure"] = days, repeats < FEW, measure_of(data)
     more = ["to_date", "cost", "net", "purchases", "purchases_low", "purchases_high", "few"]
     return schema.result("retention.expected_value", table, by=[*groups, "measure"], view="snapshot", window=window, as_of=now, more=more)
+
+
+def right_customers(data, *, as_of: Instant) -> dict[str, pd.DataFrame]:
+    """What customers are expected to bring, by every group that the data record.
+
+    Parameters
+    ----------
+    data : Dataset
+        Uses `orders`, and what tells the groups.
+    as_of : Instant
+        Only what happened strictly before it counts.
+
+    Returns
+    -------
+    dict of str to DataFrame
+        Group to `expected_value`; a group that is not recorded is left out.
+
+    Raises
+    ------
+    MissingTable
+        If there are no orders.
+    """
+    data.table("orders")
+    made = {}
+    for by in rows.GROUPS:
+        with suppress(MissingTable):
+            made[by] = expected_value(data, as_of=as_of, by=by)
+    return made
 
 
 def model_check(data, *, as_of: Instant) -> pd.DataFrame:
