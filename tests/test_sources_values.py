@@ -133,7 +133,9 @@ def test_dates_that_could_be_either_are_refused(tmp_path):
 
 
 def test_day_first_and_month_first_in_one_column_are_refused(tmp_path):
-    with pytest.raises(DataError, match=r"leads created_at has dates that are day first and others that are month first \(leads\.csv:\d, leads\.csv:\d\)"):
+    with pytest.raises(
+        DataError, match=r"leads created_at has dates that are day first and others that are month first \(leads\.csv:\d, leads\.csv:\d\)"
+    ):
         instants(tmp_path, "25/04/2026", "04/25/2026")
     found, reading = instants(tmp_path, "25/04/2026", "04/25/2026", toml='dates = "%d/%m/%Y"')
     assert found == ["2026-04-25 00:00:00"]
