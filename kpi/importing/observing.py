@@ -114,5 +114,6 @@ def _source(name: str, explicit: Source, given: Sequence[Original], paths: Mappi
         if len(mains) > 1:
             raise DataError(f"{' and '.join(Path(file.path).name for file in mains)} both hold {name}; import them one after the other")
         return replace(explicit, path=str(paths[mains[0].sha256]))
-    others = [file for file in [*given, *beside] if file.system == system and file not in mains]
+    # A file with rows of its own might pass for one of this table's: a log of changes has most columns of what changes.
+    others = [file for file in [*given, *beside] if file.system == system and not file.tables]
     return replace(explicit, files=tuple(str(paths[file.sha256]) for file in [*mains, *others]), format=system)
