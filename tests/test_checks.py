@@ -109,8 +109,9 @@ def test_an_instant_on_many_rows_is_an_import(tmp_path, alike, rows, flagged):
 
 
 def test_dates_without_time_of_day_are_no_import(tmp_path):
-    found = flags(tmp_path, leads="lead_id,created_at,source,owner\n" + "".join(f"L{n},2026-03-02,web,Ann\n" for n in range(80)))
-    assert found == {("leads", "created_at without time of day"): (80, "leads.csv:2")}
+    activities = "activity_id,lead_id,at,kind,direction,automated,done,owner\nA,L1,2026-03-02 10:00,call,outbound,no,yes,Ann\n"
+    leads = "lead_id,created_at,source,owner\n" + "".join(f"L{n},2026-03-02,web,Ann\n" for n in range(80))
+    assert flags(tmp_path, leads=leads, activities=activities) == {("leads", "created_at without time of day"): (80, "leads.csv:2")}
     lacking = quality.lacking(kpi.load(tmp_path))
     assert ("response_time", "delays under a day", "leads created_at has no time of day") in set(lacking.itertuples(index=False, name=None))
 
@@ -173,6 +174,7 @@ def test_what_a_report_will_lack_is_what_it_lacks(root):
         data = kpi.Dataset(**{name: frame for name, frame in tables.items() if name != gone}, timezone="Europe/Paris")
         told, missing = quality.lacking(data), headline.missing(data, data.last_month())
         assert f"no table {gone}" in set(told["because"])
+        assert all(len(rows) == 1 for _, rows in told.groupby("report") if quality.ALL in set(rows["lacks"]))
         assert len(missing), gone
         areas = {"response": "response_time", "pipeline": "pipeline", "retention": "retention"}
         assert {areas[key.partition(".")[0]] for key in missing["kpi"]} <= set(told["report"])

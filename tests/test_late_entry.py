@@ -72,6 +72,7 @@ def test_incidence_is_unbiased_with_late_entry_and_biased_without(company, whole
     assert late["n_events"].tolist() < truth["n_events"].tolist()
 
 
+@pytest.mark.slow
 def test_without_any_trace_of_earlier_opportunities_the_bias_is_small(company, whole):
     bare = since(company, CUT)
     known = bare["leads"]["opportunity_id"].isin(bare["opportunities"]["opportunity_id"])

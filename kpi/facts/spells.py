@@ -7,6 +7,7 @@ from datetime import datetime
 import narwhals.stable.v2 as nw
 import pandas as pd
 
+from kpi.facts.clock import once
 from kpi.facts.opportunities import changes
 from kpi.schema import BLANK
 
@@ -37,7 +38,7 @@ def spells(data, as_of: pd.Timestamp) -> nw.LazyFrame:
     about = deals.select("opportunity_id", "created_at", "deleted_at", "currency", "source", "product")
     told = changes(data, as_of).select("opportunity_id", nw.col("changed_at").alias("from_at"), "seq", *_STATE)
     told = told.with_columns(nw.col("expected_close_on").cast(nw.Datetime("us")))
-    frame = nw.concat([told, _unrecorded(data, deals, as_of)]).join(about, on="opportunity_id", how="inner")
+    frame = nw.concat([told, _unrecorded(data, as_of)]).join(about, on="opportunity_id", how="inner")
     # A change dated before the creation is known from the creation on; what follows a deletion is not.
     early = nw.col("from_at") < nw.col("created_at")
     frame = frame.with_columns(nw.when(early).then(nw.col("created_at")).otherwise(nw.col("from_at")).alias("at"))
@@ -61,8 +62,10 @@ def spells(data, as_of: pd.Timestamp) -> nw.LazyFrame:
     return frame.select("opportunity_id", "from_at", "until_at", "deleted_at", *_STATE, *before, "currency", "source", "product")
 
 
-def _unrecorded(data, deals: nw.LazyFrame, as_of: pd.Timestamp) -> nw.LazyFrame:
-    """The time before the first recorded change: open, with what the record says."""
+@once
+def _unrecorded(data, as_of: pd.Timestamp) -> nw.LazyFrame:
+    """The time before the first recorded change: open, with what the record says. Few rows, so they are stored."""
+    deals = data.table("opportunities").filter(nw.col("created_at").is_null() | (nw.col("created_at") < as_of))
     first = changes(data, as_of).group_by("opportunity_id").agg(first_at=nw.col("changed_at").min())
     frame = deals.join(first, on="opportunity_id", how="left")
     if data.has("opportunity_history"):

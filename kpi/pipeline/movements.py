@@ -79,6 +79,7 @@ def waterfall(
     if first >= last:
         raise ParameterError(f"the account goes from {first} UTC to {last} UTC; the end must come after the start")
     rows = facts.spells(data, last).filter(nw.col("until_at").is_null() | (nw.col("until_at") >= first))
+    rows = rows.filter((nw.col("status") == "open") | (nw.col("from_at") >= first))  # closed long ago: nothing to tell
     rows = data.engine.keep(rows)
     now = _inside("status", "owner", "expected_close_on", closing, owners)
     before = _inside("status_before", "owner_before", "expected_before", closing, owners)

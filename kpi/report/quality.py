@@ -9,25 +9,26 @@ from kpi.sources import reasons
 from kpi.words import missing
 
 MAX_SET_ASIDE = 0.05  # share of a table's rows
+ALL = "all of it"
 # What a report goes without where a table, or one of its columns, is missing.
 NEEDS = (
-    ("response_time", "leads", "", "all of it"),
-    ("response_time", "activities", "lead_id", "all of it"),
+    ("response_time", "leads", "", ALL),
+    ("response_time", "activities", "lead_id", ALL),
     ("response_time", "activities", "outcome", "first contact"),
     ("response_time", "leads", "assigned_at", "routing and owner delay"),
     ("response_time", "leads", "alerted_at", "alert to touch"),
     ("response_time", "leads", "nurtured_at", "nurtured or not"),
     ("response_time", "opportunities", "", "what became of the leads, by speed of the answer"),
     ("response_time", "owners", "team", "teams"),
-    ("pipeline", "opportunities", "", "all of it"),
+    ("pipeline", "opportunities", "", ALL),
     ("pipeline", "opportunities", "created_at", "conversion by age, sales cycle"),
     ("pipeline", "opportunities", "amount", "values"),
     ("pipeline", "opportunities", "closed_at", "what was won or lost when, but for deals with a history"),
     ("pipeline", "leads", "", "lead to opportunity, lead to customer"),
     ("pipeline", "opportunity_history", "", "stage conversion, time in stage, states of the past"),
     ("pipeline", "stages", "", "stage conversion, time in stage"),
-    ("retention", "orders", "", "all of it"),
-    ("retention", "contracts", "", "all of it"),
+    ("retention", "orders", "", ALL),
+    ("retention", "contracts", "", ALL),
     ("retention", "orders", "margin", "margin: value is revenue"),
     ("retention", "customers", "", "sources and segments of customers"),
 )
@@ -79,7 +80,9 @@ def lacking(data) -> pd.DataFrame:
     rows += [("response_time", _NO_TIME, f"{table} {column} has no time of day") for table, column in days]
     begun = [(table, data.recorded_from(table)) for table in ("opportunities", "activities")]
     rows += [("pipeline", "leads' outcomes before that day", f"{table} are recorded from {since} on") for table, since in begun if since is not None]
-    return pd.DataFrame(rows, columns=["report", "lacks", "because"]).drop_duplicates(["report", "lacks"], ignore_index=True)
+    whole = {report: because for report, what, because in reversed(rows) if what == ALL}
+    rows = [row for row in rows if row[0] not in whole or (row[1] == ALL and row[2] == whole[row[0]])]
+    return pd.DataFrame(rows, columns=["report", "lacks", "because"])
 
 
 def refuse(data, limit: float = MAX_SET_ASIDE) -> None:
