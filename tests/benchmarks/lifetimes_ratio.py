@@ -74,14 +74,14 @@ def main() -> int:
         print("KPI_LIFETIMES_PYTHON names no interpreter with lifetimes 0.11.3: not compared")
         return 0
     print(f"{'':24}{'fit s':>9}{'predict s':>11}{'grown MB':>10}{'expected':>12}   r alpha a b")
-    late = False
+    late, alone = False, os.environ | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}  # CPU seconds of one thread, on both sides
     with tempfile.TemporaryDirectory() as folder:
         for number in options.customers:
             place = Path(folder) / "customers.npy"
             np.save(place, customers(number))
             seen = {}
             for side, python in (("kit", sys.executable), ("lifetimes", other)):
-                answer = subprocess.run([python, "-c", SIDES[side] + RUN, str(place)], capture_output=True, text=True, check=True)
+                answer = subprocess.run([python, "-c", SIDES[side] + RUN, str(place)], capture_output=True, text=True, check=True, env=alone)
                 fit, predict, grown, total, *parameters = seen[side] = list(map(float, answer.stdout.split()))
                 shown = " ".join(f"{value:.4f}" for value in parameters)
                 print(f"{side:12}{number:>12,}{fit:9.2f}{predict:11.2f}{grown:10.0f}{total:12.0f}   {shown}", flush=True)
