@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from kpi import pipeline, response_time, retention, schema, signals
+from kpi import lifetime_value, pipeline, response_time, retention, schema, signals
 from kpi.errors import MissingTable, ParameterError
 from kpi.facts.opportunities import stages
 from kpi.periods import Month
@@ -302,13 +302,8 @@ def absent(data) -> pd.DataFrame:
     DataFrame
         ``table``.
     """
-    wanted = (
-        "leads",
-        "activities",
-        "opportunities",
-        "opportunity_history",
-        "contracts" if data.settings.get("retention", {}).get("contractual") else "orders",
-    )
+    customers = "contracts" if data.settings.get("retention", {}).get("contractual") else "orders"
+    wanted = ("leads", "activities", "opportunities", "opportunity_history", customers)
     return pd.DataFrame({"table": [name for name in wanted if not data.has(name)]}, dtype="str")
 
 
@@ -369,6 +364,7 @@ def lists(data, month: Month) -> dict[str, pd.DataFrame]:
         "waiting": lambda: response_time.waiting_queue(data, as_of=as_of, window=month.last(12)),
         "stale_deals": lambda: pipeline.stale_deals(data, as_of=as_of),
         "best_customers": lambda: retention.best_customers(data, as_of=as_of),
+        "at_risk": lambda: lifetime_value.at_risk(data, as_of=as_of),
         "set_aside": lambda: data.set_aside,
     }
     found = {name: _attempt(build) for name, build in made.items()}
@@ -475,4 +471,6 @@ def _builders(data, month: Month, now) -> dict[str, Callable]:
         "retention.repeat_purchase": lambda: retention.repeat_purchase(data, as_of=now),
         "retention.value_to_date": lambda: retention.value_to_date(data, as_of=now),
         "retention.deciles": lambda: retention.value_deciles(data, as_of=now),
+        "retention.expected_value": lambda: lifetime_value.expected_value(data, as_of=now),
+        "retention.model_check": lambda: lifetime_value.model_check(data, as_of=now),
     }

@@ -257,6 +257,22 @@ _ALL = (
         "",
         "retention.value_deciles",
     ),
+    Kpi(
+        "retention.expected_value",
+        N_("Expected value"),
+        N_("Margin, or revenue where no margin is recorded, expected of a customer within the next year, discounted: mean per customer."),
+        "money",
+        "up",
+        "lifetime_value.expected_value",
+    ),
+    Kpi(
+        "retention.model_check",
+        N_("Purchases expected, then made"),
+        N_("Purchases that the model of the first two thirds of the data expects in the last third, by purchases before; beside them those made."),
+        "count",
+        "",
+        "lifetime_value.model_check",
+    ),
 )
 __all__ = ["CATALOG", "Kpi", "kpi"]
 

@@ -1,5 +1,6 @@
 """What customers will be worth: models of buying again, of spending and of renewing, fitted by maximum likelihood on counts."""
 
+from kpi.lifetime_value.expected import at_risk, expected_value, fit, model_check, right_customers
 from kpi.lifetime_value.purchasing import (
     PurchaseModel,
     expected_purchases,
@@ -18,15 +19,20 @@ __all__ = [
     "PurchaseModel",
     "RenewalModel",
     "SpendingModel",
+    "at_risk",
     "expected_amount",
     "expected_purchases",
     "expected_renewals",
+    "expected_value",
+    "fit",
     "fit_purchases",
     "fit_renewals",
     "fit_spending",
     "log_likelihood",
+    "model_check",
     "probability_active",
     "purchases_of_new",
+    "right_customers",
     "share_kept",
     "simulate_purchases",
     "total_interval",

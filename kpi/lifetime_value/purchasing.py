@@ -175,7 +175,7 @@ def probability_active(table: pd.DataFrame, parameters: np.ndarray, model: Model
     return np.where(m > 0, expit(-odds), 1.0)
 
 
-def expected_purchases(table: pd.DataFrame, parameters: np.ndarray, model: Model, ahead: float) -> np.ndarray:
+def expected_purchases(table: pd.DataFrame, parameters: np.ndarray, model: Model, ahead: float | np.ndarray) -> np.ndarray:
     """Purchases that each customer is expected to make in the time ahead.
 
     Parameters
@@ -186,18 +186,20 @@ def expected_purchases(table: pd.DataFrame, parameters: np.ndarray, model: Model
         r, alpha, a, b.
     model : str
         ``mbg`` or ``bg``.
-    ahead : float
-        Length of the time ahead, in the unit of the table.
+    ahead : float or ndarray
+        Length of the time ahead, in the unit of the table; or several.
 
     Returns
     -------
     ndarray
-        One number per row.
+        One number per row; for several lengths, one row of them per length.
     """
     r, alpha, a, b = parameters
     x, age, place = _unique(table)
-    ahead_of_each = purchases_to_come(r + x, ahead / (alpha + age), a, b + x + (model == "mbg"))
-    return ahead_of_each[place] * probability_active(table, parameters, model)
+    lengths = np.atleast_1d(np.asarray(ahead, "float64"))
+    each = purchases_to_come(r + x, lengths[:, None] / (alpha + age), a, b + x + (model == "mbg")).reshape(len(lengths), len(x))
+    answer = each[:, place] * probability_active(table, parameters, model)
+    return answer if np.ndim(ahead) else answer[0]
 
 
 def variance_of_purchases(table: pd.DataFrame, parameters: np.ndarray, model: Model, ahead: float) -> np.ndarray:

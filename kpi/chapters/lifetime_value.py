@@ -1,0 +1,135 @@
+"""The part of the page on retention about what customers are expected to bring."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from kpi import tables
+from kpi.chapters.about import About
+from kpi.page import Answer, SideBySide
+from kpi.tables import Column
+from kpi.words import N_
+
+LEAST = 50
+GROUPS = {
+    "source": N_("Source"),
+    "segment": N_("Segment"),
+    "owner": N_("Owner"),
+    "product": N_("First product"),
+    "response": N_("First answer"),
+}
+BANDS = {"within 1 h": N_("within 1 h"), "1 to 24 h": N_("1 to 24 h"), "later": N_("later"), "not answered": N_("not answered")}
+
+
+def expected(about: About, value: pd.DataFrame, check: pd.DataFrame, at_risk: pd.DataFrame) -> list:
+    """Say what customers are expected to bring, and beside it how well the model would have held.
+
+    Parameters
+    ----------
+    about : About
+        What the page is about.
+    value : DataFrame
+        `lifetime_value.expected_value`, one row.
+    check : DataFrame
+        `lifetime_value.model_check`.
+    at_risk : DataFrame
+        `lifetime_value.at_risk`.
+
+    Returns
+    -------
+    list of Block
+    """
+    words, say, row = about.words, about.words.say, value.iloc[0]
+    if pd.isna(row["value"]):
+        reason = say("Fewer than {least} customers have bought again: too few to say what they will bring.", least=LEAST)
+        return [Answer(reason)]
+    parts = {
+        "value": words.money(row["value"], about.currency),
+        "range": words.money_range(row["low"], row["high"], about.currency),
+        "measure": say("margin") if row["measure"] == "margin" else say("revenue (no margin is recorded)"),
+        "n": int(row["n"]),
+    }
+    sentences = [say("A customer is expected to bring {value} of {measure} within a year (90% interval {range}, n = {n}).", **parts)]
+    bought = {name: words.number(row[name]) for name in ("purchases", "purchases_low", "purchases_high")}
+    sentences.append(say("All together will buy {purchases} times (90% interval {purchases_low} to {purchases_high}).", **bought))
+    if row["few"]:
+        sentences.append(say("Caution: only {n} customers have bought again; the model rests on few.", n=int(row["n_events"])))
+    sentences.append(_verdict(words, check))
+    listed = [
+        Column("customer_id", say("Customer")),
+        Column("at_stake", say("At stake"), "money"),
+        Column("active_before", say("Active\n90 days ago"), "percent"),
+        Column("active", say("Active\nnow"), "percent"),
+        Column("last_on", say("Last"), "date"),
+    ]
+    note = say("Active: probability of not having dropped out · at stake: what they would bring within a year, times the fall of that probability")
+    right = tables.table(at_risk, listed, words=words, title=say("Customers at risk"), note=note, whole="lists/at_risk.csv", currency=about.currency)
+    return [Answer(" ".join(sentences)), SideBySide(_check(about, check), right) if len(check) else right]
+
+
+def right_customers(about: About, values: dict[str, pd.DataFrame]) -> list:
+    """Compare what the customers of each group, won in the last 24 months, have brought, will bring, and cost.
+
+    Parameters
+    ----------
+    about : About
+        What the page is about.
+    values : dict of str to DataFrame
+        `lifetime_value.right_customers`.
+
+    Returns
+    -------
+    list of Block
+    """
+    blocks = [block for group, value in values.items() for block in _group(about, group, value)]
+    return blocks or [Answer(about.words.say("The data do not say where customers came from, or too few have bought again."))]
+
+
+def _group(about: About, group: str, value: pd.DataFrame) -> list:
+    words, say = about.words, about.words.say
+    if value["value"].isna().all():
+        return []
+    name = words.translate(GROUPS[group])
+    shown = value.sort_values(["value", group], ascending=[False, True], ignore_index=True)
+    if group == "response":
+        shown[group] = [words.translate(BANDS.get(band, band)) for band in shown[group]]
+    columns = [
+        Column(group, name),
+        Column("n", say("Customers"), "number"),
+        Column("value", say("Expected\nwithin a year"), "money", n="n"),
+        Column("low", say("90% interval"), "range", unit="money", n="n"),
+        Column("to_date", say("To date"), "money"),
+        *([Column("cost", say("Cost of\nwinning"), "money")] if shown["cost"].notna().any() else []),
+        Column("net", say("Net"), "money"),
+    ]
+    note = say("Mean per customer won in the last 24 months · net: to date and expected, less the cost · an association, not proof")
+    title = say("Which customers are worth most? {group}", group=name)
+    return [tables.table(shown, columns, words=words, title=title, note=note, currency=about.currency)]
+
+
+def _verdict(words, check: pd.DataFrame) -> str:
+    """Whether the model would have held: said in plain words, whichever way it went."""
+    if check.empty:
+        return words.say("The data are too short to check the model on the past.")
+    row = check[check["repeats"] == "all"].iloc[0]
+    parts = {"days": words.days(int(row["horizon"])), "expected": words.number(row["value"]), "actual": words.number(row["actual"])}
+    told = words.say("Checked on the last {days}: {expected} purchases expected, {actual} made.", **parts)
+    if row["error"] < row["hiatus_error"]:
+        return told + " " + words.say("Customer by customer it errs less than a plain rule (who has not paused too long goes on as before).")
+    return told + " " + words.say("It is no better, customer by customer, than a plain rule (who has not paused too long goes on as before).")
+
+
+def _check(about: About, check: pd.DataFrame):
+    words, say = about.words, about.words.say
+    shown = check.assign(repeats=[say("All") if text == "all" else say("6 and more") if text == "6" else text for text in check["repeats"]])
+    columns = [
+        Column("repeats", say("Repeat purchases\nbefore")),
+        Column("n", say("Customers"), "number"),
+        Column("value", say("Expected"), "number"),
+        Column("actual", say("Made"), "number"),
+        Column("hiatus", say("Plain rule"), "number"),
+        Column("error", say("Error of\nthe model"), "number", 2),
+        Column("hiatus_error", say("Error of\nthe rule"), "number", 2),
+    ]
+    note = say("Fitted on the first two thirds of the data, compared with the last third · error: root mean square per customer")
+    return tables.table(shown, columns, words=words, title=say("Would the model have held?"), note=note)

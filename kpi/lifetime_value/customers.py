@@ -1,0 +1,195 @@
+"""Customers as the models need them: counted by purchases, last purchase and time observed, from the engine."""
+
+from __future__ import annotations
+
+import narwhals.stable.v2 as nw
+import pandas as pd
+
+from kpi import engine, facts, schema
+from kpi.facts.clock import last_day
+
+GROUPS = ("source", "segment", "product", "response", "owner")
+HOUR = 3600
+
+
+def customers(data, now: pd.Timestamp) -> nw.LazyFrame:
+    """One row per customer who ever bought.
+
+    Parameters
+    ----------
+    data : Dataset
+        Uses `orders`, `customers`.
+    now : Timestamp
+        Naive UTC; only what happened strictly before it counts.
+
+    Returns
+    -------
+    LazyFrame
+        ``customer_id``, ``source``, ``segment``, ``first_day``, ``last_day``, ``first_month``, ``repeats`` (days with a
+        purchase after the first), ``recency`` and
+        ``age`` in days, ``spent`` and ``spent_squared``, ``amount`` (mean per purchase), ``net``
+        and ``margin`` of all days, ``costs`` of winning it (0 where not ``costs_known``).
+    """
+    rows = facts.purchases(data, now)
+    bought = nw.when(nw.col("is_purchase"))
+    frame = rows.group_by("customer_id").agg(
+        bought.then(nw.col("day")).min().alias("first_day"),
+        bought.then(nw.col("day")).max().alias("last_day"),
+        bought.then(nw.col("month")).min().alias("first_month"),
+        nw.col("is_purchase").cast(nw.Int64).sum().alias("purchases"),
+        bought.then(nw.col("amount")).sum().alias("spent"),
+        nw.col("amount").sum().alias("net"),
+        nw.col("margin").sum(),
+        nw.col("source").max(),
+        nw.col("segment").max(),
+    )
+    frame = frame.filter(nw.col("purchases") > 0)
+    return _with_costs(data, frame).with_columns(
+        (nw.col("purchases") - 1).alias("repeats"),
+        (nw.col("last_day") - nw.col("first_day")).alias("recency"),
+        (last_day(data, now) - nw.col("first_day")).alias("age"),
+        (nw.col("spent") * nw.col("spent")).alias("spent_squared"),
+        (nw.col("spent") / nw.col("purchases")).alias("amount"),
+    )
+
+
+def grouped(data, now: pd.Timestamp, by: str) -> nw.LazyFrame:
+    """The customers with the group they belong to.
+
+    Parameters
+    ----------
+    data : Dataset
+        Uses what the group needs: `customers` for the owner, the products of `orders`, `leads` and `activities` for the response.
+    now : Timestamp
+        Naive UTC.
+    by : str
+        One of `GROUPS`, or empty.
+
+    Returns
+    -------
+    LazyFrame
+        As `customers`, with the column `by`.
+
+    Raises
+    ------
+    MissingTable
+        If the table or column that tells the group is missing.
+    """
+    frame = customers(data, now)
+    if by in ("", "source", "segment"):
+        if by:
+            data.table("customers", by)
+        return frame
+    found = {"owner": _owners, "product": _first_products, "response": _responses}[by](data, now)
+    return frame.join(found, on="customer_id", how="left").with_columns(nw.col(by).fill_null(nw.lit(schema.BLANK)))
+
+
+def counted(frame: nw.LazyFrame, *groups: str) -> pd.DataFrame:
+    """Count the customers alike.
+
+    Parameters
+    ----------
+    frame : LazyFrame
+        From `customers` or `grouped`.
+    *groups : str
+        Grouping columns.
+
+    Returns
+    -------
+    DataFrame
+        `groups`, ``repeats``, ``recency``, ``age``, ``count``, and sums of ``spent``, ``spent_squared``, ``net``, ``margin``,
+        ``costs``, ``costs_known``.
+    """
+    names = [*groups, "repeats", "recency", "age"]
+    sums = [nw.col(name).sum() for name in ("spent", "spent_squared", "net", "margin", "costs", "costs_known")]
+    return engine.collect(frame.group_by(*names).agg(nw.len().alias("count"), *sums), names)
+
+
+def amounts(frame: nw.LazyFrame) -> pd.DataFrame:
+    """Count the customers who bought as often at the same mean amount.
+
+    Parameters
+    ----------
+    frame : LazyFrame
+        From `customers`.
+
+    Returns
+    -------
+    DataFrame
+        ``purchases``, ``amount``, ``count``.
+    """
+    cents = frame.with_columns(nw.col("amount").round(4))
+    return engine.sizes(cents, ["purchases", "amount"])
+
+
+def _owners(data, now: pd.Timestamp) -> nw.LazyFrame:
+    return data.table("customers", "owner").select("customer_id", "owner")
+
+
+def _first_products(data, now: pd.Timestamp) -> nw.LazyFrame:
+    orders = data.table("orders", "product").filter(nw.col("at") < now, nw.col("kind") == "sale")
+    first = orders.with_columns((nw.col("at") == nw.col("at").min().over("customer_id")).alias("is_first")).filter(nw.col("is_first"))
+    return first.group_by("customer_id").agg(nw.col("product").min())
+
+
+def _responses(data, now: pd.Timestamp) -> nw.LazyFrame:
+    """The band of the answer to the customer's first inquiry."""
+    ids = data.table("leads", "customer_id").filter(~nw.col("customer_id").is_null()).select("lead_id", "customer_id")
+    data.table("activities", "lead_id")
+    delay = nw.col("delay")
+    band = nw.when(nw.col("outcome") != "answered").then(nw.lit("not answered")).when(delay <= HOUR).then(nw.lit("within 1 h"))
+    band = band.when(delay <= 24 * HOUR).then(nw.lit("1 to 24 h")).otherwise(nw.lit("later"))
+    leads = facts.leads(data, now).join(ids, on="lead_id", how="inner").with_columns(band.alias("response"))
+    leads = leads.with_columns((nw.col("created_seconds") == nw.col("created_seconds").min().over("customer_id")).alias("is_first"))
+    return leads.filter(nw.col("is_first")).group_by("customer_id").agg(nw.col("response").min())
+
+
+def since(data, now: pd.Timestamp, day: int) -> pd.DataFrame:
+    """Count the purchases of each customer from a day on.
+
+    Parameters
+    ----------
+    data : Dataset
+        Uses `orders`.
+    now : Timestamp
+        Naive UTC.
+    day : int
+        Day number.
+
+    Returns
+    -------
+    DataFrame
+        ``customer_id``, ``later``; customers without one are absent.
+    """
+    bought = facts.purchases(data, now).filter(nw.col("is_purchase"), nw.col("day") >= day)
+    return engine.sizes(bought, ["customer_id"], "later")
+
+
+def pause(data, now: pd.Timestamp) -> int:
+    """Days that 95 % of the pauses between two purchases do not exceed.
+
+    Parameters
+    ----------
+    data : Dataset
+        Uses `orders`.
+    now : Timestamp
+        Naive UTC.
+
+    Returns
+    -------
+    int
+        365 as long as nobody has bought twice.
+    """
+    bought = facts.purchases(data, now).filter(nw.col("is_purchase")).select("customer_id", "day")
+    gaps = bought.with_columns((nw.col("day") - nw.col("day").shift(1).over("customer_id", order_by="day")).alias("gap"))
+    sizes = engine.sizes(gaps.filter(~nw.col("gap").is_null()), ["gap"])
+    covered = sizes["count"].cumsum() >= 0.95 * sizes["count"].sum()
+    return int(sizes["gap"][covered.to_numpy().argmax()]) if len(sizes) else 365
+
+
+def _with_costs(data, frame: nw.LazyFrame) -> nw.LazyFrame:
+    if not data.has("customers", "acquisition_cost"):
+        return frame.with_columns(nw.lit(0.0).alias("costs"), nw.lit(0).alias("costs_known"))
+    own = data.table("customers").select("customer_id", nw.col("acquisition_cost").alias("costs"))
+    frame = frame.join(own, on="customer_id", how="left")
+    return frame.with_columns((~nw.col("costs").is_null()).cast(nw.Int64).alias("costs_known"), nw.col("costs").fill_null(0.0))

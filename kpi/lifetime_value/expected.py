@@ -1,0 +1,338 @@
+"""What customers are expected to bring, how well the model would have held, whom to win and whom to keep."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass
+
+import narwhals.stable.v2 as nw
+import numpy as np
+import pandas as pd
+
+from kpi import engine, intervals, schema
+from kpi.errors import MissingTable, ParameterError
+from kpi.facts.clock import last_day
+from kpi.lifetime_value import customers as rows
+from kpi.lifetime_value.purchasing import PurchaseModel, expected_purchases, fit_purchases, probability_active, variance_of_purchases
+from kpi.lifetime_value.spending import SpendingModel, fit_spending
+from kpi.periods import Instant, Window, day_of, last_days
+
+LEAST, FEW = 50, 300  # repeat customers: below the first nothing is said, below the second with a warning
+STEPS = 4  # parts of the time ahead, each discounted from its middle
+DRAWS = 40
+YEAR = 365.25
+RECENT = 24  # months within which those customers were won by whom sources are compared
+SEED = 1
+FALL = 0.05  # of the probability of being active that puts a customer at risk
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """Both models of a data set.
+
+    Attributes
+    ----------
+    purchases : PurchaseModel
+        How often.
+    spending : SpendingModel
+        How much.
+    margin : float
+        Margin as a share of revenue; 1 where no margin is recorded.
+    measure : str
+        ``margin`` or ``amount``.
+    """
+
+    purchases: PurchaseModel
+    spending: SpendingModel
+    margin: float
+    measure: str
+
+
+def expected_value(data, *, as_of: Instant, by: str = "", days: int = 365, discount: float = 0.08, level: float = 0.9) -> pd.DataFrame:
+    """What a customer is expected to bring within the next year.
+
+    Parameters
+    ----------
+    data : Dataset
+        Uses `orders`; `customers`, `leads`, `activities` where `by` needs them.
+    as_of : Instant
+        Only what happened strictly before it counts.
+    by : str
+        ``source``, ``segment``, ``owner``, ``product`` (bought first) or ``response`` (delay of the first answer): customers won in the last 24
+        months, by group. Empty: all customers together.
+    days : int
+        Length of the time ahead.
+    discount : float
+        Yearly discount rate.
+    level : float
+        Coverage of the interval, in (0, 1).
+
+    Returns
+    -------
+    DataFrame
+        One row per group with ``measure`` (margin, else revenue) and the columns of `schema.RESULT`: ``value`` mean per customer, ``horizon`` `days`,
+        ``n`` customers, ``n_events`` those who bought again; ``to_date`` mean brought so far, ``cost`` mean cost of winning one (missing where
+        unknown), ``net`` to date and expected less the cost, ``purchases`` expected of all together with ``purchases_low``, ``purchases_high``,
+        ``few`` (under 300
+        customers bought again). Under 50 of the whole data set no value is given.
+
+    Raises
+    ------
+    MissingTable
+        If there are no orders, or the group is not recorded.
+    ParameterError
+        If `by` is unknown, or `days` or `discount` out of range.
+
+    Notes
+    -----
+    MBG/NBD times Gamma-Gamma. The interval holds what is not known of the parameters (draws from the inverse Hessian) and how the
+    customers of a group differ; that of the purchases also holds chance.
+    """
+    if days < 1 or not 0 <= discount < 1:
+        raise ParameterError(f"days={days}, discount={discount}: give at least 1 day, and a yearly rate in [0, 1)")
+    groups = schema.grouping(by or (), dict.fromkeys(rows.GROUPS, ""))
+    now = data.instant(as_of)
+    cells = rows.counted(rows.grouped(data, now, by), *groups, "first_month") if by else rows.counted(rows.customers(data, now), "first_month")
+    repeats = int(cells.loc[cells["repeats"] > 0, "count"].sum())
+    window = last_days(now, data.company.timezone, 1)
+    if by:
+        last = Window(window.start, window.end).months[1]
+        cells = cells[cells["first_month"] >= last - RECENT]
+    table = _by_group(data, now, cells, list(groups), days, discount, level) if repeats >= LEAST else _nothing(cells, list(groups))
+    table["horizon"], table["few"], table["measure"] = days, repeats < FEW, measure_of(data)
+    more = ["to_date", "cost", "net", "purchases", "purchases_low", "purchases_high", "few"]
+    return schema.result("retention.expected_value", table, by=[*groups, "measure"], view="snapshot", window=window, as_of=now, more=more)
+
+
+def right_customers(data, *, as_of: Instant) -> dict[str, pd.DataFrame]:
+    """What customers are expected to bring, by every group that the data record.
+
+    Parameters
+    ----------
+    data : Dataset
+        Uses `orders`, and what tells the groups.
+    as_of : Instant
+        Only what happened strictly before it counts.
+
+    Returns
+    -------
+    dict of str to DataFrame
+        Group to `expected_value`; a group that is not recorded is left out.
+
+    Raises
+    ------
+    MissingTable
+        If there are no orders.
+    """
+    data.table("orders")
+    made = {}
+    for by in rows.GROUPS:
+        with suppress(MissingTable):
+            made[by] = expected_value(data, as_of=as_of, by=by)
+    return made
+
+
+def model_check(data, *, as_of: Instant) -> pd.DataFrame:
+    """Hold the model against what customers then did: fitted on the first two thirds of the data, compared with the last third.
+
+    Parameters
+    ----------
+    data : Dataset
+        Uses `orders`.
+    as_of : Instant
+        Only what happened strictly before it counts.
+
+    Returns
+    -------
+    DataFrame
+        One row per ``repeats`` purchases in the first part (6 stands for 6 and more; ``all`` for all of them): ``value`` purchases expected in the
+        last part, ``actual`` made, ``hiatus`` what a plain rule expects (who has not paused longer than
+        95 % of the pauses goes on buying as before), ``n`` customers, ``error`` and ``hiatus_error`` root mean squared errors per customer,
+        ``horizon`` the days compared. No rows under 50
+        customers who bought again.
+
+    Raises
+    ------
+    MissingTable
+        If there are no orders.
+    """
+    now = data.instant(as_of)
+    span = engine.collect(rows.customers(data, now).select(nw.col("first_day").min().alias("first")))["first"]
+    end = last_day(data, now) + 1
+    begin = int(span.iloc[0]) if len(span) and not pd.isna(span.iloc[0]) else end
+    cut = begin + 2 * (end - begin) // 3
+    window = Window(day_of(cut), day_of(end))
+    before = engine.collect(rows.customers(data, data.instant(day_of(cut))).select("customer_id", "repeats", "recency", "age"), ["customer_id"])
+    table = pd.DataFrame(columns=["repeats", "value", "actual", "hiatus", "n", "error", "hiatus_error"])
+    if (before["repeats"] > 0).sum() >= LEAST:
+        table = _checked_groups(_compared(data, now, before, cut, end - cut))
+    table["horizon"] = end - cut
+    more = ["actual", "hiatus", "error", "hiatus_error"]
+    return schema.result("retention.model_check", table, by=["repeats"], view="cohort", window=window, as_of=now, more=more)
+
+
+def at_risk(data, *, as_of: Instant, days: int = 365, limit: int = 100) -> pd.DataFrame:
+    """List the customers of whom most would be lost: worth much if still active, and less likely to be so than 90 days ago.
+
+    Parameters
+    ----------
+    data : Dataset
+        Uses `orders`, `customers`.
+    as_of : Instant
+        Only what happened strictly before it counts.
+    days : int
+        Time ahead over which the loss is counted.
+    limit : int
+        How many.
+
+    Returns
+    -------
+    DataFrame
+        ``customer_id``, ``segment``, ``source``, ``at_stake`` (value expected within `days` of a customer surely active, times the fall of the
+        probability, which is 5 points or more), ``active`` and ``active_before`` (probability now, and 90 days ago), ``value`` to date, ``last_on``;
+        most at stake first. Empty
+        under 50 customers who bought again.
+
+    Raises
+    ------
+    MissingTable
+        If there are no orders.
+    """
+    now = data.instant(as_of)
+    fitted = fit(data, as_of=now)
+    columns = ["customer_id", "segment", "source", "at_stake", "active", "active_before", "value", "last_on"]
+    if fitted is None:
+        return pd.DataFrame(columns=columns)
+    table = engine.collect(rows.customers(data, now).filter(nw.col("age") - nw.col("recency") >= 90), ["customer_id"])
+    model, p, q, v = fitted.purchases, *fitted.spending.parameters
+    table["active"] = probability_active(table, model.parameters, model.model)
+    table["active_before"] = probability_active(table.assign(age=table["age"] - 90), model.parameters, model.model)
+    table = table[table["active_before"] - table["active"] >= FALL].reset_index(drop=True)
+    ahead = expected_purchases(table, model.parameters, model.model, days) / np.maximum(table["active"], 1e-300)
+    each = (v + table["spent"]) * p / (p * table["purchases"] + q - 1) * fitted.margin
+    table["at_stake"] = ahead * each * (table["active_before"] - table["active"])
+    table["value"] = table["margin"] if fitted.measure == "margin" else table["net"]
+    table["last_on"] = [day_of(int(day)) for day in table["last_day"]]
+    table = table.sort_values(["at_stake", "customer_id"], ascending=[False, True], ignore_index=True)
+    return table[columns].head(limit)
+
+
+def fit(data, *, as_of: Instant) -> Fitted | None:
+    """Fit both models to all customers.
+
+    Parameters
+    ----------
+    data : Dataset
+        Uses `orders`.
+    as_of : Instant
+        Only what happened strictly before it counts.
+
+    Returns
+    -------
+    Fitted or None
+        None under 50 customers who bought again.
+
+    Raises
+    ------
+    MissingTable
+        If there are no orders.
+    """
+    now = data.instant(as_of)
+    cells = rows.counted(rows.customers(data, now))
+    if cells.loc[cells["repeats"] > 0, "count"].sum() < LEAST:
+        return None
+    measure, margin = measure_of(data), 1.0
+    if measure == "margin":
+        margin = float(cells["margin"].sum() / cells["net"].sum()) if cells["net"].sum() > 0 else 0.0
+    return Fitted(fit_purchases(cells), fit_spending(rows.amounts(rows.customers(data, now))), margin, measure)
+
+
+def measure_of(data) -> str:
+    """Say what worth is measured by.
+
+    Parameters
+    ----------
+    data : Dataset
+        Its orders may have margins.
+
+    Returns
+    -------
+    str
+        ``margin`` where orders have it, else ``amount`` (revenue).
+    """
+    return "margin" if data.has("orders", "margin") else "amount"
+
+
+def _nothing(cells: pd.DataFrame, groups: list[str]) -> pd.DataFrame:
+    if groups:
+        return cells.groupby(groups, as_index=False).agg(n=("count", "sum"))
+    return pd.DataFrame({"n": [int(cells["count"].sum())]})
+
+
+def _by_group(data, now: pd.Timestamp, cells: pd.DataFrame, groups: list[str], days: int, discount: float, level: float) -> pd.DataFrame:
+    fitted = fit(data, as_of=now)
+    of = cells.groupby(groups).ngroup().to_numpy() if groups else np.zeros(len(cells), "int64")
+    size = of.max() + 1 if len(of) else 0
+    count = cells["count"].to_numpy("float64")
+    n = np.bincount(of, count, size)
+    model, margin = fitted.purchases, fitted.margin
+
+    def sums(purchasing: np.ndarray, spending: np.ndarray) -> np.ndarray:
+        return np.array([np.bincount(of, part, size) for part in _worth(cells, purchasing, spending, model.model, days, discount)])
+
+    worth, squares, bought = sums(model.parameters, fitted.spending.parameters)
+    value = worth * margin / n
+    pairs = zip(model.draws(DRAWS, SEED), fitted.spending.draws(DRAWS, SEED + 1), strict=True)
+    drawn = np.array([sums(one, two) for one, two in pairs])
+    differ = np.maximum(squares * margin**2 / n - value**2, 0) / n
+    half = intervals.quantile_of(level) * np.sqrt(drawn[:, 0].var(axis=0) * (margin / n) ** 2 + differ)
+    table = cells.groupby(groups, as_index=False).size()[groups] if groups else pd.DataFrame(index=[0])
+    table["value"], table["low"], table["high"] = value, np.maximum(value - half, 0), value + half
+    table["n"], table["n_events"] = n.astype("int64"), np.bincount(of, count * (cells["repeats"] > 0), size).astype("int64")
+    table["to_date"] = np.bincount(of, cells[fitted.measure if fitted.measure == "margin" else "net"].to_numpy("float64"), size) / n
+    known = np.bincount(of, cells["costs_known"].to_numpy("float64"), size)
+    table["cost"] = np.where(known > 0, np.bincount(of, cells["costs"].to_numpy("float64"), size) / np.maximum(known, 1), np.nan)
+    table["net"] = table["to_date"] + table["value"] - table["cost"].fillna(0)
+    chance = np.bincount(of, variance_of_purchases(cells, model.parameters, model.model, days) * count, size)
+    half = intervals.quantile_of(level) * np.sqrt(drawn[:, 2].var(axis=0) + chance)
+    table["purchases"] = bought
+    table["purchases_low"], table["purchases_high"] = np.maximum(table["purchases"] - half, 0), table["purchases"] + half
+    return table
+
+
+def _worth(cells: pd.DataFrame, purchasing: np.ndarray, spending: np.ndarray, model: str, days: int, discount: float) -> tuple[np.ndarray, ...]:
+    """Of each cell of customers alike: expected revenue, the sum of its squares over them, expected purchases."""
+    p, q, v = spending
+    steps = np.arange(1, STEPS + 1)
+    until = expected_purchases(cells, purchasing, model, days * steps / STEPS)
+    factors = (1 + discount) ** (-days * (steps - 0.5) / STEPS / YEAR)
+    each = factors @ np.diff(until, axis=0, prepend=0) * p / (p * (cells["repeats"].to_numpy("float64") + 1) + q - 1)
+    count, spent = cells["count"].to_numpy("float64"), cells["spent"].to_numpy("float64")
+    squares = each**2 * (v * v * count + 2 * v * spent + cells["spent_squared"].to_numpy("float64"))
+    return each * (v * count + spent), squares, until[-1] * count
+
+
+def _compared(data, now: pd.Timestamp, before: pd.DataFrame, cut: int, ahead: int) -> pd.DataFrame:
+    """Per customer known at the cut: what the model, and a plain rule, expect of the time after it, and what came."""
+    table = before.merge(rows.since(data, now, cut), on="customer_id", how="left")
+    table["actual"] = table["later"].fillna(0).astype("float64")
+    counts = before.groupby(["repeats", "recency", "age"], as_index=False).agg(count=("customer_id", "size"))
+    model = fit_purchases(counts)
+    table["expected"] = expected_purchases(table, model.parameters, model.model, ahead)
+    pause = rows.pause(data, data.instant(day_of(cut)))
+    rate = table["repeats"] / np.maximum(table["age"], 1)
+    table["hiatus"] = np.where(table["age"] - table["recency"] <= pause, rate * ahead, 0.0)
+    return table
+
+
+def _checked_groups(table: pd.DataFrame) -> pd.DataFrame:
+    table = table.assign(
+        error=(table["expected"] - table["actual"]) ** 2,
+        hiatus_error=(table["hiatus"] - table["actual"]) ** 2,
+        repeats=np.minimum(table["repeats"], 6).astype("int64").astype("str"),
+    )
+    sums = {"value": ("expected", "sum"), "actual": ("actual", "sum"), "hiatus": ("hiatus", "sum"), "n": ("customer_id", "size")}
+    errors = {"error": ("error", "mean"), "hiatus_error": ("hiatus_error", "mean")}
+    both = pd.concat([table, table.assign(repeats="all")], ignore_index=True)
+    whole = both.groupby("repeats", as_index=False).agg(**sums, **errors)
+    return whole.assign(error=np.sqrt(whole["error"]), hiatus_error=np.sqrt(whole["hiatus_error"]))
