@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import narwhals.stable.v2 as nw
+import numpy as np
 import pandas as pd
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from kpi.engine import collect
 from kpi.facts.clock import DAY_SECONDS, clocked, once
@@ -31,54 +34,68 @@ def episodes(data, as_of: pd.Timestamp) -> nw.LazyFrame:
         `as_of`.
     """
     known = data.table("leads").filter(nw.col("created_at") < as_of)
-    known = known.filter(nw.col("deleted_at").is_null() | (nw.col("deleted_at") >= as_of))
-    links = known.select("lead_id", "person_id", "created_at", nw.col("lead_id").alias("episode"))
-    if data.has("leads", "merged_into"):
-        links = _merged(data, known, links)
-    if data.has("leads", "person_id"):
-        links = _same_person(data, links, as_of)
-    return links.select("lead_id", "episode")
+    known = data.engine.keep(known.filter(nw.col("deleted_at").is_null() | (nw.col("deleted_at") >= as_of)))
+    merges = _merges(data, known) if data.has("leads", "merged_into") else _NONE
+    runs = _runs(data, known, as_of) if data.has("leads", "person_id") else _NONE
+    leads = known.select("lead_id")
+    if not len(merges) and not len(runs):
+        return leads.with_columns(nw.col("lead_id").alias("episode"))
+    joined = data.engine.put(_standing(data, known, merges, runs))
+    linked = leads.join(joined, left_on="lead_id", right_on="linked", how="left")
+    return linked.with_columns(nw.col("episode").fill_null(nw.col("lead_id")))
 
 
-def _merged(data, known: nw.LazyFrame, links: nw.LazyFrame) -> nw.LazyFrame:
+_NONE = pd.DataFrame({"lead": pd.Series(dtype="str"), "other": pd.Series(dtype="str")})
+
+
+def _standing(data, known: nw.LazyFrame, merges: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
+    """Group the few leads that are linked, however they hang together, and name who stands for each group: the earliest one not merged away."""
+    links = pd.concat([merges, runs], ignore_index=True)
+    names, codes = np.unique(links[["lead", "other"]].to_numpy(dtype=str).ravel(), return_inverse=True)
+    ends = codes.reshape(-1, 2)
+    graph = coo_array((np.ones(len(ends)), (ends[:, 0], ends[:, 1])), shape=(len(names), len(names)))
+    group = connected_components(graph, directed=False)[1]
+    table = pd.DataFrame({"linked": names, "group": group, "is_merged": np.isin(names, merges["lead"].to_numpy(dtype=str))})
+    created = collect(
+        known.select("lead_id", "created_at").join(data.engine.put(table[["linked"]]), left_on="lead_id", right_on="linked", how="semi")
+    )
+    table = table.merge(created, left_on="linked", right_on="lead_id").sort_values(["group", "is_merged", "created_at", "linked"])
+    table["episode"] = table.groupby("group")["linked"].transform("first")
+    return table[["linked", "episode"]]
+
+
+def _merges(data, known: nw.LazyFrame) -> pd.DataFrame:
     """Follow each merge to the lead that survived; a merge into an unknown lead, or in a circle, is none."""
-    steps = known.filter(~nw.col("merged_into").is_null()).select(nw.col("lead_id").alias("folded"), nw.col("merged_into").alias("target"))
+    steps = known.filter(~nw.col("merged_into").is_null()).select(nw.col("lead_id").alias("lead"), nw.col("merged_into").alias("other"))
     steps = data.engine.keep(steps)
-    onward = steps.rename({"folded": "via", "target": "onward"})
+    onward = steps.rename({"lead": "via", "other": "onward"})
     reached = steps
     for _ in range(_LINKS):
-        reached = reached.join(onward, left_on="target", right_on="via", how="left")
-        reached = reached.with_columns(nw.col("onward").fill_null(nw.col("target")).alias("target")).drop("onward")
-    reached = reached.join(known.select(nw.col("lead_id").alias("target")), on="target", how="semi").join(
-        onward, left_on="target", right_on="via", how="anti"
-    )
-    links = links.join(data.engine.keep(reached), left_on="lead_id", right_on="folded", how="left")
-    return links.with_columns(nw.col("target").fill_null(nw.col("lead_id")).alias("episode")).drop("target")
+        reached = reached.join(onward, left_on="other", right_on="via", how="left")
+        reached = reached.with_columns(nw.col("onward").fill_null(nw.col("other")).alias("other")).drop("onward")
+    reached = reached.join(known.select(nw.col("lead_id").alias("other")), on="other", how="semi")
+    return collect(reached.join(onward, left_on="other", right_on="via", how="anti"), ["lead"])
 
 
-def _same_person(data, links: nw.LazyFrame, as_of: pd.Timestamp) -> nw.LazyFrame:
-    links = data.engine.keep(links)
-    named = links.filter(~nw.col("person_id").is_null())
+def _runs(data, known: nw.LazyFrame, as_of: pd.Timestamp) -> pd.DataFrame:
+    """Link each lead of a person to the first one since 30 days without any inquiry or human activity of that person."""
+    named = known.filter(~nw.col("person_id").is_null()).select("lead_id", "person_id", "created_at")
     several = named.group_by("person_id").agg(nw.len().alias("n")).filter(nw.col("n") > 1)
     inquiries = data.engine.keep(named.join(several, on="person_id", how="semi"))
-    if not len(collect(inquiries.select("lead_id").head(1))):
-        return links
     events = inquiries.select("person_id", nw.col("created_at").alias("at"), "lead_id", nw.lit(1).alias("is_lead"))
     if data.has("activities", "lead_id"):
         human = data.table("activities").filter(nw.col("at") < as_of, ~nw.col("automated"), nw.col("done")).select("lead_id", "at")
         own = human.join(inquiries.select("lead_id", "person_id"), on="lead_id", how="inner")
         events = nw.concat([events, own.select("person_id", "at", "lead_id", nw.lit(0).alias("is_lead"))])
     order = ["at_seconds", "is_lead", "lead_id"]
-    events = data.engine.keep(
-        clocked(data, events, "at", "seconds").group_by("person_id", "at_seconds", "is_lead", "lead_id").agg(nw.len().alias("n"))
-    )
+    once_each = clocked(data, events, "at", "seconds").group_by("person_id", "at_seconds", "is_lead", "lead_id").agg(nw.len().alias("n"))
+    events = data.engine.keep(once_each)
     quiet = nw.col("at_seconds") - nw.col("at_seconds").shift(1).over("person_id", order_by=order)
     events = events.with_columns(quiet.alias("quiet"))
     begins = (nw.col("is_lead") == 1) & (nw.col("quiet").is_null() | (nw.col("quiet") > QUIET_DAYS * DAY_SECONDS))
     events = data.engine.keep(events.with_columns(nw.when(begins).then(nw.lit(1)).otherwise(nw.lit(0)).alias("begins")))
     events = data.engine.keep(events.with_columns(nw.col("begins").cum_sum().over("person_id", order_by=order).alias("number")))
+    leads = events.filter(nw.col("is_lead") == 1)
     first = nw.col("lead_id").first().over("person_id", "number", order_by=order)
-    starts = data.engine.keep(events.filter(nw.col("is_lead") == 1).with_columns(first.alias("first")))
-    starts = starts.join(links.select(nw.col("lead_id").alias("first"), nw.col("episode").alias("standing")), on="first", how="left")
-    links = links.join(starts.select("lead_id", "standing"), on="lead_id", how="left")
-    return links.with_columns(nw.col("standing").fill_null(nw.col("episode")).alias("episode")).drop("standing")
+    linked = data.engine.keep(leads.with_columns(first.alias("other"))).filter(nw.col("other") != nw.col("lead_id"))
+    return collect(linked.select(nw.col("lead_id").alias("lead"), "other"), ["lead"])
