@@ -363,6 +363,12 @@ class Dataset:
         except UnicodeDecodeError:
             raise DataError(f"notes/{path.name} is not UTF-8; save it as UTF-8") from None
 
+    @property
+    def account(self) -> pd.DataFrame:
+        """The ledger with each reason taken apart into its ``message`` (translatable, ``{column}`` where a column goes) and ``column``."""
+        taken = [sources.parts(reason) for reason in self.ledger["reason"]]
+        return self.ledger.assign(message=[message for message, _ in taken], column=[column for _, column in taken])
+
     def teams(self) -> list[str]:
         """List the teams, sorted.
 

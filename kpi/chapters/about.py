@@ -203,7 +203,7 @@ def closing(about: About, ledger: pd.DataFrame, *, tables: list[str], notes: lis
     about : About
         What the page is about.
     ledger : DataFrame
-        `Dataset.ledger`.
+        `Dataset.account`.
     tables : list of str
         Tables the page rests on; those missing are left out.
     notes : list of str, optional
@@ -225,7 +225,8 @@ def _account(words: Words, table: str, rows: pd.DataFrame) -> str:
     name = words.translate(TABLE_NAMES.get(table, table))
     if aside.empty:
         return words.say("{found} {table}, all used.", found=found, table=name)
-    reasons = words.listing(f"{words.number(int(row.set_aside))} {words.translate(row.reason)}" for row in aside.itertuples())
+    named = [words.say(row.message, column=row.column) if row.column else words.translate(row.message) for row in aside.itertuples()]
+    reasons = words.listing(f"{words.number(int(n))} {reason}" for n, reason in zip(aside["set_aside"], named, strict=True))
     total = int(aside["set_aside"].sum())
     return words.say(
         "{found} {table} = {used} used + {total} set aside ({reasons}).", found=found, table=name, used=used, total=total, reasons=reasons

@@ -6,5 +6,6 @@
 from kpi.sources.config import Company, Config, Source, read_config
 from kpi.sources.files import Input
 from kpi.sources.reading import Reading, read, read_frames
+from kpi.sources.reasons import parts
 
-__all__ = ["Company", "Config", "Input", "Reading", "Source", "read", "read_config", "read_frames"]
+__all__ = ["Company", "Config", "Input", "Reading", "Source", "parts", "read", "read_config", "read_frames"]
