@@ -17,14 +17,7 @@ from kpi.hours import OFFICE_HOURS, Hours, hours_of_teams
 from kpi.periods import Instant, Month
 from kpi.restriction import parse_where, restricted
 from kpi.settings import check_settings
-
-_EVENTS = {
-    "leads": ("created_at",),
-    "activities": ("at",),
-    "opportunities": ("created_at", "closed_at"),
-    "opportunity_history": ("changed_at",),
-    "orders": ("at",),
-}
+from kpi.span import span
 
 
 def load(path: str | Path = "data/sample", *, engine: str = "duckdb") -> Dataset:
@@ -142,8 +135,7 @@ class Dataset:
         self.restricted_to: dict[str, str] = {}
         self._frames = {name: engine.table(stored) for name, stored in reading.tables.items()}
         self._missing: dict[str, str] = {}
-        self._firsts: dict[str, pd.Timestamp] = {}
-        self._first, last = self._span()
+        self._firsts, self._first, last = span(self._frames, self.provided)
         self.ends_at = company.exported_at if company.exported_at is not None else last
         self.calendar, self.team_calendar = self._calendars(last)
         self.facts: dict[tuple, object] = {}  # what was computed once: facts, helper tables, headline numbers
@@ -385,25 +377,6 @@ class Dataset:
         data._missing, data.facts = self._missing | missing, {}
         data.restricted_to = self.restricted_to | {column: value}
         return data
-
-    def _span(self) -> tuple[pd.Timestamp, pd.Timestamp]:
-        found = []
-        for name, columns in _EVENTS.items():
-            for column in columns:
-                if self.has(name, column):
-                    at = nw.col(column)
-                    row = collect(self._frames[name].select(at.min().alias("first"), at.max().alias("last"))).iloc[0]
-                    known = [stamp for stamp in row if not pd.isna(stamp)]
-                    # A table without rows does not say when it begins: the data as a whole do.
-                    self._firsts |= {name: min([*known[:1], *([self._firsts[name]] if name in self._firsts else [])])} if known else {}
-                    found += known
-        for column in ("start_on", "end_on"):
-            if self.has("contracts", column):
-                row = collect(self._frames["contracts"].select(nw.col(column).cast(nw.Datetime("us")).min().alias("first")))
-                found += [stamp for stamp in row["first"] if not pd.isna(stamp)]
-        if not found:
-            raise DataError("the data set has no dated row; check what was set aside with: kpi check")
-        return min(found), max(found)
 
     def _covered_until(self) -> pd.Timestamp:
         """Without a known export date, the day of the latest event is taken as whole."""

@@ -5,8 +5,6 @@ from __future__ import annotations
 import narwhals.stable.v2 as nw
 import numpy as np
 import pandas as pd
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from kpi.engine import collect
 from kpi.facts.clock import DAY_SECONDS, clocked, once
@@ -53,15 +51,27 @@ def _standing(data, known: nw.LazyFrame, merges: pd.DataFrame, runs: pd.DataFram
     links = pd.concat([merges, runs], ignore_index=True)
     names, codes = np.unique(links[["lead", "other"]].to_numpy(dtype=str).ravel(), return_inverse=True)
     ends = codes.reshape(-1, 2)
-    graph = coo_array((np.ones(len(ends)), (ends[:, 0], ends[:, 1])), shape=(len(names), len(names)))
-    group = connected_components(graph, directed=False)[1]
-    table = pd.DataFrame({"linked": names, "group": group, "is_merged": np.isin(names, merges["lead"].to_numpy(dtype=str))})
+    table = pd.DataFrame({"linked": names, "group": _groups(ends, len(names)), "is_merged": np.isin(names, merges["lead"].to_numpy(dtype=str))})
     created = collect(
         known.select("lead_id", "created_at").join(data.engine.put(table[["linked"]]), left_on="lead_id", right_on="linked", how="semi")
     )
     table = table.merge(created, left_on="linked", right_on="lead_id").sort_values(["group", "is_merged", "created_at", "linked"])
     table["episode"] = table.groupby("group")["linked"].transform("first")
     return table[["linked", "episode"]]
+
+
+def _groups(ends: np.ndarray, n: int) -> np.ndarray:
+    """Number the groups that links form: each end takes the lowest number it hears of, until nothing changes."""
+    group = np.arange(n)
+    while True:
+        lowest = np.minimum(group[ends[:, 0]], group[ends[:, 1]])
+        heard = group.copy()
+        for side in (0, 1):
+            np.minimum.at(heard, ends[:, side], lowest)
+        heard = heard[heard]
+        if (heard == group).all():
+            return group
+        group = heard
 
 
 def _merges(data, known: nw.LazyFrame) -> pd.DataFrame:
