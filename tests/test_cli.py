@@ -46,7 +46,7 @@ def test_every_command_explains_itself(command):
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        (["raport"], "kpi: No such command 'raport'. Did you mean 'report'?"),
+        (["simulat"], "kpi: No such command 'simulat'. Did you mean 'simulate'?"),
         (["report", "--mnth", "2026-10"], "kpi: No such option '--mnth'. Did you mean '--month'?"),
         (["report", "--lang", "de"], "kpi: Invalid value for '--lang': 'de' is not one of 'en', 'fr'."),
         (

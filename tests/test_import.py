@@ -151,6 +151,13 @@ def test_the_same_file_twice_changes_nothing(acme, tmp_path, on):
     assert importing.as_text(outcome).endswith(f"Nothing new: {acme} is as it was.")
 
 
+def test_paths_may_be_relative(imported, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    bring(Path(), Path("acme"), SEPTEMBER)
+    bring(Path(), Path("acme"), OCTOBER, name="deals-october.csv", full=True)
+    assert bytes_of(Path("acme")) == bytes_of(imported)
+
+
 def test_the_order_of_imports_does_not_matter(imported, tmp_path):
     to = tmp_path / "acme"
     bring(tmp_path, to, OCTOBER, full=True, name="october.csv")
@@ -384,6 +391,10 @@ def test_a_table_of_the_users_own_is_not_replaced(tmp_path, toml, message):
 def test_a_refused_import_changes_nothing(acme, tmp_path):
     before = bytes_of(acme)
     strange = export(tmp_path, "strange.csv", "1,2", "x,y")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match=r"strange.csv is no export that is known"):
+        importing.bring_in([strange], tmp_path / "empty")
+    assert not list((tmp_path / "empty").iterdir())
     with pytest.raises(DataError, match=r"strange.csv is no export that is known"):
         importing.bring_in([strange], acme)
     rows = OCTOBER.replace("won", "maybe")

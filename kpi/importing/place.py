@@ -149,7 +149,7 @@ def reserved(folder: Path) -> Iterator[Place]:
     WriteError
         If it cannot be written.
     """
-    is_new = not folder.exists()
+    is_new, is_first, is_done = not folder.exists(), not (folder / _LOCK).exists(), False
     place, lock = Place(folder), FileLock(folder / _LOCK, timeout=0)
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -161,13 +161,16 @@ def reserved(folder: Path) -> Iterator[Place]:
     try:
         place.repair()
         yield place
+        is_done = True
     except OSError as error:
         raise WriteError(f"{error.filename or folder} cannot be written: {error.strerror or error}; nothing was imported") from None
     finally:
         if not (place.staging / _PLAN).exists():
             shutil.rmtree(place.staging, ignore_errors=True)
         lock.release()
+        if is_first and not is_done:
+            (folder / _LOCK).unlink(missing_ok=True)
         if is_new and not (folder / FILE).exists():
-            for path in (folder / _LOCK, place.staging.parent, folder):
+            for path in (place.staging.parent, folder):
                 with suppress(OSError):
-                    path.unlink() if path.is_file() else path.rmdir()
+                    path.rmdir()

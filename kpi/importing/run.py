@@ -126,11 +126,11 @@ class _Import:
 
     def __init__(self, place: Place, scratch: Path, max_set_aside: float) -> None:
         self.place, self.scratch, self.max_set_aside = place, scratch, max_set_aside
-        self.folder = place.folder
+        self.folder = place.folder.absolute()
         self.log = log.read(self.folder)
         self.toml = (self.folder / FILE).read_bytes().decode("utf-8-sig") if (self.folder / FILE).is_file() else ""
-        config = read_config((self.folder / FILE).absolute()) if self.toml else None
-        self.company = config.company if config else Company(name=self.folder.absolute().name)
+        config = read_config(self.folder / FILE) if self.toml else None
+        self.company = config.company if config else Company(name=self.folder.name)
         self.explicit: Mapping[str, Source] = config.imports if config else {}
         self.connection = connect()
         self.paths: dict[str, Path] = {}
@@ -158,7 +158,7 @@ class _Import:
                 self._guess_currency(seen)
         after = after.counted([account.rows() for account in accounts])
         outcome = Outcome(
-            self.folder,
+            self.place.folder,
             {str(file): kinds[file].title for file in files},
             tuple(str(file) for file in files if file not in fresh),
             day,
