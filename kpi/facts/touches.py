@@ -21,7 +21,7 @@ def touches(data, inquiries: nw.LazyFrame, links: nw.LazyFrame, as_of: pd.Timest
     data : Dataset
         Uses `activities`.
     inquiries : LazyFrame
-        ``lead_id``, ``created_at``, ``created_seconds``, ``alerted_at`` of each inquiry.
+        ``lead_id``, ``created_at``, ``created_seconds``, ``created_day``, ``alerted_at`` of each inquiry.
     links : LazyFrame
         ``lead_id`` and ``episode`` of every lead.
     as_of : Timestamp
@@ -36,8 +36,13 @@ def touches(data, inquiries: nw.LazyFrame, links: nw.LazyFrame, as_of: pd.Timest
     """
     done = data.table("activities", "lead_id").filter(nw.col("at") < as_of, ~nw.col("automated"), nw.col("done"), nw.col("kind").is_in(TOUCHES))
     done = done.select("lead_id", "at", "kind", "direction", "outcome").join(links, on="lead_id", how="inner").drop("lead_id")
-    columns = ("lead_id", "created_at", "created_seconds", "alerted_at")
+    columns = ("lead_id", "created_at", "created_seconds", "created_day", "alerted_at")
     done = done.join(inquiries.select(*columns), left_on="episode", right_on="lead_id", how="inner").rename({"episode": "lead_id"})
+    if data.precision.get(("activities", "at")) == "day":
+        # A date alone is midnight, before the inquiry of that day: done at once then.
+        done = clocked(data, done, "at", "day")
+        same = (nw.col("at_day") == nw.col("created_day")) & (nw.col("at") < nw.col("created_at"))
+        done = done.with_columns(nw.when(same).then(nw.col("created_at")).otherwise(nw.col("at")).alias("at")).drop("at_day")
     done = data.engine.keep(clocked(data, done, "at", "seconds"))
     out, since = nw.col("direction") == "outbound", nw.col("at") >= nw.col("created_at")
     in_time = nw.col("at_seconds") - nw.col("created_seconds") <= PERSISTENCE_DAYS * DAY_SECONDS

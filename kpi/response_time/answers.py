@@ -11,7 +11,7 @@ from kpi import engine, intervals, schema, survival
 from kpi.errors import ParameterError
 from kpi.facts.clock import DAY_SECONDS
 from kpi.periods import Instant, Window
-from kpi.response_time.eligible import CLOCKS, eligible, groups_of, wait_curve, within
+from kpi.response_time.eligible import CLOCKS, eligible, groups_of, has_day_precision, wait_curve, within
 from kpi.response_time.waiting import never_answered
 
 THRESHOLDS = (300, 900, 3600, DAY_SECONDS)  # 5 min, 15 min, 1 h, 24 h
@@ -245,7 +245,7 @@ def response_bands(data, *, as_of: Instant, window: Window, edges: Sequence[floa
     window : Window
         Local dates on which the leads came in.
     edges : sequence of float
-        Upper edges of the bands, in seconds, included.
+        Upper edges of the bands, in seconds, included; those under a day are left out where stamps have day precision only.
     level : float
         Coverage of the interval, in (0, 1).
 
@@ -261,6 +261,8 @@ def response_bands(data, *, as_of: Instant, window: Window, edges: Sequence[floa
         If leads or activities are missing.
     """
     leads = eligible(data, as_of, window)
+    if has_day_precision(data):
+        edges = [edge for edge in edges if edge >= DAY_SECONDS] or [DAY_SECONDS]
     answered, delay = nw.col("outcome") == "answered", nw.col("delay")
     below = [None, *edges]
     bands = {
