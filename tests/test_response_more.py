@@ -161,12 +161,12 @@ def test_dates_tell_nothing_below_a_day(lean, dates):
     assert values(response.compared(data, **same, past=FEBRUARY, by="source")) == [None]
 
 
-def test_a_dated_touch_of_the_day_of_the_inquiry(name):
+def test_a_dated_touch_of_the_day_of_the_inquiry(lean):
     """Its midnight lies before the inquiry, but it is an answer; that of the day before is none."""
     leads = [lead(who, "2026-03-03 10:00") for who in ("same day", "day before", "next day", "never")]
     acts = [touch("same day", "2026-03-03 15:00"), touch("day before", "2026-03-02 15:00"), touch("next day", "2026-03-04 15:00")]
     tables = answering(leads, acts)
-    data = dataset(tables | {"activities": as_dates(tables["activities"], "at")}, name)
+    data = dataset(tables | {"activities": as_dates(tables["activities"], "at")}, lean)
     same = {"as_of": "2026-04-01", "window": MARCH}
     # The day before began more than 24 hours ago, so nobody is set aside.
     assert response.touched_before(data, **same) == 0
