@@ -44,6 +44,22 @@ class MissingTable(SchemaError):
         super().__init__(f"{what}; describe it under [tables.{table}] in kpi.toml")
 
 
+class MissingTime(MissingTable):
+    """A metric needs the time of day of an instant that was recorded as a date only.
+
+    Parameters
+    ----------
+    table : str
+        Canonical table.
+    column : str
+        Its column with day precision.
+    """
+
+    def __init__(self, table: str, column: str) -> None:
+        super().__init__(table, column)
+        self.args = (f"{table}.{column} has dates without a time of day, so delays of minutes and hours are not known; export it with its time",)
+
+
 class DataError(KpiError):
     """The data cannot be read, are not trustworthy, or do not cover what was asked."""
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from datetime import date, datetime, timedelta
 from fractions import Fraction
+from itertools import pairwise
 from statistics import median
 from zoneinfo import ZoneInfo
 
@@ -156,29 +157,36 @@ def team_of(owner: str | None, owners: list[dict]) -> str:
 
 def inquiries(leads: list[dict], activities: list[dict]) -> dict[str, list[dict]]:
     """Leads that are one inquiry, by the lead that stands for it: merged ones, and those of a person without 30 quiet days in between."""
-    by_id, stands = {lead["lead_id"]: lead for lead in leads}, {}
+    by_id = {lead["lead_id"]: lead for lead in leads}
+    ties: list[tuple[str, str]] = []
+    merged: set[str] = set()
     for lead in leads:
         seen, at = {lead["lead_id"]}, lead
         while at.get("merged_into") in by_id and at["merged_into"] not in seen:
             at = by_id[at["merged_into"]]
             seen.add(at["lead_id"])
-        stands[lead["lead_id"]] = lead["lead_id"] if at.get("merged_into") else at["lead_id"]
+        if at is not lead and not at.get("merged_into"):  # neither a circle nor a merge into nobody known
+            ties.append((lead["lead_id"], at["lead_id"]))
+            merged.add(lead["lead_id"])
     for person in {lead["person_id"] for lead in leads if lead.get("person_id")}:
         own = sorted((lead for lead in leads if lead.get("person_id") == person), key=lambda lead: (lead["created_at"], lead["lead_id"]))
         names = {lead["lead_id"] for lead in own}
         stirs = [lead["created_at"] for lead in own] + [
             act["at"] for act in activities if act["lead_id"] in names and not act["automated"] and act["done"]
         ]
-        first = None
-        for number, lead in enumerate(own):
+        for before, lead in pairwise(own):
             lately = [at for at in stirs if timedelta(0) <= lead["created_at"] - at <= timedelta(days=30)]
-            # The lead itself is one of them, and so is another of the same instant.
-            if number == 0 or len(lately) <= 1:
-                first = stands[lead["lead_id"]]
-            stands[lead["lead_id"]] = first
+            if len(lately) > 1:  # the lead itself is one of them, and so is another of the same instant
+                ties.append((before["lead_id"], lead["lead_id"]))
+    group = {name: {name} for name in by_id}
+    for one, other in ties:
+        together = group[one] | group[other]
+        for name in together:
+            group[name] = together
     found: dict[str, list[dict]] = {}
-    for lead in sorted(leads, key=lambda lead: (lead["created_at"], lead["lead_id"])):
-        found.setdefault(stands[lead["lead_id"]], []).append(lead)
+    for together in {id(members): members for members in group.values()}.values():
+        parts = sorted((by_id[name] for name in together), key=lambda lead: (lead["created_at"], lead["lead_id"]))
+        found[min(parts, key=lambda lead: (lead["lead_id"] in merged, lead["created_at"], lead["lead_id"]))["lead_id"]] = parts
     return found
 
 

@@ -23,7 +23,7 @@ from kpi.periods import Month, Window
 FEBRUARY, MARCH = Month.parse("2026-02").window, Month.parse("2026-03").window
 SPRING = Window(date(2026, 2, 1), date(2026, 5, 1))
 YEAR = Window(date(2026, 1, 1), date(2026, 7, 1))
-SEEDS = [1, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(80, 85))]
+SEEDS = [1, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(80, 87))]
 MINUTE, HOUR, DAY = 60, 3600, 86_400
 Z = 1.959963984540054
 

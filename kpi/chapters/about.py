@@ -9,7 +9,7 @@ from datetime import timedelta
 
 import pandas as pd
 
-from kpi.errors import MissingTable
+from kpi.errors import MissingTable, MissingTime
 from kpi.page import Closing, NoData, Opening
 from kpi.periods import Month, Window
 from kpi.words import N_, Words
@@ -182,7 +182,10 @@ def section(about: About, page: str = "") -> Iterator[None]:
         yield
     except MissingTable as lack:
         say = about.words.say
-        if lack.column:
+        if isinstance(lack, MissingTime):
+            place = f"`{lack.table}.{lack.column}`"
+            reason = say("No data: {place} has dates without a time of day, so minutes and hours are not known.", place=place)
+        elif lack.column:
             reason = say("No data: the table {table} has no column {column}.", table=f"`{lack.table}`", column=f"`{lack.column}`")
         else:
             reason = say("No data: the data set has no table {table}.", table=f"`{lack.table}`")

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 import narwhals.stable.v2 as nw
 import pandas as pd
 
-from kpi import engine, intervals, schema, survival
+from kpi import engine, intervals, schema
 from kpi.errors import ParameterError
 from kpi.facts.clock import DAY_SECONDS
 from kpi.periods import Instant, Window
-from kpi.response_time.eligible import CLOCKS, eligible, groups_of, has_day_precision, wait_curve, within
+from kpi.response_time.eligible import CLOCKS, eligible, groups_of, has_day_precision, typical, wait_curve, within
 from kpi.response_time.waiting import never_answered
 
 THRESHOLDS = (300, 900, 3600, DAY_SECONDS)  # 5 min, 15 min, 1 h, 24 h
@@ -151,7 +151,7 @@ def response_time(
     """
     groups = groups_of(by)
     curve = response_curve(data, as_of=as_of, window=window, by=by, clock=clock, level=level)
-    values = survival.quantile(curve, quantile, "answered", list(groups))
+    values = typical(data, curve, quantile, groups)
     key = "response.median" if quantile == 0.5 else f"response.p{round(quantile * 100)}"
     return schema.result(key, values, by=groups, view="cohort", window=window, as_of=data.instant(as_of))
 

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from kpi import schema, survival
+from kpi import schema
 from kpi.periods import Instant, Window
-from kpi.response_time.eligible import eligible, groups_of, wait_curve, within
+from kpi.response_time.eligible import eligible, groups_of, typical, wait_curve, within
 
 HOUR = 3600
 # Part of the way: catalogue key, event that starts the clock, event that stops it.
@@ -149,7 +149,7 @@ def _part(data, part: str, as_of, window, by, clock, thresholds, level) -> pd.Da
     curve = wait_curve(data, rows, groups, as_of=as_of, start=start, end=end, clock=clock, level=level)
     table = within(data, curve, thresholds, groups)
     for name, share in (("median", 0.5), ("slow", 0.9)):
-        reached = survival.quantile(curve, share, "answered", list(groups))
+        reached = typical(data, curve, share, groups)
         table = (
             table.merge(reached[[*groups, "value"]].rename(columns={"value": name}), on=list(groups), how="left")
             if groups

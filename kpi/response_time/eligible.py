@@ -8,7 +8,7 @@ import narwhals.stable.v2 as nw
 import pandas as pd
 
 from kpi import engine, facts, schema, survival
-from kpi.errors import ParameterError
+from kpi.errors import MissingTime, ParameterError
 from kpi.facts.clock import DAY_SECONDS, on_days
 from kpi.periods import Instant, Window
 
@@ -138,7 +138,54 @@ def has_day_precision(data) -> bool:
     -------
     bool
     """
-    return "day" in (data.precision.get(("leads", "created_at")), data.precision.get(("activities", "at")))
+    return bool(_dates_only(data))
+
+
+def need_times(data) -> None:
+    """Refuse a metric that tells minutes apart where inquiries or activities carry dates only.
+
+    Parameters
+    ----------
+    data : Dataset
+        Tells the precision of its columns.
+
+    Raises
+    ------
+    MissingTime
+        If it does.
+    """
+    for table, column in _dates_only(data):
+        raise MissingTime(table, column)
+
+
+def typical(data, curve: pd.DataFrame, share: float, by: Sequence[str]) -> pd.DataFrame:
+    """Read the delay by which a share was answered off a curve; in whole days where stamps have day precision only.
+
+    Parameters
+    ----------
+    data : Dataset
+        Tells the precision.
+    curve : DataFrame
+        From `wait_curve`.
+    share : float
+        In (0, 1).
+    by : sequence of str
+        Groups.
+
+    Returns
+    -------
+    DataFrame
+        As `survival.quantile`; with day precision a delay under a day is missing.
+    """
+    values = survival.quantile(curve, share, "answered", list(by))
+    if has_day_precision(data):
+        days = values[["value", "low", "high"]] // DAY_SECONDS * DAY_SECONDS
+        values[["value", "low", "high"]] = days.where(days > 0)
+    return values
+
+
+def _dates_only(data) -> list[tuple[str, str]]:
+    return [place for place in (("leads", "created_at"), ("activities", "at")) if data.precision.get(place) == "day"]
 
 
 def groups_of(by: str | Sequence[str]) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from kpi import engine, intervals, schema
 from kpi.errors import ParameterError
 from kpi.facts.clock import DAY_SECONDS
 from kpi.periods import Instant, Window
-from kpi.response_time.eligible import eligible
+from kpi.response_time.eligible import eligible, need_times
 
 HOUR = 3600
 # Band of the first answer: from, to, and the landmark at which it is known, in seconds. The last one: not answered within a week.
@@ -57,10 +57,13 @@ def speed_to_outcome(data, *, as_of: Instant, window: Window, outcome: str = "op
     ------
     MissingTable
         If a table is missing.
+    MissingTime
+        If inquiries or activities carry dates without a time of day.
     ParameterError
         If `outcome` is unknown.
     """
     event, days = _outcome(outcome)
+    need_times(data)
     now = data.instant(as_of)
     counts = _landmark_counts(data, as_of, window, event, days)
     total = counts.groupby("band", as_index=False)[["n", "n_events", "earlier"]].sum()
@@ -102,10 +105,13 @@ def sensitivity(data, *, as_of: Instant, window: Window, outcome: str = "opportu
     ------
     MissingTable
         If a table is missing.
+    MissingTime
+        If inquiries or activities carry dates without a time of day.
     ParameterError
         If `outcome` is unknown.
     """
     event, days = _outcome(outcome)
+    need_times(data)
     now = data.instant(as_of)
     since = nw.col(f"{event}_seconds") - nw.col("created_seconds")
     rows = eligible(data, as_of, window).filter(nw.col("created_seconds") + days * DAY_SECONDS <= int(now.timestamp()))
@@ -174,12 +180,15 @@ def what_if(
     ------
     MissingTable
         If a table is missing.
+    MissingTime
+        If inquiries or activities carry dates without a time of day.
     ParameterError
         If `outcome` or `by` is unknown.
     """
     event, days = _outcome(outcome)
     if by not in ("source", "team"):
         raise ParameterError(f"by={by!r} is unknown here; use source or team")
+    need_times(data)
     now = data.instant(as_of)
     gap, gap_variance = _gap(data, as_of, past, event, days, level)
     groups = _answered_by(data, as_of, past, by)
