@@ -32,7 +32,7 @@ test: .venv/installed  ## the tests that take seconds
 	$(BIN)/python -m pytest -n auto --dist worksteal -m "not slow"
 
 test-slow: .venv/installed  ## the others: whole runs, fresh installation, browser
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -m slow -n auto --dist worksteal
 
 lint: .venv/installed  ## style, as CI checks it
 	$(BIN)/ruff check .
