@@ -205,10 +205,10 @@ def what_ifs(data, as_of: pd.Timestamp, window, past) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        `response_time.what_if` of opportunities and of won deals, one below the other: by team where there are teams, else by source.
+        `response_time.what_if` of appointments and of won deals, one below the other: by team where there are teams, else by source.
     """
     by = "team" if data.has("owners") else "source"
-    parts = [response_time.what_if(data, as_of=as_of, window=window, past=past, by=by, outcome=outcome) for outcome in ("opportunity", "won")]
+    parts = [response_time.what_if(data, as_of=as_of, window=window, past=past, by=by, outcome=outcome) for outcome in ("appointment", "won")]
     return pd.concat(parts, ignore_index=True)
 
 

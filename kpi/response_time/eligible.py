@@ -49,9 +49,11 @@ def eligible(data, as_of: Instant, window: Window, by: Sequence[str] = (), *, st
     Raises
     ------
     MissingTable
-        If leads or activities are missing, or the column of the starting event.
+        If leads or activities are missing, the column of the starting event, or `owners` for teams.
     """
     data.table("activities", "lead_id")
+    if "team" in by:
+        data.table("owners")
     leads = facts.leads(data, data.instant(as_of)).filter(on_days(nw.col(f"{start}_day"), window))
     if start == "created":
         leads = leads.filter(~nw.col("touched_before"))

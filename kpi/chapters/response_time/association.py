@@ -131,7 +131,7 @@ def _arrivals(about: About, arrivals: pd.DataFrame) -> Note:
 
 def _gains(about: About, gains: pd.DataFrame) -> list:
     words, say = about.words, about.words.say
-    names = {"response.what_if_opportunity": say("opportunities"), "response.what_if_won": say("won deals")}
+    names = {"response.what_if_appointment": say("appointments"), "response.what_if_won": say("won deals")}
     said = []
     for row in gains.itertuples():
         if pd.isna(row.value):
@@ -151,4 +151,6 @@ def _gains(about: About, gains: pd.DataFrame) -> list:
         month=words.month(about.month),
         list=words.listing(said),
     )
+    # Seen from the landmark at one hour: what happened at once is on neither side of the comparison.
+    body += " " + say("What came within the first hour is left out, so appointments are understated.")
     return [Note(body, say("What if?"))]

@@ -28,7 +28,7 @@ def by_group(about: About, groups: pd.DataFrame, *, change: pd.DataFrame, total:
     total : DataFrame
         `response_time.answered_within` of all leads.
     column : str
-        ``source`` or ``owner``.
+        ``source``, ``owner`` or ``team``.
 
     Returns
     -------
@@ -44,8 +44,12 @@ def by_group(about: About, groups: pd.DataFrame, *, change: pd.DataFrame, total:
     frame = few.sort_values(["few", "value", column], ascending=[True, False, True], ignore_index=True)
     empty = {"verdict": "", "before": float("nan"), "median": float("nan"), "waiting": groups["waiting"].sum()}
     last = total[total["horizon"] == HOUR].assign(**{column: say("All"), **empty})
-    headings = {"source": say("Source"), "owner": say("Owner")}
-    titles = {"source": say("Which sources wait longest?"), "owner": say("Whose leads wait longest?")}
+    headings = {"source": say("Source"), "owner": say("Owner"), "team": say("Team")}
+    titles = {
+        "source": say("Which sources wait longest?"),
+        "owner": say("Whose leads wait longest?"),
+        "team": say("Which teams let leads wait longest?"),
+    }
     columns = [
         Column(column, headings[column]),
         Column("n", say("Leads"), "number"),
