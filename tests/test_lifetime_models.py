@@ -14,7 +14,7 @@ import pytest
 
 from kpi import lifetime_value as lv
 from kpi.errors import DataError, ParameterError
-from kpi.lifetime_value import purchasing, renewals, special, spending
+from kpi.lifetime_value import histories, renewals, special, spending
 
 MODELS = ("bg", "mbg")
 BG = np.array([0.2426, 4.4135, 0.7929, 2.4258])  # CDNOW, Fader, Hardie and Lee (2005), table 2
@@ -186,7 +186,7 @@ def slopes_hold(likelihood, place: np.ndarray) -> None:
 @pytest.mark.parametrize("model", MODELS)
 def test_gradient_and_hessian_are_those_of_the_likelihood(model):
     rows = [np.array(part, "float64") for part in ([0, 1, 4, 9], [0, 2, 3.5, 8], [5, 6, 9, 8.5], [4, 1, 2, 1])]
-    slopes_hold(purchasing._Rows(*rows, model).likelihood, np.array([-0.3, 0.4, -0.8, 0.6]))
+    slopes_hold(histories.Histories(*rows, model).likelihood, np.array([-0.3, 0.4, -0.8, 0.6]))
     slopes_hold(spending._Rows(rows[0] + 1, rows[2], rows[3]).likelihood, np.array([0.4, 0.3, 1.1]))
     slopes_hold(lambda place: renewals._likelihood(place, np.arange(4.0), np.array([0.0, 5, 3, 1]), rows[3]), np.array([-0.5, 0.3]))
 
