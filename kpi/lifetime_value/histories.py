@@ -36,7 +36,7 @@ class Histories:
         kind, self.kinds = pd.factorize(x)
         self.many = np.bincount(kind, count, len(self.kinds))
 
-    def sample(self, size: int) -> Histories:
+    def thinned(self, size: int) -> Histories:
         """Take every so many-th row.
 
         Parameters

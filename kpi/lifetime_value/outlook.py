@@ -155,17 +155,22 @@ def _if_active(function: Callable, table: pd.DataFrame, parameters: np.ndarray, 
     shape, first, beta = np.broadcast_arrays(r + x, a, b + x + (model == "mbg"))  # one of each per draw and distinct repeats
     of = np.broadcast_to(np.arange(shape.size).reshape(shape.shape)[..., kind], reach.shape)
 
-    def per_reach(one: np.ndarray, log: np.ndarray) -> np.ndarray:
-        return function(shape.flat[one], np.expm1(log), first.flat[one], beta.flat[one]) / np.expm1(log)
+    def per_log(one: np.ndarray, log: np.ndarray) -> np.ndarray:
+        return function(shape.flat[one], np.expm1(log), first.flat[one], beta.flat[one]) / log
 
-    answer, later = np.zeros(reach.shape), reach > 0
-    answer[later] = smoothly(per_reach, of[later], np.log1p(reach[later])) * reach[later]
+    answer, log = np.zeros(reach.shape), np.log1p(reach)
+    later = log > 0
+    answer[later] = smoothly(per_log, of[later], log[later]) * log[later]
     return answer[..., place]
 
 
-def _distinct(table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Distinct repeats; of the distinct pairs of repeats and age, which repeats and what age; which pair each row has."""
-    x_kind, x = pd.factorize(table["repeats"].to_numpy("float64"))
-    age_kind, age = pd.factorize(table["age"].to_numpy("float64"))
-    place, pairs = pd.factorize(x_kind * len(age) + age_kind)
-    return x, pairs // len(age), age[pairs % len(age)], place
+def _distinct(table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray | slice]:
+    """Distinct repeats; of the distinct pairs of repeats and age, which repeats and what age; which pair each customer has."""
+    repeats, age = table["repeats"].to_numpy("float64"), table["age"].to_numpy("float64")
+    place: np.ndarray | slice = slice(None)
+    if (age == np.floor(age)).all():  # in days, thousands of customers are a pair; in finer times each is one of its own
+        days = int(age.max(initial=0)) + 1
+        place, pairs = pd.factorize(repeats.astype("int64") * days + age.astype("int64"))
+        repeats, age = (pairs // days).astype("float64"), (pairs % days).astype("float64")
+    kind, kinds = pd.factorize(repeats)
+    return kinds, kind, age, place

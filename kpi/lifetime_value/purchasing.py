@@ -110,7 +110,7 @@ def fit_purchases(table: pd.DataFrame, model: Model = "mbg") -> PurchaseModel:
     rows = Histories(x, recency / unit, age / unit, count, model)
     mean = max(float(np.average(x, weights=count)), 1e-3)
     start = np.clip(np.array([np.log(mean), 0.0, -1.0, 0.5]), LOWER, UPPER)
-    best = newton.maximise(rows.likelihood, rows.sample(SAMPLE).likelihood, start, LOWER, UPPER)
+    best = newton.maximise(rows.likelihood, rows.thinned(SAMPLE).likelihood, start, LOWER, UPPER)
     r, alpha, a, b = natural_parameters(best.place, unit)
     slopes = slopes_of_logs(best.place)
     errors = np.sqrt(np.clip(np.diag(slopes @ best.covariance @ slopes.T), 0, None)) * np.array([r, alpha, a, b])

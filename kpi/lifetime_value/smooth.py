@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 import numpy as np
 
-ORDERS = (16, 32)
+ORDERS = (24, 48)
 LEAST = 3  # rows of a kind per term, for the polynomial to be less work
 EXACT = 1e-13  # of the smallest value: what the last terms may amount to
-CHUNK = 16_384
+CHUNK = 8192
 
 Function = Callable[[np.ndarray, np.ndarray], np.ndarray]  # kinds, places -> values
 
@@ -64,6 +64,7 @@ def _read_off(function: Function, kind: np.ndarray, x: np.ndarray, order: int) -
     of = of[kind]
     found = np.flatnonzero(of >= 0)
     columns = np.ascontiguousarray(terms[good].T)
+    columns = columns[: 1 + np.flatnonzero(np.abs(columns).max(axis=1, initial=0) > EXACT / 100 * known.min()).max(initial=0)]
     for first in range(0, len(found), CHUNK):
         part = found[first : first + CHUNK]
         values[part] = _clenshaw(columns, of[part], x[part])
@@ -72,7 +73,7 @@ def _read_off(function: Function, kind: np.ndarray, x: np.ndarray, order: int) -
 
 def _clenshaw(terms: np.ndarray, of: np.ndarray, x: np.ndarray) -> np.ndarray:
     """Sum of the polynomials, each row with its own terms."""
-    last, before = np.zeros(len(x)), np.zeros(len(x))
+    last, before, twice = np.zeros(len(x)), np.zeros(len(x)), 2 * x
     for term in terms[:0:-1]:
-        last, before = term[of] + 2 * x * last - before, last
+        last, before = term[of] + twice * last - before, last
     return terms[0][of] + x * last - before
