@@ -11,7 +11,7 @@ from kpi.errors import ParameterError
 from kpi.lifetime_value import newton
 from kpi.lifetime_value.histories import Histories, Model, checked, natural_parameters, slopes_of_logs
 
-SAMPLE = 4000  # distinct customers of the first steps
+SAMPLE = 2000  # rows of the first steps
 # log of the mean rate, log alpha, logit of the mean drop-out, log (a + b); time in mean times observed
 LOWER = np.array([-12.0, -7.0, -14.0, -7.0])
 UPPER = np.array([10.0, 9.0, 14.0, np.log(10_000.0)])
@@ -108,9 +108,9 @@ def fit_purchases(table: pd.DataFrame, model: Model = "mbg") -> PurchaseModel:
     x, recency, age, count = checked(table)
     unit = float(np.average(age, weights=count)) or 1.0
     rows = Histories(x, recency / unit, age / unit, count, model)
-    mean = max(float(np.average(x, weights=count)), 1e-3)
-    start = np.clip(np.array([np.log(mean), 0.0, -1.0, 0.5]), LOWER, UPPER)
-    best = newton.maximise(rows.likelihood, rows.thinned(SAMPLE).likelihood, start, LOWER, UPPER)
+    mean = np.log(max(float(np.average(x, weights=count)), 1e-3))
+    starts = [np.array([mean, 0.0, -1.0, 0.5]), np.array([mean + 1, 2.0, 2.0, -0.5])]  # most stay; or most leave soon, and buy often till then
+    best = newton.maximise(rows.likelihood, rows.thinned(SAMPLE).likelihood, starts, LOWER, UPPER)
     r, alpha, a, b = natural_parameters(best.place, unit)
     slopes = slopes_of_logs(best.place)
     errors = np.sqrt(np.clip(np.diag(slopes @ best.covariance @ slopes.T), 0, None)) * np.array([r, alpha, a, b])
