@@ -98,37 +98,51 @@ def _counted(shape: np.ndarray, z: np.ndarray, a: np.ndarray, beta: np.ndarray, 
     answer = np.zeros(len(shape))
     left = np.flatnonzero(z > 0)
     nothing = shape[left] * np.log1p(-z[left])  # logarithm of P(K = 0)
-    debt = np.minimum(nothing - UNDERFLOW, 0)  # of what `exact` and `total` are too large by, so as to be numbers at all
+    debt = np.minimum(nothing - UNDERFLOW, 0)  # of what `exact`, `upto` and `total` are too large by, so as to be numbers at all
     exact = np.exp(nothing - debt)  # P(K = j), from j = 0 on
-    stays, inner, total = np.ones(len(left)), np.zeros(len(left)), np.zeros(len(left))  # the mean of (1 - p)^j; weighted sums
-    parts = (left, shape[left], z[left], a[left], beta[left], debt, exact, stays, inner, total)
+    stays, inner, upto, total = np.ones(len(left)), np.zeros(len(left)), exact.copy(), np.zeros(len(left))  # mean of (1 - p)^j; sums
+    parts = (left, shape[left], z[left], a[left], beta[left], debt, exact, stays, inner, upto, total)
     for j in range(TERMS):
-        left, shape, z, a, beta, debt, exact, stays, inner, total = parts
+        left, shape, z, a, beta, debt, exact, stays, inner, upto, total = parts
         inner += stays * (1 + weight * j)
         stays *= (beta + j) / (a + beta + j)
         exact *= (shape + j) * z / (j + 1)
+        upto += exact
         total += exact * inner
         if j % 8 == 0:
-            _pay(debt, exact, total)
-            ratio = (shape + j + 1) / (j + 2) * z
-            # the rest is at most a geometric series once the terms fall
-            rest = 1e-17 * (1 - np.minimum(ratio, 1 - 1e-12)) * np.maximum(total, 1e-290)
-            ended = (ratio < 1) & (exact * inner * (j + 2) <= rest) & (debt == 0)
+            _pay(debt, exact, upto, total)
+            ended = _counted_up(j, shape, z, debt, exact, inner, total)
+            gone = _gone(j, a, beta, weight, stays, inner) & (upto * np.exp(debt) < 0.5)
+            total[gone] = (total * np.exp(debt) + (1 - upto * np.exp(debt)) * inner)[gone]
+            ended |= gone
             answer[left[ended]] = total[ended]
             parts = parts if not ended.any() else tuple(part[~ended] for part in parts)
             if ended.all():
                 return answer
-    answer[left] = total
+    answer[parts[0]] = parts[-1]
     return answer
 
 
-def _pay(debt: np.ndarray, exact: np.ndarray, total: np.ndarray) -> None:
-    """Take off what grew by now can be taken off without falling below all numbers."""
+def _counted_up(j: int, shape, z, debt, exact, inner, total) -> np.ndarray:
+    """Whether the rest, at most a geometric series once the terms fall, no longer counts."""
+    ratio = (shape + j + 1) / (j + 2) * z
+    rest = 1e-17 * (1 - np.minimum(ratio, 1 - 1e-12)) * np.maximum(total, 1e-290)
+    return (ratio < 1) & (exact * inner * (j + 2) <= rest) & (debt == 0)
+
+
+def _gone(j: int, a, beta, weight: int, stays, inner) -> np.ndarray:
+    """Whether nobody is left to buy more, however many would be bought; only where the mean of 1 / p^2 exists is it soon so."""
+    rest = (a + beta + j) / np.maximum(a - 3, 1e-9)
+    return stays * rest * (1 + weight * (j + rest)) <= 1e-17 * inner
+
+
+def _pay(debt: np.ndarray, *grown: np.ndarray) -> None:
+    """Take off as much of what is too large as is possible without falling below all numbers."""
     if debt.any():
-        paid = np.where(exact > 1e-50, np.maximum(debt, -400.0), 0.0)
+        paid = np.where(grown[0] > 1e-50, np.maximum(debt, -400.0), 0.0)
         debt -= paid
-        exact *= np.exp(paid)
-        total *= np.exp(paid)
+        for part in grown:
+            part *= np.exp(paid)
 
 
 def _euler(shape: np.ndarray, z: np.ndarray, a: np.ndarray, beta: np.ndarray) -> np.ndarray:
