@@ -21,6 +21,7 @@ from kpi.sources.config import Company, Config, Source, nearest
 from kpi.sources.convert import Clock, convert
 from kpi.sources.database import Databases
 from kpi.sources.files import Input, Located
+from kpi.sources.part import Part, csv_part, lone_cell, typed_part
 
 # What others are checked against comes first: stages and rates, then parents, so that a child's required parent can be looked up.
 _FIRST = ("stages", "fx")
@@ -162,7 +163,7 @@ class _Found:
         self.recorded: dict[str, date] = {}
         self.limits: dict[str, float] = {}
 
-    def add(self, table: Table, source: Source, parts: list[stage.Part], clock: Clock) -> None:
+    def add(self, table: Table, source: Source, parts: list[Part], clock: Clock) -> None:
         """Take one table through staging, typing and checks."""
         staged = stage.stage(self.connection, table, source, parts, self.company.currency)
         written = dialect.decide(self.connection, staged, source)
@@ -171,17 +172,16 @@ class _Found:
         checks.set_aside_rows(self.connection, table, typed, self.provided, self.tables, self.company.timezone)
         self.flags += flags.flags(self.connection, table, typed, staged.labels, flags.Known(self.company, self.tables, self.provided))
         self.flags += relations.near_orphans(self.connection, table, typed, self.tables)
-        kept = checks.keep(self.connection, table, typed, staged.families)
-        self.tables[table.name] = kept
         self.precision |= {(table.name, column): precision for column, precision in typed.precision.items()}
-        self.ledgers.append(checks.ledger(self.connection, kept, staged, typed))
+        self.ledgers.append(checks.ledger(self.connection, staged, typed))
         self.lists.append(checks.listed(self.connection, staged, typed))
+        self.tables[table.name] = checks.keep(self.connection, table, typed)
         self.decisions += [(table.name, *row) for row in [*staged.decisions, *typed.decisions]]
         if source.max_set_aside is not None:
             self.limits[table.name] = source.max_set_aside
         if source.recorded_from is not None:
             self.recorded[table.name] = source.recorded_from
-        self.connection.execute(f"drop table {staged.name}; drop table {typed.name}")
+        staged.drop(self.connection)
 
     def _together(self) -> None:
         """Look at what only all tables show."""
@@ -218,9 +218,7 @@ def _concat(tables: list[pd.DataFrame], columns: list[str]) -> pd.DataFrame:
     return pd.concat(filled, ignore_index=True) if filled else pd.DataFrame(columns=columns)
 
 
-def _named(
-    config: Config, found: _Found, source: Source, parts: list[stage.Part], clock: Clock, name: str, opened: ExitStack
-) -> tuple[list[stage.Part], Clock]:
+def _named(config: Config, found: _Found, source: Source, parts: list[Part], clock: Clock, name: str, opened: ExitStack) -> tuple[list[Part], Clock]:
     """Bring the columns of a CRM's export under their canonical names, if the table has a format."""
     if not source.format:
         return parts, clock
@@ -239,20 +237,20 @@ def _examined(file: Located, source: Source, name: str) -> csvtext.Csv | xlsx.Sh
     return xlsx.examine(file, hits=lambda cells: sum(alias_sets.fold(cell) in wanted for cell in cells), decimal=source.decimal)
 
 
-def _plain(connection, source: Source, located: list[Located], name: str) -> list[stage.Part]:
+def _plain(connection, source: Source, located: list[Located], name: str) -> list[Part]:
     parts = []
     for file in located:
         if file.is_parquet:
             relation = f"read_parquet({sql.text(str(file.path))}, file_row_number = true)"
-            part = stage.typed_part(connection, file.label, relation, '"file_row_number"')
+            part = typed_part(connection, file.label, relation, '"file_row_number"')
             parts.append(replace(part, row="file_row_number + 1"))
         else:
-            part = stage.csv_part(_examined(file, source, name))
-            parts.append(replace(part, footer=stage.lone_cell(part.cells)) if file.is_workbook else part)
+            part = csv_part(_examined(file, source, name))
+            parts.append(replace(part, footer=lone_cell(part.cells)) if file.is_workbook else part)
     return parts
 
 
-def _answer(connection, source: Source, located: list[list[Located]], name: str, opened: ExitStack) -> list[stage.Part]:
+def _answer(connection, source: Source, located: list[list[Located]], name: str, opened: ExitStack) -> list[Part]:
     """Run the table's query over its files; what it streams from stays open until `opened` closes."""
     query.check_query(source.query, name)
     folder = Path(opened.enter_context(tempfile.TemporaryDirectory(prefix="kpi-")))
@@ -269,17 +267,17 @@ def _answer(connection, source: Source, located: list[list[Located]], name: str,
     return [_streamed(connection, label, query.rows(database, source, name))]
 
 
-def _streamed(connection, label: str, rows: pa.RecordBatchReader) -> stage.Part:
+def _streamed(connection, label: str, rows: pa.RecordBatchReader) -> Part:
     name = sql.free_name(connection, "stage_described")
     connection.register(name, rows.schema.empty_table())
     try:
-        part = stage.typed_part(connection, label, name, sql.ident(query.ROW_NUMBER))
+        part = typed_part(connection, label, name, sql.ident(query.ROW_NUMBER))
     finally:
         connection.unregister(name)
     return replace(part, relation="", reader=rows)
 
 
-def _frame(connection, name: str, frame: object) -> stage.Part:
+def _frame(connection, name: str, frame: object) -> Part:
     label = f"{name} frame"
     if isinstance(frame, str | Path):
         located = Located(Path(frame).name, Path(frame))
