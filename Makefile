@@ -44,6 +44,7 @@ format: .venv/installed  ## put the style right where a tool can
 
 bench: .venv/installed  ## how long a whole report takes, against the limits written down
 	$(BIN)/python tests/benchmarks/report.py
+	$(BIN)/python tests/benchmarks/reading.py
 	$(BIN)/python tests/benchmarks/lifetimes_ratio.py
 
 # Needs uv and a package index, both only here. The lock names neither.
