@@ -13,7 +13,8 @@ from kpi import engine, intervals, schema
 from kpi.errors import MissingTable, ParameterError
 from kpi.facts.clock import last_day
 from kpi.lifetime_value import customers as rows
-from kpi.lifetime_value.purchasing import PurchaseModel, expected_purchases, fit_purchases, probability_active, variance_of_purchases
+from kpi.lifetime_value.outlook import expected_purchases, probability_active, variance_of_purchases
+from kpi.lifetime_value.purchasing import PurchaseModel, fit_purchases
 from kpi.lifetime_value.spending import SpendingModel, fit_spending
 from kpi.periods import Instant, Window, day_of, last_days
 
@@ -316,8 +317,7 @@ def _compared(data, now: pd.Timestamp, before: pd.DataFrame, cut: int, ahead: in
     """Per customer known at the cut: what the model, and a plain rule, expect of the time after it, and what came."""
     table = before.merge(rows.since(data, now, cut), on="customer_id", how="left")
     table["actual"] = table["later"].fillna(0).astype("float64")
-    counts = before.groupby(["repeats", "recency", "age"], as_index=False).agg(count=("customer_id", "size"))
-    model = fit_purchases(counts)
+    model = fit_purchases(before.assign(count=1))
     table["expected"] = expected_purchases(table, model.parameters, model.model, ahead)
     pause = rows.pause(data, data.instant(day_of(cut)))
     rate = table["repeats"] / np.maximum(table["age"], 1)
