@@ -24,7 +24,7 @@ from kpi.sources.files import Input, Located
 
 # What others are checked against comes first: stages and rates, then parents, so that a child's required parent can be looked up.
 _FIRST = ("stages", "fx")
-_ORDER = sorted(schema.TABLES, key=lambda name: (name not in _FIRST, any(c.filled and c.references for c in schema.TABLES[name].columns)))
+ORDER = sorted(schema.TABLES, key=lambda name: (name not in _FIRST, any(c.filled and c.references for c in schema.TABLES[name].columns)))
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Reading:
     Attributes
     ----------
     tables : dict of str to str
-        Canonical name to the table's name in the connection; columns as in `kpi.schema`, instants naive UTC.
+        Canonical name to the table's name in the connection (from `read_spark`, to the Spark frame); columns as in `kpi.schema`, instants naive UTC.
     provided : dict of str to frozenset
         Columns that the sources really have: mapped, constant, or by default.
     precision : dict
@@ -56,7 +56,7 @@ class Reading:
         Files read, kpi.toml first.
     """
 
-    tables: dict[str, str]
+    tables: dict[str, object]
     provided: dict[str, frozenset[str]]
     precision: dict[tuple[str, str], str]
     ledger: pd.DataFrame
@@ -93,7 +93,7 @@ def read(config: Config, connection: duckdb.DuckDBPyConnection) -> Reading:
     with ExitStack() as opened:
         scratch = Path(opened.enter_context(tempfile.TemporaryDirectory(prefix="kpi-", ignore_cleanup_errors=True)))
         databases = Databases(config.folder, scratch, opened)
-        for name in [name for name in _ORDER if name in config.tables]:
+        for name in [name for name in ORDER if name in config.tables]:
             source = config.tables[name]
             clock = Clock(source.timezone or config.company.timezone, config.company.timezone)
             if source.database is not None:
@@ -141,7 +141,7 @@ def read_frames(frames: Mapping[str, object], company: Company, connection: duck
         if name not in schema.TABLES:
             raise SchemaError(f"there is no table {name!r}{nearest(name, schema.TABLES)} There are {', '.join(schema.TABLES)}")
     found = _Found(connection, company)
-    for name in [name for name in _ORDER if name in frames]:
+    for name in [name for name in ORDER if name in frames]:
         part = _frame(connection, name, frames[name])
         found.add(schema.TABLES[name], Source(), [part], Clock("UTC", company.timezone, guess_days=False))
     return found.reading([])
@@ -191,8 +191,7 @@ class _Found:
         for table, one in found.items():
             if table not in self.recorded:
                 self.recorded[table] = one.since
-                value = f"{one.since}: {one.earlier} leads came before, with {one.seen} outcomes where {one.expected} would be usual"
-                self.decisions.append((table, "", "recorded from", value))
+                self.decisions.append((table, "", "recorded from", str(one)))
 
     def reading(self, inputs: list[Input]) -> Reading:
         """Put it all together, tables in the order of the schema."""
