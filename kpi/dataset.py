@@ -11,7 +11,7 @@ import narwhals.stable.v2 as nw
 import pandas as pd
 
 from kpi import periods, schema, sources
-from kpi.engine import Engine, collect, connect
+from kpi.engine import Engine, collect, connect, is_spark
 from kpi.errors import DataError, MissingTable
 from kpi.hours import OFFICE_HOURS, Hours, hours_of_teams
 from kpi.periods import Instant, Month
@@ -114,7 +114,7 @@ class Dataset:
         frames = {table: frame for table, frame in zip(schema.TABLES, given, strict=True) if frame is not None}
         end = None if exported_at is None else periods.instant(exported_at, timezone)
         company = sources.Company(name=name, language=language, currency=currency, timezone=timezone, country=country, exported_at=end)
-        on_spark = any(sources.is_spark(frame) for frame in frames.values())
+        on_spark = any(is_spark(frame) for frame in frames.values())
         place = Engine(connect(), engine or ("spark" if on_spark else "duckdb"))
         on_spark = on_spark and place.name == "spark"
         reading = sources.read_spark(frames, company, place) if on_spark else sources.read_frames(frames, company, place.connection)

@@ -158,6 +158,21 @@ def spark_session():
     return session
 
 
+def is_spark(frame: object) -> bool:
+    """Tell whether a frame is one of Spark's.
+
+    Parameters
+    ----------
+    frame : object
+        Anything.
+
+    Returns
+    -------
+    bool
+    """
+    return nw.dependencies.is_pyspark_dataframe(frame)
+
+
 def collect(frame: nw.LazyFrame, sort: Sequence[str] = ()) -> pd.DataFrame:
     """Bring an answer to pandas with one set of types whatever the engine.
 

@@ -7,6 +7,6 @@ from kpi.sources.config import Company, Config, Source, read_config
 from kpi.sources.files import Input
 from kpi.sources.reading import Reading, read, read_frames
 from kpi.sources.reasons import parts
-from kpi.sources.spark import is_spark, read_spark
+from kpi.sources.spark import read_spark
 
-__all__ = ["Company", "Config", "Input", "Reading", "Source", "is_spark", "parts", "read", "read_config", "read_frames", "read_spark"]
+__all__ = ["Company", "Config", "Input", "Reading", "Source", "parts", "read", "read_config", "read_frames", "read_spark"]

@@ -14,6 +14,7 @@ import pandas as pd
 import pyarrow as pa
 
 from kpi import schema
+from kpi.engine import is_spark
 from kpi.errors import DataError, SchemaError
 from kpi.schema import Table
 from kpi.sources import alias_sets, checks, crm, csvtext, dialect, dressing, files, flags, query, recording, relations, sql, stage, xlsx
@@ -290,10 +291,12 @@ def _frame(connection, name: str, frame: object) -> stage.Part:
             rows = pa.Table.from_pandas(frame, preserve_index=False).to_reader()
         elif isinstance(frame, duckdb.DuckDBPyRelation) and _is_own(connection, frame):
             rows = frame.to_arrow_table().to_reader()
+        elif is_spark(frame):
+            rows = frame.toArrow().to_reader()
         elif hasattr(frame, "__arrow_c_stream__"):
             rows = pa.RecordBatchReader.from_stream(frame)
         else:
-            accepted = "a pandas, Polars or Arrow frame, a DuckDB relation or the path of a Parquet file"
+            accepted = "a pandas, Polars, Arrow or Spark frame, a DuckDB relation or the path of a Parquet file"
             raise DataError(f"{name} is a {type(frame).__name__}; give {accepted}")
     except (pa.ArrowException, TypeError) as error:
         raise DataError(f"the {label} cannot be read: {sql.first_line(error)}") from None

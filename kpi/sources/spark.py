@@ -9,7 +9,7 @@ import narwhals.stable.v2 as nw
 import pandas as pd
 
 from kpi import schema
-from kpi.engine import Engine
+from kpi.engine import Engine, is_spark
 from kpi.errors import SchemaError
 from kpi.schema import Column, Table
 from kpi.sources import checks, reasons, recording
@@ -36,21 +36,6 @@ _TAKEN = {
 }
 _KEPT = {"text": "string", "instant": "timestamp_ntz", "date": "date", "number": "double", "integer": "bigint", "boolean": "boolean"}
 _SPACE = r"[\s\p{Z}\x{feff}\x{200b}]"
-
-
-def is_spark(frame: object) -> bool:
-    """Tell whether a frame is one of Spark's.
-
-    Parameters
-    ----------
-    frame : object
-        Anything.
-
-    Returns
-    -------
-    bool
-    """
-    return nw.dependencies.is_pyspark_dataframe(frame)
 
 
 def read_spark(frames: Mapping[str, object], company: Company, engine: Engine) -> Reading:
