@@ -119,7 +119,7 @@ def test_a_spark_frame_may_be_brought_here(there):
 def faulty() -> dict[str, pd.DataFrame]:
     """Every fault that a typed column can have."""
     deals = [deal("A", "2026-02-01"), deal("B", "2026-02-01", "won", "2026-01-01"), deal("", "2026-02-01"), deal("C", "2026-02-01", currency=None)]
-    deals += [deal("D", "2026-02-01", status="Open", stage="Qualified"), deal("E", None), deal("F", "0202-02-01"), deal("A", "2026-02-03")]
+    deals += [deal("D", "2026-02-01"), deal("E", None), deal("F", "0202-02-01"), deal("A", "2026-02-03")]
     deals += [deal(" G ", "2026-02-01", amount=float("nan")), deal("H", "2026-02-01", amount=float("inf"))]
     deals[4]["status"], deals[5]["status"] = "OPEN", "maybe"
     states = [("2026-02-01 10:00", "Qualified", "open"), ("2026-02-02 10:00", "Proposal", "open")]
