@@ -36,7 +36,7 @@ METRICS = {"response_time", "pipeline", "retention", "lifetime_value", "signals"
 SHOWING = {"plots": set(), "page": {"plots"}, "tables": {"page"}, "chapters": {"page", "plots", "tables"}}
 
 FENCES = {
-    **dict.fromkeys(("duckdb", "polars", "pyarrow"), ("kpi.engine", "kpi.sources")),
+    **dict.fromkeys(("duckdb", "polars", "pyarrow", "pyspark"), ("kpi.engine", "kpi.sources")),
     **dict.fromkeys(("nbformat", "nbconvert", "nbclient", "papermill", "jupyter_client", "jinja2"), ("kpi.report",)),
     "filelock": ("kpi.report", "kpi.importing"),
     "matplotlib": ("kpi.plots", "kpi.page.blocks"),  # blocks take an Axes, and have plots turn it into a picture

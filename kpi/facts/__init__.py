@@ -5,7 +5,7 @@ from kpi.facts.exposure import at_risk, exposed
 from kpi.facts.leads import leads
 from kpi.facts.opportunities import history, opportunities, reached, visits
 from kpi.facts.scores import scored
-from kpi.facts.spells import spells
+from kpi.facts.spells import spells, turns
 from kpi.facts.waits import wait
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "reached",
     "scored",
     "spells",
+    "turns",
     "visits",
     "wait",
 ]

@@ -51,7 +51,7 @@ def pushes(data, *, as_of: Instant, window: Window | None = None, times: Sequenc
     window = window or last_days(now, data.company.timezone, PERIOD_DAYS)
     data.table("opportunity_history", "expected_close_on")
     since, until = (periods.instant(day, data.company.timezone) for day in (window.start, window.end))
-    rows, is_open = facts.spells(data, min(now, until)), nw.col("status") == "open"
+    rows, is_open = facts.turns(data, min(now, until), since), nw.col("status") == "open"
     there = rows.filter(is_open, nw.col("from_at") < since, nw.col("until_at").is_null() | (nw.col("until_at") >= since)).select("opportunity_id")
     moved = rows.filter(is_open, nw.col("status_before") == "open", nw.col("from_at") >= since)
     moved = moved.filter(_month("expected_close_on") > _month("expected_before"))
@@ -296,7 +296,7 @@ def _moves(data, as_of: Instant, window: Window | None) -> tuple[pd.Timestamp, W
     order = stages(data).query("status != 'lost'").reset_index(drop=True)
     ranks = data.engine.put(pd.DataFrame({"place": order["stage"].astype("str"), "rank": range(len(order))}))
     since, until = (periods.instant(day, data.company.timezone) for day in (window.start, window.end))
-    rows = facts.spells(data, min(now, until)).filter(nw.col("from_at") >= since, ~nw.col("status_before").is_null())
+    rows = facts.turns(data, min(now, until), since).filter(nw.col("from_at") >= since, ~nw.col("status_before").is_null())
     rows = rows.join(ranks, left_on="stage", right_on="place", how="left")
     return now, window, rows.join(ranks.rename({"rank": "rank_before"}), left_on="stage_before", right_on="place", how="left")
 

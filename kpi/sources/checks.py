@@ -13,7 +13,7 @@ from kpi.sources.stage import Stage
 LEDGER = ["table", "found", "used", "set_aside", "reason"]
 SET_ASIDE = ["table", "file", "row", "column", "value", "reason"]
 DECISIONS = ["table", "file", "decision", "value"]
-_ORDER = {"opportunities": ("created_at", "closed_at", reasons.CLOSED_FIRST), "contracts": ("start_on", "end_on", reasons.ENDED_FIRST)}
+ORDER = {"opportunities": ("created_at", "closed_at", reasons.CLOSED_FIRST), "contracts": ("start_on", "end_on", reasons.ENDED_FIRST)}
 
 
 def set_aside_rows(connection: duckdb.DuckDBPyConnection, table: Table, typed: Converted, provided: dict, tables: dict[str, str], zone: str) -> None:
@@ -35,8 +35,8 @@ def set_aside_rows(connection: duckdb.DuckDBPyConnection, table: Table, typed: C
         The company's, for dates.
     """
     has = provided[table.name]
-    if table.name in _ORDER and set(_ORDER[table.name][:2]) <= set(has):
-        start, end, reason = _ORDER[table.name]
+    if table.name in ORDER and set(ORDER[table.name][:2]) <= set(has):
+        start, end, reason = ORDER[table.name]
         if "day" in (typed.precision.get(start), typed.precision.get(end)):  # a date against an instant of the same day is no contradiction
             first, last = (f"timezone({sql.text(zone)}, timezone('UTC', {name}))::date" for name in (start, end))
         else:

@@ -14,6 +14,7 @@ import pandas as pd
 import pyarrow as pa
 
 from kpi import schema
+from kpi.engine import is_spark
 from kpi.errors import DataError, SchemaError
 from kpi.schema import Table
 from kpi.sources import alias_sets, checks, crm, csvtext, dialect, dressing, files, flags, query, recording, relations, sql, stage, xlsx
@@ -25,7 +26,7 @@ from kpi.sources.part import Part, csv_part, lone_cell, typed_part
 
 # What others are checked against comes first: stages and rates, then parents, so that a child's required parent can be looked up.
 _FIRST = ("stages", "fx")
-_ORDER = sorted(schema.TABLES, key=lambda name: (name not in _FIRST, any(c.filled and c.references for c in schema.TABLES[name].columns)))
+ORDER = sorted(schema.TABLES, key=lambda name: (name not in _FIRST, any(c.filled and c.references for c in schema.TABLES[name].columns)))
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class Reading:
     Attributes
     ----------
     tables : dict of str to str
-        Canonical name to the table's name in the connection; columns as in `kpi.schema`, instants naive UTC.
+        Canonical name to the table's name in the connection (from `read_spark`, to the Spark frame); columns as in `kpi.schema`, instants naive UTC.
     provided : dict of str to frozenset
         Columns that the sources really have: mapped, constant, or by default.
     precision : dict
@@ -57,7 +58,7 @@ class Reading:
         Files read, kpi.toml first.
     """
 
-    tables: dict[str, str]
+    tables: dict[str, object]
     provided: dict[str, frozenset[str]]
     precision: dict[tuple[str, str], str]
     ledger: pd.DataFrame
@@ -94,7 +95,7 @@ def read(config: Config, connection: duckdb.DuckDBPyConnection) -> Reading:
     with ExitStack() as opened:
         scratch = Path(opened.enter_context(tempfile.TemporaryDirectory(prefix="kpi-", ignore_cleanup_errors=True)))
         databases = Databases(config.folder, scratch, opened)
-        for name in [name for name in _ORDER if name in config.tables]:
+        for name in [name for name in ORDER if name in config.tables]:
             source = config.tables[name]
             clock = Clock(source.timezone or config.company.timezone, config.company.timezone)
             if source.database is not None:
@@ -142,7 +143,7 @@ def read_frames(frames: Mapping[str, object], company: Company, connection: duck
         if name not in schema.TABLES:
             raise SchemaError(f"there is no table {name!r}{nearest(name, schema.TABLES)} There are {', '.join(schema.TABLES)}")
     found = _Found(connection, company)
-    for name in [name for name in _ORDER if name in frames]:
+    for name in [name for name in ORDER if name in frames]:
         part = _frame(connection, name, frames[name])
         found.add(schema.TABLES[name], Source(), [part], Clock("UTC", company.timezone, guess_days=False))
     return found.reading([])
@@ -191,8 +192,7 @@ class _Found:
         for table, one in found.items():
             if table not in self.recorded:
                 self.recorded[table] = one.since
-                value = f"{one.since}: {one.earlier} leads came before, with {one.seen} outcomes where {one.expected} would be usual"
-                self.decisions.append((table, "", "recorded from", value))
+                self.decisions.append((table, "", "recorded from", str(one)))
 
     def reading(self, inputs: list[Input]) -> Reading:
         """Put it all together, tables in the order of the schema."""
@@ -289,10 +289,12 @@ def _frame(connection, name: str, frame: object) -> Part:
             rows = pa.Table.from_pandas(frame, preserve_index=False).to_reader()
         elif isinstance(frame, duckdb.DuckDBPyRelation) and _is_own(connection, frame):
             rows = frame.to_arrow_table().to_reader()
+        elif is_spark(frame):
+            rows = frame.toArrow().to_reader()
         elif hasattr(frame, "__arrow_c_stream__"):
             rows = pa.RecordBatchReader.from_stream(frame)
         else:
-            accepted = "a pandas, Polars or Arrow frame, a DuckDB relation or the path of a Parquet file"
+            accepted = "a pandas, Polars, Arrow or Spark frame, a DuckDB relation or the path of a Parquet file"
             raise DataError(f"{name} is a {type(frame).__name__}; give {accepted}")
     except (pa.ArrowException, TypeError) as error:
         raise DataError(f"the {label} cannot be read: {sql.first_line(error)}") from None
