@@ -15,6 +15,7 @@ from kpi.engine import Engine, collect, connect
 from kpi.errors import DataError, MissingTable
 from kpi.hours import OFFICE_HOURS, Hours, hours_of_teams
 from kpi.periods import Instant, Month
+from kpi.rates import constant_rates
 from kpi.restriction import parse_where, restricted
 from kpi.settings import check_settings
 from kpi.span import span
@@ -327,6 +328,29 @@ class Dataset:
         data = copy.copy(self)
         for column, value in wanted.items():
             data = data._restrict(column, value)
+        return data
+
+    def at_constant_rates(self, as_of: Instant) -> Dataset:
+        """Convert every amount, of whatever date, at the exchange rates in force before an instant: what differs then is business, not currency.
+
+        Parameters
+        ----------
+        as_of : Instant
+            The rates of the day before it hold for all dates.
+
+        Returns
+        -------
+        Dataset
+            The same data with one rate per currency; a currency without a rate by then has none.
+
+        Raises
+        ------
+        MissingTable
+            If the data set has no rates.
+        """
+        rates = constant_rates(self.table("fx"), self.instant(as_of), self.company.timezone, self._first)
+        data = copy.copy(self)
+        data._frames, data.facts = self._frames | {"fx": self.engine.put(rates)}, {}
         return data
 
     def note(self, month: Month) -> str:

@@ -102,6 +102,14 @@ PIPELINE = (
         "pipeline.stage_conversion",
     ),
     Kpi(
+        "pipeline.funnel",
+        N_("Funnel"),
+        N_("Share of the opportunities created that reach a stage or go beyond it within 180 days, open ones kept, a loss as the competing end."),
+        "rate",
+        "up",
+        "pipeline.funnel",
+    ),
+    Kpi(
         "pipeline.time_in_stage",
         N_("Time in stage"),
         N_("Days by which half of the visits to the stage are over, visits still going on kept (Kaplan-Meier)."),
