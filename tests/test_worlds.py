@@ -35,8 +35,8 @@ def covered(rows: pd.DataFrame, truth: float) -> float:
 def assert_covers(rows: pd.DataFrame, truth: float) -> None:
     """At a thousand worlds the share covered is known to .007: .93 and .97 are three of these from .95.
 
-    Where a world expects fewer than five on one side, whole numbers step over .97: of 60 visits 2 last longer than 60 days, and an interval that holds
-    this for up to 4 of them covers .94, one that holds it for 5 covers .98.
+    Where a world expects fewer than five on one side, whole numbers step over .97: of 60 visits 2 last longer than 60 days, and an interval that
+    holds this for up to 4 of them covers .94, one that holds it for 5 covers .98.
     """
     most = 0.97 if min(truth, 1 - truth) * rows["n"].mean() >= 5 else 0.985
     assert 0.93 <= covered(rows, truth) <= most, covered(rows, truth)
@@ -89,10 +89,10 @@ def test_median_where_days_are_fine():
 
 
 def test_closed_win_rate_covers_its_own_truth(company):
-    """Which is the share of the settled: in a company that settles all its deals, that of the won."""
+    """Which is the share of the settled: in a company that settles all its deals and changes little, that of the won."""
     parameters, data = company
     won, lost = np.einsum("owdt,wd->ot", incidence(parameters), company_mix(parameters))[:, 365]
-    assert_covers(pipeline.closed_win_rate(data, as_of=AS_OF, by="source"), won / (won + lost))
+    assert 0.93 <= covered(pipeline.closed_win_rate(data, as_of=AS_OF, by="source"), won / (won + lost)) <= 0.97
 
 
 # --- won .25, lost .60, never .15

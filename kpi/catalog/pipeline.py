@@ -48,7 +48,7 @@ PIPELINE = (
     Kpi(
         "pipeline.lead_to_customer",
         N_("Lead to customer"),
-        N_("Share of leads with a won deal by that age; all others stay in the denominator."),
+        N_("Share of leads with a won deal by that age, or else named as a customer acquired by then; all others stay in the denominator."),
         "rate",
         "up",
         "pipeline.lead_to_customer",

@@ -5,9 +5,8 @@ from __future__ import annotations
 import pandas as pd
 
 from kpi import plots, tables
-from kpi.chapters.about import About, differ, end_label
+from kpi.chapters.about import About, differ, end_label, named
 from kpi.page import Answer, Figure, Opening, SideBySide
-from kpi.schema import BLANK
 from kpi.tables import Column, Table
 from kpi.words import N_
 
@@ -156,6 +155,148 @@ def conversions(about: About, results: list[pd.DataFrame]) -> Table:
     return tables.table(frame, columns, words=words, title=say("From lead to customer, as things go now"), note=note, limit=len(frame))
 
 
+def usual_rate(about: About, won: pd.DataFrame, closed: pd.DataFrame, by_amount: pd.DataFrame, lost: pd.DataFrame) -> list:
+    """Put the usual win rate, by count and by amount, beside the share won, and say why they differ.
+
+    Parameters
+    ----------
+    about : About
+        What the page is about.
+    won : DataFrame
+        `pipeline.opportunity_to_customer` of the last 90 days.
+    closed, by_amount : DataFrame
+        `pipeline.closed_win_rate` of the same days by count and by amount.
+    lost : DataFrame
+        `pipeline.average_value` of the lost deals of the same days.
+
+    Returns
+    -------
+    list of Block
+    """
+    words, say = about.words, about.words.say
+    frame = pd.concat([won[won["horizon"] == HORIZON], closed, by_amount], ignore_index=True)
+    frame["name"] = [
+        say("Won within 180 days, of all opportunities"),
+        say("Closed-deal win rate: won, of the deals closed"),
+        say("Closed-deal win rate by amount"),
+    ]
+    columns = [
+        Column("name", say("Win rate")),
+        Column("n", say("Deals"), "number"),
+        Column("n_events", say("Won"), "number"),
+        Column("value", say("Share"), "percent", n="n"),
+        Column("value", say("95%\ninterval"), "range", n="n"),
+        Column("value", "", "drawn", n="n"),
+    ]
+    table = tables.table(frame, columns, words=words, title=say("What does the usual win rate say?"), note=say("Last 90 days; 95% interval"))
+    if frame["n"].iloc[1] < FLOOR or frame["value"].iloc[:2].isna().any():
+        return [table]
+    return [Answer(f"{_closed_against(words, *(frame.iloc[place] for place in (0, 1)))} {_amount_against(words, frame, lost)}"), table]
+
+
+def _closed_against(words, share: pd.Series, closed: pd.Series) -> str:
+    parts = {"rate": words.percent(closed["value"]), "share": words.percent(share["value"]), "open": int(closed["n_open"])}
+    if closed["value"] > share["high"]:
+        text = N_(
+            "Of the deals closed lately {rate} were won, more than the {share} of all: the rate counts deals by the day they closed, "
+            "whatever their age, and leaves out the {open} still open."
+        )
+    elif closed["value"] < share["low"]:
+        text = N_(
+            "Of the deals closed lately {rate} were won, less than the {share} of all: the rate counts deals by the day they closed, "
+            "whatever their age, and leaves out the {open} still open."
+        )
+    else:
+        text = N_(
+            "Of the deals closed lately {rate} were won, close to the {share} of all; the two part when deals stay open longer, "
+            "since the rate leaves out the {open} still open."
+        )
+    return words.say(text, **parts)
+
+
+def _amount_against(words, frame: pd.DataFrame, lost: pd.DataFrame) -> str:
+    count, amount = frame.iloc[1], frame.iloc[2]
+    known = lost.set_index("statistic").loc["mean"]
+    if not known["value"] > 0:
+        return words.say("Lost deals carry no amount here, so the rate by amount says nothing.")
+    parts = {"amount": words.percent(amount["value"])}
+    if amount["high"] < count["value"]:
+        return words.say("By amount it is {amount}: large deals are won less often than small ones.", **parts)
+    if amount["low"] > count["value"]:
+        return words.say("By amount it is {amount}: large deals are won more often than small ones.", **parts)
+    return words.say("By amount it is {amount}: no settled difference between large deals and small ones.", **parts)
+
+
+def ways(about: About, curves: list[pd.DataFrame], past_curves: list[pd.DataFrame], results: list[pd.DataFrame], past: list[pd.DataFrame]) -> list:
+    """Show how leads become opportunities and customers by age, now and a year ago.
+
+    Parameters
+    ----------
+    about : About
+        What the page is about.
+    curves, past_curves : list of DataFrame
+        `pipeline.conversion_curve` of lead to opportunity and of lead to customer, now and a year earlier.
+    results, past : list of DataFrame
+        `pipeline.lead_to_opportunity` and `pipeline.lead_to_customer` of both.
+
+    Returns
+    -------
+    list of Block
+    """
+    say = about.words.say
+    rows = [(_at(now, HORIZON), _at(then, HORIZON)) for now, then in zip(results, past, strict=True)]
+    made = {
+        1: N_("{share} of leads become an opportunity within 180 days ({range}), clearly more than a year ago."),
+        -1: N_("{share} of leads become an opportunity within 180 days ({range}), clearly fewer than a year ago."),
+        0: N_("{share} of leads become an opportunity within 180 days ({range}); no settled change from a year ago."),
+        None: N_("{share} of leads become an opportunity within 180 days ({range})."),
+    }
+    bought = {
+        1: N_("{share} are customers by then ({range}), clearly more than a year ago."),
+        -1: N_("{share} are customers by then ({range}), clearly fewer than a year ago."),
+        0: N_("{share} are customers by then ({range}); no settled change from a year ago."),
+        None: N_("{share} are customers by then ({range})."),
+    }
+    said = [_said(about.words, texts, *row) for texts, row in zip((made, bought), rows, strict=True)]
+    if any(pd.isna(now["value"]) for now, _ in rows):
+        said = [say("Too few leads were observed long enough to say how many become customers.")]
+    names = [(say("became an opportunity, share of all leads"), "opportunity"), (say("became a customer, share of all leads"), "won")]
+    figures = [
+        _way(about, curve, before, *row, title=say(WAYS[result["kpi"].iloc[0]]), ylabel=name, cause=cause)
+        for curve, before, row, result, (name, cause) in zip(curves, past_curves, rows, results, names, strict=True)
+    ]
+    return [Answer(" ".join(said)), SideBySide(*figures)]
+
+
+def _said(words, texts: dict[int | None, str], now: pd.Series, past: pd.Series) -> str:
+    share = {"share": words.percent(now["value"]), "range": words.percent_range(now["low"], now["high"])}
+    return words.say(texts[None if pd.isna(past["value"]) else differ(now, past)], **share)
+
+
+def _way(about: About, curve: pd.DataFrame, before: pd.DataFrame, now: pd.Series, past: pd.Series, *, title: str, ylabel: str, cause: str) -> Figure:
+    words, say = about.words, about.words.say
+    known = not pd.isna(past["value"])
+    drawn = plots.plot_incidence(
+        curve,
+        words,
+        cause=cause,
+        horizon=HORIZON,
+        label=end_label(words, say("last 90 days"), now),
+        past=before if known else None,
+        past_label=end_label(words, say("a year earlier"), past),
+        ylabel=ylabel,
+        xlabel=say("days since the inquiry"),
+    )
+    note = say("n = {n} leads under observation · band: 95% interval · below: number under observation at that age", n=int(now["n"]))
+    alt = say(
+        "{title}: {share} within 180 days ({range}).",
+        title=title,
+        share=words.percent(now["value"]),
+        range=words.percent_range(now["low"], now["high"]),
+    )
+    return Figure(drawn, title, note, alt)
+
+
 def cohorts(about: About, won: pd.DataFrame) -> Table:
     """List the quarters: how many of the opportunities created then were won.
 
@@ -188,52 +329,14 @@ def cohorts(about: About, won: pd.DataFrame) -> Table:
     return tables.table(newest, columns, words=about.words, title=say("How did each quarter's opportunities fare?"), note=note, limit=12)
 
 
-def stuck(about: About, conversion: pd.DataFrame, stay: pd.DataFrame) -> list:
-    """Show where deals get stuck: what share goes on from each stage, and how long they stay.
-
-    Parameters
-    ----------
-    about : About
-        What the page is about.
-    conversion : DataFrame
-        `pipeline.stage_conversion`.
-    stay : DataFrame
-        `pipeline.time_in_stage`.
-
-    Returns
-    -------
-    list of Block
-    """
-    words, say = about.words, about.words.say
-    labels = [say("{stage} → {next}", stage=_name(words, row.stage), next=_name(words, row.next_stage)) for row in conversion.itertuples()]
-    counts = [say("{done} of {n}", done=int(row.n_events), n=int(row.n)) for row in conversion.itertuples()]
-    known = conversion[conversion["value"].notna()].sort_values("value")
-    answer = say("Too few deals moved to compare the stages.")
-    title = say("Share that goes on to the next stage or beyond")
-    if len(known) > 1:
-        least, second = known.iloc[0], known.iloc[1]
-        parts = {"stage": str(least["stage"]), "next": str(least["next_stage"]), "share": words.percent(least["value"])}
-        parts["range"] = words.percent_range(least["low"], least["high"])
-        if differ(least, second) < 0:
-            answer = say("The step from {stage} to {next} loses most: {share} go on ({range}).", **parts)
-        else:
-            answer = say("The step from {stage} to {next} has the lowest share going on, {share} ({range}), but the intervals overlap.", **parts)
-    alt = words.listing(f"{label} {words.percent(value)}" for label, value in zip(labels, conversion["value"], strict=True))
-    drawn = plots.plot_shares(conversion, labels, words, counts=counts, xlabel=say("reach the next stage or beyond within 180 days"))
-    note = say("Deals in the stage during the last 90 days · line: 95% interval · lost competes, open is kept")
-    columns = [
-        Column("stage", say("Stage")),
-        Column("n", say("Visits"), "number"),
-        Column("n_open", say("Still\nthere"), "number"),
-        Column("value", say("Half over\nwithin, days"), "number", n="n"),
-        Column("value", say("95%\ninterval"), "range", unit="number", n="n"),
-    ]
-    scope = say("Visits to a stage during the last 90 days; those still going on are kept (Kaplan-Meier)")
-    table = tables.table(stay, columns, words=words, title=say("How long do deals stay in a stage?"), note=scope)
-    return [Answer(answer), SideBySide(Figure(drawn, title, note, say("Share going on: {shares}.", shares=alt)), table)]
-
-
-def holding(about: About, by_stage: pd.DataFrame, by_owner: pd.DataFrame, amounts: pd.DataFrame) -> list:
+def holding(
+    about: About,
+    by_stage: pd.DataFrame,
+    by_owner: pd.DataFrame,
+    amounts: pd.DataFrame,
+    weighted: pd.DataFrame | None = None,
+    coverage: pd.DataFrame | None = None,
+) -> list:
     """Show what the pipeline holds at the date.
 
     Parameters
@@ -244,6 +347,10 @@ def holding(about: About, by_stage: pd.DataFrame, by_owner: pd.DataFrame, amount
         `pipeline.open_pipeline` by stage and by owner.
     amounts : DataFrame
         `pipeline.average_value` of won, lost and open deals.
+    weighted : DataFrame or None
+        `pipeline.weighted_pipeline`, where the data have a history of stages.
+    coverage : DataFrame or None
+        `pipeline.coverage`, where the data have targets and closing dates.
 
     Returns
     -------
@@ -255,7 +362,8 @@ def holding(about: About, by_stage: pd.DataFrame, by_owner: pd.DataFrame, amount
     answer = words.say_n("{n} deal is open, worth {total}.", "{n} deals are open, worth {total}.", deals, total=total)
     if known < deals:
         answer += " " + say("The amount of {missing} of them is not known.", missing=deals - known)
-    labels = [_name(words, stage) for stage in by_stage["stage"]]
+    answer += _likely(about, weighted) + _covered(about, coverage)
+    labels = [named(words, stage) for stage in by_stage["stage"]]
     counts = [words.say_n("{n} deal", "{n} deals", int(n)) for n in by_stage["n"]]
     if known:
         drawn = plots.plot_amounts(by_stage, labels, words, about.currency, counts=counts, xlabel=say("open amount"))
@@ -272,63 +380,41 @@ def holding(about: About, by_stage: pd.DataFrame, by_owner: pd.DataFrame, amount
             words=words,
             title=say("Open deals by stage"),
         )
-    right = [_amounts(about, amounts), _owners(about, by_owner)]
-    return [Answer(answer), SideBySide(left, right)]
+    chances = [] if weighted is None else [_weighted(about, weighted)]
+    return [Answer(answer), SideBySide([left, *chances], [_amounts(about, amounts), _owners(about, by_owner)])]
 
 
-def sources(about: About, won: pd.DataFrame, total: pd.DataFrame) -> list:
-    """Compare where winners come from.
-
-    Parameters
-    ----------
-    about : About
-        What the page is about.
-    won : DataFrame
-        `pipeline.opportunity_to_customer` within 180 days by source, cohort of twelve months.
-    total : DataFrame
-        The same for all sources, one row.
-
-    Returns
-    -------
-    list of Block
-    """
+def _weighted(about: About, weighted: pd.DataFrame) -> Table:
     words, say = about.words, about.words.say
-    few = won.assign(few=won["n"] < FLOOR)
-    frame = few.sort_values(["few", "value", "source"], ascending=[True, False, True], ignore_index=True)
-    known = frame[(frame["n"] >= FLOOR) & frame["value"].notna()]
-    answer = say("Too few opportunities to compare sources.")
-    if len(known) > 1:
-        best, worst = known.iloc[0], known.iloc[-1]
-        parts = {
-            "best": _name(words, best["source"]),
-            "high": words.percent(best["value"]),
-            "worst": _name(words, worst["source"]),
-            "low": words.percent(worst["value"]),
-        }
-        parts |= {"high_range": words.percent_range(best["low"], best["high"]), "low_range": words.percent_range(worst["low"], worst["high"])}
-        if differ(best, worst):
-            answer = say("{best} wins {high} ({high_range}), {worst} {low} ({low_range}).", **parts)
-        else:
-            answer = say(
-                "From {best}, {high} ({high_range}), to {worst}, {low} ({low_range}): the intervals overlap, no difference is settled.", **parts
-            )
     columns = [
-        Column("source", say("Source")),
-        Column("n", say("Created"), "number"),
-        Column("n_events", say("Won so far"), "number"),
-        Column("n_open", say("Not known\nyet"), "number"),
-        Column("value", say("Won within\n180 d"), "percent", n="n"),
-        Column("value", say("95%\ninterval"), "range", n="n"),
-        Column("value", "", "drawn", n="n"),
+        Column("stage", say("Stage")),
+        Column("amount", say("Amount"), "money"),
+        Column("chance", say("Won from\nthere"), "percent"),
+        Column("value", say("Weighted"), "money"),
+        Column("value", say("95%\ninterval"), "range", unit="money"),
     ]
-    note = say(
-        "Opportunities created in the twelve months up to {month}; lost competes; 95% interval; dashed: all sources", month=words.month(about.month)
-    )
-    shown = frame.assign(source=[_name(words, source) for source in frame["source"]])
-    table = tables.table(
-        shown, columns, words=words, title=say("Which sources bring deals that are won?"), note=note, total=total.assign(source=say("All")), limit=12
-    )
-    return [Answer(answer), table]
+    shown = weighted.assign(stage=[named(words, stage) for stage in weighted["stage"]])
+    note = say("Open amount times the share of deals won within a year of reaching the stage, from the last 365 days")
+    return tables.table(shown, columns, words=words, title=say("What will it bring?"), note=note, currency=about.currency)
+
+
+def _likely(about: About, weighted: pd.DataFrame | None) -> str:
+    if weighted is None or weighted["value"].isna().all():
+        return ""
+    total = about.words.money(weighted["value"].sum(), about.currency)
+    return " " + about.words.say("Weighted by the chance to win from their stage, they are worth {total}.", total=total)
+
+
+def _covered(about: About, coverage: pd.DataFrame | None) -> str:
+    if coverage is None or pd.isna(coverage["target"].iloc[0]):
+        return ""
+    words, row = about.words, coverage.iloc[0]
+    parts = {"target": words.money(row["target"], about.currency), "won": words.money(row["won"], about.currency)}
+    if pd.isna(row["value"]):
+        return " " + words.say("The quarter's target of {target} is reached: {won} won so far.", **parts)
+    parts |= {"open": words.money(row["open_amount"], about.currency), "times": words.number(row["value"], 1)}
+    text = N_("Deals of {open} are expected to close this quarter, {times} times what is missing to its target ({won} of {target} won so far).")
+    return " " + words.say(text, **parts)
 
 
 def _amounts(about: About, amounts: pd.DataFrame) -> Table:
@@ -353,13 +439,9 @@ def _owners(about: About, by_owner: pd.DataFrame) -> Table:
     say = about.words.say
     columns = [Column("owner", say("Owner")), Column("n", say("Open deals"), "number"), Column("value", say("Amount"), "money")]
     frame = by_owner.sort_values(["value", "owner"], ascending=[False, True], ignore_index=True)
-    frame = frame.assign(owner=[_name(about.words, owner) for owner in frame["owner"]])
+    frame = frame.assign(owner=[named(about.words, owner) for owner in frame["owner"]])
     return tables.table(frame, columns, words=about.words, title=say("Who holds it?"), currency=about.currency, limit=10)
 
 
 def _at(result: pd.DataFrame, horizon: float) -> pd.Series:
     return result[result["horizon"] == horizon].iloc[0]
-
-
-def _name(words, value: str) -> str:
-    return words.say("(blank)") if value == BLANK else str(value)

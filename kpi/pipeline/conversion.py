@@ -170,12 +170,12 @@ def lead_to_customer(
     horizons: Sequence[float] = HORIZONS,
     level: float = 0.95,
 ) -> pd.DataFrame:
-    """Share of leads that have a won deal within 30, 90, 180, 365 days of their inquiry.
+    """Share of leads that have a won deal, or else became a customer, within 30, 90, 180, 365 days of their inquiry.
 
     Parameters
     ----------
     data : Dataset
-        Uses `leads`, `activities`, `opportunities`.
+        Uses `leads`, `activities`, `opportunities`; of leads that name a customer without a won deal, when it was acquired.
     as_of : Instant
         Only what happened strictly before it counts.
     window : Window, optional
@@ -287,4 +287,4 @@ def _weighed(closed: pd.DataFrame, groups: list[str], seed: int, level: float) -
         low, high = intervals.bootstrap(won, "mean", seed=seed, level=level, counts=count, weights=amount) if total > 0 else (None, None)
         value = float((won * amount * count).sum()) / total if total > 0 else None
         rows.append(name | {"value": value, "low": low, "high": high})
-    return pd.DataFrame(rows, columns=[*groups, "value", "low", "high"])
+    return pd.DataFrame(rows, columns=[*groups, "value", "low", "high"]).astype(dict(closed[groups].dtypes))

@@ -11,6 +11,7 @@ import pandas as pd
 
 from kpi import facts
 from kpi.facts.clock import last_day
+from kpi.facts.leads import acquired_known
 from kpi.periods import instant
 from kpi.pipeline.groups import DEAL_GROUPS, deals
 
@@ -88,7 +89,8 @@ def lives(data, way: Way, now: pd.Timestamp, groups: Sequence[str] = ()) -> nw.L
         frame, is_open = facts.leads(data, now), nw.col("end") == "open"
         ends, outcome = nw.col("end_day"), nw.when(is_open).then(nw.lit("censored")).otherwise(nw.col("end"))
     else:
-        data.table("opportunities")
+        if not acquired_known(data):
+            data.table("opportunities")
         frame, is_open = facts.leads(data, now), nw.col("won_day").is_null()
         ends, outcome = nw.when(is_open).then(last).otherwise(nw.col("won_day")), nw.when(is_open).then(nw.lit("censored")).otherwise(nw.lit("won"))
     if way is not OPPORTUNITY_TO_CUSTOMER and recorded_from(data, way) is not None:
