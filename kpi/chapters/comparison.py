@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pandas as pd
 
 from kpi import tables
@@ -72,15 +74,27 @@ def _bands(about: About, ends: list[float]) -> list[str]:
 def _difference(words, name: str, frame: pd.DataFrame) -> str:
     """The largest difference within a group that is more than chance."""
     known = frame[(frame["n"] >= FLOOR) & frame["value"].notna()].sort_values("value", ascending=False)
-    if len(known) < 2 or not differ(known.iloc[0], known.iloc[-1]):
+    if len(known) < 2:
         return ""
     best, worst = known.iloc[0], known.iloc[-1]
+    if not differ(_stretched(best, len(known)), _stretched(worst, len(known))):
+        return ""
     parts = {
         "group": words.translate(HEADS[name]),
         "best": best["name"], "high": words.percent(best["value"]), "high_range": words.percent_range(best["low"], best["high"]),
         "worst": worst["name"], "low": words.percent(worst["value"]), "low_range": words.percent_range(worst["low"], worst["high"]),
     }  # fmt: skip
     return words.say("{group}: {best} wins {high} ({high_range}), {worst} {low} ({low_range}).", **parts)
+
+
+def _stretched(row: pd.Series, groups: int) -> pd.Series:
+    """The interval widened for having picked the best and the worst of many groups.
+
+    Two 95% intervals part at 3.92 standard errors, the 5% point of the range of five means; that of more grows by some 0.55 each time they double
+    (Tukey's studentized range: 4.47 for ten, 5.01 for twenty).
+    """
+    factor = max(1.0, 1 + 0.55 / 3.92 * math.log2(groups / 5))
+    return pd.Series({name: row["value"] + factor * (row[name] - row["value"]) for name in ("low", "high")})
 
 
 def _table(about: About, name: str, frame: pd.DataFrame, total: pd.DataFrame) -> Table:
