@@ -331,25 +331,24 @@ class Dataset:
         return data
 
     def at_constant_rates(self, as_of: Instant) -> Dataset:
-        """Convert every amount, of whatever date, at the exchange rates in force before an instant: what differs then is business, not currency.
+        """Convert every amount, whenever it was made, at one rate per currency: what differs then is business, not exchange.
 
         Parameters
         ----------
         as_of : Instant
-            The rates of the day before it hold for all dates.
+            The rates of the day before it hold throughout.
 
         Returns
         -------
         Dataset
-            The same data with one rate per currency; a currency without a rate by then has none.
+            A currency without a rate by then has none.
 
         Raises
         ------
         MissingTable
             If the data set has no rates.
         """
-        rates = constant_rates(self.table("fx"), self.instant(as_of), self.company.timezone, self._first)
-        data = copy.copy(self)
+        data, rates = copy.copy(self), constant_rates(self.table("fx"), self.instant(as_of), self.company.timezone, self._first)
         data._frames, data.facts = self._frames | {"fx": self.engine.put(rates)}, {}
         return data
 

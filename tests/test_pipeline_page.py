@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from kpi.chapters import comparison, pipeline, stages
+from kpi.chapters import comparison, conversion, pipeline, stages
 from kpi.chapters.about import About
 from kpi.page import Answer
 from kpi.periods import Month
@@ -39,7 +39,7 @@ def lost(mean: float) -> pd.DataFrame:
     ("closed", "words"), [(0.40, "more than the 30% of all"), (0.20, "less than the 30% of all"), (0.32, "close to the 30% of all")]
 )
 def test_the_usual_rate_is_held_against_the_share_won(about, closed, words):
-    text = said(pipeline.usual_rate(about, rates(0.30), rates(closed), rates(closed), lost(10.0)))
+    text = said(conversion.usual_rate(about, rates(0.30), rates(closed), rates(closed), lost(10.0)))
     assert words in text
     assert "40 still open" in text
     assert "no settled difference" in text
@@ -50,11 +50,11 @@ def test_the_usual_rate_is_held_against_the_share_won(about, closed, words):
     [(0.40, 10.0, "won more often than small ones"), (0.20, 10.0, "won less often than small ones"), (1.0, 0.0, "Lost deals carry no amount here")],
 )
 def test_the_rate_by_amount_is_read(about, amount, mean, words):
-    assert words in said(pipeline.usual_rate(about, rates(0.30), rates(0.30), rates(amount), lost(mean)))
+    assert words in said(conversion.usual_rate(about, rates(0.30), rates(0.30), rates(amount), lost(mean)))
 
 
 def test_too_few_closed_deals_are_not_judged(about):
-    assert said(pipeline.usual_rate(about, rates(0.30), rates(0.30, n=19), rates(0.30), lost(10.0))) == ""
+    assert said(conversion.usual_rate(about, rates(0.30), rates(0.30, n=19), rates(0.30), lost(10.0))) == ""
 
 
 NOW = [(0.19, "clearly more than a year ago"), (0.45, "clearly fewer"), (0.32, "no settled change"), (NAN, "within 180 days (25–35%).")]
@@ -66,10 +66,10 @@ def test_leads_are_compared_with_a_year_ago(about, before, words):
     curves = [pd.DataFrame({"time": [0, 30], "at_risk": [9, 5]} | {name: [0.1, 0.3] for name in names})] * 2
     keys = ("pipeline.lead_to_opportunity", "pipeline.lead_to_customer")
     now, past = ([rates(share, kpi=key) for share, key in zip(shares, keys, strict=True)] for shares in ((0.30, 0.10), (before, 0.11)))
-    text = said(pipeline.ways(about, curves, curves, now, past))
+    text = said(conversion.ways(about, curves, curves, now, past))
     assert words in text
     assert "10% are customers by then (5–15%); no settled change from a year ago." in text
-    assert said(pipeline.ways(about, curves, curves, [now[0], rates(NAN, kpi=keys[1])], past)).startswith("Too few leads")
+    assert said(conversion.ways(about, curves, curves, [now[0], rates(NAN, kpi=keys[1])], past)).startswith("Too few leads")
 
 
 def test_the_target_is_told_where_there_is_one(about):
