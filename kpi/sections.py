@@ -9,6 +9,8 @@ import pandas as pd
 from kpi import pipeline
 from kpi.errors import MissingTable
 
+KNOWN = 0.9  # share of the lost and of the open deals whose amount must be known
+
 
 def lead_ways(data, as_of: pd.Timestamp, window=None) -> tuple[list[pd.DataFrame], list[pd.DataFrame]]:
     """How leads become opportunities and customers by age: both curves, and both readings.
@@ -74,7 +76,7 @@ def coverage(data, as_of: pd.Timestamp) -> pd.DataFrame | None:
 
 
 def won_by_group(data, as_of: pd.Timestamp, window, horizon: float) -> list[pd.DataFrame]:
-    """What share is won, by source, size, product and owner: those that the data have.
+    """What share is won, by source, size, product and owner: those that the data have, sizes only where lost and open deals have them too.
 
     Parameters
     ----------
@@ -93,8 +95,15 @@ def won_by_group(data, as_of: pd.Timestamp, window, horizon: float) -> list[pd.D
         `pipeline.opportunity_to_customer`, cohort reading, one for each group.
     """
     more = {"as_of": as_of, "view": "cohort", "window": window, "horizons": [horizon]}
-    found = [_allowed(lambda by=by: pipeline.opportunity_to_customer(data, by=by, **more)) for by in ("source", "size", "product", "owner")]
+    names = ("source", "size", "product", "owner") if _sized(data, as_of, window) else ("source", "product", "owner")
+    found = [_allowed(lambda by=by: pipeline.opportunity_to_customer(data, by=by, **more)) for by in names]
     return [table for table in found if table is not None]
+
+
+def _sized(data, as_of: pd.Timestamp, window) -> bool:
+    """Where only won deals carry an amount, their size tells nothing but that they were won."""
+    states = [pipeline.average_value(data, as_of=as_of, status=status, window=window).iloc[0] for status in ("lost", "open")]
+    return all(row["n_events"] >= KNOWN * row["n"] and row["value"] != 0 for row in states)
 
 
 def _allowed(build: Callable[[], pd.DataFrame]) -> pd.DataFrame | None:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from datetime import date
+
 import numpy as np
 import pandas as pd
 import pytest
+from companies import dataset, deal, selling, utc
 
+from kpi import sections
 from kpi.chapters import comparison, conversion, pipeline, stages
 from kpi.chapters.about import About
 from kpi.page import Answer
-from kpi.periods import Month
+from kpi.periods import Month, Window
 from kpi.words import Words
 
 NAN = float("nan")
@@ -110,3 +114,17 @@ STEPS = [((0.3, 0.6), "loses most"), ((0.55, 0.6), "the intervals overlap"), ((0
 def test_the_weakest_step_is_named_when_it_is_settled(about, values, words):
     table = rates(*values, stage=["a", "b"], next_stage=["b", "c"])
     assert words in stages._weakest(about.words, table)
+
+
+@pytest.mark.parametrize(("amount", "named"), [(50.0, True), (0.0, False), (None, False)])
+def test_sizes_are_compared_only_where_lost_deals_have_them(amount, named):
+    deals = [deal(status, "2026-03-01", status, "2026-04-01", 100.0 if status == "won" else amount) for status in ("won", "lost")]
+    data = dataset(selling(deals))
+    window = Window(date(2026, 1, 1), date(2026, 5, 1))
+    found = sections.won_by_group(data, utc("2026-05-01"), window, 30)
+    assert ("size" in [frame.columns[0] for frame in found]) == named
+
+
+def test_without_amounts_of_lost_deals_the_rate_by_amount_is_not_shown(about):
+    table = conversion.usual_rate(about, rates(0.3), rates(0.3), rates(1.0), lost(0.0))[-1]
+    assert "100%" not in table.plain()

@@ -43,7 +43,8 @@ def winners(about: About, groups: list[pd.DataFrame], total: pd.DataFrame) -> li
     said = [text for text in (_difference(about.words, name, frame) for name, frame in split) if text]
     answer = " ".join(said) or about.words.say("Neither source nor size, product or owner settles a difference in how many deals are won.")
     blocks = [_table(about, name, frame, total) for name, frame in split]
-    wide, short = blocks[:1], blocks[1:]
+    n_wide = sum(name == "source" for name, _ in split)
+    wide, short = blocks[:n_wide], blocks[n_wide:]
     pairs = [SideBySide(*short[place : place + 2]) if len(short) > place + 1 else short[place] for place in range(0, len(short), 2)]
     return [Answer(answer), *wide, *pairs]
 
@@ -73,7 +74,7 @@ def _bands(about: About, ends: list[float]) -> list[str]:
 
 def _difference(words, name: str, frame: pd.DataFrame) -> str:
     """The largest difference within a group that is more than chance."""
-    known = frame[(frame["n"] >= FLOOR) & frame["value"].notna()].sort_values("value", ascending=False)
+    known = frame[(frame["n"] >= FLOOR) & frame["value"].notna() & frame[name].notna()].sort_values("value", ascending=False)
     if len(known) < 2:
         return ""
     best, worst = known.iloc[0], known.iloc[-1]

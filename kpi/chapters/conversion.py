@@ -35,6 +35,8 @@ def usual_rate(about: About, won: pd.DataFrame, closed: pd.DataFrame, by_amount:
     """
     words, say = about.words, about.words.say
     frame = pd.concat([won[won["horizon"] == HORIZON], closed, by_amount], ignore_index=True)
+    if not _carries_amounts(lost):
+        frame.loc[2, ["value", "low", "high"]] = float("nan")
     frame["name"] = [
         say("Won within 180 days, of all opportunities"),
         say("Closed-deal win rate: won, of the deals closed"),
@@ -74,10 +76,13 @@ def _closed_against(words, share: pd.Series, closed: pd.Series) -> str:
     return words.say(text, **parts)
 
 
+def _carries_amounts(lost: pd.DataFrame) -> bool:
+    return bool(lost.set_index("statistic").loc["mean", "value"] > 0)
+
+
 def _amount_against(words, frame: pd.DataFrame, lost: pd.DataFrame) -> str:
     count, amount = frame.iloc[1], frame.iloc[2]
-    known = lost.set_index("statistic").loc["mean"]
-    if not known["value"] > 0:
+    if not _carries_amounts(lost):
         return words.say("Lost deals carry no amount here, so the rate by amount says nothing.")
     parts = {"amount": words.percent(amount["value"])}
     if amount["high"] < count["value"]:
