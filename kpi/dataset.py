@@ -15,6 +15,7 @@ from kpi.engine import Engine, collect, connect, is_spark
 from kpi.errors import DataError, MissingTable
 from kpi.hours import OFFICE_HOURS, Hours, hours_of_teams
 from kpi.periods import Instant, Month
+from kpi.rates import constant_rates
 from kpi.restriction import parse_where, restricted
 from kpi.settings import check_settings
 from kpi.span import span
@@ -330,6 +331,28 @@ class Dataset:
         data = copy.copy(self)
         for column, value in wanted.items():
             data = data._restrict(column, value)
+        return data
+
+    def at_constant_rates(self, as_of: Instant) -> Dataset:
+        """Convert every amount, whenever it was made, at one rate per currency: what differs then is business, not exchange.
+
+        Parameters
+        ----------
+        as_of : Instant
+            The rates of the day before it hold throughout.
+
+        Returns
+        -------
+        Dataset
+            A currency without a rate by then has none.
+
+        Raises
+        ------
+        MissingTable
+            If the data set has no rates.
+        """
+        data, rates = copy.copy(self), constant_rates(self.table("fx"), self.instant(as_of), self.company.timezone, self._first)
+        data._frames, data.facts = self._frames | {"fx": self.engine.put(rates)}, {}
         return data
 
     def note(self, month: Month) -> str:

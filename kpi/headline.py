@@ -450,6 +450,7 @@ def _builders(data, month: Month, now) -> dict[str, Callable]:
         "pipeline.open_amount": lambda: pipeline.average_value(data, as_of=now, status="open"),
         "pipeline.sales_cycle": lambda: pipeline.sales_cycle(data, as_of=now),
         "pipeline.stage_conversion": lambda: pipeline.stage_conversion(data, as_of=now),
+        "pipeline.funnel": lambda: pipeline.funnel(data, as_of=now),
         "pipeline.time_in_stage": lambda: pipeline.time_in_stage(data, as_of=now),
         "pipeline.open": lambda: pipeline.open_pipeline(data, as_of=now),
         "pipeline.closed_win_rate_by_amount": lambda: pipeline.closed_win_rate(data, as_of=now, weight="amount"),

@@ -24,10 +24,10 @@ LAYERS = {
     **dict.fromkeys(("intervals", "survival", "messages"), 2),
     "engine": 3,
     "sources": 4,
-    **dict.fromkeys(("hours", "restriction", "span", "dataset", "simulate", "importing"), 5),
+    **dict.fromkeys(("hours", "rates", "restriction", "span", "dataset", "simulate", "importing"), 5),
     "facts": 6,
     **dict.fromkeys(("response_time", "pipeline", "retention", "lifetime_value", "signals"), 7),
-    **dict.fromkeys(("denominators", "headline", "plots", "tables", "page", "chapters"), 8),
+    **dict.fromkeys(("denominators", "headline", "sections", "plots", "tables", "page", "chapters"), 8),
     "report": 9,
     "__main__": 10,
 }

@@ -87,6 +87,16 @@ AGES = pd.DataFrame(
 )
 LIMITS = pd.DataFrame({"stage": ["a", "b"], "limit": [35.0, NAN], "n": [20, 3]})
 
+FLOW = pd.DataFrame(
+    [
+        (place, move, number, total)
+        for place, (total, numbers) in enumerate([(10, (4, 1, 1, 1, 2, 0, 1)), (0, (0,) * 7)], 1)
+        for move, number in zip(("forward", "skipped", "back", "won", "lost", "deleted", "open"), numbers, strict=True)
+    ],
+    columns=["position", "move", "n_events", "n"],
+)
+PARTS = {"parts": ["on", "back", HOSTILE, "open"]}
+
 CASES = {
     "bands": (plots.plot_bands, lambda words: ((bands([0.2, 0.3, 0.1]), names(3), words), {"past": bands([0.3, 0.2, 0.1]), "xlabel": HOSTILE})),
     "bands, one": (plots.plot_bands, lambda words: ((bands([0.2]), names(1), words), {})),
@@ -111,6 +121,9 @@ CASES = {
     "cohorts, one": (plots.plot_cohorts, lambda words: ((cells(MATRIX[-1:]), words), {})),
     "cohorts, none": (plots.plot_cohorts, lambda words: ((cells([]), words), {})),
     "cohorts, nothing known": (plots.plot_cohorts, lambda words: ((cells([("2026-08", 0, NAN, 0), ("2026-08", 1, NAN, 0)]), words), {})),
+    "flow": (plots.plot_flow, lambda words: ((FLOW, [HOSTILE, "b"]), PARTS | {"words": words, "xlabel": HOSTILE})),
+    "flow, one": (plots.plot_flow, lambda words: ((FLOW[FLOW["position"] == 1], ["a"]), PARTS | {"words": words})),
+    "flow, none": (plots.plot_flow, lambda words: ((FLOW.head(0), []), PARTS | {"words": words})),
     "incidence": (plots.plot_incidence, incidence(CURVE, CURVE[:2])),
     "incidence, one": (plots.plot_incidence, incidence(CURVE[:1])),
     "incidence, none": (plots.plot_incidence, incidence([], [])),
@@ -228,3 +241,10 @@ def test_cells_not_observed_stay_empty(words):
 
 def test_ticks_are_written_in_the_readers_language():
     assert style.ticks(Words("fr").percent)(0.25, 0) == Words("fr").percent(0.25)
+
+
+def test_the_parts_of_a_flow_are_the_whole(words):
+    drawn = plots.plot_flow(FLOW[FLOW["position"] == 1], ["a"], ["on", "back", "lost", "open"], words)
+    assert [round(bar.get_width(), 9) for bar in drawn.patches] == [0.6, 0.1, 0.2, 0.1]
+    written = [text.get_text() for text in drawn.texts]
+    assert [text for text in written if text.isdigit()] == ["6", "1", "2", "1"]

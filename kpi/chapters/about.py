@@ -12,6 +12,7 @@ import pandas as pd
 from kpi.errors import MissingTable, MissingTime
 from kpi.page import Closing, NoData, Opening
 from kpi.periods import Month, Window
+from kpi.schema import BLANK
 from kpi.words import N_, Words
 
 PAGES = {
@@ -300,3 +301,20 @@ def differ(one: pd.Series, other: pd.Series) -> int:
     if one["low"] > other["high"]:
         return 1
     return -1 if one["high"] < other["low"] else 0
+
+
+def named(words: Words, value: str) -> str:
+    """Write the name of a group, which may be that of the empty cells.
+
+    Parameters
+    ----------
+    words : Words
+        The reader's language.
+    value : str
+        As in the result.
+
+    Returns
+    -------
+    str
+    """
+    return words.say("(blank)") if value == BLANK else str(value)

@@ -3,6 +3,7 @@
 from kpi.plots.ageing import plot_ageing
 from kpi.plots.bars import plot_account, plot_amounts, plot_bands, plot_cohorts, plot_shares, plot_week
 from kpi.plots.curves import plot_incidence, plot_retention
+from kpi.plots.flow import plot_flow
 from kpi.plots.points import plot_points
 
 __all__ = [
@@ -11,6 +12,7 @@ __all__ = [
     "plot_amounts",
     "plot_bands",
     "plot_cohorts",
+    "plot_flow",
     "plot_incidence",
     "plot_points",
     "plot_retention",
