@@ -15,6 +15,7 @@ from kpi.facts.opportunities import stages
 from kpi.periods import Window, day_number
 from kpi.pipeline.stages import steps
 from kpi.pipeline.ways import LEAD_TO_OPPORTUNITY, OPPORTUNITY_TO_CUSTOMER, lives, recorded_from
+from kpi.schema import BLANK
 
 BANDS = (0, 1, 4, 8, 15, 22, 31, 46, 61, 91, 121)  # first day of age of each band; chances are constant inside one
 QUARTER = 91
@@ -104,10 +105,9 @@ def _steps(data, now: pd.Timestamp) -> tuple[pd.DataFrame, nw.LazyFrame]:
         if len(order):
             return order, steps(data, now, WHO)
     outcome = nw.when(nw.col("outcome") == "won").then(nw.lit("advanced")).otherwise(nw.col("outcome"))
-    rows = lives(data, OPPORTUNITY_TO_CUSTOMER, now, [name for name in WHO if name == "owner" or data.has("opportunities", "source")])
-    if not data.has("opportunities", "source"):
-        rows = rows.with_columns(nw.lit("").alias("source"))
-    rows = rows.with_columns(nw.lit(1).cast(nw.Int64).alias("position"), outcome.alias("outcome"))
+    rows = lives(data, OPPORTUNITY_TO_CUSTOMER, now, WHO if data.has("opportunities", "source") else ["owner"])
+    source = nw.col("source") if data.has("opportunities", "source") else nw.lit(BLANK)
+    rows = rows.with_columns(nw.lit(1).cast(nw.Int64).alias("position"), source.alias("source"), outcome.alias("outcome"))
     return pd.DataFrame({"position": [1], "stage": [""], "next_stage": [""]}), rows
 
 
@@ -154,8 +154,6 @@ def _entries(rows: nw.LazyFrame, window: Window) -> pd.DataFrame:
 
 def _amounts(data, now: pd.Timestamp, window: Window) -> pd.DataFrame:
     won = facts.opportunities(data, now).filter(nw.col("status") == "won", on_days(nw.col("closed_day"), window), ~nw.col("amount").is_null())
-    if not data.has("opportunities", "source"):
-        won = won.with_columns(nw.lit("").alias("source"))
     won = won.with_columns((nw.col("amount") * nw.col("amount")).alias("squares"))
     sums = won.group_by(*WHO).agg(nw.len().alias("n"), nw.col("amount").sum().alias("total"), nw.col("squares").sum())
     return engine.collect(sums, WHO)
@@ -180,8 +178,6 @@ def _from_leads(data, now: pd.Timestamp, window: Window, kept: set[str]) -> pd.S
     if not data.has("leads"):
         return pd.Series(dtype="float64")
     deals = facts.opportunities(data, now).filter(on_days(nw.col("created_day"), window))
-    if not data.has("opportunities", "source"):
-        deals = deals.with_columns(nw.lit("").alias("source"))
     named = data.table("leads").select("opportunity_id").filter(~nw.col("opportunity_id").is_null()).unique()
     deals = deals.join(named.with_columns(nw.lit(1).alias("named")), on="opportunity_id", how="left")
     made = ~nw.col("lead_id").is_null() | ~nw.col("named").is_null()
