@@ -47,11 +47,17 @@ def levers(about: About, gains: pd.DataFrame, expected: pd.DataFrame) -> list:
     )
     told = [f"{label} {move}: {_gain(about, row)}" for label, move, row in zip(labels, moves, known.itertuples(), strict=True)]
     note = say(
-        "n = {n} deals under way in the last year · line: 95% interval of the gain · hollow: it includes zero, the best may be no better than the rest",
+        "n = {n} deals under way in the last year · line: 95% interval of the gain · hollow: it includes zero, the best may be no better than "
+        "the rest",
         n=int(expected["n"].iloc[0]),
     )
     alt = say("Gain in won value over 90 days: {levers}.", levers=words.listing(told))
-    figure = Figure(drawn, say("Expected gain if each lever moved within its own plausible range"), note, alt)
+    model = say(
+        "The model takes the deals open now and those to come from stage to stage, with the daily chances of the last year for their stage, their "
+        "age in it and their source; a won deal counts with the mean amount of its source. A lever moves one factor to where its best owner or "
+        "quarter is, as far as that is more than luck, and keeps all others: it says what goes with a change, not that the change can be made."
+    )
+    figure = Figure(drawn, say("Expected gain if each lever moved within its own plausible range"), note, alt, model)
     return [Answer(f"{_answer(about, known, labels, moves)} {_outlook(about, expected.iloc[0])}"), figure, _table(about, gains)]
 
 
@@ -67,7 +73,8 @@ def _answer(about: About, known: pd.DataFrame, labels: list[str], moves: list[st
     first = settled[0]
     parts |= {"other": labels[first], "other_move": moves[first], "other_gain": _gain(about, known.iloc[first])}
     return say(
-        "What promises most is {lever} ({move}): {gain}, not settled. The largest settled gain is that of {other} ({other_move}): {other_gain}.", **parts
+        "What promises most is {lever} ({move}): {gain}, not settled. The largest settled gain is that of {other} ({other_move}): {other_gain}.",
+        **parts,
     )
 
 

@@ -210,5 +210,3 @@ def _open(counts: Counts, sources: list[str]) -> np.ndarray:
     found = np.zeros((len(counts.stages), len(sources), LAST + 1))
     np.add.at(found, (places(counts, table), pd.Index(sources).get_indexer(table["source"]), table["age"].to_numpy()), table["count"].to_numpy())
     return found
-
-

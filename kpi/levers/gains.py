@@ -9,7 +9,7 @@ import pandas as pd
 
 from kpi import periods, schema
 from kpi.errors import MissingTable
-from kpi.levers import ranges
+from kpi.levers import ranges, supply
 from kpi.levers.counts import Counts, counted
 from kpi.levers.fitting import FLOOR, fitted
 from kpi.levers.model import Model
@@ -96,16 +96,17 @@ def gains(data, *, as_of: Instant, horizon: int = HORIZON, days: int = DAYS, see
 
     Notes
     -----
-    Model: `expected_won`. A lever moves one factor: the odds that a stay in a stage ends with a step forward, the daily chance that it ends, the deals
-    that come in, the odds that a lead becomes an opportunity, the mean amount. Target: the best owner (of the same mix of sources) or quarter, of at
-    least 20 records, drawn towards the others by `shrunk` so that luck does not make a target; else the upper end of the factor's own 80 % interval.
+    Model: `expected_won`. A lever moves one factor: the odds that a stay in a stage ends with a step forward, the chance per day that it ends, the
+    deals that come in, the odds that a lead becomes an opportunity, the mean amount. Target: the best owner (of the same mix of sources) or quarter,
+    of at least 20 records, drawn towards the others by `shrunk` so that luck does not make a target; else the good end of the factor's own 80 %
+    interval.
     Response is an association (`response_time.what_if`), not a proven effect. The interval covers the model's factors and the target; it includes
     zero where the best may be no better than the rest. Nothing says that a lever can be moved, or what it costs.
     """
     known = _known(data, as_of, horizon, days, seed)
     counts, model, base = known.counts, known.model, known.base
-    levers = [*ranges.conversions(counts, model), *ranges.paces(counts, model), *ranges.inflows(counts, model, days)]
-    levers += [*ranges.lead_conversion(counts), *_response(data, known), *ranges.amounts(counts, model)]
+    levers = [*ranges.conversions(counts, model), *ranges.paces(counts, model), *supply.inflows(counts, model, days)]
+    levers += [*supply.lead_conversion(counts), *_response(data, known), *supply.amounts(counts, model)]
     enough, rng, rows = int(counts.amounts["n"].sum()) >= FLOOR, np.random.default_rng([seed, 1]), []
     for lever in levers:
         row = lever.row() | {"horizon": horizon}
@@ -152,17 +153,17 @@ def _gain(known: _Known, lever: ranges.Lever, shift: np.ndarray) -> np.ndarray:
         return model.value(stages) - known.base
     if lever.kind == "amount":
         return known.base * np.expm1(shift)
-    coming = np.ones(model.horizon) if lever.kind == "inflow" else ranges.lags(counts, model.horizon)
+    coming = np.ones(model.horizon) if lever.kind == "inflow" else supply.lags(counts, model.horizon)
     value = model.amount * model.rate * model.won_per_day(known.stages, coming)
     if lever.kind == "inflow":
         return value[:, lever.place] * np.expm1(shift)
-    more = ranges.more_from_leads(counts, shift) if lever.kind == "lead_conversion" else shift
-    return (value * ranges.shares_from_leads(counts, model.sources)).sum(axis=1) * more
+    more = supply.more_from_leads(counts, shift) if lever.kind == "lead_conversion" else shift
+    return (value * supply.shares_from_leads(counts, model.sources)).sum(axis=1) * more
 
 
 def _response(data, known: _Known) -> list[ranges.Lever]:
     try:
-        return ranges.response(data, known.counts, known.now, known.window)
+        return supply.response(data, known.counts, known.now, known.window)
     except MissingTable:
         return []
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -42,7 +43,7 @@ class Move:
             raise ParameterError(f"move of {self.kind!r} is unknown")
 
 
-def won_value(company: Company, opened: pd.DataFrame, day: int, horizon: int, move: Move | None = None) -> float:
+def won_values(company: Company, opened: pd.DataFrame, day: int, horizon: int, moves: Sequence[Move | None] = (None,)) -> list[float]:
     """Expected value won in the days from a date on, from the deals open then and those to come, inflow as expected over the year before.
 
     Parameters
@@ -55,24 +56,21 @@ def won_value(company: Company, opened: pd.DataFrame, day: int, horizon: int, mo
         Local day number: what happens before it is known, what changes changes on it.
     horizon : int
         How many days.
-    move : Move, optional
-        What changes.
+    moves : sequence of Move or None
+        What changes, one at a time; None for nothing.
 
     Returns
     -------
-    float
+    list of float
+        One per move.
     """
-    move = move or Move("amount")
-    by_stage = {"pace": np.zeros(len(company.stages)), "push": np.zeros(len(company.stages))}
-    if move.kind in ("conversion", "pace"):
-        by_stage["push" if move.kind == "conversion" else "pace"][move.place] = move.shift
-    now = open_on(company, opened, day)
-    before = int((day - now["entered"]).max()) if len(now) else 1
-    channel, value = now["channel"].to_numpy(), now["value"].to_numpy()
-    start = {"stage": now["stage"].to_numpy(), "entered": now["entered"].to_numpy() - day + before, "calendar": np.full(len(now), day - before)}
-    held = incidence.follow(company, channel, value, **start, first=before, days=horizon, **by_stage)[0, :, -1]
-    total = float((held * value).sum()) + float((_coming(company, day, horizon, move) * _worth(company, horizon, **by_stage)).sum())
-    return total * (np.exp(move.shift) if move.kind == "amount" else 1.0)
+    now, found = open_on(company, opened, day), []
+    usual = _process(company, now, day, horizon, Move("amount"))
+    for move in (item or Move("amount") for item in moves):
+        held, worth = _process(company, now, day, horizon, move) if move.kind in ("conversion", "pace") else usual
+        total = held + float((_coming(company, day, horizon, move) * worth).sum())
+        found.append(total * float(np.exp(move.shift)) if move.kind == "amount" else total)
+    return found
 
 
 def open_on(company: Company, opened: pd.DataFrame, day: int) -> pd.DataFrame:
@@ -99,14 +97,22 @@ def open_on(company: Company, opened: pd.DataFrame, day: int) -> pd.DataFrame:
     return state.loc[(state["day"] < day) & (state["stage"] < len(company.stages)), ["channel", "value", "stage", "entered"]]
 
 
-def _worth(company: Company, horizon: int, **by_stage) -> np.ndarray:
-    """Value that a deal brings within so many days of its creation, channels x 5 weekdays x days, its value integrated out."""
+def _process(company: Company, now: pd.DataFrame, day: int, horizon: int, move: Move) -> tuple[float, np.ndarray]:
+    """Value that the open deals bring, and what a deal to come brings by days since its creation (channels x 5 weekdays x days)."""
+    by_stage = {"pace": np.zeros(len(company.stages)), "push": np.zeros(len(company.stages))}
+    if move.kind in ("conversion", "pace"):
+        by_stage["push" if move.kind == "conversion" else "pace"][move.place] = move.shift
+    before = int((day - now["entered"]).max()) if len(now) else 1
+    channel, value = now["channel"].to_numpy(), now["value"].to_numpy()
+    start = {"stage": now["stage"].to_numpy(), "entered": now["entered"].to_numpy() - day + before, "calendar": np.full(len(now), day - before)}
+    held = incidence.follow(company, channel, value, **start, first=before, days=horizon, **by_stage)[0, :, -1]
     nodes, weights = np.polynomial.hermite_e.hermegauss(15)
     channel, created, node = (axis.ravel() for axis in np.indices((len(company.channels), 5, len(nodes))))
-    value = company.value_median * np.array([item.value for item in company.channels])[channel] * np.exp(company.value_sigma * nodes[node])
+    worth = company.value_median * np.array([item.value for item in company.channels])[channel] * np.exp(company.value_sigma * nodes[node])
     start = dict.fromkeys(("stage", "entered"), np.zeros(len(channel), dtype="int64"))
-    won = incidence.follow(company, channel, value, **start, calendar=created - 3, first=1, days=horizon, **by_stage)[0]
-    return np.einsum("cdvt,v->cdt", (won * value[:, None]).reshape(len(company.channels), 5, len(nodes), -1), weights / weights.sum())
+    won = incidence.follow(company, channel, worth, **start, calendar=created - 3, first=1, days=horizon, **by_stage)[0]
+    shaped = (won * worth[:, None]).reshape(len(company.channels), 5, len(nodes), -1)
+    return float((held * value).sum()), np.einsum("cdvt,v->cdt", shaped, weights / weights.sum())
 
 
 def _coming(company: Company, day: int, horizon: int, move: Move) -> np.ndarray:
@@ -123,7 +129,9 @@ def _coming(company: Company, day: int, horizon: int, move: Move) -> np.ndarray:
     for after in range(horizon):
         weekday = (day + after + 3) % 7
         if weekday < 5:
-            found[:, weekday, horizon - 1 - after] = 7 * per_day * channels * (mix_leads[:, weekday] * (1 + more * fresh[after]) + mix_direct[:, weekday])
+            found[:, weekday, horizon - 1 - after] = (
+                7 * per_day * channels * (mix_leads[:, weekday] * (1 + more * fresh[after]) + mix_direct[:, weekday])
+            )
     return found
 
 
