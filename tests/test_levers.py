@@ -288,17 +288,19 @@ def test_the_truth_is_what_a_simulated_company_wins():
     assert deals["value"].to_numpy()[won.to_numpy()].sum() == pytest.approx(won_values(company, deals, day, 90)[0], rel=0.05)
 
 
+@pytest.mark.slow
 def test_owners_who_truly_do_better_are_found():
     # The team of the partners takes care of the best source; where no source is known, its owners are those who do better.
     channels = [replace(item, quality=3.0) if item.team else item for item in Company().channels]
-    simulation = simulate(Company(leads=5000, seed=5, channels=tuple(channels)))
-    blind, seeing = (levers.gains(told(simulation, **without), as_of=AS_OF) for without in ({"opportunities": ["source"]}, {}))
-    settled = blind[(blind["kind"] == "conversion") & (blind["low"] > 0)]
-    assert len(settled) >= 2
-    assert set(settled["best"]) <= {"É. Lacombe", "P. Vidal"}
-    assert blind.loc[blind["kind"] == "inflow", "group"].tolist() == ["(blank)"]
+    simulation = simulate(Company(leads=20_000, seed=5, channels=tuple(channels)))
+    found = [levers.gains(told(simulation, **without), as_of=AS_OF) for without in ({"opportunities": ["source"]}, {})]
+    assert found[0].loc[found[0]["kind"] == "inflow", "group"].tolist() == ["(blank)"]
+    blind, seeing = (table[table["kind"] == "conversion"] for table in found)
+    assert set(blind["best"]) <= {"É. Lacombe", "P. Vidal"}
+    assert (blind["low"] > 0).sum() >= 2
     # Where the source is known, they do no better than others would with these deals.
-    assert not (seeing.loc[seeing["kind"] == "conversion", "low"] > 0).any()
+    assert seeing["shift"].max() < blind["shift"].max() / 3
+    assert not (seeing["low"] > 0).any()
 
 
 # --- relations
@@ -341,12 +343,8 @@ def test_twice_the_amounts_are_twice_the_gains(simulation, data):
 
 def test_engines_and_row_order_do_not_matter():
     tables = random_company(1)
-    one, other, turned = (
-        levers.gains(dataset({key: frame.iloc[::step] for key, frame in tables.items()}, name), as_of="2026-05-01")
-        for name, step in (("duckdb", 1), ("polars", 1), ("duckdb", -1))
-    )
-    pd.testing.assert_frame_equal(one, other)
-    pd.testing.assert_frame_equal(one, turned)
+    turned = dataset({key: frame.iloc[::-1] for key, frame in tables.items()}, "polars")
+    pd.testing.assert_frame_equal(levers.gains(dataset(tables), as_of="2026-05-01"), levers.gains(turned, as_of="2026-05-01"))
 
 
 # --- what is missing
