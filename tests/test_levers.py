@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import date
+from datetime import date, timedelta
 
 import numpy as np
 import oracles
@@ -21,6 +21,7 @@ from kpi.levers.gains import KINDS
 from kpi.levers.model import BAND_OF, LAST, Model
 from kpi.levers.ranges import target
 from kpi.levers.shrinkage import shrunk
+from kpi.levers.supply import inflows
 from kpi.periods import Window
 from kpi.simulate import Company, simulate
 from kpi.simulate.company import day_number
@@ -77,6 +78,24 @@ def test_counts_of_amounts_and_leads_by_hand(name):
     assert found.leads.groupby("lag")["count"].sum().to_dict() == {-1: 2, 5: 2}
     assert found.from_leads.tolist() == [0.5]  # of four deals one names a lead, one is named by one
     assert found.stages["stage"].tolist() == [""]  # without a history the way as a whole
+
+
+@pytest.mark.parametrize("name", ENGINES)
+def test_inflow_moves_to_its_best_quarter(name):
+    # 91 days each, counted back from the last day of the window, 31 May: the oldest one had three times as many deals, on its first and last day.
+    ends = [date(2026, 5, 31) - timedelta(days=91 * quarter) for quarter in range(4)]
+    days = [(ends[quarter] - timedelta(days=back), 30 if quarter == 3 else 10) for quarter in range(4) for back in (0, 90)]
+    deals = [deal(f"{day} {n}", f"{day} 10:00") for day, count in days for n in range(count)]
+    window = Window(date(2025, 6, 1), date(2026, 6, 1))
+    counts = counted(dataset(selling(deals), name), utc("2026-06-01"), window)
+    assert counts.entries["count"].tolist() == [20, 20, 20, 60]
+    (lever,) = inflows(counts, fitted(counts, 90, 365, 10, seed=1), 365)
+    assert (lever.n, lever.basis) == (120, "quarter")
+    assert lever.now == pytest.approx(120 / 365 * 90)
+    mean, deviation = shrunk(np.log(np.array([20, 20, 20, 60]) / (120 * 91 / 365)), 1 / np.array([20, 20, 20, 60]))
+    assert lever.then == pytest.approx(lever.now * np.exp(mean[3]))
+    assert 1.5 < np.exp(lever.shift) < 2.0  # twice as many as usual, not all of it believed
+    assert lever.error == pytest.approx(deviation[3])
 
 
 def test_small_sources_are_taken_together():

@@ -73,7 +73,15 @@ def plot_points(
 
 @style.looks
 def plot_levers(
-    table: pd.DataFrame, labels: Sequence[str], words: Words, currency: str, *, moves: Sequence[str], heading: str = "", xlabel: str = "", ax=None
+    table: pd.DataFrame,
+    labels: Sequence[str],
+    words: Words,
+    currency: str,
+    *,
+    moves: Sequence[str],
+    heading: str = "",
+    xlabel: str = "",
+    ax: Axes | None = None,
 ) -> Axes:
     """Draw what each lever would bring as a point with its interval, hollow where the interval includes zero.
 
