@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from kpi import lifetime_value, pipeline, response_time, retention, schema, signals
+from kpi import levers, lifetime_value, pipeline, response_time, retention, schema, signals
 from kpi.errors import MissingTable, ParameterError
 from kpi.facts.opportunities import stages
 from kpi.periods import Month
@@ -464,6 +464,8 @@ def _builders(data, month: Month, now) -> dict[str, Callable]:
         "pipeline.stage_moves": lambda: pipeline.stage_moves(data, as_of=now),
         "pipeline.stage_flow": lambda: pipeline.stage_flow(data, as_of=now),
         "pipeline.loss_reasons": lambda: pipeline.loss_reasons(data, as_of=now),
+        "pipeline.expected_won": lambda: levers.expected_won(data, as_of=now),
+        "pipeline.levers": lambda: levers.gains(data, as_of=now),
         "retention.active": lambda: retention.active_customers(data, as_of=now, months=1),
         "retention.net_growth": lambda: retention.net_customer_growth(data, as_of=now, months=1, span=12),
         "retention.kept": lambda: retention.retention_rate(data, as_of=now, months=1),

@@ -27,7 +27,7 @@ LAYERS = {
     **dict.fromkeys(("hours", "rates", "restriction", "span", "dataset", "simulate", "importing"), 5),
     "facts": 6,
     **dict.fromkeys(("response_time", "pipeline", "retention", "lifetime_value", "signals"), 7),
-    **dict.fromkeys(("denominators", "headline", "sections", "plots", "tables", "page", "chapters"), 8),
+    **dict.fromkeys(("denominators", "headline", "levers", "sections", "plots", "tables", "page", "chapters"), 8),
     "report": 9,
     "__main__": 10,
 }

@@ -133,6 +133,12 @@ CASES = {
     "points, none": (plots.plot_points, lambda words: ((frame([]), [], words), {"counts": []})),
     "points, nothing known": (plots.plot_points, lambda words: ((frame([NAN, NAN], n=0), names(2), words), {"counts": names(2)})),
     "points, too few": (plots.plot_points, lambda words: ((frame([0.5, 0.2], n=3), names(2), words), {"counts": names(2)})),
+    "levers": (
+        plots.plot_levers,
+        lambda words: ((frame([3e4, 0.01]), names(2), words, "EUR"), {"moves": names(2), "heading": HOSTILE, "xlabel": HOSTILE}),
+    ),
+    "levers, one": (plots.plot_levers, lambda words: ((frame([5.0]), names(1), words, "EUR"), {"moves": names(1)})),
+    "levers, none": (plots.plot_levers, lambda words: ((frame([]), [], words, "EUR"), {"moves": []})),
     "ageing": (plots.plot_ageing, lambda words: ((AGES, LIMITS, [HOSTILE, "b"], words), {"xlabel": HOSTILE})),
     "ageing, none": (plots.plot_ageing, lambda words: ((AGES.head(0), LIMITS, ["a", "b"], words), {})),
     "account of money": (
@@ -229,6 +235,16 @@ def test_intervals_and_counts_are_drawn(words):
     assert words.percent(0.2) in written
     spans = [path.vertices for collection in drawn.collections for path in collection.get_paths()]
     assert any(np.allclose(sorted(points[:, 0])[:: len(points) - 1], [0.18, 0.22]) for points in spans if len(points) > 1)
+
+
+def test_a_lever_whose_interval_includes_zero_is_hollow(words):
+    table = pd.DataFrame({"value": [30.0, 20.0], "low": [5.0, -5.0], "high": [60.0, 40.0]})
+    ax = plots.plot_levers(table, ["one", "other"], words, "EUR", moves=["1 → 2", "3 → 4"])
+    points = [line for line in ax.lines if line.get_marker() == "o"]
+    assert [line.get_markerfacecolor() for line in points] == [style.MEASURE, "white"]
+    assert [line.get_xdata()[0] for line in points] == [30, 20]
+    assert [line.get_xdata()[0] for line in ax.lines if line.get_marker() != "o"] == [0]  # the line of no gain
+    assert {"1 → 2", "3 → 4"} <= {text.get_text() for text in ax.texts}
 
 
 def test_cells_not_observed_stay_empty(words):

@@ -213,4 +213,23 @@ PIPELINE = (
         "",
         "pipeline.loss_reasons",
     ),
+    Kpi(
+        "pipeline.expected_won",
+        N_("Expected won value"),
+        N_("Value to be expected from the next 90 days, of the deals open now and those to come, if things go on as in the last year."),
+        "money",
+        "up",
+        "levers.expected_won",
+    ),
+    Kpi(
+        "pipeline.levers",
+        N_("Levers"),
+        N_(
+            "What the expected won value of the next 90 days would gain if one conversion, delay, inflow or amount were as good as at its best "
+            "owner or quarter, differences that may be luck left out."
+        ),
+        "money",
+        "up",
+        "levers.gains",
+    ),
 )

@@ -4,7 +4,7 @@ Every sentence that judges is chosen from the numbers: a signal is called one on
 the intervals do not overlap.
 """
 
-from kpi.chapters import comparison, conversion, lifetime_value, movement, pipeline, pulse, response_time, retention, stages
+from kpi.chapters import comparison, conversion, levers, lifetime_value, movement, pipeline, pulse, response_time, retention, stages
 from kpi.chapters.about import About, about, closing, section
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "closing",
     "comparison",
     "conversion",
+    "levers",
     "lifetime_value",
     "movement",
     "pipeline",

@@ -63,8 +63,44 @@ def stage_conversion(
     now = data.instant(as_of)
     window = window or last_days(now, data.company.timezone, PERIOD_DAYS)
     order = stages(data).query("status != 'lost'").reset_index(drop=True)
+    rows = steps(data, now, groups, direct)
+    keys = [*groups, "position"]
+    causes = ("advanced", "skipped", "lost")
+    table = survival.event_table(facts.at_risk(rows, window, view, keys), causes, keys)
+    values = survival.at(survival.aalen_johansen(table, causes, keys, level), (horizon,), "advanced", keys)
+    names = order.assign(next_stage=order["stage"].shift(-1))[["position", "stage", "next_stage"]]
+    values = values.merge(names, on="position", how="left")
+    return schema.result("pipeline.stage_conversion", values, by=[*keys, "stage", "next_stage"], view=view, window=window, as_of=now)
+
+
+def steps(data, as_of: pd.Timestamp, groups: Sequence[str] = (), direct: bool = False) -> nw.LazyFrame:
+    """List the steps that opportunities are at or have taken: from reaching a stage to reaching the next one, or beyond it, or to the loss.
+
+    Parameters
+    ----------
+    data : Dataset
+        Uses `opportunity_history`, `opportunities`, `stages`.
+    as_of : Timestamp
+        Naive UTC; only what happened strictly before it counts.
+    groups : sequence of str
+        Any of source, owner, product, size.
+    direct : bool
+        Passing over the next stage is an outcome of its own, ``skipped``.
+
+    Returns
+    -------
+    LazyFrame
+        One row per opportunity and stage reached, the last one left out: ``position``, the groups, ``start_day``, ``end_day``, ``outcome``
+        (``advanced``, ``skipped``, ``lost``, ``censored``).
+
+    Raises
+    ------
+    MissingTable
+        If there is no history of stages or no order of them.
+    """
+    order = stages(data).query("status != 'lost'")
     moved, lost = ~nw.col("next_day").is_null(), nw.col("status") == "lost"
-    ends = nw.when(moved).then(nw.col("next_day")).when(lost).then(nw.col("closed_day")).otherwise(nw.lit(last_day(data, now)))
+    ends = nw.when(moved).then(nw.col("next_day")).when(lost).then(nw.col("closed_day")).otherwise(nw.lit(last_day(data, as_of)))
     passed = nw.lit("skipped" if direct else "advanced")
     outcome = (
         nw.when(moved & (nw.col("skipped") == 1))
@@ -75,15 +111,8 @@ def stage_conversion(
         .then(nw.lit("lost"))
         .otherwise(nw.lit("censored"))
     )
-    rows = beside(data, facts.reached(data, now), now, groups).filter(nw.col("position") < int(order["position"].max()))
-    rows = rows.select("position", *groups, nw.col("reached_day").alias("start_day"), ends.alias("end_day"), outcome.alias("outcome"))
-    keys = [*groups, "position"]
-    causes = ("advanced", "skipped", "lost")
-    table = survival.event_table(facts.at_risk(rows, window, view, keys), causes, keys)
-    values = survival.at(survival.aalen_johansen(table, causes, keys, level), (horizon,), "advanced", keys)
-    names = order.assign(next_stage=order["stage"].shift(-1))[["position", "stage", "next_stage"]]
-    values = values.merge(names, on="position", how="left")
-    return schema.result("pipeline.stage_conversion", values, by=[*keys, "stage", "next_stage"], view=view, window=window, as_of=now)
+    rows = beside(data, facts.reached(data, as_of), as_of, groups).filter(nw.col("position") < int(order["position"].max()))
+    return rows.select("position", *groups, nw.col("reached_day").alias("start_day"), ends.alias("end_day"), outcome.alias("outcome"))
 
 
 def funnel(
