@@ -56,14 +56,38 @@ def rate(shop: Shop, currency: str, day: date) -> float | None:
     return max(known)[1] if known else None
 
 
+def is_refund(order: dict) -> bool:
+    return order["kind"] == "refund" or order["amount"] < 0
+
+
+@cache
+def cancelled(shop: Shop, as_of) -> dict[str, str | None]:
+    """Each refund and the sale it takes back: the one it names; else the only sale alike before it that none took back; else None."""
+    known = sorted((order for order in shop.orders if order["at"] < as_of), key=lambda order: (order["at"], is_refund(order), order["order"]))
+    names = {order["order"] for order in known}
+    back = {order["order"]: order["refunds"] for order in known if is_refund(order) and order["refunds"] in names}
+    for refund in known:
+        if not is_refund(refund) or refund["order"] in back:
+            continue
+        back[refund["order"]] = None
+        if refund["refunds"] is None:
+            alike = [sale for sale in known if not is_refund(sale) and sale["order"] not in back.values() and sale["at"] <= refund["at"]]
+            for field in ("customer", "currency"):
+                alike = [sale for sale in alike if sale[field] == refund[field]]
+            alike = [sale for sale in alike if (sale.get("product") or "") == (refund.get("product") or "")]
+            alike = [sale for sale in alike if round(sale["amount"], 2) == round(abs(refund["amount"]), 2)]
+            back[refund["order"]] = alike[0]["order"] if len(alike) == 1 else None
+    return back
+
+
 @cache
 def net(shop: Shop, as_of, field: str = "amount") -> dict[tuple[str, date], float | None]:
-    """Net of refunds per customer and day; a refund counts on the day of the order it names, at that day's rate. None: nothing is known."""
+    """Net of refunds per customer and day; a refund counts on the day of the sale it takes back, at that day's rate. None: nothing is known."""
     known = [order for order in shop.orders if order["at"] < as_of]
     day_of = {order["order"]: local_day(order["at"], shop.zone) for order in known}
     sums: dict[tuple[str, date], float | None] = {}
     for order in known:
-        day = day_of.get(order["refunds"], day_of[order["order"]])
+        day = day_of[cancelled(shop, as_of).get(order["order"]) or order["order"]]
         worth, factor = order[field], rate(shop, order["currency"], day)
         key = (order["customer"], day)
         sums.setdefault(key, None)

@@ -1,9 +1,10 @@
 """One row per lead, opportunity, visit to a stage, purchase and customer, in the state known at `as_of`; no KPI is computed here."""
 
-from kpi.facts.customers import activity, purchases
+from kpi.facts.customers import activity, purchase_reading, purchases
 from kpi.facts.exposure import at_risk, exposed
 from kpi.facts.leads import leads
 from kpi.facts.opportunities import history, opportunities, reached, visits
+from kpi.facts.refunds import refunds
 from kpi.facts.scores import scored
 from kpi.facts.spells import spells
 from kpi.facts.waits import wait
@@ -15,8 +16,10 @@ __all__ = [
     "history",
     "leads",
     "opportunities",
+    "purchase_reading",
     "purchases",
     "reached",
+    "refunds",
     "scored",
     "spells",
     "visits",

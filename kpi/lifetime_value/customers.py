@@ -31,12 +31,12 @@ def customers(data, now: pd.Timestamp) -> nw.LazyFrame:
         and ``margin`` of all days, ``costs`` of winning it (0 where not ``costs_known``).
     """
     rows = facts.purchases(data, now)
-    bought = nw.when(nw.col("is_purchase"))
+    bought = nw.when(nw.col("is_paid"))
     frame = rows.group_by("customer_id").agg(
         bought.then(nw.col("day")).min().alias("first_day"),
         bought.then(nw.col("day")).max().alias("last_day"),
         bought.then(nw.col("month")).min().alias("first_month"),
-        nw.col("is_purchase").cast(nw.Int64).sum().alias("purchases"),
+        nw.col("is_paid").cast(nw.Int64).sum().alias("purchases"),
         bought.then(nw.col("amount")).sum().alias("spent"),
         nw.col("amount").sum().alias("net"),
         nw.col("margin").sum(),
@@ -161,7 +161,7 @@ def since(data, now: pd.Timestamp, day: int) -> pd.DataFrame:
     DataFrame
         ``customer_id``, ``later``; customers without one are absent.
     """
-    bought = facts.purchases(data, now).filter(nw.col("is_purchase"), nw.col("day") >= day)
+    bought = facts.purchases(data, now).filter(nw.col("is_paid"), nw.col("day") >= day)
     return engine.sizes(bought, ["customer_id"], "later")
 
 
@@ -180,7 +180,7 @@ def pause(data, now: pd.Timestamp) -> int:
     int
         365 as long as nobody has bought twice.
     """
-    bought = facts.purchases(data, now).filter(nw.col("is_purchase")).select("customer_id", "day")
+    bought = facts.purchases(data, now).filter(nw.col("is_paid")).select("customer_id", "day")
     gaps = bought.with_columns((nw.col("day") - nw.col("day").shift(1).over("customer_id", order_by="day")).alias("gap"))
     sizes = engine.sizes(gaps.filter(~nw.col("gap").is_null()), ["gap"])
     covered = sizes["count"].cumsum() >= 0.95 * sizes["count"].sum()

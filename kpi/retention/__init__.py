@@ -2,6 +2,7 @@
 
 from kpi.retention.cohorts import cohort_matrix, retention_curve
 from kpi.retention.growth import active_customers, activity_window, net_customer_growth, retention_rate
+from kpi.retention.refunds import purchase_reading, refunds
 from kpi.retention.repeat import repeat_purchase, repeat_purchase_curve
 from kpi.retention.value import best_customers, value_deciles, value_to_date
 
@@ -11,6 +12,8 @@ __all__ = [
     "best_customers",
     "cohort_matrix",
     "net_customer_growth",
+    "purchase_reading",
+    "refunds",
     "repeat_purchase",
     "repeat_purchase_curve",
     "retention_curve",

@@ -43,7 +43,7 @@ def value_to_date(data, *, as_of: Instant, by: str = "") -> pd.DataFrame:
     table = engine.collect(totals.agg(*sums) if totals is not None else customers.select(*sums), groups)
     table["value"] = (table["total"] / table["n_events"]).where(table["n_events"] > 0)
     table["measure"] = measure_of(data)
-    return schema.result("retention.value_to_date", table, by=[*groups, "measure"], view="snapshot", window=_all_time(data, now), as_of=now)
+    return schema.result("retention.value_to_date", table, by=[*groups, "measure"], view="snapshot", window=all_time(data, now), as_of=now)
 
 
 def value_deciles(data, *, as_of: Instant) -> pd.DataFrame:
@@ -79,7 +79,7 @@ def value_deciles(data, *, as_of: Instant) -> pd.DataFrame:
     table["value"] = table["amount"] / total if total > 0 else float("nan")
     table["cumulative"] = table["value"].cumsum()
     more = ["amount", "cumulative", "least"]
-    return schema.result("retention.deciles", table, by=["decile"], view="snapshot", window=_all_time(data, now), as_of=now, more=more)
+    return schema.result("retention.deciles", table, by=["decile"], view="snapshot", window=all_time(data, now), as_of=now, more=more)
 
 
 def best_customers(data, *, as_of: Instant, limit: int = 100) -> pd.DataFrame:
@@ -130,6 +130,26 @@ def measure_of(data) -> str:
     return "margin" if data.has("orders", "margin") else "amount"
 
 
+def all_time(data, now: pd.Timestamp) -> Window:
+    """Cover the days from the first order to the date.
+
+    Parameters
+    ----------
+    data : Dataset
+        Uses `orders`.
+    now : Timestamp
+        Naive UTC.
+
+    Returns
+    -------
+    Window
+        Local dates.
+    """
+    first = engine.collect(facts.purchases(data, now).select(nw.col("day").min().alias("first")))["first"].iloc[0]
+    end = last_days(now, data.company.timezone, 1).end
+    return Window(end if pd.isna(first) else day_of(first), end)
+
+
 def _customers(data, now: pd.Timestamp) -> nw.LazyFrame:
     """One row per customer who ever bought; refunds of any day lower the worth."""
     rows = facts.purchases(data, now)
@@ -138,17 +158,11 @@ def _customers(data, now: pd.Timestamp) -> nw.LazyFrame:
         nw.col("amount").sum(),
         nw.col("margin").sum(),
         known.alias("known"),
-        nw.col("is_purchase").cast(nw.Int64).sum().alias("purchases"),
-        nw.when(nw.col("is_purchase")).then(nw.col("day")).min().alias("first_day"),
-        nw.when(nw.col("is_purchase")).then(nw.col("day")).max().alias("last_day"),
+        nw.col("is_paid").cast(nw.Int64).sum().alias("purchases"),
+        nw.when(nw.col("is_paid")).then(nw.col("day")).min().alias("first_day"),
+        nw.when(nw.col("is_paid")).then(nw.col("day")).max().alias("last_day"),
         nw.col("source").max(),
         nw.col("segment").max(),
     )
     frame = frame.with_columns(nw.when(nw.col("known") > 0).then(nw.col("margin")).otherwise(nw.lit(None)).alias("margin"))
     return frame.filter(nw.col("purchases") > 0)
-
-
-def _all_time(data, now: pd.Timestamp) -> Window:
-    first = engine.collect(facts.purchases(data, now).select(nw.col("day").min().alias("first")))["first"].iloc[0]
-    end = last_days(now, data.company.timezone, 1).end
-    return Window(end if pd.isna(first) else day_of(first), end)
