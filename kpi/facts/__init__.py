@@ -1,5 +1,6 @@
 """One row per lead, opportunity, visit to a stage, purchase and customer, in the state known at `as_of`; no KPI is computed here."""
 
+from kpi.facts.contracts import covers, recurring, terms
 from kpi.facts.customers import activity, purchase_reading, purchases
 from kpi.facts.exposure import at_risk, exposed
 from kpi.facts.leads import leads
@@ -12,6 +13,7 @@ from kpi.facts.waits import wait
 __all__ = [
     "activity",
     "at_risk",
+    "covers",
     "exposed",
     "history",
     "leads",
@@ -19,9 +21,11 @@ __all__ = [
     "purchase_reading",
     "purchases",
     "reached",
+    "recurring",
     "refunds",
     "scored",
     "spells",
+    "terms",
     "visits",
     "wait",
 ]

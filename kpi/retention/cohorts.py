@@ -8,6 +8,7 @@ import pandas as pd
 from kpi import engine, facts, intervals, periods, schema
 from kpi.errors import ParameterError
 from kpi.periods import Instant, Month, Window
+from kpi.retention.growth import last_month
 
 
 def cohort_matrix(data, *, as_of: Instant, months: int = 24) -> pd.DataFrame:
@@ -43,7 +44,7 @@ def cohort_matrix(data, *, as_of: Instant, months: int = 24) -> pd.DataFrame:
     if months < 1:
         raise ParameterError(f"months={months}: give at least 1")
     now = data.instant(as_of)
-    last = Month.of(periods.month_number(periods.local_date(now, data.company.timezone))).previous
+    last = last_month(data, now)
     first = last.shift(1 - months)
     bought = facts.purchases(data, now).filter(nw.col("is_purchase"))
     joined = bought.group_by("customer_id").agg(nw.col("month").min().alias("cohort"))

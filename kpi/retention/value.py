@@ -36,7 +36,7 @@ def value_to_date(data, *, as_of: Instant, by: str = "") -> pd.DataFrame:
     """
     groups = schema.grouping(by or (), {"source": "source", "segment": "segment"})
     now = data.instant(as_of)
-    customers = _customers(data, now)
+    customers = bought_to_date(data, now)
     column = nw.col(measure_of(data))
     totals = customers.group_by(*groups) if groups else None
     sums = (nw.len().alias("n"), column.count().alias("n_events"), column.sum().alias("total"))
@@ -69,7 +69,7 @@ def value_deciles(data, *, as_of: Instant) -> pd.DataFrame:
     """
     now = data.instant(as_of)
     measure = measure_of(data)
-    worth = engine.sizes(_customers(data, now).filter(~nw.col(measure).is_null()), [measure]).rename(columns={measure: "worth"})
+    worth = engine.sizes(bought_to_date(data, now).filter(~nw.col(measure).is_null()), [measure]).rename(columns={measure: "worth"})
     worth = worth.sort_values("worth", ascending=False, ignore_index=True)
     values = worth["worth"].repeat(worth["count"]).reset_index(drop=True)
     decile = (pd.RangeIndex(len(values)) * 10 // max(len(values), 1)) + 1
@@ -107,7 +107,7 @@ def best_customers(data, *, as_of: Instant, limit: int = 100) -> pd.DataFrame:
     """
     now = data.instant(as_of)
     measure = measure_of(data)
-    rows = _customers(data, now).filter(~nw.col(measure).is_null())
+    rows = bought_to_date(data, now).filter(~nw.col(measure).is_null())
     top = engine.collect(rows.sort(measure, "customer_id", descending=[True, False]).head(limit))
     top = top.sort_values([measure, "customer_id"], ascending=[False, True], ignore_index=True)
     top["first_on"], top["last_on"] = [day_of(day) for day in top["first_day"]], [day_of(day) for day in top["last_day"]]
@@ -150,8 +150,22 @@ def all_time(data, now: pd.Timestamp) -> Window:
     return Window(end if pd.isna(first) else day_of(first), end)
 
 
-def _customers(data, now: pd.Timestamp) -> nw.LazyFrame:
-    """One row per customer who ever bought; refunds of any day lower the worth."""
+def bought_to_date(data, now: pd.Timestamp) -> nw.LazyFrame:
+    """List the customers who ever bought, with what they brought.
+
+    Parameters
+    ----------
+    data : Dataset
+        Uses `orders`, `customers`.
+    now : Timestamp
+        Naive UTC.
+
+    Returns
+    -------
+    LazyFrame
+        One row per customer: ``amount`` and ``margin`` (missing where none is known; refunds of any day lower them), ``purchases``, ``first_day``,
+        ``last_day``, ``source``, ``segment``.
+    """
     rows = facts.purchases(data, now)
     known = (~nw.col("margin").is_null()).cast(nw.Int64).sum()
     frame = rows.group_by("customer_id").agg(
