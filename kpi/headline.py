@@ -364,6 +364,7 @@ def lists(data, month: Month) -> dict[str, pd.DataFrame]:
         "waiting": lambda: response_time.waiting_queue(data, as_of=as_of, window=month.last(12)),
         "stale_deals": lambda: pipeline.stale_deals(data, as_of=as_of),
         "best_customers": lambda: retention.best_customers(data, as_of=as_of),
+        "most_profitable": lambda: retention.most_profitable_customers(data, as_of=as_of),
         "at_risk": lambda: lifetime_value.at_risk(data, as_of=as_of),
         "set_aside": lambda: data.set_aside,
     }
@@ -473,4 +474,14 @@ def _builders(data, month: Month, now) -> dict[str, Callable]:
         "retention.deciles": lambda: retention.value_deciles(data, as_of=now),
         "retention.expected_value": lambda: lifetime_value.expected_value(data, as_of=now),
         "retention.model_check": lambda: lifetime_value.model_check(data, as_of=now),
+        "retention.gross_revenue": lambda: retention.gross_revenue_retention(data, as_of=now),
+        "retention.net_revenue": lambda: retention.net_revenue_retention(data, as_of=now),
+        "retention.groups": lambda: retention.value_groups(data, as_of=now),
+        "retention.refunds": lambda: retention.refunds(data, as_of=now),
+        "retention.probability_active": lambda: lifetime_value.active_probability(data, as_of=now),
+        "retention.tracking": lambda: lifetime_value.tracking(data, as_of=now),
+        "retention.contract_survival": lambda: retention.contract_survival(data, as_of=now),
+        "retention.contract_median": lambda: retention.contract_median(data, as_of=now),
+        "retention.renewals": lambda: retention.renewals(data, as_of=now),
+        "retention.renewal_check": lambda: lifetime_value.renewal_check(data, as_of=now),
     }

@@ -4,6 +4,7 @@ from kpi.facts.contracts import covers, recurring, terms
 from kpi.facts.customers import activity, purchase_reading, purchases
 from kpi.facts.exposure import at_risk, exposed
 from kpi.facts.leads import leads
+from kpi.facts.money import in_company_currency
 from kpi.facts.opportunities import history, opportunities, reached, visits
 from kpi.facts.refunds import refunds
 from kpi.facts.scores import scored
@@ -16,6 +17,7 @@ __all__ = [
     "covers",
     "exposed",
     "history",
+    "in_company_currency",
     "leads",
     "opportunities",
     "purchase_reading",

@@ -1,6 +1,8 @@
 """What customers will be worth: models of buying again, of spending and of renewing, fitted by maximum likelihood on counts."""
 
-from kpi.lifetime_value.expected import at_risk, expected_value, fit, model_check, right_customers
+from kpi.lifetime_value.contracts import renewal_check
+from kpi.lifetime_value.expected import at_risk, expected_value, fit, right_customers
+from kpi.lifetime_value.holdout import active_probability, model_check, tracking
 from kpi.lifetime_value.purchasing import (
     PurchaseModel,
     expected_purchases,
@@ -19,6 +21,7 @@ __all__ = [
     "PurchaseModel",
     "RenewalModel",
     "SpendingModel",
+    "active_probability",
     "at_risk",
     "expected_amount",
     "expected_purchases",
@@ -32,9 +35,11 @@ __all__ = [
     "model_check",
     "probability_active",
     "purchases_of_new",
+    "renewal_check",
     "right_customers",
     "share_kept",
     "simulate_purchases",
     "total_interval",
+    "tracking",
     "variance_of_purchases",
 ]

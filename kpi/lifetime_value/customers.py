@@ -44,7 +44,7 @@ def customers(data, now: pd.Timestamp) -> nw.LazyFrame:
         nw.col("segment").max(),
     )
     frame = frame.filter(nw.col("purchases") > 0)
-    return _with_costs(data, frame).with_columns(
+    return with_costs(data, frame).with_columns(
         (nw.col("purchases") - 1).alias("repeats"),
         (nw.col("last_day") - nw.col("first_day")).alias("recency"),
         (last_day(data, now) - nw.col("first_day")).alias("age"),
@@ -80,7 +80,35 @@ def grouped(data, now: pd.Timestamp, by: str) -> nw.LazyFrame:
         if by:
             data.table("customers", by)
         return frame
-    found = {"owner": _owners, "product": _first_products, "response": _responses}[by](data, now)
+    return with_group(data, now, frame, by)
+
+
+def with_group(data, now: pd.Timestamp, frame: nw.LazyFrame, by: str) -> nw.LazyFrame:
+    """Add to customers the group they belong to.
+
+    Parameters
+    ----------
+    data : Dataset
+        Uses what the group needs.
+    now : Timestamp
+        Naive UTC.
+    frame : LazyFrame
+        Rows with ``customer_id``.
+    by : str
+        One of `GROUPS`.
+
+    Returns
+    -------
+    LazyFrame
+        The rows with the column `by`.
+
+    Raises
+    ------
+    MissingTable
+        If the table or column that tells the group is missing.
+    """
+    told = {"product": _first_products, "response": _responses}
+    found = told[by](data, now) if by in told else data.table("customers", by).select("customer_id", by)
     return frame.join(found, on="customer_id", how="left").with_columns(nw.col(by).fill_null(nw.lit(schema.BLANK)))
 
 
@@ -120,10 +148,6 @@ def amounts(frame: nw.LazyFrame) -> pd.DataFrame:
     """
     cents = frame.with_columns(nw.col("amount").round(4))
     return engine.sizes(cents, ["purchases", "amount"])
-
-
-def _owners(data, now: pd.Timestamp) -> nw.LazyFrame:
-    return data.table("customers", "owner").select("customer_id", "owner")
 
 
 def _first_products(data, now: pd.Timestamp) -> nw.LazyFrame:
@@ -187,7 +211,21 @@ def pause(data, now: pd.Timestamp) -> int:
     return int(sizes["gap"][covered.to_numpy().argmax()]) if len(sizes) else 365
 
 
-def _with_costs(data, frame: nw.LazyFrame) -> nw.LazyFrame:
+def with_costs(data, frame: nw.LazyFrame) -> nw.LazyFrame:
+    """Add to customers what it cost to win them.
+
+    Parameters
+    ----------
+    data : Dataset
+        Uses `customers`.
+    frame : LazyFrame
+        Rows with ``customer_id``.
+
+    Returns
+    -------
+    LazyFrame
+        The rows with ``costs`` (0 where unknown) and ``costs_known`` (1 or 0).
+    """
     if not data.has("customers", "acquisition_cost"):
         return frame.with_columns(nw.lit(0.0).alias("costs"), nw.lit(0).alias("costs_known"))
     own = data.table("customers").select("customer_id", nw.col("acquisition_cost").alias("costs"))

@@ -7,7 +7,7 @@ from kpi.retention.growth import active_customers, activity_window, net_customer
 from kpi.retention.refunds import purchase_reading, refunds
 from kpi.retention.repeat import repeat_purchase, repeat_purchase_curve
 from kpi.retention.revenue import gross_revenue_retention, net_revenue_retention
-from kpi.retention.value import best_customers, value_deciles, value_to_date
+from kpi.retention.value import best_customers, most_profitable_customers, value_deciles, value_to_date
 
 __all__ = [
     "active_customers",
@@ -18,6 +18,7 @@ __all__ = [
     "contract_survival",
     "contract_survival_curve",
     "gross_revenue_retention",
+    "most_profitable_customers",
     "net_customer_growth",
     "net_revenue_retention",
     "purchase_reading",

@@ -46,8 +46,8 @@ def refunds(data, *, as_of: Instant, level: float = 0.95) -> pd.DataFrame:
     -------
     DataFrame
         One row per ``match``: ``named`` (the refund names its sale), ``found`` (the only sale alike before it, see `facts.refunds`), ``none`` (it
-        counts on its own day); ``amount`` taken back, and the columns of `schema.RESULT`: ``value`` share of the refunds, ``n`` all of them. The value
-        is missing where there are none.
+        counts on its own day); ``amount`` taken back, and the columns of `schema.RESULT`: ``value`` share of the refunds, missing where there are
+        none, ``n`` all of them.
 
     Raises
     ------

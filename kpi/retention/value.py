@@ -114,6 +114,44 @@ def best_customers(data, *, as_of: Instant, limit: int = 100) -> pd.DataFrame:
     return top.rename(columns={measure: "value"})[["customer_id", "segment", "source", "value", "purchases", "first_on", "last_on"]]
 
 
+def most_profitable_customers(data, *, as_of: Instant, limit: int = 100) -> pd.DataFrame:
+    """List the customers whose margin to date exceeds most what it cost to win them.
+
+    Parameters
+    ----------
+    data : Dataset
+        Uses `orders` with ``margin``, `customers` with ``acquisition_cost`` where it is recorded.
+    as_of : Instant
+        Only what happened strictly before it counts.
+    limit : int
+        How many.
+
+    Returns
+    -------
+    DataFrame
+        ``customer_id``, ``segment``, ``source``, ``profit`` (``margin`` less ``cost``), ``margin``, ``cost`` (missing where unknown; the profit is
+        then the margin), ``purchases``, ``last_on``; the most profitable first.
+
+    Raises
+    ------
+    MissingTable
+        If there are no orders, or no margin is recorded.
+    """
+    data.table("orders", "margin")
+    now = data.instant(as_of)
+    rows = bought_to_date(data, now).filter(~nw.col("margin").is_null())
+    if data.has("customers", "acquisition_cost"):
+        costs = data.table("customers").select("customer_id", nw.col("acquisition_cost").alias("cost"))
+        rows = rows.join(costs, on="customer_id", how="left")
+    else:
+        rows = rows.with_columns(nw.lit(None).cast(nw.Float64).alias("cost"))
+    rows = rows.with_columns((nw.col("margin") - nw.col("cost").fill_null(0.0)).alias("profit"))
+    top = engine.collect(rows.sort("profit", "customer_id", descending=[True, False]).head(limit))
+    top = top.sort_values(["profit", "customer_id"], ascending=[False, True], ignore_index=True)
+    top["last_on"] = [day_of(day) for day in top["last_day"]]
+    return top[["customer_id", "segment", "source", "profit", "margin", "cost", "purchases", "last_on"]]
+
+
 def measure_of(data) -> str:
     """Say what worth is measured by.
 
