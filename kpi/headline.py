@@ -270,6 +270,24 @@ def pushes(data, as_of: pd.Timestamp) -> pd.DataFrame | None:
     return pipeline.pushes(data, as_of=as_of) if data.has("opportunity_history", "expected_close_on") else None
 
 
+def most_profitable(data, as_of: pd.Timestamp) -> pd.DataFrame | None:
+    """List the most profitable customers, where margins are recorded.
+
+    Parameters
+    ----------
+    data : Dataset
+        Uses `orders` with ``margin``.
+    as_of : Timestamp
+        Naive UTC.
+
+    Returns
+    -------
+    DataFrame or None
+        `retention.most_profitable_customers`.
+    """
+    return retention.most_profitable_customers(data, as_of=as_of) if data.has("orders", "margin") else None
+
+
 def compared_cohorts(cells: pd.DataFrame, age: int = 3) -> pd.DataFrame:
     """Hold the cohorts against each other at one age, to find those that differ by more than chance.
 

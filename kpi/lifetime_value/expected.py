@@ -78,8 +78,12 @@ def expected_value(data, *, as_of: Instant, by: str = "", days: int = 365, disco
     ParameterError
         If `by` is unknown, or `days` or `discount` out of range.
 
-    Notes ----- MBG/NBD times Gamma-Gamma; under contract as `contract_value`. The interval holds what is not known of the parameters (draws from
-    the inverse Hessian) and how the customers of a group differ; that of the purchases also holds chance. """ if days < 1 or not 0 <= discount < 1:
+    Notes
+    -----
+    MBG/NBD times Gamma-Gamma; under contract as `contract_value`. The interval holds what is not known of the parameters (draws from the inverse
+    Hessian) and how the customers of a group differ; that of the purchases also holds chance.
+    """
+    if days < 1 or not 0 <= discount < 1:
         raise ParameterError(f"days={days}, discount={discount}: give at least 1 day, and a yearly rate in [0, 1)")
     groups = schema.grouping(by or (), dict.fromkeys(rows.GROUPS, ""))
     now = data.instant(as_of)
