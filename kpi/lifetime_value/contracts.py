@@ -228,6 +228,7 @@ def _checked(data, now: pd.Timestamp, cut: int, end: int, level: float) -> pd.Da
     later = live.join(facts.covers(data, now).select("customer_id", "start_day", "until"), on=["customer_id", "start_day"], how="inner")
     made = engine.counts(later, (), **{f"kept{day}": nw.col("until") >= day for day in days}).iloc[0]
     table = pd.DataFrame({"renewal": range(1, len(days) + 1), "actual": [int(made[f"kept{day}"]) for day in days]})
+    table["n_events"] = table["actual"]
     expected, spread = _expected_kept(events, fit_renewals(events), table["renewal"].to_numpy())
     at_risk = (events["renewal"] * (events["lost"] + events["kept"])).sum()
     n = int(events["kept"].sum())

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 
 from kpi.plots import style
 from kpi.words import Words
@@ -52,7 +53,9 @@ def plot_tracking(
         last = table.iloc[-1]
         _label_ends(ax, times[-1], [float(last[name]) for name in ("value", "actual", rule)], labels, top)
         ax.set_xlim(0, times[-1] * 1.34)
-    ax.set_xticks([tick for tick in ax.get_xticks() if tick <= (times[-1] if len(times) else 1)])
+    end = times[-1] if len(times) else 1.0
+    ticks = MaxNLocator(7, steps=[1, 1.2, 3, 6, 10]).tick_values(0, end)  # months and days alike fall on multiples of 6 and 12
+    ax.set_xticks([tick for tick in ticks if 0 <= tick <= end])
     _numbers(ax, words, xlabel, ylabel)
     ax.xaxis.set_major_formatter(style.ticks(words.number))
     return ax
