@@ -81,7 +81,7 @@ def second_purchases(data, now: pd.Timestamp, groups: Sequence[str] = ()) -> nw.
         nw.col("day").shift(1).over("customer_id", order_by="day").alias("before"),
         nw.col("day").shift(-1).over("customer_id", order_by="day").alias("again"),
     )
-    rows = ordered.filter(nw.col("before").is_null()).rename({"day": "start_day", "month": "start_month", "quarter": "start_quarter"})
+    rows = ordered.filter(nw.col("before").is_null()).rename({"day": "start_day", "month": "start_month"})
     rows = rows.with_columns((nw.col("start_month") // 3).alias("start_quarter"))
     never = nw.col("again").is_null()
     return rows.select(
