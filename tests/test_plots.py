@@ -70,6 +70,24 @@ def names(count: int, first: str = HOSTILE) -> list[str]:
     return [first, *(f"name {i}" for i in range(1, count))][:count]
 
 
+def tracked(count: int, empty: bool = False) -> pd.DataFrame:
+    """What was expected, and came, at so many times."""
+    steps = np.arange(1.0, count + 1)
+    table = pd.DataFrame(
+        {"horizon": 30 * steps, "value": 9 * steps, "low": 8 * steps, "high": 11 * steps, "actual": 10 * steps, "hiatus": 14 * steps}
+    )
+    return table.assign(n=50, **dict.fromkeys(("value", "low", "high", "hiatus"), NAN) if empty else {})
+
+
+def survival_of(rows: list[tuple[int, int, str, int]]) -> pd.DataFrame:
+    table = pd.DataFrame(rows, columns=["entry", "exit", "outcome", "count"]).astype({"entry": "int64", "exit": "int64", "count": "int64"})
+    return survival.kaplan_meier(survival.event_table(table, ["lost"]), causes=["lost"])
+
+
+STAYS = [(0, 3, "lost", 4), (0, 12, "lost", 2), (0, 40, "censored", 9)]
+THREE = {"labels": names(3), "xlabel": HOSTILE, "ylabel": HOSTILE}
+
+
 def incidence(rows, past=None):
     more = {"past": None if past is None else curve(past), "past_label": HOSTILE, "xlabel": HOSTILE, "mark": 10.0}
     return lambda words: ((curve(rows), words), {"cause": "won", "horizon": 60.0, "label": HOSTILE, **more})
@@ -145,6 +163,17 @@ CASES = {
         plots.plot_account,
         lambda words: ((100.0, [50.0, -20.5], [HOSTILE, "in", "out", "end"], words), {"currency": "EUR", "counts": list("1234"), "xlabel": HOSTILE}),
     ),
+    "tracking": (plots.plot_tracking, lambda words: ((tracked(9), words), THREE)),
+    "tracking, one": (plots.plot_tracking, lambda words: ((tracked(1), words), THREE)),
+    "tracking, none": (plots.plot_tracking, lambda words: ((tracked(0), words), THREE)),
+    "tracking, nothing known": (plots.plot_tracking, lambda words: ((tracked(3, empty=True), words), THREE)),
+    "calibration": (plots.plot_calibration, lambda words: ((tracked(3), names(3), words), THREE)),
+    "calibration, one": (plots.plot_calibration, lambda words: ((tracked(1), names(1), words), THREE)),
+    "calibration, none": (plots.plot_calibration, lambda words: ((tracked(0), [], words), THREE)),
+    "survival": (plots.plot_survival, lambda words: ((survival_of(STAYS), words), {"label": HOSTILE, "xlabel": HOSTILE})),
+    "survival, one": (plots.plot_survival, lambda words: ((survival_of(STAYS[:1]), words), {"label": HOSTILE})),
+    "survival, none": (plots.plot_survival, lambda words: ((survival_of([]), words), {"label": HOSTILE})),
+    "survival, nobody left": (plots.plot_survival, lambda words: ((survival_of(STAYS[2:]), words), {"label": HOSTILE})),
     "retention": (plots.plot_retention, lambda words: ((ages([1.0, 0.2, 0.1]), words), {"xlabel": HOSTILE, "ylabel": HOSTILE})),
     "retention, one": (plots.plot_retention, lambda words: ((ages([1.0]), words), {})),
     "retention, none": (plots.plot_retention, lambda words: ((ages([]), words), {})),
