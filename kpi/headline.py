@@ -13,6 +13,7 @@ from kpi.catalog import CATALOG
 from kpi.errors import MissingTable, ParameterError
 from kpi.facts.opportunities import stages
 from kpi.periods import Month
+from kpi.retention.growth import SPANS
 from kpi.words import N_
 
 MONTHS = 24
@@ -467,7 +468,7 @@ def _builders(data, month: Month, now) -> dict[str, Callable]:
         "pipeline.closed_win_rate_by_amount": lambda: pipeline.closed_win_rate(data, as_of=now, weight="amount"),
         "pipeline.waterfall": lambda: pipeline.waterfall(data, start=data.as_of(month.previous), as_of=now),
         "retention.active": lambda: retention.active_customers(data, as_of=now, months=1),
-        "retention.net_growth": lambda: retention.net_customer_growth(data, as_of=now, months=1, span=12),
+        **{key: partial(retention.net_customer_growth, data, as_of=now, months=1, span=span) for span, key in SPANS.items()},
         "retention.kept": lambda: retention.retention_rate(data, as_of=now, months=1),
     }
     return {key: stated.get(key, partial(_plain, key, data, now)) for key in CATALOG}

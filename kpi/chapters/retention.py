@@ -223,7 +223,8 @@ def _by_quarter(about: About, by_quarter: pd.DataFrame):
     """The cohorts themselves, beside the reading of how things go now."""
     words, say = about.words, about.words.say
     wide = by_quarter.pivot(index="quarter", columns="horizon", values=["value", "n"])
-    shown = pd.DataFrame({"quarter": wide.index, "n": wide["n"].max(axis=1).to_numpy("int64")})
+    named = [say("Q{quarter} {year}", quarter=text[-1], year=text[:4]) for text in wide.index]
+    shown = pd.DataFrame({"quarter": named, "n": wide["n"].max(axis=1).to_numpy("int64")})
     days = [int(day) for day in wide["value"].columns]
     for day in days:
         shown[f"within_{day}"] = wide["value"][day].to_numpy("float64")
