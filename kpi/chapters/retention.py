@@ -84,7 +84,8 @@ def growth(about: About, year: pd.DataFrame, quarter: pd.DataFrame, months: pd.D
 
 def _periods(about: About, year: pd.DataFrame, quarter: pd.DataFrame, months: pd.DataFrame):
     words, say = about.words, about.words.say
-    named = [year.assign(period=say("12 months")), quarter.assign(period=say("3 months"))]
+    spans = [(year, say("12 months")), (quarter, say("3 months"))]
+    named = [table.assign(period=period) for table, period in spans if not table["provisional"].any()]
     named.append(months.iloc[::-1].assign(period=lambda table: [f"{words.month_short(month)} {month[:4]}" for month in table["month"]]))
     joined = pd.concat(named, ignore_index=True)
     joined["kept"] = ((joined["start"] - joined["lost"]) / joined["start"]).where((joined["start"] > 0) & ~joined["provisional"])
