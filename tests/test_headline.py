@@ -13,6 +13,8 @@ from kpi.periods import Month
 from kpi.words import Words
 
 MONTH = Month.parse("2026-10")
+# The sample's customers order; these are about contracts.
+CONTRACTS = {"retention.contract_survival", "retention.contract_median", "retention.renewals", "retention.renewal_check"}
 
 
 @pytest.fixture(scope="module")
@@ -36,8 +38,10 @@ def row(table: pd.DataFrame, key: str, horizon: float | None = None) -> pd.Serie
 
 
 def test_every_key_of_the_catalogue_is_made_and_no_other(sample, metrics):
-    assert set(metrics["kpi"]) == set(CATALOG)
-    assert headline.missing(sample, MONTH).empty
+    gone = headline.missing(sample, MONTH)
+    assert set(metrics["kpi"]) == set(CATALOG) - CONTRACTS
+    assert set(gone["kpi"]) == CONTRACTS
+    assert gone["reason"].str.contains("no table contracts").all()
 
 
 def test_numbers_keep_the_contract(sample, metrics):
@@ -114,7 +118,8 @@ def test_a_contractual_company_misses_contracts_not_orders(online_retail):
     data = kpi.Dataset(contracts=frame, exported_at="2026-07-01", settings={"retention": {"contractual": True}})
     assert "orders" not in headline.absent(data)["table"].tolist()
     assert "contracts" not in headline.absent(data)["table"].tolist()
-    assert {"retention.active", "retention.net_growth", "retention.kept"} <= set(headline.metrics(data, Month.parse("2026-06"))["kpi"])
+    both = {"retention.active", "retention.net_growth", "retention.kept", "retention.gross_revenue", "retention.net_revenue"}
+    assert set(headline.metrics(data, Month.parse("2026-06"))["kpi"]) == both | CONTRACTS | {"retention.expected_value"} - {"retention.renewal_check"}
 
 
 # --- months and their signals

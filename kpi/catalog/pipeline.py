@@ -48,7 +48,7 @@ PIPELINE = (
     Kpi(
         "pipeline.lead_to_customer",
         N_("Lead to customer"),
-        N_("Share of leads with a won deal by that age; all others stay in the denominator."),
+        N_("Share of leads with a won deal by that age, or else named as a customer acquired by then; all others stay in the denominator."),
         "rate",
         "up",
         "pipeline.lead_to_customer",
@@ -100,6 +100,14 @@ PIPELINE = (
         "rate",
         "up",
         "pipeline.stage_conversion",
+    ),
+    Kpi(
+        "pipeline.funnel",
+        N_("Funnel"),
+        N_("Share of the opportunities created that reach a stage or go beyond it within 180 days, open ones kept, a loss as the competing end."),
+        "rate",
+        "up",
+        "pipeline.funnel",
     ),
     Kpi(
         "pipeline.time_in_stage",

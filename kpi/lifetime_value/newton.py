@@ -40,7 +40,7 @@ class Maximum:
     held: tuple[bool, ...]
 
 
-def maximise(whole: Likelihood, part: Likelihood, start: np.ndarray, lower: np.ndarray, upper: np.ndarray) -> Maximum:
+def maximise(whole: Likelihood, part: Likelihood, starts: list[np.ndarray], lower: np.ndarray, upper: np.ndarray) -> Maximum:
     """Find the largest value of a log-likelihood inside a box.
 
     Parameters
@@ -49,8 +49,10 @@ def maximise(whole: Likelihood, part: Likelihood, start: np.ndarray, lower: np.n
         Log-likelihood, gradient and Hessian of all counts at a place.
     part : callable
         The same of a sample, for the first steps.
-    start, lower, upper : ndarray
-        First place, and the box.
+    starts : list of ndarray
+        Where to begin; the best of the places they lead to counts.
+    lower, upper : ndarray
+        The box.
 
     Returns
     -------
@@ -61,7 +63,9 @@ def maximise(whole: Likelihood, part: Likelihood, start: np.ndarray, lower: np.n
         value, gradient, _ = part(place)
         return -value, -gradient
 
-    near = minimize(downhill, start, jac=True, method="L-BFGS-B", bounds=list(zip(lower, upper, strict=True)), options={"maxiter": 200})
+    box = {"bounds": list(zip(lower, upper, strict=True)), "options": {"maxiter": 200}}
+    found = [minimize(downhill, np.clip(start, lower, upper), jac=True, method="L-BFGS-B", **box) for start in starts]
+    near = min(found, key=lambda one: one.fun)
     return _newton(whole, np.clip(near.x, lower, upper), lower, upper)
 
 

@@ -74,8 +74,8 @@ def active_customers(data, *, as_of: Instant, months: int = 24) -> pd.DataFrame:
     ParameterError
         If `months` is not positive.
     """
-    _check(months)
-    now, last = data.instant(as_of), _last_month(data, as_of)
+    check_lengths(months)
+    now, last = data.instant(as_of), last_month(data, as_of)
     window = activity_window(data, as_of=now)
     shown = [last.shift(back) for back in range(1 - months, 1)]
     flags = facts.activity(data, now, [month.end for month in shown], window)
@@ -120,8 +120,8 @@ def net_customer_growth(data, *, as_of: Instant, months: int = 24, span: int = 1
     ParameterError
         If `months` or `span` is not positive.
     """
-    _check(months, span)
-    now, last = data.instant(as_of), _last_month(data, as_of)
+    check_lengths(months, span)
+    now, last = data.instant(as_of), last_month(data, as_of)
     days = activity_window(data, as_of=now)
     shown = [last.shift(back) for back in range(1 - months, 1)]
     edges = sorted({edge for month in shown for edge in (month.shift(1 - span).start, month.end)})
@@ -196,12 +196,39 @@ def retention_rate(data, *, as_of: Instant, months: int = 24, span: int = 1, lev
     return schema.result("retention.kept", table, by=["month"], view="period", window=window, as_of=data.instant(as_of), more=["provisional"])
 
 
-def _check(months: int, span: int = 1) -> None:
+def check_lengths(months: int, span: int = 1) -> None:
+    """Refuse periods of no length.
+
+    Parameters
+    ----------
+    months : int
+        How many periods.
+    span : int
+        Length of each in months.
+
+    Raises
+    ------
+    ParameterError
+        If one is not positive.
+    """
     if span < 1 or months < 1:
         raise ParameterError(f"months={months}, span={span}: both must be at least 1")
 
 
-def _last_month(data, as_of: Instant) -> Month:
+def last_month(data, as_of: Instant) -> Month:
+    """Find the last month that is over.
+
+    Parameters
+    ----------
+    data : Dataset
+        Brings the company's zone.
+    as_of : Instant
+        The date.
+
+    Returns
+    -------
+    Month
+    """
     now = data.instant(as_of)
     return Month.of(periods.month_number(periods.local_date(now, data.company.timezone))).previous
 
