@@ -95,11 +95,11 @@ def _table(about: About, gains: pd.DataFrame) -> Table:
     columns = [
         Column("lever", say("Lever")),
         Column("moved", say("If it moved")),
-        Column("like", say("As is the")),
-        Column("n", say("n"), "number"),
         Column("value", say("Gain"), "change", n="n"),
         Column("value", say("95%\ninterval"), "range", unit="money", n="n"),
         Column("value", "", "drawn", unit="money", n="n", reference=0.0),
+        Column("n", say("n"), "number"),
+        Column("like", say("As is the")),
     ]
     note = say("Next 90 days · one factor moved, the others kept · differences that may be luck are left out of the target")
     return tables.table(shown, columns, words=words, title=say("What would each change bring?"), note=note, limit=20, currency=about.currency)
@@ -108,7 +108,8 @@ def _table(about: About, gains: pd.DataFrame) -> Table:
 def _like(words, row) -> str:
     if not row.basis:
         return words.number(None)
-    return " · ".join([words.translate(BASES[row.basis]), *([row.best] if row.best else [])])
+    doubt = [words.say("an association, not proof")] if row.kind == "response" else []
+    return " · ".join([words.translate(BASES[row.basis]), *([row.best] if row.best else []), *doubt])
 
 
 def _label(words, row) -> str:
