@@ -38,6 +38,7 @@ OLD = N_("older than the horizon when the window began")
 NO_AMOUNT = N_("no amount, or no rate for its currency")
 NO_PURCHASE = N_("no purchase")
 INACTIVE = N_("not active at the start")
+SALE = N_("a sale")
 
 
 @dataclass(frozen=True)
@@ -82,9 +83,9 @@ def ledger(data, key: str, *, as_of: Instant, window: Window | None = None, hori
     Returns
     -------
     DataFrame
-        One row per record, sorted by its id: ``lead_id``, ``opportunity_id`` or ``customer_id``; ``in`` (counted by ``n``); ``role``: event
-        (``n_events``), censored (``n_open``), denominator (counted, without event), out; ``reason`` why it is out. Then the rows set aside when the
-        table was read, which have no id but ``file`` and ``row``. Leads created again or merged are part of one inquiry.
+        One row per record, sorted by its id: ``lead_id``, ``opportunity_id``, ``customer_id`` or ``order_id``; ``in`` (counted by ``n``); ``role``:
+        event (``n_events``), censored (``n_open``), denominator (counted, without event), out; ``reason`` why it is out. Then the rows set aside
+        when the table was read, which have no id but ``file`` and ``row``. Leads created again or merged are part of one inquiry.
 
     Raises
     ------
@@ -246,6 +247,13 @@ def _again(asked: _Asked) -> pd.DataFrame:
     return _table("customer_id", found["customer_id"], _first((found["gone"] != "", OUT), *_same(found["role"]), otherwise=OUT), reasons)
 
 
+def _refunds(asked: _Asked) -> pd.DataFrame:
+    orders = collect(asked.data.table("orders").select("order_id", "at"))
+    found = orders.merge(collect(facts.refunds(asked.data, asked.now)), left_on="order_id", right_on="refund_id", how="left")
+    gone = _first((found["at"] >= asked.now, AFTER), (found["match"].isna(), SALE))
+    return _table("order_id", found["order_id"], _first((gone != "", OUT), (found["match"] != "none", EVENT), otherwise=DENOMINATOR), gone)
+
+
 _METRICS = {
     "response.answered_within": _Metric("leads", 0, DAY_SECONDS, _answered),
     "response.never_answered": _Metric("leads", 0, DAY_SECONDS, _unanswered),
@@ -257,5 +265,6 @@ _METRICS = {
     "retention.active": _Metric("customers", 0, 0, _active),
     "retention.kept": _Metric("customers", 0, 0, _kept),
     "retention.repeat_purchase": _Metric("customers", 180, 365, _again),
+    "retention.refunds": _Metric("orders", 0, 0, _refunds),
 }
 KEYS = tuple(_METRICS)

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import pandas as pd
 
-from kpi import lifetime_value, pipeline, response_time, retention, schema, signals
+from kpi import levers, lifetime_value, pipeline, response_time, retention, schema, signals
+from kpi.catalog import CATALOG
 from kpi.errors import MissingTable, ParameterError
 from kpi.facts.opportunities import stages
 from kpi.periods import Month
+from kpi.retention.growth import SPANS
 from kpi.words import N_
 
 MONTHS = 24
 HOUR = 3600
 OUTCOMES = ("appointment", "opportunity", "won")
+AREAS = {"response_time": response_time, "pipeline": pipeline, "levers": levers, "retention": retention, "lifetime_value": lifetime_value}
 
 
 @dataclass(frozen=True)
@@ -270,6 +274,23 @@ def pushes(data, as_of: pd.Timestamp) -> pd.DataFrame | None:
     return pipeline.pushes(data, as_of=as_of) if data.has("opportunity_history", "expected_close_on") else None
 
 
+def most_profitable(data, as_of: pd.Timestamp) -> pd.DataFrame | None:
+    """List the most profitable customers where margins are recorded.
+
+    Parameters
+    ----------
+    data : Dataset
+        Uses `orders` with ``margin``.
+    as_of : Timestamp
+        Naive UTC.
+
+    Returns
+    -------
+    DataFrame or None
+    """
+    return retention.most_profitable_customers(data, as_of=as_of) if data.has("orders", "margin") else None
+
+
 def compared_cohorts(cells: pd.DataFrame, age: int = 3) -> pd.DataFrame:
     """Hold the cohorts against each other at one age, to find those that differ by more than chance.
 
@@ -364,6 +385,7 @@ def lists(data, month: Month) -> dict[str, pd.DataFrame]:
         "waiting": lambda: response_time.waiting_queue(data, as_of=as_of, window=month.last(12)),
         "stale_deals": lambda: pipeline.stale_deals(data, as_of=as_of),
         "best_customers": lambda: retention.best_customers(data, as_of=as_of),
+        "most_profitable": lambda: retention.most_profitable_customers(data, as_of=as_of),
         "at_risk": lambda: lifetime_value.at_risk(data, as_of=as_of),
         "set_aside": lambda: data.set_aside,
     }
@@ -411,12 +433,8 @@ def _flat(table: pd.DataFrame) -> pd.DataFrame:
 
 def _builders(data, month: Month, now) -> dict[str, Callable]:
     here, year, longer = ({"as_of": now, "window": window} for window in (month.window, month.last(12), month.last(24)))
-    chain = {
-        f"chain:{item.key}": (lambda item=item: item.months(data, now, month.window))
-        for item in CHAIN
-        if item.key not in ("response.answered_within", "retention.kept")
-    }
-    return {
+    chain = {item.key: (lambda item=item: item.months(data, now, month.window)) for item in CHAIN}
+    stated = chain | {  # what is stated below takes the place of a headline's months
         "response.answered_within": lambda: response_time.answered_within(data, **here),
         "response.median": lambda: response_time.response_time(data, **here),
         "response.p90": lambda: response_time.response_time(data, **here, quantile=0.9),
@@ -440,37 +458,19 @@ def _builders(data, month: Month, now) -> dict[str, Callable]:
             f"response.what_if_{name}": (lambda name=name: response_time.what_if(data, **here, past=month.last(24), outcome=name))
             for name in OUTCOMES
         },
-        **{key.removeprefix("chain:"): build for key, build in chain.items()},
-        "pipeline.lead_to_opportunity": lambda: pipeline.lead_to_opportunity(data, as_of=now),
-        "pipeline.opportunity_to_customer": lambda: pipeline.opportunity_to_customer(data, as_of=now),
-        "pipeline.lead_to_customer": lambda: pipeline.lead_to_customer(data, as_of=now),
-        "pipeline.closed_win_rate": lambda: pipeline.closed_win_rate(data, as_of=now),
         "pipeline.won_amount": lambda: pipeline.average_value(data, as_of=now, status="won"),
         "pipeline.lost_amount": lambda: pipeline.average_value(data, as_of=now, status="lost"),
         "pipeline.open_amount": lambda: pipeline.average_value(data, as_of=now, status="open"),
-        "pipeline.sales_cycle": lambda: pipeline.sales_cycle(data, as_of=now),
-        "pipeline.stage_conversion": lambda: pipeline.stage_conversion(data, as_of=now),
-        "pipeline.time_in_stage": lambda: pipeline.time_in_stage(data, as_of=now),
-        "pipeline.open": lambda: pipeline.open_pipeline(data, as_of=now),
         "pipeline.closed_win_rate_by_amount": lambda: pipeline.closed_win_rate(data, as_of=now, weight="amount"),
-        "pipeline.won_from_stage": lambda: pipeline.won_from_stage(data, as_of=now),
-        "pipeline.weighted": lambda: pipeline.weighted_pipeline(data, as_of=now),
         "pipeline.waterfall": lambda: pipeline.waterfall(data, start=data.as_of(month.previous), as_of=now),
-        "pipeline.velocity": lambda: pipeline.sales_velocity(data, as_of=now),
-        "pipeline.coverage": lambda: pipeline.coverage(data, as_of=now),
-        "pipeline.pushes": lambda: pipeline.pushes(data, as_of=now),
-        "pipeline.stale": lambda: pipeline.stale(data, as_of=now),
-        "pipeline.stage_moves": lambda: pipeline.stage_moves(data, as_of=now),
-        "pipeline.stage_flow": lambda: pipeline.stage_flow(data, as_of=now),
-        "pipeline.loss_reasons": lambda: pipeline.loss_reasons(data, as_of=now),
         "retention.active": lambda: retention.active_customers(data, as_of=now, months=1),
-        "retention.net_growth": lambda: retention.net_customer_growth(data, as_of=now, months=1, span=12),
+        **{key: partial(retention.net_customer_growth, data, as_of=now, months=1, span=span) for span, key in SPANS.items()},
         "retention.kept": lambda: retention.retention_rate(data, as_of=now, months=1),
-        "retention.cohorts": lambda: retention.cohort_matrix(data, as_of=now),
-        "retention.curve": lambda: retention.retention_curve(data, as_of=now),
-        "retention.repeat_purchase": lambda: retention.repeat_purchase(data, as_of=now),
-        "retention.value_to_date": lambda: retention.value_to_date(data, as_of=now),
-        "retention.deciles": lambda: retention.value_deciles(data, as_of=now),
-        "retention.expected_value": lambda: lifetime_value.expected_value(data, as_of=now),
-        "retention.model_check": lambda: lifetime_value.model_check(data, as_of=now),
     }
+    return {key: stated.get(key, partial(_plain, key, data, now)) for key in CATALOG}
+
+
+def _plain(key: str, data, now: pd.Timestamp) -> pd.DataFrame:
+    """A KPI with nothing to state but the date, by the function that the catalogue names."""
+    area, _, name = CATALOG[key].source.partition(".")
+    return getattr(AREAS[area], name)(data, as_of=now)

@@ -56,14 +56,38 @@ def rate(shop: Shop, currency: str, day: date) -> float | None:
     return max(known)[1] if known else None
 
 
+def is_refund(order: dict) -> bool:
+    return order["kind"] == "refund" or order["amount"] < 0
+
+
+@cache
+def cancelled(shop: Shop, as_of) -> dict[str, str | None]:
+    """Each refund and the sale it takes back: the one it names; else the only sale alike before it that none took back; else None."""
+    known = sorted((order for order in shop.orders if order["at"] < as_of), key=lambda order: (order["at"], is_refund(order), order["order"]))
+    names = {order["order"] for order in known}
+    back = {order["order"]: order["refunds"] for order in known if is_refund(order) and order["refunds"] in names}
+    for refund in known:
+        if not is_refund(refund) or refund["order"] in back:
+            continue
+        back[refund["order"]] = None
+        if refund["refunds"] is None:
+            alike = [sale for sale in known if not is_refund(sale) and sale["order"] not in back.values() and sale["at"] <= refund["at"]]
+            for field in ("customer", "currency"):
+                alike = [sale for sale in alike if sale[field] == refund[field]]
+            alike = [sale for sale in alike if (sale.get("product") or "") == (refund.get("product") or "")]
+            alike = [sale for sale in alike if round(sale["amount"], 2) == round(abs(refund["amount"]), 2)]
+            back[refund["order"]] = alike[0]["order"] if len(alike) == 1 else None
+    return back
+
+
 @cache
 def net(shop: Shop, as_of, field: str = "amount") -> dict[tuple[str, date], float | None]:
-    """Net of refunds per customer and day; a refund counts on the day of the order it names, at that day's rate. None: nothing is known."""
+    """Net of refunds per customer and day; a refund counts on the day of the sale it takes back, at that day's rate. None: nothing is known."""
     known = [order for order in shop.orders if order["at"] < as_of]
     day_of = {order["order"]: local_day(order["at"], shop.zone) for order in known}
     sums: dict[tuple[str, date], float | None] = {}
     for order in known:
-        day = day_of.get(order["refunds"], day_of[order["order"]])
+        day = day_of[cancelled(shop, as_of).get(order["order"]) or order["order"]]
         worth, factor = order[field], rate(shop, order["currency"], day)
         key = (order["customer"], day)
         sums.setdefault(key, None)
@@ -209,3 +233,108 @@ def tenths(values: list[float]) -> dict[int, list[float]]:
     for place, value in enumerate(sorted(values, reverse=True)):
         parts[place * 10 // len(values) + 1].append(value)
     return dict(parts)
+
+
+def brought(shop: Shop, as_of, since: date, until: date) -> dict[str, float]:
+    """What each customer brought on the days from `since` up to `until`."""
+    sums: dict[str, float] = defaultdict(float)
+    for (who, day), amount in net(shop, as_of).items():
+        if since <= day < until and amount is not None:
+            sums[who] += amount
+    return dict(sums)
+
+
+def paid(contracts, edge: date, rate_of) -> dict[str, float]:
+    """What each customer pays a month on the day before `edge`; contracts are (customer, start, end, amount, currency)."""
+    sums: dict[str, float] = defaultdict(float)
+    eve = edge - timedelta(days=1)
+    for who, start, end, amount, currency in contracts:
+        if rate_of(currency) is not None and start <= eve and (end is None or eve < end):
+            sums[who] += amount * rate_of(currency)
+    return dict(sums)
+
+
+def revenue_account(before: dict[str, float], after: dict[str, float]) -> dict[str, float]:
+    """What became of the revenue of those who brought something before."""
+    row = dict.fromkeys(("start", "expansion", "contraction", "churn", "end", "kept"), 0.0) | {"n": 0, "still": 0}
+    for who, amount in before.items():
+        if round(amount, 2) <= 0:
+            continue
+        now = after.get(who, 0.0)
+        row["n"] += 1
+        row["start"] += amount
+        row["end"] += now
+        row["kept"] += min(now, amount)
+        row["still"] += round(now, 2) > 0
+        if round(now, 2) <= 0:
+            row["churn"] += amount - now
+        elif now > amount:
+            row["expansion"] += now - amount
+        else:
+            row["contraction"] += amount - now
+    return row
+
+
+def lower_median(values: list[float]) -> float:
+    """The smallest value that half of them do not exceed."""
+    return sorted(values)[(len(values) - 1) // 2]
+
+
+def value_groups(shop: Shop, as_of, field: str) -> dict[str, tuple[int, float]]:
+    """Group to customers and what they brought."""
+    end = local_day(as_of, shop.zone) - timedelta(days=1)
+    days = bought(shop, as_of)
+    value = {who: round(amount, 2) for who, amount in worth(shop, as_of, field).items() if amount is not None}
+    pause = {who: (end - days[who][-1]).days for who in value}
+    cuts = [lower_median(list(table.values())) for table in (pause, {who: len(days[who]) for who in value}, value)]
+    found: dict[str, tuple[int, float]] = {}
+    for who, amount in value.items():
+        words = ("recent" if pause[who] <= cuts[0] else "past", "often" if len(days[who]) > cuts[1] else "seldom")
+        group = " ".join((*words, "much" if amount > cuts[2] else "little"))
+        n, total = found.get(group, (0, 0.0))
+        found[group] = (n + 1, total + amount)
+    return found
+
+
+def months_between(start: date, end: date) -> int:
+    """Whole months, counted one by one."""
+    number = 0
+    while True:
+        year, month = divmod(start.year * 12 + start.month - 1 + number + 1, 12)
+        if (year, month + 1, start.day) > (end.year, end.month, end.day):
+            return number
+        number += 1
+
+
+def covers(contracts, last: date) -> list[tuple[str, date, date | None]]:
+    """Customer, start, first day not covered (None without an end) of each time under contract without a gap, begun by the day `last`."""
+    found = []
+    for who in sorted({row[0] for row in contracts}):
+        terms = sorted(
+            (start, end or date.max) for name, start, end, *_ in contracts if name == who and start <= last and (end is None or end > start)
+        )
+        while terms:
+            start, end = terms.pop(0)
+            while terms and terms[0][0] <= end:
+                end = max(end, terms.pop(0)[1])
+            found.append((who, start, None if end == date.max else end))
+    return found
+
+
+def stays(contracts, last: date) -> list[tuple[int, bool]]:
+    """Whole months under contract, and whether it ended by the day `last`."""
+    found = []
+    for _, start, end in covers(contracts, last):
+        over = end is not None and end <= last
+        found.append((months_between(start, end if over else last), over))
+    return found
+
+
+def still_there(stays: list[tuple[int, bool]], age: int) -> float:
+    """Kaplan-Meier, month by month."""
+    left = 1.0
+    for month in range(age + 1):
+        at_risk = sum(1 for length, _ in stays if length >= month)
+        if at_risk:
+            left *= 1 - sum(1 for length, over in stays if over and length == month) / at_risk
+    return left

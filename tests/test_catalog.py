@@ -10,7 +10,7 @@ from kpi.catalog import CATALOG
 from kpi.errors import ParameterError
 from kpi.words import Words
 
-UNITS = {"rate", "ratio", "difference", "seconds", "days", "count", "money"}
+UNITS = {"rate", "ratio", "difference", "seconds", "days", "months", "count", "money"}
 
 
 @pytest.mark.parametrize("key", CATALOG)

@@ -25,6 +25,11 @@ def month_of(as_of: str) -> Month:
     return Month.parse(as_of[:7]).previous
 
 
+def matched(table: pd.DataFrame) -> pd.DataFrame:
+    """Of all refunds, those whose sale is known."""
+    return table.head(1).assign(n_events=table.loc[table["match"] != "none", "n_events"].sum())
+
+
 METRICS = {
     "response.answered_within": (
         lambda data, as_of, at: response_time.answered_within(data, as_of=as_of, window=month_of(as_of).window, thresholds=(at,)),
@@ -41,6 +46,7 @@ METRICS = {
     "pipeline.won_value": (lambda data, as_of, at: pipeline.won(data, as_of=as_of, window=month_of(as_of).window, measure="value"), (0,)),
     "retention.active": (lambda data, as_of, at: retention.active_customers(data, as_of=as_of, months=1), (0,)),
     "retention.kept": (lambda data, as_of, at: retention.retention_rate(data, as_of=as_of, months=1), (0,)),
+    "retention.refunds": (lambda data, as_of, at: matched(retention.refunds(data, as_of=as_of)), (0,)),
     "retention.repeat_purchase": (lambda data, as_of, at: retention.repeat_purchase(data, as_of=as_of, horizons=(at,)), (30, 365)),
 }  # fmt: skip
 

@@ -98,7 +98,7 @@ def test_nothing_after_as_of_changes_a_number():
     frame = orders(300)
     known = kpi.Dataset(orders=frame[frame["at"] < "2026-04-01"], timezone="UTC", exported_at=END)
     whole = kpi.Dataset(orders=frame, timezone="UTC", exported_at=END)
-    for function in (lv.expected_value, lv.model_check, lv.at_risk):
+    for function in (lv.expected_value, lv.model_check, lv.at_risk, lv.tracking, lv.active_probability):
         pd.testing.assert_frame_equal(function(known, as_of="2026-04-01"), function(whole, as_of="2026-04-01"), rtol=1e-6)
 
 
@@ -117,6 +117,35 @@ def test_the_check_compares_with_what_was_bought(data):
     assert table.loc["all", "value"] == pytest.approx(len(made), rel=0.25)  # the model is true here
 
 
+def test_tracking_follows_purchases_day_by_day(data):
+    table, check = lv.tracking(data, as_of=END), lv.model_check(data, as_of=END).set_index("repeats").loc["all"]
+    last = table.iloc[-1]
+    assert last["horizon"] == check["horizon"]
+    for name in ("value", "actual", "hiatus", "n"):
+        assert last[name] == pytest.approx(check[name])
+    frame = orders(500)
+    days = frame.assign(day=frame["at"].dt.normalize())[["customer_id", "day"]].drop_duplicates()
+    cut = pd.Timestamp(table["window_start"].iloc[0])
+    known = days.groupby("customer_id")["day"].min()
+    days = days[days["customer_id"].isin(known[known < cut].index) & (days["day"] >= cut)]
+    for row in table.itertuples():
+        assert row.actual == (days["day"] < cut + pd.Timedelta(days=row.horizon)).sum()
+    assert table[["horizon", "value", "actual", "hiatus"]].apply(lambda column: column.is_monotonic_increasing).all()
+    assert ((table["low"] <= table["value"]) & (table["value"] <= table["high"])).all()
+    assert table["horizon"].diff().dropna().min() >= 13
+
+
+def test_the_probability_of_being_active_is_the_mean_over_customers(data):
+    fitted = lv.fit(data, as_of=END)
+    table = engine.collect(rows.customers(data, pd.Timestamp(END)), ["customer_id"])
+    row = lv.active_probability(data, as_of=END).iloc[0]
+    assert row["value"] == pytest.approx(lv.probability_active(table, fitted.purchases.parameters, "mbg").mean())
+    assert row["low"] <= row["value"] <= row["high"]
+    assert row["n"] == len(table)
+    few = lv.active_probability(company(30), as_of=END).iloc[0]
+    assert pd.isna(few["value"])
+
+
 def test_customers_at_risk_are_worth_much_and_falling(data):
     table = lv.at_risk(data, as_of=END, limit=10)
     assert len(table) == 10
@@ -132,7 +161,8 @@ def test_few_customers_warn_and_fewer_say_nothing(n, few, known):
     assert lv.at_risk(data, as_of=END).empty is not known
     about = chapters.about(data, "2026-06", "en")
     check = lv.model_check(data, as_of=END)
-    text = str(chapters.lifetime_value.expected(about, lv.expected_value(data, as_of=END), check, lv.at_risk(data, as_of=END))[0])
+    more = {"active": lv.active_probability(data, as_of=END), "tracking": lv.tracking(data, as_of=END)}
+    text = str(chapters.lifetime_value.expected(about, lv.expected_value(data, as_of=END), check, lv.at_risk(data, as_of=END), **more)[0])
     assert ("Fewer than 50" in text) is not known
     assert ("Caution" in text) is (few and known)
 
@@ -162,3 +192,5 @@ def test_one_customer_or_none_ever_bought():
     assert lv.expected_value(data, as_of=END)["value"].isna().all()
     assert lv.model_check(data, as_of=END).empty
     assert lv.at_risk(data, as_of=END).empty
+    assert lv.tracking(data, as_of=END).empty
+    assert lv.active_probability(data, as_of=END)["value"].isna().all()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from kpi.catalog.pipeline import PIPELINE
 from kpi.catalog.record import Kpi
+from kpi.catalog.retention import RETENTION
 from kpi.errors import ParameterError
 from kpi.words import N_
 
@@ -193,86 +194,7 @@ _ALL = (
         "response_time.what_if",
     ),
     *PIPELINE,
-    Kpi(
-        "retention.active",
-        N_("Active customers"),
-        N_("Customers under contract at the date, or who bought within the activity window before it."),
-        "count",
-        "up",
-        "retention.active_customers",
-    ),
-    Kpi(
-        "retention.net_growth",
-        N_("Net customer growth"),
-        N_("New plus reactivated less lost active customers, as a share of those active at the start."),
-        "rate",
-        "up",
-        "retention.net_customer_growth",
-    ),
-    Kpi(
-        "retention.kept",
-        N_("Customers kept"),
-        N_("Share of the customers active at the start who are still active at the end."),
-        "rate",
-        "up",
-        "retention.retention_rate",
-    ),
-    Kpi(
-        "retention.cohorts",
-        N_("Cohort matrix"),
-        N_("Share of the customers of each month of first purchase who bought again in each later month."),
-        "rate",
-        "up",
-        "retention.cohort_matrix",
-    ),
-    Kpi(
-        "retention.curve",
-        N_("Retention curve"),
-        N_("Share of customers who buy in the n-th month after their first purchase, over the cohorts for which it is known."),
-        "rate",
-        "up",
-        "retention.retention_curve",
-    ),
-    Kpi(
-        "retention.repeat_purchase",
-        N_("Repeat purchase"),
-        N_("Share of customers who buy a second time by that many days after their first purchase, those who may still do so kept."),
-        "rate",
-        "up",
-        "retention.repeat_purchase",
-    ),
-    Kpi(
-        "retention.value_to_date",
-        N_("Value to date"),
-        N_("Margin, or revenue where no margin is recorded, that a customer has brought so far: mean per customer."),
-        "money",
-        "up",
-        "retention.value_to_date",
-    ),
-    Kpi(
-        "retention.deciles",
-        N_("Concentration of value"),
-        N_("Share of the value to date that each tenth of the customers brought, the best first."),
-        "rate",
-        "",
-        "retention.value_deciles",
-    ),
-    Kpi(
-        "retention.expected_value",
-        N_("Expected value"),
-        N_("Margin, or revenue where no margin is recorded, expected of a customer within the next year, discounted: mean per customer."),
-        "money",
-        "up",
-        "lifetime_value.expected_value",
-    ),
-    Kpi(
-        "retention.model_check",
-        N_("Purchases expected, then made"),
-        N_("Purchases that the model of the first two thirds of the data expects in the last third, by purchases before; beside them those made."),
-        "count",
-        "",
-        "lifetime_value.model_check",
-    ),
+    *RETENTION,
 )
 __all__ = ["CATALOG", "Kpi", "kpi"]
 

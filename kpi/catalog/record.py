@@ -16,7 +16,7 @@ class Kpi:
     name, definition : str
         English; `Words.translate` says them in French.
     unit : str
-        ``rate`` (0 to 1), ``ratio``, ``difference`` (of rates), ``seconds``, ``days``, ``count`` or ``money``.
+        ``rate`` (0 to 1), ``ratio``, ``difference`` (of rates), ``seconds``, ``days``, ``months``, ``count`` or ``money``.
     better : str
         ``up``, ``down``, or empty where neither is better as such.
     source : str

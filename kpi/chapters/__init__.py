@@ -4,7 +4,37 @@ Every sentence that judges is chosen from the numbers: a signal is called one on
 the intervals do not overlap.
 """
 
-from kpi.chapters import lifetime_value, movement, pipeline, pulse, response_time, retention
+from kpi.chapters import (
+    comparison,
+    contracts,
+    conversion,
+    customer_value,
+    levers,
+    lifetime_value,
+    movement,
+    pipeline,
+    pulse,
+    response_time,
+    retention,
+    stages,
+)
 from kpi.chapters.about import About, about, closing, section
 
-__all__ = ["About", "about", "closing", "lifetime_value", "movement", "pipeline", "pulse", "response_time", "retention", "section"]
+__all__ = [
+    "About",
+    "about",
+    "closing",
+    "comparison",
+    "contracts",
+    "conversion",
+    "customer_value",
+    "levers",
+    "lifetime_value",
+    "movement",
+    "pipeline",
+    "pulse",
+    "response_time",
+    "retention",
+    "section",
+    "stages",
+]

@@ -10,8 +10,9 @@ from datetime import timedelta
 import pandas as pd
 
 from kpi.errors import MissingTable, MissingTime
-from kpi.page import Closing, NoData, Opening
+from kpi.page import Absent, Closing, NoData, Opening
 from kpi.periods import Month, Window
+from kpi.schema import BLANK
 from kpi.words import N_, Words
 
 PAGES = {
@@ -42,6 +43,8 @@ class About:
         No real company is behind the data.
     hours : list
         Open windows per weekday in minutes, Monday first.
+    is_contractual : bool
+        Customers are under contract.
     lacking : set
         Tables that the opening of the page has already named as missing.
     """
@@ -55,6 +58,7 @@ class About:
     restricted: str
     is_simulated: bool
     hours: list
+    is_contractual: bool = False
     lacking: set = field(default_factory=set, compare=False)
 
     @property
@@ -157,11 +161,12 @@ def about(data, month: str = "", lang: str = "") -> About:
         restricted=restricted,
         is_simulated=company.simulated,
         hours=periods.open_windows(data.hours),
+        is_contractual=data.settings.get("retention", {}).get("contractual", False),
     )
 
 
 @contextmanager
-def section(about: About, page: str = "") -> Iterator[None]:
+def section(about: About, page: str = "", only: str = "") -> Iterator[None]:
     """Let one section give way when its table is missing, so that the rest of the page is made.
 
     Parameters
@@ -170,6 +175,8 @@ def section(about: About, page: str = "") -> Iterator[None]:
         What the page is about.
     page : str
         Key of `PAGES` for the section that opens the page: the page then opens by saying what is missing.
+    only : str
+        ``orders`` or ``contracts``: the section is about customers of that kind, and where they are of the other one it is left out of the page.
 
     Yields
     ------
@@ -194,6 +201,9 @@ def section(about: About, page: str = "") -> Iterator[None]:
             title = about.words.translate(PAGES[page])
             display(about.opening(page, say("{page}: the data do not say.", page=title), reason.replace("`", "")))
         else:
+            if lack.table == only and about.is_contractual == (only == "orders"):
+                display(Absent(reason))
+                return
             rest = "" if lack.table in about.lacking else " " + say("The rest of the page does not depend on it.")
             display(NoData(reason + rest))
 
@@ -268,6 +278,23 @@ def end_label(words: Words, name: str, row: pd.Series) -> str:
     return f"{name}\n{words.percent(row['value'])} ({words.percent_range(row['low'], row['high'])})"
 
 
+def quarter_name(words, quarter: str) -> str:
+    """Name a quarter as the reader's language does.
+
+    Parameters
+    ----------
+    words : Words
+        The language.
+    quarter : str
+        As in results: ``2026-Q4``.
+
+    Returns
+    -------
+    str
+    """
+    return words.say("Q{quarter} {year}", quarter=quarter[-1], year=quarter[:4])
+
+
 def unstable(months: pd.DataFrame) -> bool:
     """Tell whether the months that set the limits are themselves mostly no common process, so that nothing is usual.
 
@@ -300,3 +327,20 @@ def differ(one: pd.Series, other: pd.Series) -> int:
     if one["low"] > other["high"]:
         return 1
     return -1 if one["high"] < other["low"] else 0
+
+
+def named(words: Words, value: str) -> str:
+    """Write the name of a group, which may be that of the empty cells.
+
+    Parameters
+    ----------
+    words : Words
+        The reader's language.
+    value : str
+        As in the result.
+
+    Returns
+    -------
+    str
+    """
+    return words.say("(blank)") if value == BLANK else str(value)

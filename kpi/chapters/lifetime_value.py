@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import pandas as pd
 
-from kpi import tables
+from kpi import plots, tables
 from kpi.chapters.about import About
-from kpi.page import Answer, SideBySide
+from kpi.page import Answer, Figure, SideBySide
 from kpi.tables import Column
 from kpi.words import N_
 
 LEAST = 50
+NOBODY_GONE = 0.99  # share still active from which the model sees no dropping out
 GROUPS = {
     "source": N_("Source"),
     "segment": N_("Segment"),
@@ -21,7 +22,7 @@ GROUPS = {
 BANDS = {"within 1 h": N_("within 1 h"), "1 to 24 h": N_("1 to 24 h"), "later": N_("later"), "not answered": N_("not answered")}
 
 
-def expected(about: About, value: pd.DataFrame, check: pd.DataFrame, at_risk: pd.DataFrame) -> list:
+def expected(about: About, value: pd.DataFrame, check: pd.DataFrame, at_risk: pd.DataFrame, *, active: pd.DataFrame, tracking: pd.DataFrame) -> list:
     """Say what customers are expected to bring, and beside it how well the model would have held.
 
     Parameters
@@ -34,12 +35,19 @@ def expected(about: About, value: pd.DataFrame, check: pd.DataFrame, at_risk: pd
         `lifetime_value.model_check`.
     at_risk : DataFrame
         `lifetime_value.at_risk`.
+    active : DataFrame
+        `lifetime_value.active_probability`, one row.
+    tracking : DataFrame
+        `lifetime_value.tracking`.
 
     Returns
     -------
     list of Block
+        Empty where customers are under contract: `contracts.expected` speaks of these.
     """
     words, say, row = about.words, about.words.say, value.iloc[0]
+    if about.is_contractual:
+        return []
     if pd.isna(row["value"]):
         reason = say("Fewer than {least} customers have bought again: too few to say what they will bring.", least=LEAST)
         return [Answer(reason)]
@@ -52,6 +60,12 @@ def expected(about: About, value: pd.DataFrame, check: pd.DataFrame, at_risk: pd
     sentences = [say("A customer is expected to bring {value} of {measure} within a year (90% interval {range}, n = {n}).", **parts)]
     bought = {name: words.number(row[name]) for name in ("purchases", "purchases_low", "purchases_high")}
     sentences.append(say("All together will buy {purchases} times (90% interval {purchases_low} to {purchases_high}).", **bought))
+    alive = active.iloc[0]
+    shares = {"share": words.percent(alive["value"]), "range": words.percent_range(alive["low"], alive["high"])}
+    if alive["value"] > NOBODY_GONE:
+        sentences.append(say("By the same model nobody has dropped out for good: the data are too short to tell, or customers do come back."))
+    else:
+        sentences.append(say("By the same model {share} of all who ever bought are still customers ({range}).", **shares))
     if row["few"]:
         sentences.append(say("Caution: only {n} customers have bought again; the model rests on few.", n=int(row["n_events"])))
     sentences.append(_verdict(words, check))
@@ -64,7 +78,9 @@ def expected(about: About, value: pd.DataFrame, check: pd.DataFrame, at_risk: pd
     ]
     note = say("Active: probability of not having dropped out · at stake: what they would bring within a year, times the fall of that probability")
     right = tables.table(at_risk, listed, words=words, title=say("Customers at risk"), note=note, whole="lists/at_risk.csv", currency=about.currency)
-    return [Answer(" ".join(sentences)), SideBySide(_check(about, check), right) if len(check) else right]
+    if check.empty:
+        return [Answer(" ".join(sentences)), right]
+    return [Answer(" ".join(sentences)), SideBySide(_calibration(about, check), _tracking(about, tracking)), SideBySide(_check(about, check), right)]
 
 
 def right_customers(about: About, values: dict[str, pd.DataFrame]) -> list:
@@ -119,17 +135,49 @@ def _verdict(words, check: pd.DataFrame) -> str:
     return told + " " + words.say("It is no better, customer by customer, than a plain rule (who has not paused too long goes on as before).")
 
 
+def _named(words, repeats: pd.Series) -> list[str]:
+    return [words.say("All") if text == "all" else words.say("6 +") if text == "6" else text for text in repeats]
+
+
+def _calibration(about: About, check: pd.DataFrame) -> Figure:
+    words, say = about.words, about.words.say
+    groups = check[check["repeats"] != "all"]
+    labels = [say("model"), say("made"), say("plain rule")]
+    more = {"ylabel": say("purchases per customer"), "xlabel": say("repeat purchases before")}
+    drawn = plots.plot_calibration(groups, _named(words, groups["repeats"]), words, labels=labels, **more)
+    told = words.listing(
+        say("{repeats}: {value} expected, {actual} made", repeats=name, value=words.number(row.value), actual=words.number(row.actual))
+        for name, row in zip(_named(words, groups["repeats"]), groups.itertuples(), strict=True)
+    )
+    alt = say("Purchases by repeat purchases before: {groups}.", groups=told)
+    days = words.days(int(check["horizon"].iloc[0]))
+    note = say("Purchases per customer in the {days} held out · ring: model, dot: made, line: plain rule · n in the table", days=days)
+    return Figure(drawn, say("Right for frequent and for rare buyers?"), note, alt)
+
+
+def _tracking(about: About, tracking: pd.DataFrame) -> Figure:
+    words, say, last = about.words, about.words.say, tracking.iloc[-1]
+    labels = [say("model"), say("made"), say("plain rule")]
+    more = {"ylabel": say("purchases so far"), "xlabel": say("days since the model was fitted")}
+    drawn = plots.plot_tracking(tracking, words, labels=labels, **more)
+    parts = {name: words.number(last[name]) for name in ("value", "low", "high", "actual", "hiatus")}
+    days = words.days(int(last["horizon"]))
+    alt = say("After {days}: {value} purchases expected ({low} to {high}), {actual} made, {hiatus} by the plain rule.", days=days, **parts)
+    note = say("All purchases of the n = {n} customers known when the model was fitted · band: 90% interval", n=int(last["n"]))
+    return Figure(drawn, say("Purchases expected and made, day by day"), note, alt)
+
+
 def _check(about: About, check: pd.DataFrame):
     words, say = about.words, about.words.say
-    shown = check.assign(repeats=[say("All") if text == "all" else say("6 and more") if text == "6" else text for text in check["repeats"]])
+    shown = check.assign(repeats=_named(words, check["repeats"]))
     columns = [
-        Column("repeats", say("Repeat purchases\nbefore")),
+        Column("repeats", say("Bought\nbefore")),
         Column("n", say("Customers"), "number"),
         Column("value", say("Expected"), "number"),
         Column("actual", say("Made"), "number"),
         Column("hiatus", say("Plain rule"), "number"),
-        Column("error", say("Error of\nthe model"), "number", 2),
-        Column("hiatus_error", say("Error of\nthe rule"), "number", 2),
+        Column("error", say("Error,\nmodel"), "number", 2),
+        Column("hiatus_error", say("Error,\nrule"), "number", 2),
     ]
-    note = say("Fitted on the first two thirds of the data, compared with the last third · error: root mean square per customer")
+    note = say("By repeat purchases in the first two thirds of the data, on which the model was fitted · error: root mean square per customer")
     return tables.table(shown, columns, words=words, title=say("Would the model have held?"), note=note)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pandas as pd
 
 from kpi import plots, tables
-from kpi.chapters.about import About, end_label
-from kpi.page import Answer, Figure, Opening, SideBySide
+from kpi.chapters.about import About, end_label, quarter_name
+from kpi.page import Answer, Figure, Note, Opening, SideBySide
 from kpi.tables import Column
+from kpi.words import N_
 
 YEAR = 365
 
@@ -44,19 +45,17 @@ def opening(about: About, year: pd.DataFrame, window: int | None) -> Opening:
     return about.opening("retention", answer, lede)
 
 
-def growth(about: About, year: pd.DataFrame, months: pd.DataFrame, kept: pd.DataFrame) -> list:
-    """Account for the change in customers over the year, and month by month.
+def growth(about: About, year: pd.DataFrame, quarter: pd.DataFrame, months: pd.DataFrame) -> list:
+    """Account for the change in customers over the year, the quarter, and month by month.
 
     Parameters
     ----------
     about : About
         What the page is about.
-    year : DataFrame
-        `retention.net_customer_growth` over twelve months, one row.
+    year, quarter : DataFrame
+        `retention.net_customer_growth` over twelve and over three months, one row each.
     months : DataFrame
         The same month by month.
-    kept : DataFrame
-        `retention.retention_rate` month by month.
 
     Returns
     -------
@@ -79,26 +78,85 @@ def growth(about: About, year: pd.DataFrame, months: pd.DataFrame, kept: pd.Data
     ]
     drawn = plots.plot_account(int(row["start"]), steps, labels, words, xlabel=say("active customers at the end of the month"))
     left = Figure(drawn, say("How the number of customers changed in a year"), say("An exact account, no interval · hatched: a fall"), answer)
-    joined = months.merge(kept[["month", "value"]].rename(columns={"value": "kept"}), on="month").iloc[::-1].reset_index(drop=True)
-    joined["kept"] = joined["kept"].mask(joined["provisional"])
+    right = _periods(about, year, quarter, months)
+    return [Answer(answer), right if row["provisional"] else SideBySide(left, right)]
+
+
+def _periods(about: About, year: pd.DataFrame, quarter: pd.DataFrame, months: pd.DataFrame):
+    words, say = about.words, about.words.say
+    spans = [(year, say("12 months")), (quarter, say("3 months"))]
+    named = [table.assign(period=period) for table, period in spans if not table["provisional"].any()]
+    named.append(months.iloc[::-1].assign(period=lambda table: [f"{words.month_short(month)} {month[:4]}" for month in table["month"]]))
+    joined = pd.concat(named, ignore_index=True)
+    joined["kept"] = ((joined["start"] - joined["lost"]) / joined["start"]).where((joined["start"] > 0) & ~joined["provisional"])
+    joined["growth"] = joined["value"].mask(joined["provisional"])
     columns = [
-        Column("month", say("Month"), "month"),
+        Column("period", say("Period")),
         Column("start", say("Start"), "number"),
         Column("new", say("New"), "number"),
         Column("reactivated", say("Came back"), "number"),
         Column("lost", say("Lost"), "number"),
         Column("end", say("End"), "number"),
+        Column("growth", say("Net"), "percent", 1, n="start"),
         Column("kept", say("Kept"), "percent", 1, n="start"),
     ]
     note = say("Kept: share of those at the start still active at the end; who came back does not count")
     if joined["provisional"].any():
         note += " · " + say("–: provisional, within the first activity window of the data, when old customers look new")
-    right = tables.table(joined, columns, words=words, title=say("Month by month"), note=note, limit=12)
-    return [Answer(answer), right if row["provisional"] else SideBySide(left, right)]
+    return tables.table(joined, columns, words=words, title=say("By year, quarter and month"), note=note, limit=14)
+
+
+READINGS = {
+    "net": N_("A purchase is a day whose sales less refunds are above 0: a sale taken back as a whole is none."),
+    "sales": N_("A purchase is a day with a sale, taken back later or not; amounts are net of refunds."),
+    "documents": N_("A day with any order counts as a purchase, cancellations too; amounts are net of refunds."),
+}
+
+
+def purchases(about: About, reading: str, refunds: pd.DataFrame) -> list:
+    """Say what counts as a purchase, and what became of the refunds.
+
+    Parameters
+    ----------
+    about : About
+        What the page is about.
+    reading : str
+        `retention.purchase_reading`.
+    refunds : DataFrame
+        `retention.refunds`.
+
+    Returns
+    -------
+    list of Block
+    """
+    words, say = about.words, about.words.say
+    told = refunds.set_index("match")
+    counts = {name: int(told.loc[name, "n_events"]) for name in ("named", "found", "none")}
+    sentences = [words.translate(READINGS[reading])]
+    n = sum(counts.values())
+    if n and counts["named"] == n:
+        sentences.append(say("All {n} refunds name the sale they take back and count on its day.", n=n))
+    elif n:
+        parts = counts | {"n": n, "amount": words.money(told.loc["none", "amount"], about.currency)}
+        sentences.append(
+            say(
+                "Of {n} refunds and cancelled documents, {named} name their sale and {found} were matched to the only one alike before them; "
+                "{none} could not be matched ({amount}) and count on their own day.",
+                **parts,
+            )
+        )
+    return [Note(" ".join(sentences))]
 
 
 def coming_back(
-    about: About, *, repeat: pd.DataFrame, curve: pd.DataFrame, past_curve: pd.DataFrame, past: pd.DataFrame, by_month: pd.DataFrame
+    about: About,
+    *,
+    repeat: pd.DataFrame,
+    curve: pd.DataFrame,
+    past_curve: pd.DataFrame,
+    past: pd.DataFrame,
+    by_month: pd.DataFrame,
+    by_quarter: pd.DataFrame,
 ) -> list:
     """Show how many customers buy again, and how soon.
 
@@ -112,6 +170,8 @@ def coming_back(
         `retention.repeat_purchase_curve` of both.
     by_month : DataFrame
         `retention.retention_curve`.
+    by_quarter : DataFrame
+        `retention.repeat_purchase`, cohort reading by quarter of the first purchase.
 
     Returns
     -------
@@ -157,7 +217,24 @@ def coming_back(
     right = Figure(
         ages, say("Which share buys in each month after the first?"), scope, say("Share of customers who bought in: {months}.", months=said or "–")
     )
-    return [Answer(answer), SideBySide(left, right)]
+    return [Answer(answer), SideBySide(left, right), _by_quarter(about, by_quarter)]
+
+
+def _by_quarter(about: About, by_quarter: pd.DataFrame):
+    """The cohorts themselves, beside the reading of how things go now."""
+    words, say = about.words, about.words.say
+    wide = by_quarter.pivot(index="quarter", columns="horizon", values=["value", "n"])
+    shown = pd.DataFrame({"quarter": [quarter_name(words, text) for text in wide.index], "n": wide["n"].max(axis=1).to_numpy("int64")})
+    days = [int(day) for day in wide["value"].columns]
+    for day in days:
+        shown[f"within_{day}"] = wide["value"][day].to_numpy("float64")
+    columns = [
+        Column("quarter", say("Quarter")),
+        Column("n", say("Customers"), "number"),
+        *[Column(f"within_{day}", words.days(day), "percent", n="n") for day in days],
+    ]
+    note = say("Share who bought again within so many days of the first purchase · –: not observed so long yet")
+    return tables.table(shown.iloc[::-1], columns, words=words, title=say("By quarter of the first purchase"), note=note)
 
 
 def matrix(about: About, cells: pd.DataFrame, compared: pd.DataFrame) -> list:
@@ -196,59 +273,20 @@ def matrix(about: About, cells: pd.DataFrame, compared: pd.DataFrame) -> list:
                 cohorts=names,
             )
     note = say("% of the cohort that bought in that month · empty: not observed yet · the first cohort of the data holds old customers too")
-    return [Answer(answer), Figure(drawn, say("Customers by month of their first purchase"), note, answer)]
+    blocks = [Answer(answer), Figure(drawn, say("Customers by month of their first purchase"), note, answer)]
+    return [*blocks, _amounts(about, cells)] if cells["amount_kept"].notna().any() else blocks
 
 
-def value(about: About, deciles: pd.DataFrame, best: pd.DataFrame, mean: pd.DataFrame) -> list:
-    """Show who brings the value.
-
-    Parameters
-    ----------
-    about : About
-        What the page is about.
-    deciles : DataFrame
-        `retention.value_deciles`.
-    best : DataFrame
-        `retention.best_customers`.
-    mean : DataFrame
-        `retention.value_to_date`, one row.
-
-    Returns
-    -------
-    list of Block
-    """
-    words, say, row = about.words, about.words.say, mean.iloc[0]
-    measures = {"margin": say("margin to date"), "amount": say("revenue to date (no margin is recorded)")}
-    measure = measures[row["measure"]]
-    parts = {"mean": words.money(row["value"], about.currency), "measure": measure, "n": int(row["n"])}
-    answer = say("A customer has brought {mean} on average, {measure} (n = {n}).", **parts)
-    if len(deciles):
-        first = {"share": words.percent(deciles["value"].iloc[0]), "n": int(deciles["n"].iloc[0])}
-        answer = say("The best tenth, {n} customers, brought {share} of it.", **first).join([answer + " ", ""])
-    columns = [
-        Column("decile", say("Tenth"), "number"),
-        Column("n", say("Customers"), "number"),
-        Column("amount", say("Value"), "money"),
-        Column("value", say("Share"), "percent"),
-        Column("cumulative", say("Together"), "percent"),
-        Column("least", say("From"), "money"),
-    ]
-    left = tables.table(
-        deciles,
-        columns,
-        words=words,
-        title=say("How concentrated is the value?"),
-        note=say("Customers who ever bought, best tenth first; {measure}", measure=measure),
-        currency=about.currency,
-    )
-    listed = [
-        Column("customer_id", say("Customer")),
-        Column("value", say("Value"), "money"),
-        Column("purchases", say("Purchases"), "number"),
-        Column("last_on", say("Last"), "date"),
-    ]
-    right = tables.table(best, listed, words=words, title=say("Best customers to date"), whole="lists/best_customers.csv", currency=about.currency)
-    return [Answer(answer), SideBySide(left, right)]
+def _amounts(about: About, cells: pd.DataFrame) -> Figure:
+    words, say = about.words, about.words.say
+    drawn = plots.plot_cohorts(cells.assign(value=cells["amount_kept"]), words, xlabel=say("months since the first purchase"))
+    later = cells[cells["age"] > 0].groupby("age")["amount"].sum()
+    begun = cells[cells["age"] > 0].merge(cells.loc[cells["age"] == 0, ["cohort", "amount"]], on="cohort", suffixes=("", "_begun"))
+    share = (later / begun.groupby("age")["amount_begun"].sum()).dropna()
+    alt = words.listing(say("month {age} {share}", age=int(age), share=words.percent(value)) for age, value in share.head(12).items())
+    note = say("Amount of the cohort in that month, net of refunds, as % of its first month · empty: not observed yet")
+    told = say("Amount as a share of the first month, all cohorts together: {months}.", months=alt or "–")
+    return Figure(drawn, say("The same by amount"), note, told)
 
 
 def _at(result: pd.DataFrame, horizon: float) -> pd.Series:

@@ -1,24 +1,34 @@
 """One row per lead, opportunity, visit to a stage, purchase and customer, in the state known at `as_of`; no KPI is computed here."""
 
-from kpi.facts.customers import activity, purchases
+from kpi.facts.contracts import covers, recurring, terms
+from kpi.facts.customers import activity, purchase_reading, purchases
 from kpi.facts.exposure import at_risk, exposed
 from kpi.facts.leads import leads
+from kpi.facts.money import in_company_currency
 from kpi.facts.opportunities import history, opportunities, reached, visits
+from kpi.facts.refunds import refunds
 from kpi.facts.scores import scored
-from kpi.facts.spells import spells
+from kpi.facts.spells import spells, turns
 from kpi.facts.waits import wait
 
 __all__ = [
     "activity",
     "at_risk",
+    "covers",
     "exposed",
     "history",
+    "in_company_currency",
     "leads",
     "opportunities",
+    "purchase_reading",
     "purchases",
     "reached",
+    "recurring",
+    "refunds",
     "scored",
     "spells",
+    "terms",
+    "turns",
     "visits",
     "wait",
 ]

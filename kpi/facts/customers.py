@@ -10,6 +10,7 @@ import pandas as pd
 
 from kpi.facts.clock import clocked, last_day, numbered, once
 from kpi.facts.money import in_company_currency
+from kpi.facts.refunds import refunds
 from kpi.periods import day_number
 from kpi.schema import BLANK
 
@@ -21,7 +22,7 @@ def purchases(data, as_of: pd.Timestamp) -> nw.LazyFrame:
     Parameters
     ----------
     data : Dataset
-        Uses `orders`, `customers`, `fx`.
+        Uses `orders`, `customers`, `fx`; ``[retention] purchases`` in kpi.toml says what a purchase is.
     as_of : Timestamp
         Naive UTC.
 
@@ -29,29 +30,61 @@ def purchases(data, as_of: pd.Timestamp) -> nw.LazyFrame:
     -------
     LazyFrame
         One row per customer and local day with orders: ``customer_id``, ``day``, ``month``, ``amount`` and ``margin`` (company currency, net; a
-        refund that names its order counts on that order's day), ``is_purchase`` (net amount above 0), ``source``, ``segment``.
+        refund whose sale is known, see `refunds`, counts on that sale's day), ``is_paid`` (net amount above 0), ``is_purchase`` as `purchase_reading`
+        says, ``source``, ``segment``.
     """
     orders = data.table("orders").filter(nw.col("at") < as_of)
     orders = clocked(data, orders, "at", "day", "month").rename({"at_day": "day", "at_month": "month"})
-    # A refund lowers the sale it names, at that day's rate: the customer bought on that day, or did not after all.
-    named = orders.select(nw.col("order_id").alias("refunded"), nw.col("day").alias("sale_day"), nw.col("month").alias("sale_month"))
-    orders = orders.join(named, left_on="refunds_order_id", right_on="refunded", how="left")
+    own_days = orders.select("customer_id", "day", "month")
+    # A refund lowers the sale it takes back, at that day's rate: the customer bought on that day, or did not after all.
+    back = refunds(data, as_of).select("refund_id", "cancels")
+    sold = orders.join(back, left_on="order_id", right_on="cancels", how="inner")
+    sold = sold.select("refund_id", nw.col("day").alias("sale_day"), nw.col("month").alias("sale_month"))
+    orders = orders.join(sold, left_on="order_id", right_on="refund_id", how="left")
     # Some systems write refunds without their sign; what they took from the margin then has the wrong sign too.
     unsigned = (nw.col("kind") == "refund") & (nw.col("amount") > 0)
+    sale = (nw.col("kind") == "sale") & (nw.col("amount") > 0)
     orders = orders.with_columns(
         nw.when(nw.col("sale_day").is_null()).then(nw.col("day")).otherwise(nw.col("sale_day")).alias("day"),
         nw.when(nw.col("sale_month").is_null()).then(nw.col("month")).otherwise(nw.col("sale_month")).alias("month"),
+        nw.when(sale).then(nw.lit(1)).otherwise(nw.lit(0)).cast(nw.Int32).alias("sales"),
         *[nw.when(unsigned).then(-nw.col(name)).otherwise(nw.col(name)).alias(name) for name in ("amount", "margin")],
     )
     for column in ("amount", "margin"):
         orders = in_company_currency(data, orders, column, nw.col("day"))
+    return _with_origin(data, _merged(orders, own_days, purchase_reading(data)))
+
+
+def purchase_reading(data) -> str:
+    """Say what counts as a purchase where customers are counted.
+
+    Parameters
+    ----------
+    data : Dataset
+        ``[retention] purchases`` in kpi.toml.
+
+    Returns
+    -------
+    str
+        ``net``: a day whose sales less refunds are above 0, the default; ``sales``: a day with a sale, taken back or not; ``documents``: a day with
+        any order, cancellations too. Values are net of refunds in each.
+    """
+    return data.settings.get("retention", {}).get("purchases", "net")
+
+
+def _merged(orders: nw.LazyFrame, own_days: nw.LazyFrame, reading: str) -> nw.LazyFrame:
     # A sum over nothing known stays missing: no margin recorded is not a margin of 0.
     known = [(~nw.col(name).is_null()).cast(nw.Int64).sum().alias(f"{name}_known") for name in ("amount", "margin")]
     sums = [nw.col(name).sum() for name in ("amount", "margin")]
-    merged = orders.group_by("customer_id", "day", "month").agg(*sums, *known)
+    if reading == "documents":  # the day of a cancellation counts too, though its amount stands on the day of the sale
+        orders = orders.select(*own_days.collect_schema().names(), "amount", "margin", "sales")
+        nothing = nw.lit(None).cast(nw.Float64)
+        orders = nw.concat([orders, own_days.with_columns(nothing.alias("amount"), nothing.alias("margin"), nw.lit(0).cast(nw.Int32).alias("sales"))])
+    merged = orders.group_by("customer_id", "day", "month").agg(*sums, *known, nw.col("sales").sum())
     merged = merged.with_columns(*[nw.when(nw.col(f"{n}_known") > 0).then(nw.col(n)).otherwise(nw.lit(None)).alias(n) for n in ("amount", "margin")])
-    merged = merged.with_columns((nw.col("amount") > 0.005).fill_null(False).alias("is_purchase")).drop("amount_known", "margin_known")
-    return _with_origin(data, merged)
+    merged = merged.with_columns((nw.col("amount") > 0.005).fill_null(False).alias("is_paid"))
+    counts = {"net": nw.col("is_paid"), "sales": nw.col("sales") > 0, "documents": nw.lit(True)}[reading]
+    return merged.with_columns(counts.alias("is_purchase")).drop("amount_known", "margin_known", "sales")
 
 
 def _with_origin(data, frame: nw.LazyFrame) -> nw.LazyFrame:

@@ -31,12 +31,12 @@ def customers(data, now: pd.Timestamp) -> nw.LazyFrame:
         and ``margin`` of all days, ``costs`` of winning it (0 where not ``costs_known``).
     """
     rows = facts.purchases(data, now)
-    bought = nw.when(nw.col("is_purchase"))
+    bought = nw.when(nw.col("is_paid"))
     frame = rows.group_by("customer_id").agg(
         bought.then(nw.col("day")).min().alias("first_day"),
         bought.then(nw.col("day")).max().alias("last_day"),
         bought.then(nw.col("month")).min().alias("first_month"),
-        nw.col("is_purchase").cast(nw.Int64).sum().alias("purchases"),
+        nw.col("is_paid").cast(nw.Int64).sum().alias("purchases"),
         bought.then(nw.col("amount")).sum().alias("spent"),
         nw.col("amount").sum().alias("net"),
         nw.col("margin").sum(),
@@ -44,7 +44,7 @@ def customers(data, now: pd.Timestamp) -> nw.LazyFrame:
         nw.col("segment").max(),
     )
     frame = frame.filter(nw.col("purchases") > 0)
-    return _with_costs(data, frame).with_columns(
+    return with_costs(data, frame).with_columns(
         (nw.col("purchases") - 1).alias("repeats"),
         (nw.col("last_day") - nw.col("first_day")).alias("recency"),
         (last_day(data, now) - nw.col("first_day")).alias("age"),
@@ -80,7 +80,35 @@ def grouped(data, now: pd.Timestamp, by: str) -> nw.LazyFrame:
         if by:
             data.table("customers", by)
         return frame
-    found = {"owner": _owners, "product": _first_products, "response": _responses}[by](data, now)
+    return with_group(data, now, frame, by)
+
+
+def with_group(data, now: pd.Timestamp, frame: nw.LazyFrame, by: str) -> nw.LazyFrame:
+    """Add to customers the group they belong to.
+
+    Parameters
+    ----------
+    data : Dataset
+        Uses what the group needs.
+    now : Timestamp
+        Naive UTC.
+    frame : LazyFrame
+        Rows with ``customer_id``.
+    by : str
+        One of `GROUPS`.
+
+    Returns
+    -------
+    LazyFrame
+        The rows with the column `by`.
+
+    Raises
+    ------
+    MissingTable
+        If the table or column that tells the group is missing.
+    """
+    told = {"product": _first_products, "response": _responses}
+    found = told[by](data, now) if by in told else data.table("customers", by).select("customer_id", by)
     return frame.join(found, on="customer_id", how="left").with_columns(nw.col(by).fill_null(nw.lit(schema.BLANK)))
 
 
@@ -122,10 +150,6 @@ def amounts(frame: nw.LazyFrame) -> pd.DataFrame:
     return engine.sizes(cents, ["purchases", "amount"])
 
 
-def _owners(data, now: pd.Timestamp) -> nw.LazyFrame:
-    return data.table("customers", "owner").select("customer_id", "owner")
-
-
 def _first_products(data, now: pd.Timestamp) -> nw.LazyFrame:
     orders = data.table("orders", "product").filter(nw.col("at") < now, nw.col("kind") == "sale")
     first = orders.with_columns((nw.col("at") == nw.col("at").min().over("customer_id")).alias("is_first")).filter(nw.col("is_first"))
@@ -161,7 +185,7 @@ def since(data, now: pd.Timestamp, day: int) -> pd.DataFrame:
     DataFrame
         ``customer_id``, ``later``; customers without one are absent.
     """
-    bought = facts.purchases(data, now).filter(nw.col("is_purchase"), nw.col("day") >= day)
+    bought = facts.purchases(data, now).filter(nw.col("is_paid"), nw.col("day") >= day)
     return engine.sizes(bought, ["customer_id"], "later")
 
 
@@ -180,14 +204,28 @@ def pause(data, now: pd.Timestamp) -> int:
     int
         365 as long as nobody has bought twice.
     """
-    bought = facts.purchases(data, now).filter(nw.col("is_purchase")).select("customer_id", "day")
+    bought = facts.purchases(data, now).filter(nw.col("is_paid")).select("customer_id", "day")
     gaps = bought.with_columns((nw.col("day") - nw.col("day").shift(1).over("customer_id", order_by="day")).alias("gap"))
     sizes = engine.sizes(gaps.filter(~nw.col("gap").is_null()), ["gap"])
     covered = sizes["count"].cumsum() >= 0.95 * sizes["count"].sum()
     return int(sizes["gap"][covered.to_numpy().argmax()]) if len(sizes) else 365
 
 
-def _with_costs(data, frame: nw.LazyFrame) -> nw.LazyFrame:
+def with_costs(data, frame: nw.LazyFrame) -> nw.LazyFrame:
+    """Add to customers what it cost to win them.
+
+    Parameters
+    ----------
+    data : Dataset
+        Uses `customers`.
+    frame : LazyFrame
+        Rows with ``customer_id``.
+
+    Returns
+    -------
+    LazyFrame
+        The rows with ``costs`` (0 where unknown) and ``costs_known`` (1 or 0).
+    """
     if not data.has("customers", "acquisition_cost"):
         return frame.with_columns(nw.lit(0.0).alias("costs"), nw.lit(0).alias("costs_known"))
     own = data.table("customers").select("customer_id", nw.col("acquisition_cost").alias("costs"))

@@ -11,19 +11,14 @@ import pandas as pd
 
 from kpi import engine, intervals, schema
 from kpi.errors import MissingTable, ParameterError
-from kpi.facts.clock import last_day
 from kpi.lifetime_value import customers as rows
+from kpi.lifetime_value.contracts import DRAWS, FEW, LEAST, RECENT, SEED, YEAR, contract_value, under_contract
 from kpi.lifetime_value.outlook import expected_purchases, probability_active, variance_of_purchases
 from kpi.lifetime_value.purchasing import PurchaseModel, fit_purchases
 from kpi.lifetime_value.spending import SpendingModel, fit_spending
 from kpi.periods import Instant, Window, day_of, last_days
 
-LEAST, FEW = 50, 300  # repeat customers: below the first nothing is said, below the second with a warning
 STEPS = 4  # parts of the time ahead, each discounted from its middle
-DRAWS = 40
-YEAR = 365.25
-RECENT = 24  # months within which those customers were won by whom sources are compared
-SEED = 1
 FALL = 0.05  # of the probability of being active that puts a customer at risk
 
 
@@ -55,7 +50,7 @@ def expected_value(data, *, as_of: Instant, by: str = "", days: int = 365, disco
     Parameters
     ----------
     data : Dataset
-        Uses `orders`; `customers`, `leads`, `activities` where `by` needs them.
+        Uses `orders`, or `contracts` where customers are under contract; `customers`, `leads`, `activities` where `by` needs them.
     as_of : Instant
         Only what happened strictly before it counts.
     by : str
@@ -86,13 +81,15 @@ def expected_value(data, *, as_of: Instant, by: str = "", days: int = 365, disco
 
     Notes
     -----
-    MBG/NBD times Gamma-Gamma. The interval holds what is not known of the parameters (draws from the inverse Hessian) and how the
-    customers of a group differ; that of the purchases also holds chance.
+    MBG/NBD times Gamma-Gamma; under contract as `contract_value`. The interval holds what is not known of the parameters (draws from the inverse
+    Hessian) and how the customers of a group differ; that of the purchases also holds chance.
     """
     if days < 1 or not 0 <= discount < 1:
         raise ParameterError(f"days={days}, discount={discount}: give at least 1 day, and a yearly rate in [0, 1)")
     groups = schema.grouping(by or (), dict.fromkeys(rows.GROUPS, ""))
     now = data.instant(as_of)
+    if under_contract(data):
+        return contract_value(data, now, by, days, discount, level)
     cells = rows.counted(rows.grouped(data, now, by), *groups, "first_month") if by else rows.counted(rows.customers(data, now), "first_month")
     repeats = int(cells.loc[cells["repeats"] > 0, "count"].sum())
     window = last_days(now, data.company.timezone, 1)
@@ -111,7 +108,7 @@ def right_customers(data, *, as_of: Instant) -> dict[str, pd.DataFrame]:
     Parameters
     ----------
     data : Dataset
-        Uses `orders`, and what tells the groups.
+        Uses `orders` (or `contracts`), and what tells the groups.
     as_of : Instant
         Only what happened strictly before it counts.
 
@@ -123,53 +120,14 @@ def right_customers(data, *, as_of: Instant) -> dict[str, pd.DataFrame]:
     Raises
     ------
     MissingTable
-        If there are no orders.
+        If there are no orders (or contracts).
     """
-    data.table("orders")
+    data.table("contracts" if under_contract(data) else "orders")
     made = {}
     for by in rows.GROUPS:
         with suppress(MissingTable):
             made[by] = expected_value(data, as_of=as_of, by=by)
     return made
-
-
-def model_check(data, *, as_of: Instant) -> pd.DataFrame:
-    """Hold the model against what customers then did: fitted on the first two thirds of the data, compared with the last third.
-
-    Parameters
-    ----------
-    data : Dataset
-        Uses `orders`.
-    as_of : Instant
-        Only what happened strictly before it counts.
-
-    Returns
-    -------
-    DataFrame
-        One row per ``repeats`` purchases in the first part (6 stands for 6 and more; ``all`` for all of them): ``value`` purchases expected in the
-        last part, ``actual`` made, ``hiatus`` what a plain rule expects (who has not paused longer than
-        95 % of the pauses goes on buying as before), ``n`` customers, ``error`` and ``hiatus_error`` root mean squared errors per customer,
-        ``horizon`` the days compared. No rows under 50
-        customers who bought again.
-
-    Raises
-    ------
-    MissingTable
-        If there are no orders.
-    """
-    now = data.instant(as_of)
-    span = engine.collect(rows.customers(data, now).select(nw.col("first_day").min().alias("first")))["first"]
-    end = last_day(data, now) + 1
-    begin = int(span.iloc[0]) if len(span) and not pd.isna(span.iloc[0]) else end
-    cut = begin + 2 * (end - begin) // 3
-    window = Window(day_of(cut), day_of(end))
-    before = engine.collect(rows.customers(data, data.instant(day_of(cut))).select("customer_id", "repeats", "recency", "age"), ["customer_id"])
-    table = pd.DataFrame(columns=["repeats", "value", "actual", "hiatus", "n", "error", "hiatus_error"])
-    if (before["repeats"] > 0).sum() >= LEAST:
-        table = _checked_groups(_compared(data, now, before, cut, end - cut))
-    table["horizon"] = end - cut
-    more = ["actual", "hiatus", "error", "hiatus_error"]
-    return schema.result("retention.model_check", table, by=["repeats"], view="cohort", window=window, as_of=now, more=more)
 
 
 def at_risk(data, *, as_of: Instant, days: int = 365, limit: int = 100) -> pd.DataFrame:
@@ -311,28 +269,3 @@ def _worth(cells: pd.DataFrame, purchasing: np.ndarray, spending: np.ndarray, mo
     count, spent = cells["count"].to_numpy("float64"), cells["spent"].to_numpy("float64")
     squares = each**2 * (v * v * count + 2 * v * spent + cells["spent_squared"].to_numpy("float64"))
     return each * (v * count + spent), squares, until[-1] * count
-
-
-def _compared(data, now: pd.Timestamp, before: pd.DataFrame, cut: int, ahead: int) -> pd.DataFrame:
-    """Per customer known at the cut: what the model, and a plain rule, expect of the time after it, and what came."""
-    table = before.merge(rows.since(data, now, cut), on="customer_id", how="left")
-    table["actual"] = table["later"].fillna(0).astype("float64")
-    model = fit_purchases(before.assign(count=1))
-    table["expected"] = expected_purchases(table, model.parameters, model.model, ahead)
-    pause = rows.pause(data, data.instant(day_of(cut)))
-    rate = table["repeats"] / np.maximum(table["age"], 1)
-    table["hiatus"] = np.where(table["age"] - table["recency"] <= pause, rate * ahead, 0.0)
-    return table
-
-
-def _checked_groups(table: pd.DataFrame) -> pd.DataFrame:
-    table = table.assign(
-        error=(table["expected"] - table["actual"]) ** 2,
-        hiatus_error=(table["hiatus"] - table["actual"]) ** 2,
-        repeats=np.minimum(table["repeats"], 6).astype("int64").astype("str"),
-    )
-    sums = {"value": ("expected", "sum"), "actual": ("actual", "sum"), "hiatus": ("hiatus", "sum"), "n": ("customer_id", "size")}
-    errors = {"error": ("error", "mean"), "hiatus_error": ("hiatus_error", "mean")}
-    both = pd.concat([table, table.assign(repeats="all")], ignore_index=True)
-    whole = both.groupby("repeats", as_index=False).agg(**sums, **errors)
-    return whole.assign(error=np.sqrt(whole["error"]), hiatus_error=np.sqrt(whole["hiatus_error"]))

@@ -2,6 +2,7 @@
 
 from kpi.page.blocks import (
     END,
+    Absent,
     Adjustment,
     Adjustments,
     Answer,
@@ -21,6 +22,7 @@ from kpi.page.markup import Block
 
 __all__ = [
     "END",
+    "Absent",
     "Adjustment",
     "Adjustments",
     "Answer",

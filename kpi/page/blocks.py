@@ -272,6 +272,19 @@ class NoData(Block):
 
 
 @dataclass(repr=False)
+class Absent(NoData):
+    """What stands in a notebook where a section does not concern the data set; a page goes without it.
+
+    Attributes
+    ----------
+    reason : str
+        Which table it would need; names between backticks.
+    """
+
+    name = "absent"
+
+
+@dataclass(repr=False)
 class Note(Block):
     """A caveat, to stand right under what it is about.
 

@@ -48,7 +48,13 @@ class Section:
     question: str = ""
     intro: str = ""
     is_quiet: bool = False
+    is_absent: bool = False
     parts: list[Part] = field(default_factory=list)
+
+    @property
+    def is_shown(self) -> bool:
+        """A section that does not concern the data set, and shows nothing else, is left out."""
+        return not self.is_absent or any(part.kind in ("block", "html", "stream") for part in self.parts)
 
 
 def render(notebook: NotebookNode, *, words: Words, page: str, title: str, company: str, nav: Nav) -> str:
@@ -166,9 +172,11 @@ def _sections(notebook: NotebookNode) -> tuple[list[Section], str, str]:
                 opening = part.source
             elif name == "closing":
                 closing = part.source
+            elif name == "absent":
+                sections[-1].is_absent = True
             elif part.source:
                 sections[-1].parts.append(part)
-    return sections, opening, closing
+    return [section for section in sections if section.is_shown], opening, closing
 
 
 def _add_markdown(sections: list[Section], source: str, tags: Sequence[str], taken: set[str]) -> None:

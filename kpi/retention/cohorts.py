@@ -8,6 +8,7 @@ import pandas as pd
 from kpi import engine, facts, intervals, periods, schema
 from kpi.errors import ParameterError
 from kpi.periods import Instant, Month, Window
+from kpi.retention.growth import last_month
 
 
 def cohort_matrix(data, *, as_of: Instant, months: int = 24) -> pd.DataFrame:
@@ -26,8 +27,8 @@ def cohort_matrix(data, *, as_of: Instant, months: int = 24) -> pd.DataFrame:
     -------
     DataFrame
         One row per ``cohort`` (``2026-10``) and ``age`` in months (0 = month of the first purchase) that is fully observed: ``customers`` of the
-        cohort who bought then, ``amount`` net of refunds, and the columns of `schema.RESULT`: ``value`` share of the cohort, ``n`` its size. Cells
-        not observed yet are absent, a month without a purchase is 0.
+        cohort who bought then, ``amount`` net of refunds, ``amount_kept`` as a share of that of age 0, and the columns of `schema.RESULT`: ``value``
+        share of the cohort, ``n`` its size. Cells not observed yet are absent, a month without a purchase is 0.
 
     Raises
     ------
@@ -43,7 +44,7 @@ def cohort_matrix(data, *, as_of: Instant, months: int = 24) -> pd.DataFrame:
     if months < 1:
         raise ParameterError(f"months={months}: give at least 1")
     now = data.instant(as_of)
-    last = Month.of(periods.month_number(periods.local_date(now, data.company.timezone))).previous
+    last = last_month(data, now)
     first = last.shift(1 - months)
     bought = facts.purchases(data, now).filter(nw.col("is_purchase"))
     joined = bought.group_by("customer_id").agg(nw.col("month").min().alias("cohort"))
@@ -60,10 +61,14 @@ def cohort_matrix(data, *, as_of: Instant, months: int = 24) -> pd.DataFrame:
     table["n"] = table["cohort"].map(sizes)
     table["n_events"] = table["customers"] = table["customers"].astype("int64")
     table["value"] = table["customers"] / table["n"]
+    begun = table["cohort"].map(cells[cells["age"] == 0].set_index("cohort")["amount"])
+    table["amount_kept"] = (table["amount"] / begun).where(begun > 0)
     table["low"], table["high"] = intervals.wilson(table["customers"], table["n"], 0.95)
     table["cohort"] = pd.Series([str(Month.of(number)) for number in table["cohort"]], dtype="str")
     window = Window(first.start, last.end)
-    return schema.result("retention.cohorts", table, by=["cohort", "age"], view="cohort", window=window, as_of=now, more=["customers", "amount"])
+    return schema.result(
+        "retention.cohorts", table, by=["cohort", "age"], view="cohort", window=window, as_of=now, more=["customers", "amount", "amount_kept"]
+    )
 
 
 def retention_curve(data, *, as_of: Instant, months: int = 24, level: float = 0.95) -> pd.DataFrame:

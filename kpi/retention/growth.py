@@ -11,6 +11,7 @@ from kpi.errors import ParameterError
 from kpi.periods import Instant, Month, Window
 
 GAP_QUANTILE = 0.95
+SPANS = {1: "retention.net_growth_month", 3: "retention.net_growth_quarter", 12: "retention.net_growth"}
 
 
 def activity_window(data, *, as_of: Instant) -> int | None:
@@ -74,8 +75,8 @@ def active_customers(data, *, as_of: Instant, months: int = 24) -> pd.DataFrame:
     ParameterError
         If `months` is not positive.
     """
-    _check(months)
-    now, last = data.instant(as_of), _last_month(data, as_of)
+    check_lengths(months)
+    now, last = data.instant(as_of), last_month(data, as_of)
     window = activity_window(data, as_of=now)
     shown = [last.shift(back) for back in range(1 - months, 1)]
     flags = facts.activity(data, now, [month.end for month in shown], window)
@@ -120,8 +121,8 @@ def net_customer_growth(data, *, as_of: Instant, months: int = 24, span: int = 1
     ParameterError
         If `months` or `span` is not positive.
     """
-    _check(months, span)
-    now, last = data.instant(as_of), _last_month(data, as_of)
+    check_lengths(months, span)
+    now, last = data.instant(as_of), last_month(data, as_of)
     days = activity_window(data, as_of=now)
     shown = [last.shift(back) for back in range(1 - months, 1)]
     edges = sorted({edge for month in shown for edge in (month.shift(1 - span).start, month.end)})
@@ -147,7 +148,7 @@ def net_customer_growth(data, *, as_of: Instant, months: int = 24, span: int = 1
     table["provisional"] = _provisional(data, now, [month.shift(1 - span) for month in shown], days)
     more = [*columns, "provisional"]
     window = Window(shown[0].shift(1 - span).start, last.end)
-    return schema.result("retention.net_growth", table, by=["month"], view="period", window=window, as_of=now, more=more)
+    return schema.result(SPANS.get(span, SPANS[12]), table, by=["month"], view="period", window=window, as_of=now, more=more)
 
 
 def retention_rate(data, *, as_of: Instant, months: int = 24, span: int = 1, level: float = 0.95) -> pd.DataFrame:
@@ -196,12 +197,39 @@ def retention_rate(data, *, as_of: Instant, months: int = 24, span: int = 1, lev
     return schema.result("retention.kept", table, by=["month"], view="period", window=window, as_of=data.instant(as_of), more=["provisional"])
 
 
-def _check(months: int, span: int = 1) -> None:
+def check_lengths(months: int, span: int = 1) -> None:
+    """Refuse periods of no length.
+
+    Parameters
+    ----------
+    months : int
+        How many periods.
+    span : int
+        Length of each in months.
+
+    Raises
+    ------
+    ParameterError
+        If one is not positive.
+    """
     if span < 1 or months < 1:
         raise ParameterError(f"months={months}, span={span}: both must be at least 1")
 
 
-def _last_month(data, as_of: Instant) -> Month:
+def last_month(data, as_of: Instant) -> Month:
+    """Find the last month that is over.
+
+    Parameters
+    ----------
+    data : Dataset
+        Brings the company's zone.
+    as_of : Instant
+        The date.
+
+    Returns
+    -------
+    Month
+    """
     now = data.instant(as_of)
     return Month.of(periods.month_number(periods.local_date(now, data.company.timezone))).previous
 

@@ -12,7 +12,7 @@ from kpi.facts.clock import last_day
 from kpi.periods import Instant, Window, last_days
 
 PERIOD_DAYS = 180
-GROUPS = {"source": "source", "segment": "segment", "month": "start_month"}
+GROUPS = {"source": "source", "segment": "segment", "month": "start_month", "quarter": "start_quarter"}
 
 
 def repeat_purchase_curve(
@@ -31,7 +31,7 @@ def repeat_purchase_curve(
     view : str
         ``period`` or ``cohort``.
     by : str or sequence of str
-        Any of source, segment, month.
+        Any of source, segment, month, quarter (of the first purchase).
     level : float
         Coverage of the interval, in (0, 1).
 
@@ -82,6 +82,7 @@ def second_purchases(data, now: pd.Timestamp, groups: Sequence[str] = ()) -> nw.
         nw.col("day").shift(-1).over("customer_id", order_by="day").alias("again"),
     )
     rows = ordered.filter(nw.col("before").is_null()).rename({"day": "start_day", "month": "start_month"})
+    rows = rows.with_columns((nw.col("start_month") // 3).alias("start_quarter"))
     never = nw.col("again").is_null()
     return rows.select(
         "customer_id",
@@ -115,7 +116,7 @@ def repeat_purchase(
     view : str
         ``period`` or ``cohort``.
     by : str or sequence of str
-        Any of source, segment, month.
+        Any of source, segment, month, quarter (of the first purchase).
     horizons : sequence of float
         Days since the first purchase.
     level : float

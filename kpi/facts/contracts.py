@@ -1,0 +1,106 @@
+"""What customers under contract are bound for: spells without a gap, and what they pay a month at a date."""
+
+from __future__ import annotations
+
+import narwhals.stable.v2 as nw
+import pandas as pd
+
+from kpi.facts.clock import last_day, numbered, once
+from kpi.facts.money import rated
+from kpi.periods import day_of
+
+ENDLESS = 1_000_000  # day number of a contract without an end
+
+
+@once
+def terms(data, as_of: pd.Timestamp) -> nw.LazyFrame:
+    """List the contracts begun by an instant.
+
+    Parameters
+    ----------
+    data : Dataset
+        Uses `contracts`.
+    as_of : Timestamp
+        Naive UTC.
+
+    Returns
+    -------
+    LazyFrame
+        The contracts with ``start_day`` and ``until`` (day numbers; `ENDLESS` without an end). A contract that ends before it begins is left out.
+    """
+    rows = numbered(data, numbered(data, data.table("contracts"), "start_on"), "end_on")
+    rows = rows.with_columns(nw.col("end_day").fill_null(nw.lit(ENDLESS)).alias("until"))
+    return rows.filter(nw.col("start_day") <= last_day(data, as_of), nw.col("until") > nw.col("start_day"))
+
+
+@once
+def covers(data, as_of: pd.Timestamp) -> nw.LazyFrame:
+    """Join the contracts of each customer that follow one another without a gap.
+
+    Parameters
+    ----------
+    data : Dataset
+        Uses `contracts`.
+    as_of : Timestamp
+        Naive UTC.
+
+    Returns
+    -------
+    LazyFrame
+        One row per customer and spell under contract: ``customer_id``, ``start_day``, ``until`` (first day not covered; planned ends count),
+        ``outcome`` (``lost`` where it ended by the last observed day, else ``censored``), ``months`` whole months from the start to that end, else
+        to the last observed day, and ``over`` (1 where days go beyond them, else 0).
+    """
+    order = {"order_by": ["start_day", "until", "contract_id"]}
+    rows = terms(data, as_of).with_columns(nw.col("until").cum_max().over("customer_id", **order).alias("reach"))
+    rows = data.engine.keep(rows.select("customer_id", "contract_id", "start_day", "until", "start_on", "end_on", "reach"))
+    before = nw.col("reach").shift(1).over("customer_id", **order)
+    rows = data.engine.keep(rows.with_columns(before.alias("before")))
+    begins = nw.col("before").is_null() | (nw.col("start_day") > nw.col("before"))
+    rows = data.engine.keep(rows.with_columns(nw.when(begins).then(nw.lit(1)).otherwise(nw.lit(0)).alias("begins")))
+    rows = rows.with_columns(nw.col("begins").cum_sum().over("customer_id", **order).alias("number"))
+    dates = [nw.col("start_on").min(), nw.col("end_on").max()]
+    spells = rows.group_by("customer_id", "number").agg(nw.col("start_day").min(), nw.col("until").max(), *dates)
+    return _aged(spells, last_day(data, as_of)).select("customer_id", "start_day", "until", "outcome", "months", "over")
+
+
+def _aged(spells: nw.LazyFrame, last: int) -> nw.LazyFrame:
+    """Contracts run by calendar months: from the 15th to the 14th of the next one is none, to the 15th is one."""
+    ended, day = nw.col("until") <= last, day_of(last)
+    start, end = nw.col("start_on").dt, nw.col("end_on").dt
+    month = nw.when(ended).then(end.year().cast(nw.Int64) * 12 + end.month().cast(nw.Int64)).otherwise(nw.lit(day.year * 12 + day.month))
+    place = nw.when(ended).then(end.day().cast(nw.Int64)).otherwise(nw.lit(day.day))
+    spells = spells.with_columns(
+        nw.when(ended).then(nw.lit("lost")).otherwise(nw.lit("censored")).alias("outcome"),
+        (month - start.year().cast(nw.Int64) * 12 - start.month().cast(nw.Int64)).alias("apart"),
+        (place - start.day().cast(nw.Int64)).alias("beyond"),
+    )
+    early = nw.when(nw.col("beyond") < 0).then(nw.lit(1)).otherwise(nw.lit(0))
+    over = nw.when(nw.col("beyond") == 0).then(nw.lit(0)).otherwise(nw.lit(1))
+    return spells.with_columns((nw.col("apart") - early).alias("months"), over.alias("over"))
+
+
+def recurring(data, as_of: pd.Timestamp, days: dict[str, int], rate_day: int) -> nw.LazyFrame:
+    """Sum what each customer pays a month on some days.
+
+    Parameters
+    ----------
+    data : Dataset
+        Uses `contracts`, `fx`.
+    as_of : Timestamp
+        Naive UTC.
+    days : dict of str to int
+        Column to day number.
+    rate_day : int
+        Day whose rates turn every amount into the company's currency, so that a moving rate is no change of the contract.
+
+    Returns
+    -------
+    LazyFrame
+        One row per customer: ``customer_id`` and the columns of `days`, 0 where nothing is paid; contracts without a rate are left out.
+    """
+    rows = rated(data, terms(data, as_of), nw.lit(rate_day)).filter(~nw.col("rate").is_null())
+    paid = nw.col("monthly_amount") * nw.col("rate")
+    covered = {name: (nw.col("start_day") <= day) & (nw.col("until") > day) for name, day in days.items()}
+    rows = rows.with_columns(*[nw.when(held).then(paid).otherwise(nw.lit(0.0)).alias(name) for name, held in covered.items()])
+    return rows.group_by("customer_id").agg(*[nw.col(name).sum() for name in days])

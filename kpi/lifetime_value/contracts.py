@@ -1,0 +1,265 @@
+"""What customers under contract will bring: the shifted beta-geometric model of renewals on a data set, and its check on the past."""
+
+from __future__ import annotations
+
+import narwhals.stable.v2 as nw
+import numpy as np
+import pandas as pd
+
+from kpi import engine, facts, intervals, schema
+from kpi.facts.clock import last_day
+from kpi.lifetime_value import customers as rows
+from kpi.lifetime_value.renewals import RenewalModel, fit_renewals, share_kept
+from kpi.periods import Instant, Month, Window, day_number, day_of, last_days
+
+LEAST, FEW = 50, 300  # customers who bought again, or came to a renewal: below the first nothing is said, below the second with a warning
+DRAWS = 40
+SEED = 1
+YEAR = 365.25
+RECENT = 24  # months within which those customers were won by whom sources are compared
+PERIODS = (12, 6, 3)  # months between renewals that are looked for, else 1
+REGULAR = 0.9  # share of the ends that must fall on such a renewal
+
+
+def under_contract(data) -> bool:
+    """Tell whether customers are under contract.
+
+    Parameters
+    ----------
+    data : Dataset
+        ``[retention] contractual`` in kpi.toml.
+
+    Returns
+    -------
+    bool
+    """
+    return data.settings.get("retention", {}).get("contractual", False)
+
+
+def renewal_period(data, now: pd.Timestamp) -> int:
+    """Find how many months lie between the renewals of a contract.
+
+    Parameters
+    ----------
+    data : Dataset
+        Uses `contracts`; ``[retention] renewal_months`` in kpi.toml decides first.
+    now : Timestamp
+        Naive UTC.
+
+    Returns
+    -------
+    int
+        The longest of 12, 6 and 3 months of which at least nine in ten of the times under contract that ended are whole multiples; else 1.
+    """
+    settings = data.settings.get("retention", {})
+    if "renewal_months" in settings:
+        return settings["renewal_months"]
+    ended = engine.sizes(facts.covers(data, now).filter(nw.col("outcome") == "lost"), ["months", "over"])
+    for period in PERIODS:
+        regular = (ended["over"] == 0) & (ended["months"] % period == 0)
+        if len(ended) and ended.loc[regular, "count"].sum() >= REGULAR * ended["count"].sum():
+            return period
+    return 1
+
+
+def contract_value(data, now: pd.Timestamp, by: str, days: int, discount: float, level: float) -> pd.DataFrame:
+    """What a customer under contract is expected to pay within the time ahead.
+
+    Parameters
+    ----------
+    data : Dataset
+        Uses `contracts`, and what tells the group.
+    now : Timestamp
+        Naive UTC.
+    by : str
+        One of `customers.GROUPS`; empty for all customers under contract together.
+    days : int
+        Length of the time ahead, taken as whole months.
+    discount : float
+        Yearly discount rate.
+    level : float
+        Coverage of the interval, in (0, 1).
+
+    Returns
+    -------
+    DataFrame
+        As `expected_value` gives it, ``purchases`` missing: all customers under contract at `now`; by group all who were won in the last 24 months,
+        those who have left with an expected value of 0. ``n_events`` those who have renewed. No value under 50 customers who came to a renewal.
+
+    Raises
+    ------
+    MissingTable
+        If there are no contracts, or the group is not recorded.
+
+    Notes
+    -----
+    Each month ahead counts with the monthly amount, the probability that the renewals before it are passed (shifted beta-geometric, given those
+    passed already), and its discount. The interval holds what is not known of the parameters and how customers differ.
+    """
+    groups = [by] if by else []
+    window = last_days(now, data.company.timezone, 1)
+    frame = _standing(data, now) if not by else rows.with_group(data, now, _won_lately(data, now, window), by)
+    sums = [nw.col(name).sum() for name in ("paid", "squared", "to_date", "costs", "costs_known")]
+    names = [*groups, "months"]
+    cells = engine.collect(rows.with_costs(data, frame).group_by(*names).agg(nw.len().alias("n"), *sums), names)
+    period = renewal_period(data, now)
+    events = _events(facts.covers(data, now), period)
+    came = int(events["lost"].sum() + events.loc[events["renewal"] > 0, "kept"].sum())
+    ahead = max(round(days / (YEAR / 12)), 1)
+    table = cells.groupby(groups, as_index=False)["n"].sum() if groups else pd.DataFrame({"n": [int(cells["n"].sum())]})
+    if came >= LEAST and len(cells):
+        table = _valued(cells, groups, fit_renewals(events), period, ahead, discount, level)
+    table = table.assign(horizon=days, few=came < FEW, measure="amount")
+    more = ["to_date", "cost", "net", "purchases", "purchases_low", "purchases_high", "few"]
+    return schema.result("retention.expected_value", table, by=[*groups, "measure"], view="snapshot", window=window, as_of=now, more=more)
+
+
+def renewal_check(data, *, as_of: Instant, level: float = 0.9) -> pd.DataFrame:
+    """Hold the model of renewals against what customers then did: fitted on the first two thirds of the data, compared with the last third.
+
+    Parameters
+    ----------
+    data : Dataset
+        Uses `contracts`.
+    as_of : Instant
+        Only what happened strictly before it counts.
+    level : float
+        Coverage of the interval, in (0, 1).
+
+    Returns
+    -------
+    DataFrame
+        One row per ``renewal`` after the model was fitted, with the columns of `schema.RESULT`: ``horizon`` months since, ``value`` customers
+        expected to be kept of the ``n`` then under contract, ``low`` and ``high`` with what is not known of the parameters and chance, ``actual``
+        kept, ``constant`` what one constant rate of leaving expects; ``error`` and ``constant_error`` root mean squared error of the share kept
+        over all renewals, the same on each row. No rows under 50 customers who had come to a renewal, or where no renewal was left.
+
+    Raises
+    ------
+    MissingTable
+        If there are no contracts.
+    """
+    now = data.instant(as_of)
+    first = engine.collect(facts.covers(data, now).select(nw.col("start_day").min().alias("first")))["first"].iloc[0]
+    end = last_day(data, now) + 1
+    cut = end if pd.isna(first) else int(first) + 2 * (end - int(first)) // 3
+    table = _checked(data, now, cut, end, level)
+    more = ["actual", "constant", "error", "constant_error"]
+    window = Window(day_of(cut), day_of(end))
+    return schema.result("retention.renewal_check", table, by=["renewal"], view="cohort", window=window, as_of=now, more=more)
+
+
+def _events(covers: nw.LazyFrame, period: int) -> pd.DataFrame:
+    """Count customers by the renewal at which they left, or that they passed last; who left between two left at the later one."""
+    sizes = engine.sizes(covers, ["months", "over", "outcome"])
+    lost = sizes["outcome"] == "lost"
+    at = np.where(lost, (sizes["months"] + sizes["over"] + period - 1) // period, sizes["months"] // period)
+    counted = pd.DataFrame({"renewal": at, "lost": sizes["count"].where(lost, 0), "kept": sizes["count"].where(~lost, 0)})
+    return counted.groupby("renewal", as_index=False).sum().astype({"renewal": "int64"})
+
+
+def _standing(data, now: pd.Timestamp) -> nw.LazyFrame:
+    """Customers under contract with the months they have been, what they pay a month and have paid."""
+    today = last_day(data, now)
+    live = facts.covers(data, now).filter(nw.col("outcome") == "censored").select("customer_id", "months")
+    paying = facts.recurring(data, now, {"paid": today}, rate_day=today).filter(nw.col("paid") > 0)
+    return _with_payments(data, now, live.join(paying, on="customer_id", how="inner"))
+
+
+def _won_lately(data, now: pd.Timestamp, window: Window) -> nw.LazyFrame:
+    """Customers won in the last 24 months, those gone too: they pay nothing any more."""
+    since = day_number(Month.of(Window(window.start, window.end).months[1] - RECENT).start)
+    won = facts.covers(data, now).group_by("customer_id").agg(nw.col("start_day").min()).filter(nw.col("start_day") >= since)
+    live = _standing(data, now).select("customer_id", "months", "paid")
+    frame = won.select("customer_id").join(live, on="customer_id", how="left")
+    return _with_payments(data, now, frame.with_columns(nw.col("months").fill_null(0), nw.col("paid").fill_null(0.0)))
+
+
+def _with_payments(data, now: pd.Timestamp, frame: nw.LazyFrame) -> nw.LazyFrame:
+    end = last_day(data, now) + 1
+    until = nw.when(nw.col("until") < end).then(nw.col("until")).otherwise(nw.lit(end))
+    terms = facts.in_company_currency(data, facts.terms(data, now), "monthly_amount", nw.col("start_day"))
+    paid = (until - nw.col("start_day")) * nw.col("monthly_amount") * (12 / YEAR)
+    so_far = terms.with_columns(paid.alias("to_date")).group_by("customer_id").agg(nw.col("to_date").sum())
+    return frame.join(so_far, on="customer_id", how="left").with_columns((nw.col("paid") * nw.col("paid")).alias("squared"))
+
+
+def _valued(cells: pd.DataFrame, groups: list[str], model: RenewalModel, period: int, ahead: int, discount: float, level: float) -> pd.DataFrame:
+    of = cells.groupby(groups).ngroup().to_numpy() if groups else np.zeros(len(cells), "int64")
+    size = of.max() + 1
+
+    def total(values: np.ndarray | pd.Series) -> np.ndarray:
+        return np.bincount(of, np.asarray(values, "float64"), size)
+
+    paid, months, n = cells["paid"].to_numpy(), cells["months"].to_numpy(), total(cells["n"])
+    factor = _months_to_come(months, model.parameters, period, ahead, discount)
+    value = total(factor * paid) / n
+    drawn = np.array([total(_months_to_come(months, place, period, ahead, discount) * paid) / n for place in model.draws(DRAWS, SEED)])
+    differ = np.maximum(total(factor**2 * cells["squared"]) / n - value**2, 0) / n
+    half = intervals.quantile_of(level) * np.sqrt(drawn.var(axis=0) + differ)
+    table = cells.groupby(groups, as_index=False).size()[groups] if groups else pd.DataFrame(index=[0])
+    table["value"], table["low"], table["high"] = value, np.maximum(value - half, 0), value + half
+    table["n"], table["n_events"] = n.astype("int64"), total(np.where(months >= period, cells["n"], 0)).astype("int64")
+    known = total(cells["costs_known"])
+    table["to_date"] = total(cells["to_date"]) / n
+    table["cost"] = np.where(known > 0, total(cells["costs"]) / np.maximum(known, 1), np.nan)
+    table["net"] = table["to_date"] + table["value"] - table["cost"].fillna(0)
+    return table
+
+
+def _months_to_come(months: np.ndarray, parameters: np.ndarray, period: int, ahead: int, discount: float) -> np.ndarray:
+    """Discounted months that a customer of so many months is expected to pay for among the next ones."""
+    passed = months // period
+    now = share_kept(passed, parameters)
+    due = [(months + month) // period - passed for month in range(ahead)]  # renewals before each month ahead
+    worth = [(1 + discount) ** (-(month + 0.5) / 12) for month in range(ahead)]
+    return sum((share_kept(passed + k, parameters) / now * w for k, w in zip(due, worth, strict=True)), np.zeros(len(months)))
+
+
+def _checked(data, now: pd.Timestamp, cut: int, end: int, level: float) -> pd.DataFrame:
+    then = data.instant(day_of(cut))
+    period, known = renewal_period(data, then), facts.covers(data, then)
+    events = _events(known, period)
+    days = _renewal_days(day_of(cut), end, period)
+    came = events["lost"].sum() + events.loc[events["renewal"] > 0, "kept"].sum()
+    if came < LEAST or not days or not events["kept"].sum():
+        return pd.DataFrame(columns=["renewal", "horizon", "value", "low", "high", "n", "actual", "constant", "error", "constant_error"])
+    live = known.filter(nw.col("outcome") == "censored").select("customer_id", "start_day")
+    later = live.join(facts.covers(data, now).select("customer_id", "start_day", "until"), on=["customer_id", "start_day"], how="inner")
+    made = engine.counts(later, (), **{f"kept{day}": nw.col("until") >= day for day in days}).iloc[0]
+    table = pd.DataFrame({"renewal": range(1, len(days) + 1), "actual": [int(made[f"kept{day}"]) for day in days]})
+    table["n_events"] = table["actual"]
+    expected, spread = _expected_kept(events, fit_renewals(events), table["renewal"].to_numpy())
+    at_risk = (events["renewal"] * (events["lost"] + events["kept"])).sum()
+    n = int(events["kept"].sum())
+    half = intervals.quantile_of(level) * spread
+    table = table.assign(
+        horizon=table["renewal"] * period, value=expected, low=np.maximum(expected - half, 0), high=np.minimum(expected + half, n), n=n
+    )
+    table["constant"] = n * (1 - events["lost"].sum() / at_risk) ** table["renewal"]
+    for name, column in (("error", "value"), ("constant_error", "constant")):
+        table[name] = np.sqrt((((table[column] - table["actual"]) / n) ** 2).mean())
+    return table
+
+
+def _expected_kept(events: pd.DataFrame, model: RenewalModel, renewals: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Customers expected to be kept after so many more renewals, and the standard error of their number."""
+    passed, count = events["renewal"].to_numpy()[:, None], events["kept"].to_numpy("float64")
+
+    def shares(parameters: np.ndarray) -> np.ndarray:
+        return share_kept(passed + renewals, parameters) / share_kept(passed, parameters)
+
+    share = shares(model.parameters)
+    drawn = np.array([count @ shares(place) for place in model.draws(DRAWS, SEED)])
+    return count @ share, np.sqrt(drawn.var(axis=0) + count @ (share * (1 - share)))
+
+
+def _renewal_days(cut, end: int, period: int) -> list[int]:
+    """Days by which every customer has come to one renewal more, as far as they were observed."""
+    days = []
+    while True:
+        month = Month(cut.year, cut.month).shift(period * (len(days) + 1))
+        day = min(day_number(month.start) + cut.day - 1, day_number(month.end) - 1)
+        if day > end:
+            return days
+        days.append(day)

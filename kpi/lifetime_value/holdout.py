@@ -1,0 +1,204 @@
+"""Would the model have held? Fitted on the first two thirds of the data, compared with what customers did in the last third."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import narwhals.stable.v2 as nw
+import numpy as np
+import pandas as pd
+
+from kpi import engine, facts, intervals, schema
+from kpi.facts.clock import last_day
+from kpi.lifetime_value import customers as rows
+from kpi.lifetime_value.contracts import DRAWS, LEAST, SEED
+from kpi.lifetime_value.expected import fit
+from kpi.lifetime_value.outlook import expected_purchases, probability_active, variance_of_purchases
+from kpi.lifetime_value.purchasing import PurchaseModel, fit_purchases
+from kpi.periods import Instant, Window, day_of, last_days
+
+POINTS = 26  # of the last third at which purchases expected and made are compared
+
+
+@dataclass(frozen=True, eq=False)
+class _HeldOut:
+    """Customers known at the cut, the model fitted to them (None where too few bought again), and the days compared."""
+
+    now: pd.Timestamp
+    cut: int
+    end: int
+    before: pd.DataFrame
+    model: PurchaseModel | None
+
+    @property
+    def window(self) -> Window:
+        return Window(day_of(self.cut), day_of(self.end))
+
+    @property
+    def counts(self) -> pd.DataFrame:
+        return self.before.groupby(["repeats", "recency", "age"], as_index=False).agg(count=("customer_id", "size"))
+
+
+def model_check(data, *, as_of: Instant) -> pd.DataFrame:
+    """Hold the model against what customers then did: fitted on the first two thirds of the data, compared with the last third.
+
+    Parameters
+    ----------
+    data : Dataset
+        Uses `orders`.
+    as_of : Instant
+        Only what happened strictly before it counts.
+
+    Returns
+    -------
+    DataFrame
+        One row per ``repeats`` purchases in the first part (6 stands for 6 and more; ``all`` for all of them): ``value`` purchases expected in the
+        last part, ``actual`` made, ``hiatus`` what a plain rule expects (who has not paused longer than
+        95 % of the pauses goes on buying as before), ``n`` customers, ``error`` and ``hiatus_error`` root mean squared errors per customer,
+        ``horizon`` the days compared. No rows under 50
+        customers who bought again.
+
+    Raises
+    ------
+    MissingTable
+        If there are no orders.
+    """
+    held = _held_out(data, data.instant(as_of))
+    table = pd.DataFrame(columns=["repeats", "value", "actual", "hiatus", "n", "error", "hiatus_error"])
+    if held.model is not None:
+        table = _checked_groups(_compared(data, held))
+    table["horizon"] = held.end - held.cut
+    more = ["actual", "hiatus", "error", "hiatus_error"]
+    return schema.result("retention.model_check", table, by=["repeats"], view="cohort", window=held.window, as_of=held.now, more=more)
+
+
+def tracking(data, *, as_of: Instant, level: float = 0.9) -> pd.DataFrame:
+    """Purchases that the model expects up to each day of the last third of the data, and those made.
+
+    Parameters
+    ----------
+    data : Dataset
+        Uses `orders`.
+    as_of : Instant
+        Only what happened strictly before it counts.
+    level : float
+        Coverage of the interval, in (0, 1).
+
+    Returns
+    -------
+    DataFrame
+        One row per day compared, two weeks apart or more, with the columns of `schema.RESULT`: ``horizon`` days since the model was fitted, ``value``
+        purchases expected by then of the ``n`` customers known before, ``low`` and ``high`` with what is not known of the parameters and chance,
+        ``actual`` made, ``hiatus`` what the plain rule of `model_check` expects. No rows under 50 customers who bought again.
+
+    Raises
+    ------
+    MissingTable
+        If there are no orders.
+    """
+    held = _held_out(data, data.instant(as_of))
+    table = pd.DataFrame(columns=["horizon", "value", "low", "high", "actual", "hiatus", "n"])
+    if held.model is not None:
+        table = _tracked(data, held, level)
+    more = ["actual", "hiatus"]
+    return schema.result("retention.tracking", table, by=[], view="cohort", window=held.window, as_of=held.now, more=more)
+
+
+def active_probability(data, *, as_of: Instant, level: float = 0.9) -> pd.DataFrame:
+    """Share of the customers who ever bought that are still customers, by the model of repeat purchases.
+
+    Parameters
+    ----------
+    data : Dataset
+        Uses `orders`.
+    as_of : Instant
+        Only what happened strictly before it counts.
+    level : float
+        Coverage of the interval, in (0, 1).
+
+    Returns
+    -------
+    DataFrame
+        One row with the columns of `schema.RESULT`: ``value`` mean probability of not having dropped out, with ``low`` and ``high`` from draws of the
+        parameters, ``n`` customers. Missing under 50 customers who bought again.
+
+    Raises
+    ------
+    MissingTable
+        If there are no orders.
+    """
+    now = data.instant(as_of)
+    fitted, cells = fit(data, as_of=now), rows.counted(rows.customers(data, now))
+    count = cells["count"].to_numpy("float64")
+    table = pd.DataFrame({"value": [np.nan], "low": np.nan, "high": np.nan, "n": int(count.sum())})
+    if fitted is not None:
+        model = fitted.purchases
+        drawn = [probability_active(cells, place, model.model) @ count / count.sum() for place in model.draws(DRAWS, SEED)]
+        table["value"] = probability_active(cells, model.parameters, model.model) @ count / count.sum()
+        table["low"], table["high"] = np.quantile([*drawn, table["value"].item()], [(1 - level) / 2, (1 + level) / 2])
+    window = last_days(now, data.company.timezone, 1)
+    return schema.result("retention.probability_active", table, by=[], view="snapshot", window=window, as_of=now)
+
+
+def _held_out(data, now: pd.Timestamp) -> _HeldOut:
+    """Fit the model at the cut once for all that is compared with it."""
+    key = ("held out", now)
+    if key not in data.facts:
+        span = engine.collect(rows.customers(data, now).select(nw.col("first_day").min().alias("first")))["first"]
+        end = last_day(data, now) + 1
+        begin = int(span.iloc[0]) if len(span) and not pd.isna(span.iloc[0]) else end
+        cut = begin + 2 * (end - begin) // 3
+        columns = ["customer_id", "repeats", "recency", "age"]
+        before = engine.collect(rows.customers(data, data.instant(day_of(cut))).select(*columns), ["customer_id"])
+        held = _HeldOut(now, cut, end, before, None)
+        enough = (before["repeats"] > 0).sum() >= LEAST
+        data.facts[key] = _HeldOut(now, cut, end, before, fit_purchases(held.counts)) if enough else held
+    return data.facts[key]
+
+
+def _tracked(data, held: _HeldOut, level: float) -> pd.DataFrame:
+    ahead = held.end - held.cut
+    days = np.unique(np.linspace(0, ahead, min(POINTS, max(ahead // 14, 1)) + 1).round().astype("int64"))[1:]
+    counts, model = held.counts, held.model
+    count = counts["count"].to_numpy("float64")
+    expected = expected_purchases(counts, model.parameters, model.model, days.astype("float64")) @ count
+    drawn = np.array([expected_purchases(counts, place, model.model, days.astype("float64")) @ count for place in model.draws(DRAWS, SEED)])
+    chance = np.array([variance_of_purchases(counts, model.parameters, model.model, float(day)) @ count for day in days])
+    half = intervals.quantile_of(level) * np.sqrt(drawn.var(axis=0) + chance)
+    known = data.engine.put(held.before[["customer_id"]])
+    bought = facts.purchases(data, held.now).filter(nw.col("is_paid"), nw.col("day") >= held.cut).join(known, on="customer_id", how="semi")
+    made = engine.sizes(bought, ["day"])
+    actual = [int(made.loc[made["day"] < held.cut + day, "count"].sum()) for day in days]
+    hiatus = _plain_rule(data, held, held.before, 1).sum() * days
+    return pd.DataFrame(
+        {"horizon": days, "value": expected, "low": np.maximum(expected - half, 0), "high": expected + half, "actual": actual, "hiatus": hiatus}
+    ).assign(n=len(held.before))
+
+
+def _compared(data, held: _HeldOut) -> pd.DataFrame:
+    """Per customer known at the cut: what the model, and a plain rule, expect of the time after it, and what came."""
+    table = held.before.merge(rows.since(data, held.now, held.cut), on="customer_id", how="left")
+    table["actual"] = table["later"].fillna(0).astype("float64")
+    ahead = held.end - held.cut
+    table["expected"] = expected_purchases(table, held.model.parameters, held.model.model, ahead)
+    table["hiatus"] = _plain_rule(data, held, table, ahead)
+    return table
+
+
+def _plain_rule(data, held: _HeldOut, table: pd.DataFrame, ahead: int) -> np.ndarray:
+    pause = rows.pause(data, data.instant(day_of(held.cut)))
+    rate = table["repeats"] / np.maximum(table["age"], 1)
+    return np.where(table["age"] - table["recency"] <= pause, rate * ahead, 0.0)
+
+
+def _checked_groups(table: pd.DataFrame) -> pd.DataFrame:
+    table = table.assign(
+        error=(table["expected"] - table["actual"]) ** 2,
+        hiatus_error=(table["hiatus"] - table["actual"]) ** 2,
+        repeats=np.minimum(table["repeats"], 6).astype("int64").astype("str"),
+    )
+    sums = {"value": ("expected", "sum"), "actual": ("actual", "sum"), "hiatus": ("hiatus", "sum"), "n": ("customer_id", "size")}
+    errors = {"error": ("error", "mean"), "hiatus_error": ("hiatus_error", "mean")}
+    both = pd.concat([table, table.assign(repeats="all")], ignore_index=True)
+    whole = both.groupby("repeats", as_index=False).agg(**sums, **errors)
+    return whole.assign(error=np.sqrt(whole["error"]), hiatus_error=np.sqrt(whole["hiatus_error"]))

@@ -1,0 +1,147 @@
+"""How long customers stay under contract, and which contracts are renewed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import narwhals.stable.v2 as nw
+import pandas as pd
+
+from kpi import engine, facts, intervals, schema, survival
+from kpi.facts.clock import last_day
+from kpi.periods import Instant, Window, day_of, last_days
+
+HORIZONS = (12, 24, 36, 60, 72)
+CAUSE = ("lost",)
+
+
+def contract_survival_curve(data, *, as_of: Instant, level: float = 0.95) -> pd.DataFrame:
+    """Share of customers still under contract so many months after they began.
+
+    Parameters
+    ----------
+    data : Dataset
+        Uses `contracts`.
+    as_of : Instant
+        Only what happened strictly before it counts; who is still under contract then is kept for as long as it was seen.
+    level : float
+        Coverage of the interval, in (0, 1).
+
+    Returns
+    -------
+    DataFrame
+        `survival.kaplan_meier` over spells under contract: contracts that follow one another without a gap are one, who comes back after one begins
+        again; ``time`` in whole months.
+
+    Raises
+    ------
+    MissingTable
+        If there are no contracts.
+
+    Notes
+    -----
+    Kaplan and Meier (1958), JASA 53:457-481. A contract that ends in the course of a month counts as ended with the month before.
+    """
+    now = data.instant(as_of)
+    rows = engine.sizes(facts.covers(data, now), ["months", "outcome"]).rename(columns={"months": "exit"}).assign(entry=0)
+    return survival.kaplan_meier(survival.event_table(rows, CAUSE), level=level, causes=CAUSE)
+
+
+def contract_survival(data, *, as_of: Instant, horizons: Sequence[float] = HORIZONS, level: float = 0.95) -> pd.DataFrame:
+    """Share of customers still under contract one, two, three, five, six years after they began.
+
+    Parameters
+    ----------
+    data : Dataset
+        Uses `contracts`.
+    as_of : Instant
+        Only what happened strictly before it counts.
+    horizons : sequence of float
+        Months.
+    level : float
+        Coverage of the interval, in (0, 1).
+
+    Returns
+    -------
+    DataFrame
+        One row per horizon with the columns of `schema.RESULT`; ``n`` spells under contract, ``n_events`` ended by then. Missing where nobody was
+        seen so long.
+
+    Raises
+    ------
+    MissingTable
+        If there are no contracts.
+    """
+    curve = contract_survival_curve(data, as_of=as_of, level=level)
+    return _told(data, "retention.contract_survival", survival.at(curve, horizons), as_of)
+
+
+def contract_median(data, *, as_of: Instant, level: float = 0.95) -> pd.DataFrame:
+    """Months after which half of the customers are no longer under contract.
+
+    Parameters
+    ----------
+    data : Dataset
+        Uses `contracts`.
+    as_of : Instant
+        Only what happened strictly before it counts.
+    level : float
+        Coverage of the interval, in (0, 1).
+
+    Returns
+    -------
+    DataFrame
+        One row with the columns of `schema.RESULT`: ``value`` in months, missing where the median is not reached.
+
+    Raises
+    ------
+    MissingTable
+        If there are no contracts.
+    """
+    curve = contract_survival_curve(data, as_of=as_of, level=level)
+    return _told(data, "retention.contract_median", survival.quantile(curve, 0.5), as_of)
+
+
+def renewals(data, *, as_of: Instant, days: int = 365, level: float = 0.95) -> pd.DataFrame:
+    """Share of the contracts that ended whose customer was under contract again the day they ended.
+
+    Parameters
+    ----------
+    data : Dataset
+        Uses `contracts`.
+    as_of : Instant
+        Only what happened strictly before it counts.
+    days : int
+        Length of the window of ends, up to `as_of`, in local days.
+    level : float
+        Coverage of the Wilson interval, in (0, 1).
+
+    Returns
+    -------
+    DataFrame
+        One row with the columns of `schema.RESULT`: ``n`` contracts that ended, ``n_events`` renewed. Where contracts run until they are cancelled,
+        only cancelled ones end and none is renewed.
+
+    Raises
+    ------
+    MissingTable
+        If there are no contracts.
+    """
+    now = data.instant(as_of)
+    window = last_days(now, data.company.timezone, days)
+    first, after = window.days
+    ended = facts.terms(data, now).filter(nw.col("until") >= first, nw.col("until") < after)
+    whole = facts.covers(data, now).select("customer_id", nw.col("start_day").alias("spell"), nw.col("until").alias("spell_until"))
+    inside = ended.join(whole, on="customer_id", how="inner").filter(nw.col("spell") <= nw.col("start_day"))
+    inside = inside.filter(nw.col("spell_until") >= nw.col("until"))
+    table = engine.counts(inside, (), n=nw.col("until") >= first, n_events=nw.col("spell_until") > nw.col("until"))
+    table["value"] = (table["n_events"] / table["n"]).where(table["n"] > 0)
+    table["low"], table["high"] = intervals.wilson(table["n_events"], table["n"], level)
+    return schema.result("retention.renewals", table, by=[], view="period", window=window, as_of=now)
+
+
+def _told(data, key: str, table: pd.DataFrame, as_of: Instant) -> pd.DataFrame:
+    now = data.instant(as_of)
+    began = engine.collect(facts.covers(data, now).select(nw.col("start_day").min().alias("first")))["first"].iloc[0]
+    end = day_of(last_day(data, now) + 1)
+    return schema.result(key, table, by=[], view="cohort", window=Window(end if pd.isna(began) else day_of(int(began)), end), as_of=now)

@@ -1,0 +1,67 @@
+"""How many refunds there are, and of how many the sale they take back is known."""
+
+from __future__ import annotations
+
+import narwhals.stable.v2 as nw
+import pandas as pd
+
+from kpi import engine, facts, intervals, schema
+from kpi.facts.clock import clocked
+from kpi.facts.money import in_company_currency
+from kpi.periods import Instant
+from kpi.retention.value import all_time
+
+MATCHES = ("named", "found", "none")
+
+
+def purchase_reading(data) -> str:
+    """What counts as a purchase where customers are counted.
+
+    Parameters
+    ----------
+    data : Dataset
+        ``[retention] purchases`` in kpi.toml.
+
+    Returns
+    -------
+    str
+        ``net``, ``sales`` or ``documents``, as `facts.purchase_reading` says.
+    """
+    return facts.purchase_reading(data)
+
+
+def refunds(data, *, as_of: Instant, level: float = 0.95) -> pd.DataFrame:
+    """Refunds and cancelled documents by how the sale they take back is known.
+
+    Parameters
+    ----------
+    data : Dataset
+        Uses `orders`.
+    as_of : Instant
+        Only what happened strictly before it counts.
+    level : float
+        Coverage of the Wilson interval, in (0, 1).
+
+    Returns
+    -------
+    DataFrame
+        One row per ``match``: ``named`` (the refund names its sale), ``found`` (the only sale alike before it, see `facts.refunds`), ``none`` (it
+        counts on its own day); ``amount`` taken back, and the columns of `schema.RESULT`: ``value`` share of the refunds, missing where there are
+        none, ``n`` all of them.
+
+    Raises
+    ------
+    MissingTable
+        If there are no orders.
+    """
+    now = data.instant(as_of)
+    orders = data.table("orders").filter(nw.col("at") < now).with_columns(nw.col("amount").abs().alias("amount"))
+    orders = in_company_currency(data, clocked(data, orders, "at", "day"), "amount", nw.col("at_day"))
+    rows = facts.refunds(data, now).join(orders.select(nw.col("order_id").alias("refund_id"), "amount"), on="refund_id", how="left")
+    found = engine.collect(rows.group_by("match").agg(nw.len().alias("n_events"), nw.col("amount").sum()), ["match"])
+    table = found.set_index("match").reindex(MATCHES).fillna(0).reset_index()
+    table["n"] = int(table["n_events"].sum())
+    table["value"] = (table["n_events"] / table["n"]).where(table["n"] > 0)
+    table["low"], table["high"] = intervals.wilson(table["n_events"], table["n"], level)
+    window = all_time(data, now)
+    return schema.result("retention.refunds", table, by=["match"], view="snapshot", window=window, as_of=now, more=["amount"])

@@ -1,0 +1,139 @@
+"""What becomes of the revenue of the customers one has: a closed cohort, start + expansion - contraction - churn = end, exactly."""
+
+from __future__ import annotations
+
+import narwhals.stable.v2 as nw
+import numpy as np
+import pandas as pd
+
+from kpi import engine, facts, intervals, periods, schema
+from kpi.periods import Instant, Month, Window
+from kpi.retention.growth import check_lengths, last_month
+
+YEAR = 12
+SEED = 1
+MANY = 20_000  # customers from which fewer samples tell as much
+ACCOUNT = ["start", "expansion", "contraction", "churn", "end"]
+PARTS = ["n_expanded", "n_contracted", "n_churned"]
+
+
+def net_revenue_retention(data, *, as_of: Instant, months: int = 1, span: int = YEAR, level: float = 0.95) -> pd.DataFrame:
+    """Revenue of the customers of the start at the end, as a share of theirs at the start: what they bring more counts, new customers do not.
+
+    Parameters
+    ----------
+    data : Dataset
+        Uses `contracts` where customers are under contract, else `orders`; `fx`.
+    as_of : Instant
+        Only what happened strictly before it counts.
+    months : int
+        How many periods, each ending with a month; the last one at or before `as_of`.
+    span : int
+        Months between start and end.
+    level : float
+        Coverage of the interval, in (0, 1).
+
+    Returns
+    -------
+    DataFrame
+        One row per month with ``start``, ``expansion``, ``contraction``, ``churn``, ``end`` (amounts; start + expansion - contraction - churn = end),
+        ``n_expanded``, ``n_contracted``, ``n_churned`` customers, and the columns of `schema.RESULT`: ``n`` customers of the start, ``n_events``
+        those still there. ``value`` is missing where the start had no revenue, or lies before the data.
+
+    Raises
+    ------
+    MissingTable
+        If there are no orders (or contracts).
+    ParameterError
+        If `months` or `span` is not positive.
+
+    Notes
+    -----
+    Under contract: the monthly amounts on the last day before the period and on its last day, both at the rates of the former, so that a moving
+    rate is neither expansion nor contraction. Without contracts: what a customer brought, net of refunds, in the `span` months before the period
+    and within it; customers of the start are those who brought something before it; churned is who brought nothing since, or less than nothing.
+    Seeded bootstrap over customers: 1000 samples, 200 from 20,000 customers on.
+    """
+    return _retained(data, "retention.net_revenue", as_of, months, span, level)
+
+
+def gross_revenue_retention(data, *, as_of: Instant, months: int = 1, span: int = YEAR, level: float = 0.95) -> pd.DataFrame:
+    """Share of the revenue of the customers of the start that is still there at the end: more from one does not make up for less from another.
+
+    Parameters
+    ----------
+    data : Dataset
+        As for `net_revenue_retention`.
+    as_of : Instant
+        Only what happened strictly before it counts.
+    months : int
+        How many periods, each ending with a month.
+    span : int
+        Months between start and end.
+    level : float
+        Coverage of the interval, in (0, 1).
+
+    Returns
+    -------
+    DataFrame
+        As `net_revenue_retention` gives it; ``value`` = (start - contraction - churn) / start, at most 1.
+
+    Raises
+    ------
+    MissingTable
+        If there are no orders (or contracts).
+    ParameterError
+        If `months` or `span` is not positive.
+    """
+    return _retained(data, "retention.gross_revenue", as_of, months, span, level)
+
+
+def _retained(data, key: str, as_of: Instant, months: int, span: int, level: float) -> pd.DataFrame:
+    check_lengths(months, span)
+    now, last = data.instant(as_of), last_month(data, as_of)
+    shown = [last.shift(back) for back in range(1 - months, 1)]
+    rows = [_row(_pairs(data, now, month, span), key, level) for month in shown]
+    table = pd.DataFrame(rows).assign(month=[month.number for month in shown])
+    unknown = [not _is_known(data, month.shift(1 - 2 * span)) for month in shown]
+    table.loc[unknown, [*ACCOUNT, "value", "low", "high"]] = np.nan
+    window = Window(shown[0].shift(1 - span).start, last.end)
+    return schema.result(key, table, by=["month"], view="period", window=window, as_of=now, more=[*ACCOUNT, *PARTS])
+
+
+def _is_contractual(data) -> bool:
+    return data.settings.get("retention", {}).get("contractual", False)
+
+
+def _is_known(data, base: Month) -> bool:
+    return _is_contractual(data) or data.first_month("orders") <= base
+
+
+def _pairs(data, now: pd.Timestamp, month: Month, span: int) -> pd.DataFrame:
+    """Customers of the start, counted by what they brought before and after."""
+    start, end = (periods.day_number(day) for day in (month.shift(1 - span).start, month.end))
+    if _is_contractual(data):
+        frame = facts.recurring(data, now, {"before": start - 1, "after": end - 1}, rate_day=start - 1)
+    else:
+        base = periods.day_number(month.shift(1 - 2 * span).start)
+        day, amount = nw.col("day"), nw.col("amount").fill_null(0.0)
+        rows = facts.purchases(data, now).filter(day >= base, day < end)
+        before, after = (nw.when(held).then(amount).otherwise(nw.lit(0.0)) for held in (day < start, day >= start))
+        rows = rows.with_columns(before.alias("before"), after.alias("after"))
+        frame = rows.group_by("customer_id").agg(nw.col("before").sum(), nw.col("after").sum())
+    frame = frame.with_columns(nw.col("before").round(2), nw.col("after").round(2)).filter(nw.col("before") > 0)
+    return engine.sizes(frame, ["before", "after"])
+
+
+def _row(pairs: pd.DataFrame, key: str, level: float) -> dict:
+    before, after, count = (pairs[name].to_numpy("float64") for name in ("before", "after", "count"))
+    gone, more, less = after <= 0, after > before, (after > 0) & (after < before)
+    change = (after - before) * count
+    account = {"start": before @ count, "expansion": change[more].sum(), "contraction": -change[less].sum(), "churn": -change[gone].sum()}
+    account["end"] = after @ count
+    kept = after if key == "retention.net_revenue" else np.minimum(after, before)
+    n = int(count.sum())
+    draws = 1000 if n < MANY else 200
+    low, high = intervals.bootstrap(kept / before, "mean", SEED, level, draws, counts=count, weights=before) if n else (np.nan, np.nan)
+    parts = dict(zip(PARTS, (int(count[held].sum()) for held in (more, less, gone)), strict=True))
+    value = kept @ count / account["start"] if n else np.nan
+    return account | parts | {"value": value, "low": low, "high": high, "n": n, "n_events": n - parts["n_churned"]}
