@@ -106,6 +106,9 @@ def _runs(data, known: nw.LazyFrame, as_of: pd.Timestamp) -> pd.DataFrame:
     events = data.engine.keep(events.with_columns(nw.when(begins).then(nw.lit(1)).otherwise(nw.lit(0)).alias("begins")))
     events = data.engine.keep(events.with_columns(nw.col("begins").cum_sum().over("person_id", order_by=order).alias("number")))
     leads = events.filter(nw.col("is_lead") == 1)
-    first = nw.col("lead_id").first().over("person_id", "number", order_by=order)
-    linked = data.engine.keep(leads.with_columns(first.alias("other"))).filter(nw.col("other") != nw.col("lead_id"))
+    # Spark has no first value of a window: the least name at the least instant is the same.
+    leads = leads.with_columns(nw.col("at_seconds").min().over("person_id", "number").alias("first_seconds"))
+    named = nw.when(nw.col("at_seconds") == nw.col("first_seconds")).then(nw.col("lead_id"))
+    first = leads.with_columns(named.alias("named")).with_columns(nw.col("named").min().over("person_id", "number").alias("other"))
+    linked = data.engine.keep(first).filter(nw.col("other") != nw.col("lead_id"))
     return collect(linked.select(nw.col("lead_id").alias("lead"), "other"), ["lead"])
