@@ -42,10 +42,11 @@ format: .venv/installed  ## put the style right where a tool can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: .venv/installed  ## how long a whole report takes, against the limits written down
+bench: .venv/installed  ## how long a whole report and snapshots of many deals take, against the limits written down
 	$(BIN)/python tests/benchmarks/report.py
 	$(BIN)/python tests/benchmarks/reading.py
 	$(BIN)/python tests/benchmarks/lifetimes_ratio.py
+	$(BIN)/python tests/benchmarks/snapshots.py
 
 # Needs uv and a package index, both only here. The lock names neither.
 LOCKED = --universal --generate-hashes --python-version 3.11 --no-emit-index-url --no-emit-find-links \

@@ -108,18 +108,15 @@ class Dataset:
         hours: Mapping | None = None,
         engine: str | None = None,
     ) -> None:
-        given = (
-            *(leads, lead_scores, activities, opportunities, opportunity_history, customers, orders, contracts),
-            *(stages, owners, targets, fx, calendars),
-        )
+        sales = (leads, lead_scores, activities, opportunities, opportunity_history, customers, orders, contracts)
+        given = (*sales, stages, owners, targets, fx, calendars)
         frames = {table: frame for table, frame in zip(schema.TABLES, given, strict=True) if frame is not None}
         end = None if exported_at is None else periods.instant(exported_at, timezone)
         company = sources.Company(name=name, language=language, currency=currency, timezone=timezone, country=country, exported_at=end)
         on_spark = any(is_spark(frame) for frame in frames.values())
         place = Engine(connect(), engine or ("spark" if on_spark else "duckdb"))
-        on_spark = on_spark and place.name == "spark"
-        reading = sources.read_spark(frames, company, place) if on_spark else sources.read_frames(frames, company, place.connection)
-        self._fill(place, reading, company, hours, settings or {}, None)
+        read, here = (sources.read_spark, place) if on_spark and place.name == "spark" else (sources.read_frames, place.connection)
+        self._fill(place, read(frames, company, here), company, hours, settings or {}, None)
 
     @classmethod
     def _of(cls, engine, reading, company, hours, settings, folder) -> Dataset:

@@ -13,11 +13,13 @@ from kpi.catalog import CATALOG
 from kpi.errors import MissingTable, ParameterError
 from kpi.facts.opportunities import stages
 from kpi.periods import Month
+from kpi.retention.growth import SPANS
 from kpi.words import N_
 
 MONTHS = 24
 HOUR = 3600
 OUTCOMES = ("appointment", "opportunity", "won")
+AREAS = {"response_time": response_time, "pipeline": pipeline, "levers": levers, "retention": retention, "lifetime_value": lifetime_value}
 
 
 @dataclass(frozen=True)
@@ -273,7 +275,7 @@ def pushes(data, as_of: pd.Timestamp) -> pd.DataFrame | None:
 
 
 def most_profitable(data, as_of: pd.Timestamp) -> pd.DataFrame | None:
-    """List the most profitable customers, where margins are recorded.
+    """List the most profitable customers where margins are recorded.
 
     Parameters
     ----------
@@ -431,12 +433,8 @@ def _flat(table: pd.DataFrame) -> pd.DataFrame:
 
 def _builders(data, month: Month, now) -> dict[str, Callable]:
     here, year, longer = ({"as_of": now, "window": window} for window in (month.window, month.last(12), month.last(24)))
-    chain = {
-        f"chain:{item.key}": (lambda item=item: item.months(data, now, month.window))
-        for item in CHAIN
-        if item.key not in ("response.answered_within", "retention.kept")
-    }
-    stated = {
+    chain = {item.key: (lambda item=item: item.months(data, now, month.window)) for item in CHAIN}
+    stated = chain | {  # what is stated below takes the place of a headline's months
         "response.answered_within": lambda: response_time.answered_within(data, **here),
         "response.median": lambda: response_time.response_time(data, **here),
         "response.p90": lambda: response_time.response_time(data, **here, quantile=0.9),
@@ -460,14 +458,13 @@ def _builders(data, month: Month, now) -> dict[str, Callable]:
             f"response.what_if_{name}": (lambda name=name: response_time.what_if(data, **here, past=month.last(24), outcome=name))
             for name in OUTCOMES
         },
-        **{key.removeprefix("chain:"): build for key, build in chain.items()},
         "pipeline.won_amount": lambda: pipeline.average_value(data, as_of=now, status="won"),
         "pipeline.lost_amount": lambda: pipeline.average_value(data, as_of=now, status="lost"),
         "pipeline.open_amount": lambda: pipeline.average_value(data, as_of=now, status="open"),
         "pipeline.closed_win_rate_by_amount": lambda: pipeline.closed_win_rate(data, as_of=now, weight="amount"),
         "pipeline.waterfall": lambda: pipeline.waterfall(data, start=data.as_of(month.previous), as_of=now),
         "retention.active": lambda: retention.active_customers(data, as_of=now, months=1),
-        "retention.net_growth": lambda: retention.net_customer_growth(data, as_of=now, months=1, span=12),
+        **{key: partial(retention.net_customer_growth, data, as_of=now, months=1, span=span) for span, key in SPANS.items()},
         "retention.kept": lambda: retention.retention_rate(data, as_of=now, months=1),
     }
     return {key: stated.get(key, partial(_plain, key, data, now)) for key in CATALOG}
@@ -476,5 +473,4 @@ def _builders(data, month: Month, now) -> dict[str, Callable]:
 def _plain(key: str, data, now: pd.Timestamp) -> pd.DataFrame:
     """A KPI with nothing to state but the date, by the function that the catalogue names."""
     area, _, name = CATALOG[key].source.partition(".")
-    areas = {"response_time": response_time, "pipeline": pipeline, "levers": levers, "retention": retention, "lifetime_value": lifetime_value}
-    return getattr(areas[area], name)(data, as_of=now)
+    return getattr(AREAS[area], name)(data, as_of=now)

@@ -177,6 +177,7 @@ def scattered(number: int) -> list[tuple[float, float, float, float]]:
         (6500.4, 40.0, 2000.0, 8000.0),
         (0.4, 300.0, 21.0, 0.1),
         (0.5, 1e-9, 0.8, 2.4),
+        (0.6, 3.0, 0.4, 0.6),
     ]
     while len(cases) < number:
         s, t, a, b = 10 ** rng.uniform([-3, -3, -2, -1.5], [3, 1, 1.4, 4])

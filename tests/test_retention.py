@@ -156,6 +156,8 @@ def test_cohort_matrix_by_hand(small):
     february = {("2026-02", age): cell for age, cell in enumerate([(2, 2, 190), (0, 2, -30), (0, 2, 0), (0, 2, 0), (1, 2, 80)])}
     assert cells == january | february | {("2026-06", 0): (1, 1, 40)}
     assert table["value"].tolist() == [row.customers / row.n for row in table.itertuples()]
+    kept = {(row.cohort, row.age): row.amount_kept for row in table.itertuples()}
+    assert [kept["2026-01", 2], kept["2026-02", 1], kept["2026-02", 4]] == pytest.approx([70 / 100, -30 / 190, 80 / 190])
 
 
 def test_cohort_matrix_has_whole_months_only(small):
@@ -473,6 +475,15 @@ def test_repeat_purchase_defaults_to_the_last_180_days(both):
     pd.testing.assert_frame_equal(usual, stated)
 
 
+def test_cohorts_by_quarter_are_those_of_their_months(both):
+    _, data = both
+    window = Window(date(2025, 1, 1), date(2026, 7, 1))
+    months, quarters = (retention.repeat_purchase(data, as_of=AS_OF, window=window, view="cohort", by=by) for by in ("month", "quarter"))
+    named = months["month"].str[:4] + "-Q" + ((months["month"].str[5:].astype(int) - 1) // 3 + 1).astype("str")
+    summed = months.assign(quarter=named).groupby(["quarter", "horizon"], as_index=False)[["n", "n_events"]].sum()
+    pd.testing.assert_frame_equal(quarters[["quarter", "horizon", "n", "n_events"]], summed, check_dtype=False)
+
+
 @pytest.mark.parametrize(("seed", "engine"), PAIRS)
 def test_value_deciles_and_best_equal_the_slow_loop(seed, engine):
     shop, sources = SHOPS[seed]
@@ -642,7 +653,7 @@ def test_unknown_groups_views_and_lengths_are_refused():
     data = dataset(SMALL, "duckdb")
     with pytest.raises(ParameterError, match="by='colour' is unknown here; use one of source, segment"):
         retention.value_to_date(data, as_of=AS_OF, by="colour")
-    with pytest.raises(ParameterError, match="use one of source, segment, month"):
+    with pytest.raises(ParameterError, match="use one of source, segment, month, quarter"):
         retention.repeat_purchase(data, as_of=AS_OF, by="owner")
     with pytest.raises(ParameterError, match="view 'snapshot' is unknown; use period or cohort"):
         retention.repeat_purchase(data, as_of=AS_OF, view="snapshot")

@@ -278,6 +278,23 @@ def end_label(words: Words, name: str, row: pd.Series) -> str:
     return f"{name}\n{words.percent(row['value'])} ({words.percent_range(row['low'], row['high'])})"
 
 
+def quarter_name(words, quarter: str) -> str:
+    """Name a quarter as the reader's language does.
+
+    Parameters
+    ----------
+    words : Words
+        The language.
+    quarter : str
+        As in results: ``2026-Q4``.
+
+    Returns
+    -------
+    str
+    """
+    return words.say("Q{quarter} {year}", quarter=quarter[-1], year=quarter[:4])
+
+
 def unstable(months: pd.DataFrame) -> bool:
     """Tell whether the months that set the limits are themselves mostly no common process, so that nothing is usual.
 

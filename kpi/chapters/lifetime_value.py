@@ -11,6 +11,7 @@ from kpi.tables import Column
 from kpi.words import N_
 
 LEAST = 50
+NOBODY_GONE = 0.99  # share still active from which the model sees no dropping out
 GROUPS = {
     "source": N_("Source"),
     "segment": N_("Segment"),
@@ -61,7 +62,10 @@ def expected(about: About, value: pd.DataFrame, check: pd.DataFrame, at_risk: pd
     sentences.append(say("All together will buy {purchases} times (90% interval {purchases_low} to {purchases_high}).", **bought))
     alive = active.iloc[0]
     shares = {"share": words.percent(alive["value"]), "range": words.percent_range(alive["low"], alive["high"])}
-    sentences.append(say("By the same model {share} of all who ever bought are still customers ({range}).", **shares))
+    if alive["value"] > NOBODY_GONE:
+        sentences.append(say("By the same model nobody has dropped out for good: the data are too short to tell, or customers do come back."))
+    else:
+        sentences.append(say("By the same model {share} of all who ever bought are still customers ({range}).", **shares))
     if row["few"]:
         sentences.append(say("Caution: only {n} customers have bought again; the model rests on few.", n=int(row["n_events"])))
     sentences.append(_verdict(words, check))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from kpi import plots, tables
-from kpi.chapters.about import About, differ, end_label, named
+from kpi.chapters.about import About, differ, end_label, named, quarter_name
 from kpi.page import Answer, Figure, Opening, SideBySide
 from kpi.tables import Column, Table
 from kpi.words import N_
@@ -181,7 +181,7 @@ def cohorts(about: About, won: pd.DataFrame) -> Table:
     ]
     note = say("Cohort reading: opportunities followed since their creation, lost competes, open is kept · – not observed for 180 days yet")
     newest = won.iloc[::-1].reset_index(drop=True)
-    newest["quarter"] = [say("Q{quarter} {year}", quarter=text[-1], year=text[:4]) for text in newest["quarter"]]
+    newest["quarter"] = [quarter_name(about.words, text) for text in newest["quarter"]]
     if len(newest) and about.month.number % 3 != 2:
         newest["quarter"] = [say("{quarter} so far", quarter=newest["quarter"].iloc[0]), *newest["quarter"].iloc[1:]]
     return tables.table(newest, columns, words=about.words, title=say("How did each quarter's opportunities fare?"), note=note, limit=12)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from kpi import plots, tables
-from kpi.chapters.about import About, end_label
+from kpi.chapters.about import About, end_label, quarter_name
 from kpi.page import Answer, Figure, Note, Opening, SideBySide
 from kpi.tables import Column
 from kpi.words import N_
@@ -84,7 +84,8 @@ def growth(about: About, year: pd.DataFrame, quarter: pd.DataFrame, months: pd.D
 
 def _periods(about: About, year: pd.DataFrame, quarter: pd.DataFrame, months: pd.DataFrame):
     words, say = about.words, about.words.say
-    named = [year.assign(period=say("12 months")), quarter.assign(period=say("3 months"))]
+    spans = [(year, say("12 months")), (quarter, say("3 months"))]
+    named = [table.assign(period=period) for table, period in spans if not table["provisional"].any()]
     named.append(months.iloc[::-1].assign(period=lambda table: [f"{words.month_short(month)} {month[:4]}" for month in table["month"]]))
     joined = pd.concat(named, ignore_index=True)
     joined["kept"] = ((joined["start"] - joined["lost"]) / joined["start"]).where((joined["start"] > 0) & ~joined["provisional"])
@@ -223,7 +224,7 @@ def _by_quarter(about: About, by_quarter: pd.DataFrame):
     """The cohorts themselves, beside the reading of how things go now."""
     words, say = about.words, about.words.say
     wide = by_quarter.pivot(index="quarter", columns="horizon", values=["value", "n"])
-    shown = pd.DataFrame({"quarter": wide.index, "n": wide["n"].max(axis=1).to_numpy("int64")})
+    shown = pd.DataFrame({"quarter": [quarter_name(words, text) for text in wide.index], "n": wide["n"].max(axis=1).to_numpy("int64")})
     days = [int(day) for day in wide["value"].columns]
     for day in days:
         shown[f"within_{day}"] = wide["value"][day].to_numpy("float64")

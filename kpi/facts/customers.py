@@ -37,9 +37,10 @@ def purchases(data, as_of: pd.Timestamp) -> nw.LazyFrame:
     orders = clocked(data, orders, "at", "day", "month").rename({"at_day": "day", "at_month": "month"})
     own_days = orders.select("customer_id", "day", "month")
     # A refund lowers the sale it takes back, at that day's rate: the customer bought on that day, or did not after all.
-    sold = orders.select(nw.col("order_id").alias("cancels"), nw.col("day").alias("sale_day"), nw.col("month").alias("sale_month"))
-    orders = orders.join(refunds(data, as_of).select("refund_id", "cancels"), left_on="order_id", right_on="refund_id", how="left")
-    orders = orders.join(sold, on="cancels", how="left")
+    back = refunds(data, as_of).select("refund_id", "cancels")
+    sold = orders.join(back, left_on="order_id", right_on="cancels", how="inner")
+    sold = sold.select("refund_id", nw.col("day").alias("sale_day"), nw.col("month").alias("sale_month"))
+    orders = orders.join(sold, left_on="order_id", right_on="refund_id", how="left")
     # Some systems write refunds without their sign; what they took from the margin then has the wrong sign too.
     unsigned = (nw.col("kind") == "refund") & (nw.col("amount") > 0)
     sale = (nw.col("kind") == "sale") & (nw.col("amount") > 0)

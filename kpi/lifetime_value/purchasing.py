@@ -109,7 +109,11 @@ def fit_purchases(table: pd.DataFrame, model: Model = "mbg") -> PurchaseModel:
     unit = float(np.average(age, weights=count)) or 1.0
     rows = Histories(x, recency / unit, age / unit, count, model)
     mean = np.log(max(float(np.average(x, weights=count)), 1e-3))
-    starts = [np.array([mean, 0.0, -1.0, 0.5]), np.array([mean + 1, 2.0, 2.0, -0.5])]  # most stay; or most leave soon, and buy often till then
+    starts = [
+        np.array([mean, 0.0, -1.0, 0.5]),  # most stay
+        np.array([mean + 1, 2.0, 2.0, -0.5]),  # most leave soon, and buy often till then
+        np.array([mean, -2.0, 0.0, 4.0]),  # some buy much more often than others; they leave alike
+    ]
     best = newton.maximise(rows.likelihood, rows.thinned(SAMPLE).likelihood, starts, LOWER, UPPER)
     r, alpha, a, b = natural_parameters(best.place, unit)
     slopes = slopes_of_logs(best.place)

@@ -11,6 +11,7 @@ from kpi.errors import ParameterError
 from kpi.periods import Instant, Month, Window
 
 GAP_QUANTILE = 0.95
+SPANS = {1: "retention.net_growth_month", 3: "retention.net_growth_quarter", 12: "retention.net_growth"}
 
 
 def activity_window(data, *, as_of: Instant) -> int | None:
@@ -147,7 +148,7 @@ def net_customer_growth(data, *, as_of: Instant, months: int = 24, span: int = 1
     table["provisional"] = _provisional(data, now, [month.shift(1 - span) for month in shown], days)
     more = [*columns, "provisional"]
     window = Window(shown[0].shift(1 - span).start, last.end)
-    return schema.result("retention.net_growth", table, by=["month"], view="period", window=window, as_of=now, more=more)
+    return schema.result(SPANS.get(span, SPANS[12]), table, by=["month"], view="period", window=window, as_of=now, more=more)
 
 
 def retention_rate(data, *, as_of: Instant, months: int = 24, span: int = 1, level: float = 0.95) -> pd.DataFrame:
