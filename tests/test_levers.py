@@ -14,7 +14,7 @@ from companies import ENGINES, STAGES, ZONE, answering, dataset, deal, lead, ran
 import kpi
 from kpi import levers
 from kpi.chapters import levers as chapter
-from kpi.errors import MissingTable
+from kpi.errors import MissingTable, ParameterError
 from kpi.levers.counts import BANDS, OTHERS, counted
 from kpi.levers.fitting import fitted, surprise
 from kpi.levers.gains import KINDS
@@ -364,6 +364,13 @@ def test_engines_and_row_order_do_not_matter():
     tables = random_company(1)
     turned = dataset({key: frame.iloc[::-1] for key, frame in tables.items()}, "polars")
     pd.testing.assert_frame_equal(levers.gains(dataset(tables), as_of="2026-05-01"), levers.gains(turned, as_of="2026-05-01"))
+
+
+@pytest.mark.parametrize(("wrong", "said"), [({"horizon": 0}, "horizon of 0 days"), ({"days": 0}, "0 days"), ({"level": 1.0}, "level is 1")])
+def test_parameters_are_checked(data, wrong, said):
+    for metric in (levers.gains, levers.expected_won):
+        with pytest.raises(ParameterError, match=said):
+            metric(data, as_of=AS_OF, **wrong)
 
 
 # --- what is missing

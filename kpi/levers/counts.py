@@ -120,7 +120,7 @@ def _band(age: nw.Expr) -> nw.Expr:
 
 def _exposure(watched: nw.LazyFrame) -> pd.DataFrame:
     """Days at risk in each band of age, both ends of a stay included."""
-    names, sums = [str(number) for number in range(len(BANDS))], []
+    names, sums = [f"band {number}" for number in range(len(BANDS))], []
     for since, until in zip(BANDS, (*BANDS[1:], None), strict=True):
         start = nw.when(nw.col("entry") > since).then(nw.col("entry")).otherwise(nw.lit(since))
         end = nw.col("exit") if until is None else nw.when(nw.col("exit") < until).then(nw.col("exit")).otherwise(nw.lit(until - 1))
@@ -128,8 +128,8 @@ def _exposure(watched: nw.LazyFrame) -> pd.DataFrame:
         sums.append(nw.when(days > 0).then(days).otherwise(nw.lit(0)))
     frame = watched.with_columns(**dict(zip(names, sums, strict=True)))
     table = engine.collect(frame.group_by("position", *WHO).agg(*[nw.col(name).sum() for name in names]), ["position", *WHO])
-    long = table.melt(["position", *WHO], names, "band", "days").astype({"band": "int64"})
-    return long[long["days"] > 0].sort_values(["position", *WHO, "band"], ignore_index=True)
+    long = table.rename(columns=dict(zip(names, range(len(BANDS)), strict=True))).melt(["position", *WHO], range(len(BANDS)), "band", "days")
+    return long[long["days"] > 0].astype({"band": "int64"}).sort_values(["position", *WHO, "band"], ignore_index=True)
 
 
 def _exits(watched: nw.LazyFrame) -> pd.DataFrame:

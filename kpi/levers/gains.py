@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 
 from kpi import periods, schema
-from kpi.errors import MissingTable
+from kpi.errors import MissingTable, ParameterError
+from kpi.intervals import quantile_of
 from kpi.levers import ranges, supply
 from kpi.levers.counts import Counts, counted
 from kpi.levers.fitting import FLOOR, fitted
@@ -51,6 +52,8 @@ def expected_won(data, *, as_of: Instant, horizon: int = HORIZON, days: int = DA
     ------
     MissingTable
         If there are no opportunities.
+    ParameterError
+        If `horizon` or `days` is no positive number of days, or `level` is not inside (0, 1).
     """
     known = _known(data, as_of, horizon, days, seed)
     counts, model = known.counts, known.model
@@ -93,6 +96,8 @@ def gains(data, *, as_of: Instant, horizon: int = HORIZON, days: int = DAYS, see
     ------
     MissingTable
         If there are no opportunities.
+    ParameterError
+        If `horizon` or `days` is no positive number of days, or `level` is not inside (0, 1).
 
     Notes
     -----
@@ -134,6 +139,8 @@ class _Known:
 
 def _known(data, as_of: Instant, horizon: int, days: int, seed: int) -> _Known:
     """The counts, the model and the value expected as things go; computed once for both."""
+    if horizon < 1:
+        raise ParameterError(f"a horizon of {horizon} days says nothing; give a positive number of days")
     now = data.instant(as_of)
     key = ("levers", now, horizon, days, seed)
     if key not in data.facts:
@@ -169,6 +176,7 @@ def _response(data, known: _Known) -> list[ranges.Lever]:
 
 
 def _ends(values: np.ndarray, level: float) -> tuple[float, float]:
+    quantile_of(level)
     tail = 100 * (1 - level) / 2
     low, high = np.percentile(values[1:], [tail, 100 - tail])
     return float(low), float(high)
