@@ -185,10 +185,12 @@ def _accelerated(records: np.ndarray, counts: np.ndarray, samples: Iterator[np.n
     found = found[~np.isnan(found)]  # a sample whose weights are all 0 has no mean
     if not len(found):
         return np.nan, np.nan
-    mean = _mean(records, counts[None, :])[0]
-    influence = records[:, 1] * (records[:, 0] - mean)
-    spread = counts @ influence**2
-    skewness = counts @ influence**3 / (6 * spread**1.5) if spread > 0 else 0.0
+    mean, (values, weights) = _mean(records, counts[None, :])[0], records.T
+    rest = counts @ weights - weights  # each record left out in turn
+    without = np.divide(counts @ (values * weights) - values * weights, rest, out=np.full(len(rest), mean), where=rest > 0)
+    apart = counts @ without / counts.sum() - without
+    spread = counts @ apart**2
+    skewness = counts @ apart**3 / (6 * spread**1.5) if spread > 0 else 0.0
     below = (np.sum(found < mean) + np.sum(found == mean) / 2) / len(found)
     bias = ndtri(np.clip(below, 1 / len(found), 1 - 1 / len(found)))
     ends = bias + ndtri(np.array([tail, 100 - tail]) / 100)

@@ -63,6 +63,8 @@ def test_bands_are_round_amounts_near_the_quarters(name):
     own = dataset(selling(SOLD), name, settings={"pipeline": {"size_bands": [500]}})
     assert counted(pipeline.closed_win_rate(own, as_of=AS_OF, by="size"), "size", "n") == [[0, 4], [500, 2], [None, 1]]
     assert counted(pipeline.open_pipeline(own, as_of=AS_OF, by="size"), "size", "n", "value") == [[500, 1, 5100]]
+    edge = dataset(selling(SOLD), name, settings={"pipeline": {"size_bands": [520]}})  # the band begins with its lower end
+    assert counted(pipeline.closed_win_rate(edge, as_of=AS_OF, by="size"), "size", "n") == [[0, 4], [520, 2], [None, 1]]
 
 
 @pytest.mark.parametrize("amount", [None, 0.0])
@@ -131,6 +133,12 @@ def test_loss_reasons_by_group(name):
         assert len(beside)
         found = pipeline.loss_reasons(dataset(alone(tables, "source", "web"), name), as_of=AS_OF, weight=weight)
         pd.testing.assert_frame_equal(found, beside)
+
+
+def test_a_won_deal_without_a_creation_date_has_no_cycle(name):
+    deals = [deal("a", "2026-03-01", "won", "2026-04-01"), deal("b", None, "won", "2026-04-01")]
+    found = pipeline.sales_cycle(dataset(selling(deals), name), as_of=AS_OF, by="owner")
+    assert counted(found, "owner", "value", "n", "n_events") == [["Ann", 31, 2, 1]]
 
 
 def test_months_of_closing_make_the_quarter(name):
@@ -239,6 +247,8 @@ def test_a_lead_without_a_won_deal_is_a_customer_once_acquired(name):
     data = dataset(answering(leads, []) | {"customers": customers}, name)
     found = pipeline.lead_to_customer(data, as_of=AS_OF, horizons=(17, 18))
     assert counted(found, "value", "n", "n_events") == [[0, 4, 0], [0.25, 4, 1]]
+    found = pipeline.lead_to_customer(data, as_of=AS_OF, horizons=(80,), view="cohort", window=SPRING)
+    assert counted(found, "n", "n_events") == [[4, 1]]
     sold = selling([deal("D", "2026-03-05", "won", "2026-03-10", lead_id="L0")])
     found = pipeline.lead_to_customer(dataset(answering(leads, []) | {"customers": customers} | sold, name), as_of=AS_OF, horizons=(7, 8))
     assert found["value"].tolist() == [0, 0.25]  # the won deal comes first

@@ -90,6 +90,8 @@ def test_only_differences_beyond_chance_are_told(about):
     near = rates(0.34, 0.30, 0.3, size=[0.0, 1000.0, NAN])[["size", *total.columns]]
     assert said(comparison.winners(about, [apart, near], total)) == "Source: web wins 45% (40–50%), fair 30% (25–35%)."
     assert said(comparison.winners(about, [near], total)).startswith("Neither source nor size")
+    unknown = rates(0.34, 0.30, 0.05, size=[0.0, 1000.0, NAN])[["size", *total.columns]]  # deals without an amount are no size
+    assert said(comparison.winners(about, [unknown], total)).startswith("Neither source nor size")
 
 
 def test_the_best_and_worst_of_many_must_lie_further_apart(about):
