@@ -42,14 +42,18 @@ format: .venv/installed  ## put the style right where a tool can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: .venv/installed  ## how long a whole report takes, against the limits written down
+bench: .venv/installed  ## how long a whole report and snapshots of many deals take, against the limits written down
 	$(BIN)/python tests/benchmarks/report.py
+	$(BIN)/python tests/benchmarks/reading.py
 	$(BIN)/python tests/benchmarks/lifetimes_ratio.py
+	$(BIN)/python tests/benchmarks/snapshots.py
 
 # Needs uv and a package index, both only here. The lock names neither.
+LOCKED = --universal --generate-hashes --python-version 3.11 --no-emit-index-url --no-emit-find-links \
+  --no-annotate --custom-compile-command "make lock" $(UPGRADE) --quiet
 lock:  ## requirements.txt from pyproject.toml, pins kept where they still fit; make lock UPGRADE=--upgrade chooses anew
-	uv pip compile pyproject.toml --extra test --universal --generate-hashes --python-version 3.11 --no-emit-index-url --no-emit-find-links \
-	  --no-annotate --custom-compile-command "make lock" $(UPGRADE) --quiet -o requirements.txt
+	uv pip compile pyproject.toml --extra test $(LOCKED) -o requirements.txt
+	echo "pyspark>=4" | uv pip compile - $(LOCKED) -o requirements-spark.txt  # apart: 400 MB that only the tests of the engine spark need
 
 clean:  ## remove what was made: .venv, caches, builds (reports/ stays)
 	rm -rf .venv build *.egg-info .pytest_cache .ruff_cache .hypothesis .benchmarks

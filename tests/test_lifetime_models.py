@@ -14,7 +14,7 @@ import pytest
 
 from kpi import lifetime_value as lv
 from kpi.errors import DataError, ParameterError
-from kpi.lifetime_value import purchasing, renewals, special, spending
+from kpi.lifetime_value import histories, outlook, renewals, smooth, special, spending
 
 MODELS = ("bg", "mbg")
 BG = np.array([0.2426, 4.4135, 0.7929, 2.4258])  # CDNOW, Fader, Hardie and Lee (2005), table 2
@@ -145,6 +145,84 @@ def test_purchases_to_come_agree_with_sixty_digits(a):
             assert abs(value / exact - 1) < 1e-10
 
 
+def summed(s: float, t: float, a: float, b: float, weight: int) -> mpmath.mpf:
+    """Sum over j of P(more than j would be bought) x P(still there after j) x (1 + weight j), term by term: all are above 0, nothing cancels."""
+    s, t, a, b = map(mpmath.mpf, (s, t, a, b))
+    z = t / (1 + t)
+    exact = (1 - z) ** s  # P(just j would be bought)
+    more, stays, total = 1 - exact, mpmath.mpf(1), mpmath.mpf(0)
+    for j in range(100_000):
+        term = more * stays * (1 + weight * j)
+        total += term
+        if term * (j + 10) < 1e-16 * (1 - z) * total:
+            return total
+        stays *= (b + j) / (a + b + j)
+        exact *= (s + j) / (j + 1) * z
+        more -= exact
+    raise AssertionError("the terms do not end")
+
+
+def scattered(number: int) -> list[tuple[float, float, float, float]]:
+    """Parameters from everywhere, and from both sides of where the way of working changes."""
+    rng = np.random.default_rng(12)
+    cases = [(2.5, 3.0, 20 + sign, 4.0) for sign in (-1e-9, 1e-9)]
+    cases += [(0.7, 0.9, 0.6, 0.9 + sign) for sign in (-1e-9, 1e-9)]
+    cases += [(9.0, 0.9, 5.5, 3.5 + sign) for sign in (-1e-9, 1e-9)]
+    cases += [(0.03, 4.0, 1.0, 3.0 + sign) for sign in (-1e-9, 1e-9)]
+    cases += [
+        (1e-6, 12.0, 1.5, 0.1),
+        (0.4, 900.0, 1.0, 1.2),
+        (6500.4, 0.3, 40.0, 6510.0),
+        (6500.4, 0.3, 0.8, 6502.0),
+        (6500.4, 40.0, 2000.0, 8000.0),
+        (0.4, 300.0, 21.0, 0.1),
+        (0.5, 1e-9, 0.8, 2.4),
+        (0.6, 3.0, 0.4, 0.6),
+    ]
+    while len(cases) < number:
+        s, t, a, b = 10 ** rng.uniform([-3, -3, -2, -1.5], [3, 1, 1.4, 4])
+        if s * t < 300:
+            cases.append((s, t, a, b + s * rng.integers(2)))
+    return cases
+
+
+def test_what_is_to_come_agrees_with_sixty_digits_everywhere():
+    cases = scattered(60)
+    mean, square = special.purchases_to_come(*np.array(cases).T), special.squared_to_come(*np.array(cases).T)
+    with mpmath.workdps(60):
+        for case, one, other in zip(cases, mean.tolist(), square.tolist(), strict=True):
+            assert abs(one / summed(*case, 0) - 1) < 1e-10
+            assert abs(other / summed(*case, 2) - 1) < 1e-10
+
+
+@pytest.mark.parametrize("parameters", [(0.6, 30, 0.8, 2.4), (0.02, 3, 1, 0.3), (9, 700, 0.2, 0.3), (0.8, 10, 2000, 8000), (5e4, 5e5, 1e-9, 1e-3)])
+@pytest.mark.parametrize("model", MODELS)
+def test_what_is_read_off_is_as_exact(model, parameters, monkeypatch):
+    """Thousands of ages and lengths: few are worked out, the others read off polynomials."""
+    asked = []
+    exact = special.purchases_to_come
+    monkeypatch.setattr(outlook, "purchases_to_come", lambda *parts: asked.append(np.size(parts[1])) or exact(*parts))
+    r, alpha, a, b = parameters
+    ages, lengths = np.arange(0.5, 1500.0), np.array([1e-3, 30.0, 365.0])
+    for x in (0, 1, 7, 800, 6500):
+        table = customers(np.full(len(ages), x), np.where(x > 0, ages / 2, 0), ages)
+        found = lv.expected_purchases(table, np.array(parameters), model, lengths)
+        each = exact(r + x, lengths[:, None] / (alpha + ages), a, b + x + (model == "mbg")).reshape(found.shape)
+        assert found == pytest.approx(each * lv.probability_active(table, np.array(parameters), model), rel=1e-11, abs=0)
+    assert sum(asked) < 5 * found.size / 2
+
+
+def test_what_is_not_smooth_is_worked_out():
+    place = np.linspace(-1, 3, 2001)
+    for bent in (lambda kind, x: 1 + kind + np.abs(x), lambda kind, x: np.exp(-40 * np.abs(x)), lambda kind, x: 1.5 + np.sin(400 * x)):
+        for kinds in (1, 3):
+            kind = np.arange(len(place)) % kinds
+            assert (smooth.smoothly(bent, kind, place) == bent(kind, place)).all()
+    even = smooth.smoothly(lambda kind, x: 1.0 + kind + x**2, np.arange(2001) % 2, place)
+    assert even == pytest.approx(1.0 + np.arange(2001) % 2 + place**2, rel=1e-13)
+    assert len(smooth.smoothly(lambda kind, x: x, np.array([], "int64"), np.array([]))) == 0
+
+
 @pytest.mark.parametrize("model", MODELS)
 def test_likelihood_and_probability_agree_with_sixty_digits(model):
     cases = [(0, 0, 5), (3, 7, 9), (6500, 6600, 6601), (1, 1e-3, 900)]
@@ -161,6 +239,27 @@ def test_likelihood_and_probability_agree_with_sixty_digits(model):
                     active = stays / (stays + goes)
                 assert abs(lv.log_likelihood(table, np.array(parameters), model) / value - 1) < 1e-10
                 assert abs(lv.probability_active(table, np.array(parameters), model)[0] / active - 1) < 1e-10
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_likelihood_agrees_with_sixty_digits_everywhere(model):
+    rng = np.random.default_rng(13)
+    for _ in range(60):
+        r, alpha, a, b = parameters = 10 ** rng.uniform([-3, -1, -3, -3], [4, 5, 4, 4])
+        x = int(10 ** rng.uniform(0, 3.9))
+        age = 10 ** rng.uniform(-1, 3.9)
+        recency = age * rng.choice([1e-3, rng.random(), 1.0])
+        with mpmath.workdps(60):
+            m, rise = x + (model == "mbg"), mpmath.rf
+            r, alpha, a, b, t, end = map(mpmath.mpf, (*parameters.tolist(), recency, age))
+            rate = mpmath.log(rise(r, x)) + r * mpmath.log(alpha)
+            stays = rise(b, m) / rise(a + b, m) / (alpha + end) ** (r + x)
+            goes = a * rise(b, m - 1) / rise(a + b, m) / (alpha + t) ** (r + x)
+            value, active = rate + mpmath.log(stays + goes), stays / (stays + goes)
+        table = customers(x, recency, age)
+        assert abs(lv.log_likelihood(table, parameters, model) - value) < 1e-10 * max(abs(value), 1)
+        if active > 1e-290:
+            assert abs(lv.probability_active(table, parameters, model)[0] / active - 1) < 1e-10
 
 
 def test_log_rise_agrees_with_sixty_digits():
@@ -186,7 +285,7 @@ def slopes_hold(likelihood, place: np.ndarray) -> None:
 @pytest.mark.parametrize("model", MODELS)
 def test_gradient_and_hessian_are_those_of_the_likelihood(model):
     rows = [np.array(part, "float64") for part in ([0, 1, 4, 9], [0, 2, 3.5, 8], [5, 6, 9, 8.5], [4, 1, 2, 1])]
-    slopes_hold(purchasing._Rows(*rows, model).likelihood, np.array([-0.3, 0.4, -0.8, 0.6]))
+    slopes_hold(histories.Histories(*rows, model).likelihood, np.array([-0.3, 0.4, -0.8, 0.6]))
     slopes_hold(spending._Rows(rows[0] + 1, rows[2], rows[3]).likelihood, np.array([0.4, 0.3, 1.1]))
     slopes_hold(lambda place: renewals._likelihood(place, np.arange(4.0), np.array([0.0, 5, 3, 1]), rows[3]), np.array([-0.5, 0.3]))
 
@@ -230,9 +329,31 @@ def test_hard_data_give_numbers(case, model):
         lv.variance_of_purchases(table, fit.parameters, model, ahead),
         fit.draws(50, 1),
         lv.purchases_of_new(fit.parameters, model, np.array([0.0, 1.0, 400.0])),
+        lv.total_interval(table, fit, ahead),
     ]
     for part in parts:
         assert np.isfinite(part).all()
+
+
+@pytest.mark.parametrize("parameters", [(0.6, 30, 1, 2.4), (0.6, 30, 0.2, 0.3), (0.6, 30, 2000, 8000), (1e-3, 5, 1e-3, 1e-3), (1e6, 1e6, 0.5, 0.5)])
+@pytest.mark.parametrize("model", MODELS)
+def test_hard_parameters_give_numbers_for_hard_customers(model, parameters):
+    table = customers([0, 0, 1, 6500, 6500, 12_000], [0, 0, 1, 6500, 6600, 12_000], [0, 3000, 3000, 6500, 9000, 12_000])
+    for ahead in (0.0, 1e-6, 30.0, 3650.0):
+        expected = lv.expected_purchases(table, np.array(parameters), model, ahead)
+        assert np.isfinite(expected).all()
+        assert (expected >= 0).all()
+        assert np.isfinite(lv.variance_of_purchases(table, np.array(parameters), model, ahead)).all()
+    active = lv.probability_active(table, np.array(parameters), model)
+    assert ((active >= 0) & (active <= 1)).all()
+
+
+def test_the_higher_of_two_tops_is_found():
+    """One customer in 38 came back, twice within days: a few who buy often and soon leave are likelier than many who hardly buy."""
+    table = customers([2, 0], [8, 0], [73, 105], [1, 37])
+    fit = lv.fit_purchases(table)
+    assert fit.held == ("rates",)
+    assert fit.log_likelihood > lv.log_likelihood(table, np.array([0.012, 1.0356, 4960.0, 5040.0]), "mbg") + 0.5
 
 
 def test_what_is_not_identified_is_held_and_named():
@@ -291,6 +412,44 @@ def test_the_truth_is_found(model):
     assert abs(expected.sum() - company["later"].sum()) < 4 * spread
     top = company["repeats"] > 5
     assert expected[top].sum() == pytest.approx(company["later"][top].sum(), rel=0.08)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_mean_and_variance_are_those_of_simulated_customers(model):
+    parameters = np.array([1.2, 20.0, 0.7, 1.9])
+    later = lv.simulate_purchases(parameters, model, np.zeros(60_000), 90.0, 6)["later"]
+    new = customers(0, 0, 0)
+    mean, variance = lv.expected_purchases(new, parameters, model, 90.0)[0], lv.variance_of_purchases(new, parameters, model, 90.0)[0]
+    assert abs(later.mean() - mean) < 4 * np.sqrt(variance / len(later))
+    assert later.var() == pytest.approx(variance, rel=0.06)
+    assert lv.purchases_of_new(parameters, model, np.array([90.0])) == pytest.approx(mean, rel=1e-12)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_draws_and_lengths_are_those_one_by_one(model):
+    table = made(0.8, 10, 0.9, 2, model=model).assign(age=AGES)
+    draws = np.array([[0.8, 10, 0.9, 2], [0.3, 50, 1.0, 0.2], [2.0, 8.0, 30.0, 90.0]])
+    lengths = np.array([0.0, 30.0, 365.0])
+    found = lv.expected_purchases(table, draws, model, lengths)
+    assert found.shape == (3, 3, len(table))
+    for place, draw in enumerate(draws):
+        assert lv.probability_active(table, draws, model)[place] == pytest.approx(lv.probability_active(table, draw, model), rel=1e-13)
+        assert lv.variance_of_purchases(table, draws, model, 30.0)[place] == pytest.approx(
+            lv.variance_of_purchases(table, draw, model, 30.0), rel=1e-9
+        )
+        for other, length in enumerate(lengths):
+            assert found[place, other] == pytest.approx(lv.expected_purchases(table, draw, model, length), rel=1e-11, abs=0)
+
+
+def test_customers_are_taken_in_parts(monkeypatch):
+    table = made(0.8, 10, 0.9, 2)
+    rows = histories.Histories(*histories.checked(table), "bg")
+    whole = rows.natural(0.7, 12.0, 0.8, 2.0)
+    monkeypatch.setattr(histories, "CHUNK", 7)
+    for one, other in zip(whole, rows.natural(0.7, 12.0, 0.8, 2.0), strict=True):
+        assert one == pytest.approx(other, rel=1e-12)
+    assert len(rows.thinned(20).x) in range(20, 40)
+    assert rows.thinned(20).count.sum() > rows.count.sum() / 20 - 20
 
 
 def test_rows_and_counts_are_the_same_customers():

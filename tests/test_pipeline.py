@@ -490,7 +490,10 @@ def test_one_deal(lean):
 def test_errors(five):
     at = {"as_of": "2026-04-01"}
     cases = [
-        (lambda: pipeline.closed_win_rate(five, **at, by="stage"), "by='stage' is unknown here; use one of source, owner, product, month, quarter"),
+        (
+            lambda: pipeline.closed_win_rate(five, **at, by="stage"),
+            "by='stage' is unknown here; use one of source, owner, product, size, month, quarter",
+        ),
         (
             lambda: pipeline.lead_to_customer(five, **at, by="product"),
             "by='product' is unknown here; use one of source, owner, team, country, month, quarter",
@@ -500,7 +503,7 @@ def test_errors(five):
             lambda: pipeline.conversion_curve(five, "lead_to_heaven", **at),
             "way 'lead_to_heaven' is unknown; use one of lead_to_opportunity, opportunity_to",
         ),
-        (lambda: pipeline.open_pipeline(five, **at, by="team"), "by='team' is unknown here; use one of stage, owner, source, product"),
+        (lambda: pipeline.open_pipeline(five, **at, by="team"), "by='team' is unknown here; use one of stage, source, owner, product, size"),
     ]
     for call, message in cases:
         with pytest.raises(ParameterError) as caught:

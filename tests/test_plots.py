@@ -105,6 +105,16 @@ AGES = pd.DataFrame(
 )
 LIMITS = pd.DataFrame({"stage": ["a", "b"], "limit": [35.0, NAN], "n": [20, 3]})
 
+FLOW = pd.DataFrame(
+    [
+        (place, move, number, total)
+        for place, (total, numbers) in enumerate([(10, (4, 1, 1, 1, 2, 0, 1)), (0, (0,) * 7)], 1)
+        for move, number in zip(("forward", "skipped", "back", "won", "lost", "deleted", "open"), numbers, strict=True)
+    ],
+    columns=["position", "move", "n_events", "n"],
+)
+PARTS = {"parts": ["on", "back", HOSTILE, "open"]}
+
 CASES = {
     "bands": (plots.plot_bands, lambda words: ((bands([0.2, 0.3, 0.1]), names(3), words), {"past": bands([0.3, 0.2, 0.1]), "xlabel": HOSTILE})),
     "bands, one": (plots.plot_bands, lambda words: ((bands([0.2]), names(1), words), {})),
@@ -129,6 +139,9 @@ CASES = {
     "cohorts, one": (plots.plot_cohorts, lambda words: ((cells(MATRIX[-1:]), words), {})),
     "cohorts, none": (plots.plot_cohorts, lambda words: ((cells([]), words), {})),
     "cohorts, nothing known": (plots.plot_cohorts, lambda words: ((cells([("2026-08", 0, NAN, 0), ("2026-08", 1, NAN, 0)]), words), {})),
+    "flow": (plots.plot_flow, lambda words: ((FLOW, [HOSTILE, "b"]), PARTS | {"words": words, "xlabel": HOSTILE})),
+    "flow, one": (plots.plot_flow, lambda words: ((FLOW[FLOW["position"] == 1], ["a"]), PARTS | {"words": words})),
+    "flow, none": (plots.plot_flow, lambda words: ((FLOW.head(0), []), PARTS | {"words": words})),
     "incidence": (plots.plot_incidence, incidence(CURVE, CURVE[:2])),
     "incidence, one": (plots.plot_incidence, incidence(CURVE[:1])),
     "incidence, none": (plots.plot_incidence, incidence([], [])),
@@ -138,6 +151,12 @@ CASES = {
     "points, none": (plots.plot_points, lambda words: ((frame([]), [], words), {"counts": []})),
     "points, nothing known": (plots.plot_points, lambda words: ((frame([NAN, NAN], n=0), names(2), words), {"counts": names(2)})),
     "points, too few": (plots.plot_points, lambda words: ((frame([0.5, 0.2], n=3), names(2), words), {"counts": names(2)})),
+    "levers": (
+        plots.plot_levers,
+        lambda words: ((frame([3e4, 0.01]), names(2), words, "EUR"), {"moves": names(2), "heading": HOSTILE, "xlabel": HOSTILE}),
+    ),
+    "levers, one": (plots.plot_levers, lambda words: ((frame([5.0]), names(1), words, "EUR"), {"moves": names(1)})),
+    "levers, none": (plots.plot_levers, lambda words: ((frame([]), [], words, "EUR"), {"moves": []})),
     "ageing": (plots.plot_ageing, lambda words: ((AGES, LIMITS, [HOSTILE, "b"], words), {"xlabel": HOSTILE})),
     "ageing, none": (plots.plot_ageing, lambda words: ((AGES.head(0), LIMITS, ["a", "b"], words), {})),
     "account of money": (
@@ -247,6 +266,16 @@ def test_intervals_and_counts_are_drawn(words):
     assert any(np.allclose(sorted(points[:, 0])[:: len(points) - 1], [0.18, 0.22]) for points in spans if len(points) > 1)
 
 
+def test_a_lever_whose_interval_includes_zero_is_hollow(words):
+    table = pd.DataFrame({"value": [30.0, 20.0], "low": [5.0, -5.0], "high": [60.0, 40.0]})
+    ax = plots.plot_levers(table, ["one", "other"], words, "EUR", moves=["1 → 2", "3 → 4"])
+    points = [line for line in ax.lines if line.get_marker() == "o"]
+    assert [line.get_markerfacecolor() for line in points] == [style.MEASURE, "white"]
+    assert [line.get_xdata()[0] for line in points] == [30, 20]
+    assert [line.get_xdata()[0] for line in ax.lines if line.get_marker() != "o"] == [0]  # the line of no gain
+    assert {"1 → 2", "3 → 4"} <= {text.get_text() for text in ax.texts}
+
+
 def test_cells_not_observed_stay_empty(words):
     drawn = plots.plot_cohorts(cells(MATRIX), words)
     written = [text.get_text() for text in drawn.texts]
@@ -257,3 +286,10 @@ def test_cells_not_observed_stay_empty(words):
 
 def test_ticks_are_written_in_the_readers_language():
     assert style.ticks(Words("fr").percent)(0.25, 0) == Words("fr").percent(0.25)
+
+
+def test_the_parts_of_a_flow_are_the_whole(words):
+    drawn = plots.plot_flow(FLOW[FLOW["position"] == 1], ["a"], ["on", "back", "lost", "open"], words)
+    assert [round(bar.get_width(), 9) for bar in drawn.patches] == [0.6, 0.1, 0.2, 0.1]
+    written = [text.get_text() for text in drawn.texts]
+    assert [text for text in written if text.isdigit()] == ["6", "1", "2", "1"]

@@ -67,7 +67,7 @@ def test_routing_and_owner_delay(lean):
         lead("touched first", day("10:00"), assigned_at=utc(day("11:00"))),
         lead("declined first", day("10:00"), assigned_at=utc(day("10:30")), disqualified_at=utc(day("10:10"))),
     ]
-    acts = [touch("a", day("10:50")), touch("b", day("13:01")), touch("touched first", day("10:30"))]
+    acts = [touch("a", day("10:50"), outcome="no_answer"), touch("b", day("13:01")), touch("touched first", day("10:30"))]
     data = dataset(answering(leads, acts), lean)
     found = response.routing_delay(data, as_of="2026-04-01", window=MARCH, thresholds=(1200, HOUR, DAY))
     assert found["value"].tolist() == pytest.approx([0.2, 0.4, 0.6])  # the declined one was out before
@@ -279,7 +279,8 @@ def test_engines_and_row_order_do_not_matter():
 
 
 def test_no_leads(lean):
-    tables = {"leads": table("leads", []), "activities": table("activities", [touch("x", "2026-03-03 10:00")]), "owners": owners()}
+    acts = [touch("x", "2026-03-03 10:00", outcome="connected")]
+    tables = {"leads": table("leads", []), "activities": table("activities", acts), "owners": owners()}
     data = dataset(tables | selling([deal("D", "2026-02-01 10:00")]) | {"lead_scores": table("lead_scores", [])}, lean)
     for found in everything(data, "2026-05-01"):
         assert values(found) == [None] * len(found) if "value" in found else len(found) == 0
@@ -299,6 +300,10 @@ def test_missing_columns(lean):
     for metric, message in cases.items():
         with pytest.raises(MissingTable, match=message):
             metric(data, as_of="2026-05-01", window=MARCH)
-    assert response.delay_parts(data, as_of="2026-05-01", window=MARCH)["part"].tolist() == ["attempt", "contact"]
+    with pytest.raises(MissingTable, match="activities lacks the column outcome"):  # nobody knows who was reached: not "none were"
+        response.answered_within(data, as_of="2026-05-01", window=MARCH, event="contact")
+    with pytest.raises(MissingTable, match="activities lacks the column outcome"):
+        response.attempts(data, as_of="2026-05-01", window=MARCH)
+    assert response.delay_parts(data, as_of="2026-05-01", window=MARCH)["part"].tolist() == ["attempt"]
     with pytest.raises(ParameterError, match="by='owner' is unknown here; use source or team"):
         response.what_if(data, as_of="2026-05-01", window=MARCH, past=MARCH, by="owner")

@@ -14,6 +14,8 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.version import Version
 
+LOCKS = ("requirements.txt", "requirements-spark.txt")
+
 
 @pytest.fixture(scope="module")
 def project(root) -> dict:
@@ -24,13 +26,15 @@ def project(root) -> dict:
 def lock(root) -> dict[str, list[Version]]:
     """Versions by package; several where they differ by Python or system."""
     found: dict[str, list[Version]] = {}
-    for name, version in re.findall(r"^([a-z0-9-]+)==(\S+)", (root / "requirements.txt").read_text("utf-8"), re.MULTILINE):
+    text = "".join((root / name).read_text("utf-8") for name in LOCKS)
+    for name, version in re.findall(r"^([a-z0-9-]+)==(\S+)", text, re.MULTILINE):
         found.setdefault(name, []).append(Version(version))
     return found
 
 
 def test_the_lock_fits_what_the_kit_asks_for(project, lock):
-    asked = [Requirement(text) for text in [*project["project"]["dependencies"], *project["project"]["optional-dependencies"]["test"]]]
+    extras = project["project"]["optional-dependencies"]
+    asked = [Requirement(text) for text in [*project["project"]["dependencies"], *extras["test"], *extras["spark"]]]
     for need in asked:
         assert need.name in lock, f"make lock: {need.name} is not locked"
         assert all(need.specifier.contains(version) for version in lock[need.name]), f"make lock: {need} against {lock[need.name]}"
@@ -43,11 +47,13 @@ def test_the_kit_itself_is_built_by_what_the_lock_brings(project, lock):
 
 
 def test_every_package_of_the_lock_has_its_hashes_and_none_an_address(root):
-    text = (root / "requirements.txt").read_text("utf-8")
-    pins = re.split(r"\n(?=\S)", re.sub(r"^#.*\n", "", text, flags=re.MULTILINE).strip())
+    pins = []
+    for name in LOCKS:
+        text = (root / name).read_text("utf-8")
+        pins += re.split(r"\n(?=\S)", re.sub(r"^#.*\n", "", text, flags=re.MULTILINE).strip())
     assert len(pins) > 50
     assert [pin.splitlines()[0] for pin in pins if "--hash=sha256:" not in pin] == []
-    for name in ("requirements.txt", "pyproject.toml", "Makefile", "environment.yml", ".ci/run"):
+    for name in (*LOCKS, "pyproject.toml", "Makefile", "environment.yml", ".ci/run"):
         assert not re.search(
             r"://|index-url|find-links\b(?!\s+\\)", (root / name).read_text("utf-8").replace("--no-emit-index-url --no-emit-find-links", "")
         )

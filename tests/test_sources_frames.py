@@ -132,7 +132,7 @@ def test_categories_and_missing_values_of_every_kind():
     [
         ({"lead": FRAME}, SchemaError, "there is no table 'lead'; did you mean 'leads'?"),
         ({"leads": FRAME.drop(columns="owner")}, SchemaError, "leads lacks owner; leads frame has ['lead_id',"),
-        ({"leads": [1, 2]}, DataError, "leads is a list; give a pandas, Polars or Arrow frame"),
+        ({"leads": [1, 2]}, DataError, "leads is a list; give a pandas, Polars, Arrow or Spark frame"),
         ({"leads": "leads.csv"}, DataError, "leads = 'leads.csv' is no Parquet file"),
         ({"leads": FRAME.assign(owner=[1, "x"])}, DataError, "the leads frame cannot be read"),
     ],

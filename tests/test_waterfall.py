@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import date, timedelta
 from functools import cache
+from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 import pandas as pd
@@ -15,6 +17,7 @@ from kpi import pipeline
 from kpi.errors import MissingTable, ParameterError
 from kpi.periods import Window
 from kpi.pipeline.movements import STEPS
+from kpi.schema import BLANK
 
 WORLDS = 1000
 CLOSING = Window(*replay.CLOSING)
@@ -24,6 +27,39 @@ DATES = ["2026-02-10", "2026-03-01", "2026-03-02", "2026-03-29T12:00", "2026-05-
 @cache
 def histories():
     return replay.histories(WORLDS)
+
+
+@cache
+def told_one_by_one() -> dict[str, list[tuple]]:
+    """What became of each deal, by its name."""
+    deals, changes = histories()
+    by_deal: dict[str, list[dict]] = {}
+    for row in changes:
+        by_deal.setdefault(row["opportunity_id"], []).append(row)
+    return {one["opportunity_id"]: replay.events(one, by_deal.get(one["opportunity_id"], [])) for one in deals}
+
+
+def test_the_histories_hold_every_kind_of_change():
+    """So that the accounts below have met them all, dozens of times, inside the account or at its very edges."""
+    start, end = utc(replay.START), utc(replay.END)
+    places = {stage: place for place, (stage, _) in enumerate(replay.STATES[:5])}
+    seen: Counter[str] = Counter()
+    for events in told_one_by_one().values():
+        seen["ties"] += len({at for at, _ in events}) < len(events)
+        for (_, before), (at, after) in pairwise(events):
+            if not start <= at <= end or before is None:
+                continue
+            seen["at an edge"] += at in (start, end)
+            if after is None:
+                seen["deleted while open"] += before["status"] == "open"
+                continue
+            both = before["status"] == after["status"] == "open" and before["stage"] and after["stage"]
+            step = places[after["stage"]] - places[before["stage"]] if both else 0
+            seen.update({"returns": int(step < 0), "skips": int(step > 1), "won": int(after["status"] == "won" != before["status"])})
+            seen.update({"lost": int(after["status"] == "lost" != before["status"]), "reopened": int(before["status"] != "open" == after["status"])})
+            seen.update({name: int(before[name] != after[name]) for name in ("amount", "owner", "expected_close_on")})
+    assert len(seen) == 11
+    assert min(seen.values()) >= 50, seen
 
 
 @cache
@@ -110,26 +146,24 @@ def test_snapshots_equal_the_pipeline_at_each_date(name, by):
         pd.testing.assert_frame_equal(part, at)
 
 
-def test_snapshots_equal_the_replay(name):
-    deals, changes = histories()
-    by_deal: dict[str, list[dict]] = {}
-    for row in changes:
-        by_deal.setdefault(row["opportunity_id"], []).append(row)
-    told = {one["opportunity_id"]: replay.events(one, by_deal.get(one["opportunity_id"], [])) for one in deals}
-    found = pipeline.snapshots(worlds(name), dates=DATES, by="source").set_index(["date", "source"])
+@pytest.mark.parametrize("by", ["source", "owner", "stage"])
+def test_snapshots_equal_the_replay(name, by):
+    told, currency = told_one_by_one(), {one["opportunity_id"]: one for one in histories()[0]}
+    found = pipeline.snapshots(worlds(name), dates=DATES, by=by).set_index(["date", by])
     for moment in DATES:
         expected: dict[str, list[float]] = {}
-        for one in deals:
-            past = [state for at, state in told[one["opportunity_id"]] if at < utc(moment)]
+        for key, events in told.items():
+            past = [state for at, state in events if at < utc(moment)]
             if past and past[-1] is not None and past[-1]["status"] == "open":
-                line = expected.setdefault(one["source"], [0, 0.0])
-                rate = replay.rate(one["currency"], local_day(utc(moment)) - timedelta(days=1))
+                group = currency[key]["source"] if by == "source" else past[-1][by] or BLANK
+                line = expected.setdefault(group, [0, 0.0])
+                rate = replay.rate(currency[key]["currency"], local_day(utc(moment)) - timedelta(days=1))
                 line[0] += 1
                 line[1] += (past[-1]["amount"] or 0.0) * (rate or 0.0)
         rows = found.loc[utc(moment)]
-        assert {source: row["n"] for source, row in rows.iterrows()} == {source: line[0] for source, line in expected.items()}
-        assert {source: row["value"] for source, row in rows.fillna({"value": 0}).iterrows()} == {
-            source: pytest.approx(line[1]) for source, line in expected.items()
+        assert {group: row["n"] for group, row in rows.iterrows()} == {group: line[0] for group, line in expected.items()}
+        assert {group: row["value"] for group, row in rows.fillna({"value": 0}).iterrows()} == {
+            group: pytest.approx(line[1]) for group, line in expected.items()
         }
 
 

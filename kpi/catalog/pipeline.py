@@ -48,7 +48,7 @@ PIPELINE = (
     Kpi(
         "pipeline.lead_to_customer",
         N_("Lead to customer"),
-        N_("Share of leads with a won deal by that age; all others stay in the denominator."),
+        N_("Share of leads with a won deal by that age, or else named as a customer acquired by then; all others stay in the denominator."),
         "rate",
         "up",
         "pipeline.lead_to_customer",
@@ -100,6 +100,14 @@ PIPELINE = (
         "rate",
         "up",
         "pipeline.stage_conversion",
+    ),
+    Kpi(
+        "pipeline.funnel",
+        N_("Funnel"),
+        N_("Share of the opportunities created that reach a stage or go beyond it within 180 days, open ones kept, a loss as the competing end."),
+        "rate",
+        "up",
+        "pipeline.funnel",
     ),
     Kpi(
         "pipeline.time_in_stage",
@@ -204,5 +212,24 @@ PIPELINE = (
         "rate",
         "",
         "pipeline.loss_reasons",
+    ),
+    Kpi(
+        "pipeline.expected_won",
+        N_("Expected won value"),
+        N_("Value to be expected from the next 90 days, of the deals open now and those to come, if things go on as in the last year."),
+        "money",
+        "up",
+        "levers.expected_won",
+    ),
+    Kpi(
+        "pipeline.levers",
+        N_("Levers"),
+        N_(
+            "What the expected won value of the next 90 days would gain if one conversion, delay, inflow or amount were as good as at its best "
+            "owner or quarter, differences that may be luck left out."
+        ),
+        "money",
+        "up",
+        "levers.gains",
     ),
 )

@@ -4,15 +4,31 @@ Every sentence that judges is chosen from the numbers: a signal is called one on
 the intervals do not overlap.
 """
 
-from kpi.chapters import contracts, customer_value, lifetime_value, movement, pipeline, pulse, response_time, retention
+from kpi.chapters import (
+    comparison,
+    contracts,
+    conversion,
+    customer_value,
+    levers,
+    lifetime_value,
+    movement,
+    pipeline,
+    pulse,
+    response_time,
+    retention,
+    stages,
+)
 from kpi.chapters.about import About, about, closing, section
 
 __all__ = [
     "About",
     "about",
     "closing",
+    "comparison",
     "contracts",
+    "conversion",
     "customer_value",
+    "levers",
     "lifetime_value",
     "movement",
     "pipeline",
@@ -20,4 +36,5 @@ __all__ = [
     "response_time",
     "retention",
     "section",
+    "stages",
 ]

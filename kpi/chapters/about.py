@@ -12,6 +12,7 @@ import pandas as pd
 from kpi.errors import MissingTable, MissingTime
 from kpi.page import Absent, Closing, NoData, Opening
 from kpi.periods import Month, Window
+from kpi.schema import BLANK
 from kpi.words import N_, Words
 
 PAGES = {
@@ -277,6 +278,23 @@ def end_label(words: Words, name: str, row: pd.Series) -> str:
     return f"{name}\n{words.percent(row['value'])} ({words.percent_range(row['low'], row['high'])})"
 
 
+def quarter_name(words, quarter: str) -> str:
+    """Name a quarter as the reader's language does.
+
+    Parameters
+    ----------
+    words : Words
+        The language.
+    quarter : str
+        As in results: ``2026-Q4``.
+
+    Returns
+    -------
+    str
+    """
+    return words.say("Q{quarter} {year}", quarter=quarter[-1], year=quarter[:4])
+
+
 def unstable(months: pd.DataFrame) -> bool:
     """Tell whether the months that set the limits are themselves mostly no common process, so that nothing is usual.
 
@@ -309,3 +327,20 @@ def differ(one: pd.Series, other: pd.Series) -> int:
     if one["low"] > other["high"]:
         return 1
     return -1 if one["high"] < other["low"] else 0
+
+
+def named(words: Words, value: str) -> str:
+    """Write the name of a group, which may be that of the empty cells.
+
+    Parameters
+    ----------
+    words : Words
+        The reader's language.
+    value : str
+        As in the result.
+
+    Returns
+    -------
+    str
+    """
+    return words.say("(blank)") if value == BLANK else str(value)

@@ -1,4 +1,4 @@
-"""The pipeline page, on what moves: where the pipeline went, which deals are stale, who went where, why deals are lost, what it brings per day."""
+"""The pipeline page, on what moves: where the pipeline went, which deals are stale, why deals are lost, what it brings per day."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ from functools import partial
 import pandas as pd
 
 from kpi import plots, tables
-from kpi.chapters.about import About, differ
+from kpi.chapters.about import About, differ, named
 from kpi.page import Answer, Figure, SideBySide
-from kpi.schema import BLANK
-from kpi.tables import Column, Table
+from kpi.tables import Column
 from kpi.words import N_
 
 STEPS = {
@@ -26,15 +25,6 @@ STEPS = {
     "deleted": N_("Deleted"),
     "owner_out": N_("Handed over"),
     "currency": N_("Exchange rates"),
-}
-MOVES = {
-    "forward": N_("Next\nstage"),
-    "skipped": N_("Passed\nover one"),
-    "back": N_("Back"),
-    "won": N_("Won"),
-    "lost": N_("Lost deals"),
-    "deleted": N_("Deleted"),
-    "open": N_("Still\nopen"),
 }
 FACTORS = {
     "velocity": N_("Pipeline per day"),
@@ -99,7 +89,7 @@ def _ageing(about: About, ages: pd.DataFrame, limits: pd.DataFrame) -> Figure:
         there = ages[ages["stage"] == stage]
         total = words.money(there["amount"].sum(), about.currency)
         labels.append(
-            say("{stage}\n{n} open, {stale} stale\n{total}", stage=_name(words, stage), n=len(there), stale=int(there["is_stale"].sum()), total=total)
+            say("{stage}\n{n} open, {stale} stale\n{total}", stage=named(words, stage), n=len(there), stale=int(there["is_stale"].sum()), total=total)
         )
     drawn = plots.plot_ageing(ages, limits, labels, words, xlabel=say("days in the present stage"))
     note = say(
@@ -110,7 +100,7 @@ def _ageing(about: About, ages: pd.DataFrame, limits: pd.DataFrame) -> Figure:
     alt = words.listing(
         say(
             "{stage}: {stale} of {n} stale",
-            stage=_name(words, stage),
+            stage=named(words, stage),
             stale=int((ages["is_stale"] & (ages["stage"] == stage)).sum()),
             n=int((ages["stage"] == stage).sum()),
         )
@@ -157,33 +147,9 @@ def slipping(about: About, stale: pd.DataFrame, pushes: pd.DataFrame | None) -> 
         Column("expected_close_on", say("Expected\nclose"), "date"),
         Column("amount", say("Amount"), "money"),
     ]
-    shown = stale.assign(owner=[_name(words, owner) for owner in stale["owner"]])
+    shown = stale.assign(owner=[named(words, owner) for owner in stale["owner"]])
     title, note = say("Stale deals to decide on, largest first"), say("In their stage longer than 90% of past winners were")
     return [Answer(answer), tables.table(shown, columns, words=words, title=title, note=note, whole="lists/stale_deals.csv", currency=about.currency)]
-
-
-def flow(about: About, moves: pd.DataFrame) -> Table:
-    """List who went where from each stage.
-
-    Parameters
-    ----------
-    about : About
-        What the page is about.
-    moves : DataFrame
-        `pipeline.stage_flow`.
-
-    Returns
-    -------
-    Table
-    """
-    words, say = about.words, about.words.say
-    wide = moves.pivot(index=["position", "stage", "n"], columns="move", values="n_events").reset_index()
-    seen = [move for move in MOVES if move in wide and (wide[move].sum() or move in ("forward", "won", "lost", "open"))]
-    columns = [Column("stage", say("Stage")), Column("n", say("Stays"), "number")]
-    columns += [Column(move, words.translate(MOVES[move]), "number") for move in seen]
-    note = say("Stays in a stage during the last 90 days and how they ended; each row adds up · an exact account, no interval")
-    wide = wide.assign(stage=[_name(words, stage) for stage in wide["stage"]])
-    return tables.table(wide, columns, words=words, title=say("Who went where?"), note=note)
 
 
 def lost(about: About, reasons: pd.DataFrame, by_amount: pd.DataFrame) -> list:
@@ -204,13 +170,13 @@ def lost(about: About, reasons: pd.DataFrame, by_amount: pd.DataFrame) -> list:
     frame = reasons.sort_values(["n_events", "reason"], ascending=[False, True], ignore_index=True)
     answer = say("No deal was lost in the last 90 days.")
     if len(frame):
-        parts = {"reason": _name(words, frame["reason"].iloc[0]), "share": words.percent(frame["value"].iloc[0])}
+        parts = {"reason": named(words, frame["reason"].iloc[0]), "share": words.percent(frame["value"].iloc[0])}
         parts["range"] = words.percent_range(frame["low"].iloc[0], frame["high"].iloc[0])
         answer = say("Most often deals are lost for the reason {reason}: {share} ({range}).", **parts)
         if len(frame) > 1 and not differ(frame.iloc[0], frame.iloc[1]):
             answer = say("The most frequent reason for a loss is {reason}, {share} ({range}), but the intervals overlap.", **parts)
     amounts = by_amount.set_index("reason")["value"]
-    shown = frame.assign(by_amount=frame["reason"].map(amounts), reason=[_name(words, reason) for reason in frame["reason"]])
+    shown = frame.assign(by_amount=frame["reason"].map(amounts), reason=[named(words, reason) for reason in frame["reason"]])
     columns = [
         Column("reason", say("Reason")),
         Column("n_events", say("Lost deals"), "number"),
@@ -282,7 +248,3 @@ def _span(words, line, currency: str) -> str:
     if line.factor == "win_incidence":
         return words.percent_range(line.low, line.high)
     return words.number_range(line.low, line.high) if line.factor == "days_to_win" else words.money_range(line.low, line.high, currency)
-
-
-def _name(words, value: str) -> str:
-    return words.say("(blank)") if value == BLANK else str(value)

@@ -5,9 +5,8 @@ from __future__ import annotations
 import pandas as pd
 
 from kpi import plots, tables
-from kpi.chapters.about import About, differ, end_label
+from kpi.chapters.about import About, differ, end_label, named, quarter_name
 from kpi.page import Answer, Figure, Opening, SideBySide
-from kpi.schema import BLANK
 from kpi.tables import Column, Table
 from kpi.words import N_
 
@@ -182,58 +181,20 @@ def cohorts(about: About, won: pd.DataFrame) -> Table:
     ]
     note = say("Cohort reading: opportunities followed since their creation, lost competes, open is kept · – not observed for 180 days yet")
     newest = won.iloc[::-1].reset_index(drop=True)
-    newest["quarter"] = [say("Q{quarter} {year}", quarter=text[-1], year=text[:4]) for text in newest["quarter"]]
+    newest["quarter"] = [quarter_name(about.words, text) for text in newest["quarter"]]
     if len(newest) and about.month.number % 3 != 2:
         newest["quarter"] = [say("{quarter} so far", quarter=newest["quarter"].iloc[0]), *newest["quarter"].iloc[1:]]
     return tables.table(newest, columns, words=about.words, title=say("How did each quarter's opportunities fare?"), note=note, limit=12)
 
 
-def stuck(about: About, conversion: pd.DataFrame, stay: pd.DataFrame) -> list:
-    """Show where deals get stuck: what share goes on from each stage, and how long they stay.
-
-    Parameters
-    ----------
-    about : About
-        What the page is about.
-    conversion : DataFrame
-        `pipeline.stage_conversion`.
-    stay : DataFrame
-        `pipeline.time_in_stage`.
-
-    Returns
-    -------
-    list of Block
-    """
-    words, say = about.words, about.words.say
-    labels = [say("{stage} → {next}", stage=_name(words, row.stage), next=_name(words, row.next_stage)) for row in conversion.itertuples()]
-    counts = [say("{done} of {n}", done=int(row.n_events), n=int(row.n)) for row in conversion.itertuples()]
-    known = conversion[conversion["value"].notna()].sort_values("value")
-    answer = say("Too few deals moved to compare the stages.")
-    title = say("Share that goes on to the next stage or beyond")
-    if len(known) > 1:
-        least, second = known.iloc[0], known.iloc[1]
-        parts = {"stage": str(least["stage"]), "next": str(least["next_stage"]), "share": words.percent(least["value"])}
-        parts["range"] = words.percent_range(least["low"], least["high"])
-        if differ(least, second) < 0:
-            answer = say("The step from {stage} to {next} loses most: {share} go on ({range}).", **parts)
-        else:
-            answer = say("The step from {stage} to {next} has the lowest share going on, {share} ({range}), but the intervals overlap.", **parts)
-    alt = words.listing(f"{label} {words.percent(value)}" for label, value in zip(labels, conversion["value"], strict=True))
-    drawn = plots.plot_shares(conversion, labels, words, counts=counts, xlabel=say("reach the next stage or beyond within 180 days"))
-    note = say("Deals in the stage during the last 90 days · line: 95% interval · lost competes, open is kept")
-    columns = [
-        Column("stage", say("Stage")),
-        Column("n", say("Visits"), "number"),
-        Column("n_open", say("Still\nthere"), "number"),
-        Column("value", say("Half over\nwithin, days"), "number", n="n"),
-        Column("value", say("95%\ninterval"), "range", unit="number", n="n"),
-    ]
-    scope = say("Visits to a stage during the last 90 days; those still going on are kept (Kaplan-Meier)")
-    table = tables.table(stay, columns, words=words, title=say("How long do deals stay in a stage?"), note=scope)
-    return [Answer(answer), SideBySide(Figure(drawn, title, note, say("Share going on: {shares}.", shares=alt)), table)]
-
-
-def holding(about: About, by_stage: pd.DataFrame, by_owner: pd.DataFrame, amounts: pd.DataFrame) -> list:
+def holding(
+    about: About,
+    by_stage: pd.DataFrame,
+    by_owner: pd.DataFrame,
+    amounts: pd.DataFrame,
+    weighted: pd.DataFrame | None = None,
+    coverage: pd.DataFrame | None = None,
+) -> list:
     """Show what the pipeline holds at the date.
 
     Parameters
@@ -244,6 +205,10 @@ def holding(about: About, by_stage: pd.DataFrame, by_owner: pd.DataFrame, amount
         `pipeline.open_pipeline` by stage and by owner.
     amounts : DataFrame
         `pipeline.average_value` of won, lost and open deals.
+    weighted : DataFrame or None
+        `pipeline.weighted_pipeline`, where the data have a history of stages.
+    coverage : DataFrame or None
+        `pipeline.coverage`, where the data have targets and closing dates.
 
     Returns
     -------
@@ -255,7 +220,8 @@ def holding(about: About, by_stage: pd.DataFrame, by_owner: pd.DataFrame, amount
     answer = words.say_n("{n} deal is open, worth {total}.", "{n} deals are open, worth {total}.", deals, total=total)
     if known < deals:
         answer += " " + say("The amount of {missing} of them is not known.", missing=deals - known)
-    labels = [_name(words, stage) for stage in by_stage["stage"]]
+    answer += _likely(about, weighted) + _covered(about, coverage)
+    labels = [named(words, stage) for stage in by_stage["stage"]]
     counts = [words.say_n("{n} deal", "{n} deals", int(n)) for n in by_stage["n"]]
     if known:
         drawn = plots.plot_amounts(by_stage, labels, words, about.currency, counts=counts, xlabel=say("open amount"))
@@ -272,63 +238,41 @@ def holding(about: About, by_stage: pd.DataFrame, by_owner: pd.DataFrame, amount
             words=words,
             title=say("Open deals by stage"),
         )
-    right = [_amounts(about, amounts), _owners(about, by_owner)]
-    return [Answer(answer), SideBySide(left, right)]
+    chances = [] if weighted is None else [_weighted(about, weighted)]
+    return [Answer(answer), SideBySide([left, *chances], [_amounts(about, amounts), _owners(about, by_owner)])]
 
 
-def sources(about: About, won: pd.DataFrame, total: pd.DataFrame) -> list:
-    """Compare where winners come from.
-
-    Parameters
-    ----------
-    about : About
-        What the page is about.
-    won : DataFrame
-        `pipeline.opportunity_to_customer` within 180 days by source, cohort of twelve months.
-    total : DataFrame
-        The same for all sources, one row.
-
-    Returns
-    -------
-    list of Block
-    """
+def _weighted(about: About, weighted: pd.DataFrame) -> Table:
     words, say = about.words, about.words.say
-    few = won.assign(few=won["n"] < FLOOR)
-    frame = few.sort_values(["few", "value", "source"], ascending=[True, False, True], ignore_index=True)
-    known = frame[(frame["n"] >= FLOOR) & frame["value"].notna()]
-    answer = say("Too few opportunities to compare sources.")
-    if len(known) > 1:
-        best, worst = known.iloc[0], known.iloc[-1]
-        parts = {
-            "best": _name(words, best["source"]),
-            "high": words.percent(best["value"]),
-            "worst": _name(words, worst["source"]),
-            "low": words.percent(worst["value"]),
-        }
-        parts |= {"high_range": words.percent_range(best["low"], best["high"]), "low_range": words.percent_range(worst["low"], worst["high"])}
-        if differ(best, worst):
-            answer = say("{best} wins {high} ({high_range}), {worst} {low} ({low_range}).", **parts)
-        else:
-            answer = say(
-                "From {best}, {high} ({high_range}), to {worst}, {low} ({low_range}): the intervals overlap, no difference is settled.", **parts
-            )
     columns = [
-        Column("source", say("Source")),
-        Column("n", say("Created"), "number"),
-        Column("n_events", say("Won so far"), "number"),
-        Column("n_open", say("Not known\nyet"), "number"),
-        Column("value", say("Won within\n180 d"), "percent", n="n"),
-        Column("value", say("95%\ninterval"), "range", n="n"),
-        Column("value", "", "drawn", n="n"),
+        Column("stage", say("Stage")),
+        Column("amount", say("Amount"), "money"),
+        Column("chance", say("Won from\nthere"), "percent"),
+        Column("value", say("Weighted"), "money"),
+        Column("value", say("95%\ninterval"), "range", unit="money"),
     ]
-    note = say(
-        "Opportunities created in the twelve months up to {month}; lost competes; 95% interval; dashed: all sources", month=words.month(about.month)
-    )
-    shown = frame.assign(source=[_name(words, source) for source in frame["source"]])
-    table = tables.table(
-        shown, columns, words=words, title=say("Which sources bring deals that are won?"), note=note, total=total.assign(source=say("All")), limit=12
-    )
-    return [Answer(answer), table]
+    shown = weighted.assign(stage=[named(words, stage) for stage in weighted["stage"]])
+    note = say("Open amount times the share of deals won within a year of reaching the stage, from the last 365 days")
+    return tables.table(shown, columns, words=words, title=say("What will it bring?"), note=note, currency=about.currency)
+
+
+def _likely(about: About, weighted: pd.DataFrame | None) -> str:
+    if weighted is None or weighted["value"].isna().all():
+        return ""
+    total = about.words.money(weighted["value"].sum(), about.currency)
+    return " " + about.words.say("Weighted by the chance to win from their stage, they are worth {total}.", total=total)
+
+
+def _covered(about: About, coverage: pd.DataFrame | None) -> str:
+    if coverage is None or pd.isna(coverage["target"].iloc[0]):
+        return ""
+    words, row = about.words, coverage.iloc[0]
+    parts = {"target": words.money(row["target"], about.currency), "won": words.money(row["won"], about.currency)}
+    if pd.isna(row["value"]):
+        return " " + words.say("The quarter's target of {target} is reached: {won} won so far.", **parts)
+    parts |= {"open": words.money(row["open_amount"], about.currency), "times": words.number(row["value"], 1)}
+    text = N_("Deals of {open} are expected to close this quarter, {times} times what is missing to its target ({won} of {target} won so far).")
+    return " " + words.say(text, **parts)
 
 
 def _amounts(about: About, amounts: pd.DataFrame) -> Table:
@@ -353,13 +297,9 @@ def _owners(about: About, by_owner: pd.DataFrame) -> Table:
     say = about.words.say
     columns = [Column("owner", say("Owner")), Column("n", say("Open deals"), "number"), Column("value", say("Amount"), "money")]
     frame = by_owner.sort_values(["value", "owner"], ascending=[False, True], ignore_index=True)
-    frame = frame.assign(owner=[_name(about.words, owner) for owner in frame["owner"]])
+    frame = frame.assign(owner=[named(about.words, owner) for owner in frame["owner"]])
     return tables.table(frame, columns, words=about.words, title=say("Who holds it?"), currency=about.currency, limit=10)
 
 
 def _at(result: pd.DataFrame, horizon: float) -> pd.Series:
     return result[result["horizon"] == horizon].iloc[0]
-
-
-def _name(words, value: str) -> str:
-    return words.say("(blank)") if value == BLANK else str(value)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from kpi import plots, tables
-from kpi.chapters.about import About, end_label
+from kpi.chapters.about import About, end_label, quarter_name
 from kpi.page import Answer, Figure, Note, Opening, SideBySide
 from kpi.tables import Column
 from kpi.words import N_
@@ -224,8 +224,7 @@ def _by_quarter(about: About, by_quarter: pd.DataFrame):
     """The cohorts themselves, beside the reading of how things go now."""
     words, say = about.words, about.words.say
     wide = by_quarter.pivot(index="quarter", columns="horizon", values=["value", "n"])
-    named = [say("Q{quarter} {year}", quarter=text[-1], year=text[:4]) for text in wide.index]
-    shown = pd.DataFrame({"quarter": named, "n": wide["n"].max(axis=1).to_numpy("int64")})
+    shown = pd.DataFrame({"quarter": [quarter_name(words, text) for text in wide.index], "n": wide["n"].max(axis=1).to_numpy("int64")})
     days = [int(day) for day in wide["value"].columns]
     for day in days:
         shown[f"within_{day}"] = wide["value"][day].to_numpy("float64")

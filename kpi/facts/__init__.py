@@ -8,7 +8,7 @@ from kpi.facts.money import in_company_currency
 from kpi.facts.opportunities import history, opportunities, reached, visits
 from kpi.facts.refunds import refunds
 from kpi.facts.scores import scored
-from kpi.facts.spells import spells
+from kpi.facts.spells import spells, turns
 from kpi.facts.waits import wait
 
 __all__ = [
@@ -28,6 +28,7 @@ __all__ = [
     "scored",
     "spells",
     "terms",
+    "turns",
     "visits",
     "wait",
 ]

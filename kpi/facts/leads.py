@@ -26,7 +26,7 @@ def leads(data, as_of: pd.Timestamp) -> nw.LazyFrame:
     Parameters
     ----------
     data : Dataset
-        Uses `leads`; where they exist `activities`, `owners`, `opportunities`.
+        Uses `leads`; where they exist `activities`, `owners`, `opportunities`, and `customers` for when those without a won deal were acquired.
     as_of : Timestamp
         Naive UTC; only what happened strictly before counts.
 
@@ -100,10 +100,42 @@ def _with_team(data, frame: nw.LazyFrame) -> nw.LazyFrame:
 
 
 def _first_opportunity(data, links: nw.LazyFrame, as_of: pd.Timestamp) -> nw.LazyFrame:
-    """First opportunity and first won deal that name a lead of the inquiry, or that such a lead names."""
+    """First opportunity and first won deal of the inquiry; without a won deal, when the customer it names was acquired."""
+    nothing = nw.lit(None).cast(nw.Datetime("us"))
     if not data.has("opportunities"):
-        nothing = nw.lit(None).cast(nw.Datetime("us"))
-        return links.select(nw.col("episode").alias("lead_id"), nothing.alias("opportunity_at"), nothing.alias("won_at")).unique("lead_id")
+        found = links.select(nw.col("episode").alias("lead_id"), nothing.alias("opportunity_at"), nothing.alias("won_at")).unique("lead_id")
+    else:
+        found = _deals_of(data, links, as_of)
+    if not acquired_known(data):
+        return found
+    acquired = data.table("customers").filter(nw.col("acquired_at") < as_of).select("customer_id", "acquired_at")
+    named = data.table("leads").select("lead_id", "customer_id", "created_at").join(acquired, on="customer_id", how="inner")
+    named = named.filter(nw.col("acquired_at") >= nw.col("created_at")).join(links, on="lead_id", how="inner")  # not those who were one already
+    named = named.group_by("episode").agg(nw.col("acquired_at").min()).rename({"episode": "lead_id"})
+    every = (
+        links.select(nw.col("episode").alias("lead_id")).unique("lead_id").join(found, on="lead_id", how="left").join(named, on="lead_id", how="left")
+    )
+    bought = nw.when(nw.col("won_at").is_null()).then(nw.col("acquired_at")).otherwise(nw.col("won_at"))
+    return every.with_columns(bought.alias("won_at")).drop("acquired_at")
+
+
+def acquired_known(data) -> bool:
+    """Tell whether the data say when a lead became a customer, apart from its deals.
+
+    Parameters
+    ----------
+    data : Dataset
+        Knows its tables and columns.
+
+    Returns
+    -------
+    bool
+    """
+    return data.has("customers", "acquired_at") and data.has("leads", "customer_id")
+
+
+def _deals_of(data, links: nw.LazyFrame, as_of: pd.Timestamp) -> nw.LazyFrame:
+    """First opportunity and first won deal that name a lead of the inquiry, or that such a lead names."""
     deals = opportunities(data, as_of).select("opportunity_id", "lead_id", "created_at", "closed_at", "status")
     columns = ("lead_id", "created_at", "closed_at", "status")
     both = deals.filter(~nw.col("lead_id").is_null()).select(*columns)

@@ -31,23 +31,44 @@ def changes(data, as_of: pd.Timestamp) -> nw.LazyFrame:
         The columns of `opportunity_history`. An opportunity without history has two inferred rows: open when created, its status when closed (the
         stage before the close is unknown); one closed at an unknown date has none.
     """
-    deals = data.table("opportunities")
+    deals = bare(data)
     given = data.table("opportunity_history").select(*_STATE) if data.has("opportunity_history") else None
-    bare = deals if given is None else deals.join(given.select("opportunity_id"), on="opportunity_id", how="anti")
     closed = nw.col("status") != "open"
     undated = closed & nw.col("closed_at").is_null()  # nobody knows how long it was open
-    created = bare.filter(~nw.col("created_at").is_null(), ~undated).with_columns(
+    created = deals.filter(~nw.col("created_at").is_null(), ~undated).with_columns(
         nw.col("created_at").alias("changed_at"),
         nw.lit(0).cast(nw.Int64).alias("seq"),
         nw.when(~closed).then(nw.col("stage")).alias("stage"),
         nw.lit("open").alias("status"),
         nw.lit("inferred").alias("origin"),
     )
-    ended = bare.filter(closed, ~nw.col("closed_at").is_null()).with_columns(
+    ended = deals.filter(closed, ~nw.col("closed_at").is_null()).with_columns(
         nw.col("closed_at").alias("changed_at"), nw.lit(1).cast(nw.Int64).alias("seq"), nw.lit("inferred").alias("origin")
     )
     parts = [part.select(*_STATE) for part in (given, created, ended) if part is not None]
     return nw.concat(parts).filter(nw.col("changed_at") < as_of)
+
+
+def bare(data) -> nw.LazyFrame:
+    """List the opportunities without any history; they are few where there is one, so they are stored.
+
+    Parameters
+    ----------
+    data : Dataset
+        Uses `opportunities` and, where it exists, `opportunity_history`.
+
+    Returns
+    -------
+    LazyFrame
+        The columns of `opportunities`.
+    """
+    deals = data.table("opportunities")
+    if not data.has("opportunity_history"):
+        return deals
+    if ("bare",) not in data.facts:
+        recorded = data.table("opportunity_history").select("opportunity_id")
+        data.facts["bare",] = data.engine.keep(deals.join(recorded, on="opportunity_id", how="anti"))
+    return data.facts["bare",]
 
 
 @once

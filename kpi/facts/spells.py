@@ -8,15 +8,18 @@ import narwhals.stable.v2 as nw
 import pandas as pd
 
 from kpi.facts.clock import once
-from kpi.facts.opportunities import changes
+from kpi.facts.opportunities import bare, changes
 from kpi.schema import BLANK
 
 ALWAYS = datetime(1900, 1, 1)  # when a state began that nobody knows the beginning of
 _STATE = ("status", "stage", "owner", "amount", "expected_close_on")
+_BEFORE = ("status_before", "stage_before", "owner_before", "amount_before", "expected_before")
+_ORDER = ["changed_at", "seq"]
+_SPELL = ("opportunity_id", "from_at", "until_at", "deleted_at", *_STATE, "currency", "source", "product", *_ORDER)
 
 
 def spells(data, as_of: pd.Timestamp) -> nw.LazyFrame:
-    """List the states of every opportunity in order; at each instant they tell what `facts.opportunities` tells of it.
+    """List the states of every opportunity; at each instant they tell what `facts.opportunities` tells of it.
 
     Parameters
     ----------
@@ -30,61 +33,105 @@ def spells(data, as_of: pd.Timestamp) -> nw.LazyFrame:
     LazyFrame
         One row per state: ``opportunity_id``, ``from_at`` (`ALWAYS` if unknown), ``until_at`` (missing while it lasts; the state holds at t where
         from_at < t <= until_at), ``deleted_at`` (only on the last state before a deletion), the state (``status``, ``stage``, ``owner``, ``amount``
-        in its own currency, ``expected_close_on``), and ``status_before``, ``stage_before``,
-        ``owner_before``, ``amount_before``, ``expected_before``
-        (missing, or blank, on the first), ``currency``, ``source``, ``product``. Not stored: each use computes it again.
+        in its own currency, ``expected_close_on``), ``currency``, ``source``, ``product``, and ``changed_at``, ``seq``, which put them in order.
     """
-    deals = data.table("opportunities").filter(nw.col("created_at").is_null() | (nw.col("created_at") < as_of))
-    about = deals.select("opportunity_id", "created_at", "deleted_at", "currency", "source", "product")
-    told = changes(data, as_of).select("opportunity_id", nw.col("changed_at").alias("from_at"), "seq", *_STATE)
-    told = told.with_columns(nw.col("expected_close_on").cast(nw.Datetime("us")))
-    frame = nw.concat([told, _unrecorded(data, as_of)]).join(about, on="opportunity_id", how="inner")
-    # A change dated before the creation is known from the creation on; what follows a deletion is not.
-    early = nw.col("from_at") < nw.col("created_at")
-    frame = frame.with_columns(nw.when(early).then(nw.col("created_at")).otherwise(nw.col("from_at")).alias("at"))
-    frame = frame.filter(nw.col("deleted_at").is_null() | (nw.col("at") < nw.col("deleted_at")))
-    order = {"order_by": ["from_at", "seq"]}
-    deleted = nw.when(nw.col("deleted_at") < as_of).then(nw.col("deleted_at"))
-    frame = frame.with_columns(
-        nw.col("at").shift(-1).over("opportunity_id", **order).alias("next_at"),
-        *[
-            nw.col(name).shift(1).over("opportunity_id", **order).alias(f"{name.removesuffix('_close_on')}_before")
-            for name in ("status", "stage", "owner", "amount", "expected_close_on")
-        ],
-    )
-    frame = frame.with_columns(nw.when(nw.col("next_at").is_null()).then(deleted).alias("deleted_at"))
-    until = nw.when(nw.col("next_at").is_null()).then(nw.col("deleted_at")).otherwise(nw.col("next_at"))
-    frame = frame.with_columns(
-        until.alias("until_at"), *[nw.col(name).fill_null(nw.lit(BLANK)) for name in ("stage", "owner", "owner_before", "source", "product")]
-    )
-    before = ("status_before", "stage_before", "owner_before", "amount_before", "expected_before")
-    frame = frame.drop("from_at").rename({"at": "from_at"})
-    return frame.select("opportunity_id", "from_at", "until_at", "deleted_at", *_STATE, *before, "currency", "source", "product")
+    return _named(_states(data, as_of), "stage", "owner")
+
+
+def turns(data, as_of: pd.Timestamp, since: pd.Timestamp) -> nw.LazyFrame:
+    """List the states from an instant on, each with the one before.
+
+    Parameters
+    ----------
+    data : Dataset
+        Uses `opportunities` and, where it exists, `opportunity_history`.
+    as_of : Timestamp
+        Naive UTC; later changes are left out.
+    since : Timestamp
+        Naive UTC; states that ended before, and deals closed before for good, are left out.
+
+    Returns
+    -------
+    LazyFrame
+        As `spells`, with ``status_before``, ``stage_before``, ``owner_before``, ``amount_before``, ``expected_before``: missing, or blank, on a first
+        state; not to be read where ``from_at`` lies before `since`.
+    """
+    lasting = nw.when(nw.col("until_at").is_null()).then((nw.col("status") == "open") | (nw.col("from_at") >= since))
+    rows = _states(data, as_of).filter(lasting.otherwise(nw.col("until_at") >= since))
+    befores = zip(_STATE, _BEFORE, strict=True)
+    rows = rows.with_columns(*[nw.col(name).shift(1).over("opportunity_id", order_by=_ORDER).alias(before) for name, before in befores])
+    return _named(rows, "stage", "owner", "owner_before")
+
+
+def _named(rows: nw.LazyFrame, *columns: str) -> nw.LazyFrame:
+    return rows.with_columns(*[nw.col(name).fill_null(nw.lit(BLANK)) for name in columns])
+
+
+def _states(data, as_of: pd.Timestamp) -> nw.LazyFrame:
+    return nw.concat([_told(data, as_of).select(*_SPELL), _untold(data, as_of).select(*_SPELL)])
 
 
 @once
-def _unrecorded(data, as_of: pd.Timestamp) -> nw.LazyFrame:
-    """The time before the first recorded change: open, with what the record says. Few rows, so they are stored."""
-    deals = data.table("opportunities").filter(nw.col("created_at").is_null() | (nw.col("created_at") < as_of))
-    first = changes(data, as_of).group_by("opportunity_id").agg(first_at=nw.col("changed_at").min())
-    frame = deals.join(first, on="opportunity_id", how="left")
-    if data.has("opportunity_history"):
-        recorded = data.table("opportunity_history").select(nw.col("opportunity_id"), nw.lit(True).alias("recorded")).unique()
-        frame = frame.join(recorded, on="opportunity_id", how="left").with_columns(nw.col("recorded").fill_null(nw.lit(False)))
-    else:
-        frame = frame.with_columns(nw.lit(False).alias("recorded"))
-    created, is_open = nw.col("created_at"), nw.col("status") == "open"
-    # Closed at a date that nobody knows: not open then. Without a creation date a deal is known from its first change on.
-    nobody_knows = ~nw.col("recorded") & nw.col("closed_at").is_null() & ~is_open
-    frame = frame.filter(~nobody_knows, ~(created.is_null() & nw.col("recorded")))
-    frame = frame.filter(nw.col("first_at").is_null() | created.is_null() | (created < nw.col("first_at")))
-    return frame.select(
-        "opportunity_id",
-        created.fill_null(nw.lit(ALWAYS)).alias("from_at"),
-        nw.lit(-1).cast(nw.Int64).alias("seq"),
+def _told(data, as_of: pd.Timestamp) -> nw.LazyFrame:
+    """The states that changes tell; the first has ``begun_at`` where an untold time lies before it."""
+    rows = changes(data, as_of).with_columns(nw.col("expected_close_on").cast(nw.Datetime("us")))
+    at = nw.col("changed_at")
+    rows = rows.with_columns(*[at.shift(by).over("opportunity_id", order_by=_ORDER).alias(name) for name, by in (("last_at", 1), ("next_at", -1))])
+    rows = rows.join(_about(data, as_of), on="opportunity_id", how="inner")
+    made, deleted, following = nw.col("created_at"), nw.col("gone_at"), nw.col("next_at")
+    untold = nw.col("last_at").is_null() & ((made.is_null() & nw.col("is_bare")) | (made < at))
+    rows = rows.with_columns(
+        nw.when(untold).then(made.fill_null(nw.lit(ALWAYS))).alias("begun_at"),
+        # A change dated before the creation is known from the creation on; what follows a deletion is not.
+        nw.when(at < made).then(made).otherwise(at).alias("from_at"),
+        nw.when(following < made).then(made).otherwise(following).alias("next_at"),
+    ).filter(deleted.is_null() | (nw.col("from_at") < deleted))
+    is_last = following.is_null() | (following >= deleted)
+    rows = rows.with_columns(
+        nw.when(is_last).then(deleted).alias("deleted_at"),
+        nw.when(is_last).then(deleted).otherwise(following).alias("until_at"),
+    )
+    return rows.select(*_SPELL, "begun_at")
+
+
+@once
+def _untold(data, as_of: pd.Timestamp) -> nw.LazyFrame:
+    """The time before the first state that is told, or all the time where none is: open, with what the record says. Few rows."""
+    told, about = _told(data, as_of), _about(data, as_of)
+    made, deleted, is_bare = nw.col("created_at"), nw.col("gone_at"), nw.col("is_bare")
+    begun = told.filter(~nw.col("begun_at").is_null()).select("opportunity_id", "begun_at", nw.col("from_at").alias("until_at"))
+    before = about.join(begun, on="opportunity_id", how="inner").with_columns(
+        nw.col("begun_at").alias("from_at"), nw.lit(None).cast(nw.Datetime("us")).alias("deleted_at")
+    )
+    never = about.join(told.select("opportunity_id"), on="opportunity_id", how="anti")
+    never = never.filter((is_bare & ~nw.col("is_undated")) | (~is_bare & ~made.is_null()))
+    never = never.with_columns(made.fill_null(nw.lit(ALWAYS)).alias("from_at"), deleted.alias("until_at"), deleted.alias("deleted_at"))
+    never = never.filter(deleted.is_null() | (nw.col("from_at") < deleted))
+    columns = ("opportunity_id", "from_at", "until_at", "deleted_at", "currency", "source", "product")
+    rows = nw.concat([before.select(*columns), never.select(*columns)])
+    record = data.table("opportunities").select("opportunity_id", "status", "stage", "owner", "amount")
+    stage = nw.when(nw.col("status") == "open").then(nw.col("stage"))  # that of today says nothing about a deal closed since
+    return rows.join(record, on="opportunity_id", how="inner").with_columns(
         nw.lit("open").alias("status"),
-        nw.when(is_open).then(nw.col("stage")).alias("stage"),
-        "owner",
-        "amount",
+        stage.alias("stage"),
         nw.lit(None).cast(nw.Datetime("us")).alias("expected_close_on"),
+        nw.col("from_at").alias("changed_at"),
+        nw.lit(-1).cast(nw.Int64).alias("seq"),
+    )
+
+
+def _about(data, as_of: pd.Timestamp) -> nw.LazyFrame:
+    """What goes for all states of a deal."""
+    deals = data.table("opportunities").filter(nw.col("created_at").is_null() | (nw.col("created_at") < as_of))
+    if data.has("opportunity_history"):
+        unrecorded = bare(data).select("opportunity_id", nw.lit(True).alias("is_bare"))
+        deals = deals.join(unrecorded, on="opportunity_id", how="left").with_columns(nw.col("is_bare").fill_null(nw.lit(False)))
+    else:
+        deals = deals.with_columns(nw.lit(True).alias("is_bare"))
+    return deals.select(
+        *("opportunity_id", "created_at", "currency", "is_bare"),
+        nw.when(nw.col("deleted_at") < as_of).then(nw.col("deleted_at")).alias("gone_at"),
+        # Closed at a date that nobody knows: not open then.
+        ((nw.col("status") != "open") & nw.col("closed_at").is_null()).alias("is_undated"),
+        *[nw.col(name).fill_null(nw.lit(BLANK)) for name in ("source", "product")],
     )

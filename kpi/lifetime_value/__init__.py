@@ -3,18 +3,10 @@
 from kpi.lifetime_value.contracts import renewal_check
 from kpi.lifetime_value.expected import at_risk, expected_value, fit, right_customers
 from kpi.lifetime_value.holdout import active_probability, model_check, tracking
-from kpi.lifetime_value.purchasing import (
-    PurchaseModel,
-    expected_purchases,
-    fit_purchases,
-    log_likelihood,
-    probability_active,
-    purchases_of_new,
-    simulate_purchases,
-    total_interval,
-    variance_of_purchases,
-)
+from kpi.lifetime_value.outlook import expected_purchases, probability_active, purchases_of_new, total_interval, variance_of_purchases
+from kpi.lifetime_value.purchasing import PurchaseModel, fit_purchases, log_likelihood
 from kpi.lifetime_value.renewals import RenewalModel, expected_renewals, fit_renewals, share_kept
+from kpi.lifetime_value.simulated import simulate_purchases
 from kpi.lifetime_value.spending import SpendingModel, expected_amount, fit_spending
 
 __all__ = [

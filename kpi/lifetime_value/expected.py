@@ -13,7 +13,8 @@ from kpi import engine, intervals, schema
 from kpi.errors import MissingTable, ParameterError
 from kpi.lifetime_value import customers as rows
 from kpi.lifetime_value.contracts import DRAWS, FEW, LEAST, RECENT, SEED, YEAR, contract_value, under_contract
-from kpi.lifetime_value.purchasing import PurchaseModel, expected_purchases, fit_purchases, probability_active, variance_of_purchases
+from kpi.lifetime_value.outlook import expected_purchases, probability_active, variance_of_purchases
+from kpi.lifetime_value.purchasing import PurchaseModel, fit_purchases
 from kpi.lifetime_value.spending import SpendingModel, fit_spending
 from kpi.periods import Instant, Window, day_of, last_days
 

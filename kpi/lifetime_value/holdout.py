@@ -13,7 +13,8 @@ from kpi.facts.clock import last_day
 from kpi.lifetime_value import customers as rows
 from kpi.lifetime_value.contracts import DRAWS, LEAST, SEED
 from kpi.lifetime_value.expected import fit
-from kpi.lifetime_value.purchasing import PurchaseModel, expected_purchases, fit_purchases, probability_active, variance_of_purchases
+from kpi.lifetime_value.outlook import expected_purchases, probability_active, variance_of_purchases
+from kpi.lifetime_value.purchasing import PurchaseModel, fit_purchases
 from kpi.periods import Instant, Window, day_of, last_days
 
 POINTS = 26  # of the last third at which purchases expected and made are compared

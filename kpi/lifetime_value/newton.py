@@ -1,4 +1,4 @@
-"""Maximum likelihood inside a box: L-BFGS on a sample, then Newton on all counts with the analytic Hessian, which gives the standard errors.
+"""Maximum likelihood inside a box: Newton on a sample, then on all counts, with the analytic Hessian, which gives the standard errors.
 
 A parameter that the data do not identify runs to the edge of its box; it stays there, is named as held, and has no part in the covariance.
 """
@@ -9,7 +9,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import minimize
 
 STEPS = 100
 WIDEST = 2.0  # standard deviation of a draw: a logarithm known worse than that is not known at all
@@ -40,7 +39,7 @@ class Maximum:
     held: tuple[bool, ...]
 
 
-def maximise(whole: Likelihood, part: Likelihood, start: np.ndarray, lower: np.ndarray, upper: np.ndarray) -> Maximum:
+def maximise(whole: Likelihood, part: Likelihood, starts: list[np.ndarray], lower: np.ndarray, upper: np.ndarray) -> Maximum:
     """Find the largest value of a log-likelihood inside a box.
 
     Parameters
@@ -49,20 +48,17 @@ def maximise(whole: Likelihood, part: Likelihood, start: np.ndarray, lower: np.n
         Log-likelihood, gradient and Hessian of all counts at a place.
     part : callable
         The same of a sample, for the first steps.
-    start, lower, upper : ndarray
-        First place, and the box.
+    starts : list of ndarray
+        Where to begin; the best of the places they lead to counts.
+    lower, upper : ndarray
+        The box.
 
     Returns
     -------
     Maximum
     """
-
-    def downhill(place: np.ndarray) -> tuple[float, np.ndarray]:
-        value, gradient, _ = part(place)
-        return -value, -gradient
-
-    near = minimize(downhill, start, jac=True, method="L-BFGS-B", bounds=list(zip(lower, upper, strict=True)), options={"maxiter": 200})
-    return _newton(whole, np.clip(near.x, lower, upper), lower, upper)
+    near = max((_newton(part, np.clip(start, lower, upper), lower, upper) for start in starts), key=lambda one: one.value)
+    return _newton(whole, near.place, lower, upper)
 
 
 def draws(maximum: Maximum, number: int, seed: int, lower: np.ndarray, upper: np.ndarray) -> np.ndarray:

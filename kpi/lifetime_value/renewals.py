@@ -97,7 +97,7 @@ def fit_renewals(table: pd.DataFrame) -> RenewalModel:
         return _likelihood(place, renewal, lost, kept)
 
     start = np.array([np.log((lost.sum() + 0.5) / (kept.sum() + lost.sum())), 0.5])
-    best = newton.maximise(likelihood, likelihood, np.clip(start, LOWER, UPPER), LOWER, UPPER)
+    best = newton.maximise(likelihood, likelihood, [start], LOWER, UPPER)
     alpha, beta = _parameters(best.place)
     share = expit(best.place[0])
     slopes = np.array([[1 - share, 1], [-share, 1]])

@@ -6,6 +6,7 @@ import numpy as np
 from scipy.special import gammaln
 
 LARGE = 20.0  # from here on Stirling's series has 15 digits
+CANCELS = 100.0  # from here on Euler's form loses more than two digits
 TERMS = 200_000
 UNDERFLOW = -600.0
 
@@ -37,23 +38,24 @@ def _stirling(z: np.ndarray) -> np.ndarray:
     return (1 / 12 - w * (1 / 360 - w * (1 / 1260 - w * (1 / 1680 - w * (1 / 1188 - w * 691 / 360360))))) / z
 
 
-def purchases_to_come(shape: np.ndarray, reach: np.ndarray, a: float, beta: np.ndarray) -> np.ndarray:
+def purchases_to_come(shape, reach, a, beta) -> np.ndarray:
     """Purchases that a customer still active is expected to make.
 
     Parameters
     ----------
-    shape : ndarray
+    shape : array or float
         Of the gamma distribution of the customer's rate, as known now: r + x.
-    reach : ndarray
+    reach : array or float
         Time ahead, in units of that distribution's scale: t / (alpha + T).
-    a : float
+    a : array or float
         First parameter of the beta distribution of dropping out after a purchase.
-    beta : ndarray
+    beta : array or float
         Second one, as known now.
 
     Returns
     -------
     ndarray
+        One number for each, in one row.
 
     Notes
     -----
@@ -62,77 +64,104 @@ def purchases_to_come(shape: np.ndarray, reach: np.ndarray, a: float, beta: np.n
     out of the series, so that a = 1 is no exception. Few purchases, a large `a` or rates known beforehand cancel there; for these the terms, all
     positive, are summed over the number of purchases (negative binomial) that would be made without dropping out.
     """
-    shape, reach, beta = (np.asarray(part, "float64").ravel() for part in np.broadcast_arrays(shape, reach, beta))
-    answer = np.zeros(len(shape))
-    z = reach / (1 + reach)
-    counted = (shape < 2) | (a > LARGE) | (a + beta - shape < 0)
-    answer[counted] = _counted(shape[counted], z[counted], a, beta[counted])[0]
-    answer[~counted] = _euler(shape[~counted], z[~counted], a, beta[~counted])
+    shape, reach, a, beta = _flat(shape, reach, a, beta)
+    answer, z = np.empty(len(shape)), reach / (1 + reach)
+    counted = (a > LARGE) | (a + beta < shape) | (a + beta < 1.5) | (a + beta - 1 > CANCELS * shape)
+    answer[counted] = _counted(shape[counted], z[counted], a[counted], beta[counted], 0)
+    answer[~counted] = _euler(shape[~counted], z[~counted], a[~counted], beta[~counted])
     return answer
 
 
-def squared_to_come(shape: np.ndarray, reach: np.ndarray, a: float, beta: np.ndarray) -> np.ndarray:
+def squared_to_come(shape, reach, a, beta) -> np.ndarray:
     """Mean of the square of the number of purchases that a customer still active makes.
 
     Parameters
     ----------
-    shape, reach, a, beta : ndarray or float
+    shape, reach, a, beta : array or float
         As for `purchases_to_come`.
 
     Returns
     -------
     ndarray
+        One number for each, in one row.
     """
-    shape, reach, beta = (np.asarray(part, "float64").ravel() for part in np.broadcast_arrays(shape, reach, beta))
-    return _counted(shape, reach / (1 + reach), a, beta)[1]
+    shape, reach, a, beta = _flat(shape, reach, a, beta)
+    return _counted(shape, reach / (1 + reach), a, beta, 2)
 
 
-def _counted(shape: np.ndarray, z: np.ndarray, a: float, beta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Sums over j of P(more than j would be bought) x P(still there after j): the mean, and the mean square."""
-    mean, square = np.zeros(len(shape)), np.zeros(len(shape))
+def _flat(*parts) -> tuple[np.ndarray, ...]:
+    return tuple(part.ravel() for part in np.broadcast_arrays(*(np.asarray(part, "float64") for part in parts)))
+
+
+def _counted(shape: np.ndarray, z: np.ndarray, a: np.ndarray, beta: np.ndarray, weight: int) -> np.ndarray:
+    """Sum over j of P(more than j would be bought) x P(still there after j) x (1 + weight j): the mean (weight 0), the mean square (2)."""
+    answer = np.zeros(len(shape))
     left = np.flatnonzero(z > 0)
-    shape, z, beta = shape[left], z[left], beta[left]
-    nothing = shape * np.log1p(-z)
-    tiny = bool((nothing < UNDERFLOW).any())
-    exact = np.exp(nothing)  # P(K = j), from j = 0 on
-    stays = np.ones(len(left))  # mean of (1 - p)^j
-    inner, inner2 = np.zeros(len(left)), np.zeros(len(left))  # sum over i < j of the mean of (1 - p)^i, and weighted with 2 i + 1
+    nothing = shape[left] * np.log1p(-z[left])  # logarithm of P(K = 0)
+    debt = np.minimum(nothing - UNDERFLOW, 0)  # of what `exact`, `upto` and `total` are too large by, so as to be numbers at all
+    exact = np.exp(nothing - debt)  # P(K = j), from j = 0 on
+    stays, inner, upto, total = np.ones(len(left)), np.zeros(len(left)), exact.copy(), np.zeros(len(left))  # mean of (1 - p)^j; sums
+    parts = (left, shape[left], z[left], a[left], beta[left], debt, exact, stays, inner, upto, total)
     for j in range(TERMS):
-        inner, inner2 = inner + stays, inner2 + (2 * j + 1) * stays
-        stays = stays * (beta + j) / (a + beta + j)
-        exact = exact * (shape + j) / (j + 1) * z
-        if tiny:
-            exact = np.where(nothing < UNDERFLOW, np.exp(nothing + log_rise(shape, j + 1) - gammaln(j + 2) + (j + 1) * np.log(z)), exact)
-        mean[left] += exact * inner
-        square[left] += exact * inner2
-        ratio = (shape + j + 1) / (j + 2) * z
-        # the rest is at most a geometric series once the terms fall
-        ended = (ratio < 1) & (exact * inner2 * (j + 2) <= 1e-17 * (1 - np.minimum(ratio, 1 - 1e-12)) * np.maximum(square[left], 1e-290))
-        if j % 8 == 0 and ended.any():
-            keep = ~ended
-            left, exact, stays, inner, inner2 = (part[keep] for part in (left, exact, stays, inner, inner2))
-            shape, z, beta, nothing = (part[keep] for part in (shape, z, beta, nothing))
-        if not len(left):
-            break
-    return mean, square
+        left, shape, z, a, beta, debt, exact, stays, inner, upto, total = parts
+        inner += stays * (1 + weight * j)
+        stays *= (beta + j) / (a + beta + j)
+        exact *= (shape + j) * z / (j + 1)
+        upto += exact
+        total += exact * inner
+        if j % 8 == 0:
+            _pay(debt, exact, upto, total)
+            ended = _counted_up(j, shape, z, debt, exact, inner, total)
+            gone = _gone(j, a, beta, weight, stays, inner) & (upto * np.exp(debt) < 0.5)
+            total[gone] = (total * np.exp(debt) + (1 - upto * np.exp(debt)) * inner)[gone]
+            ended |= gone
+            answer[left[ended]] = total[ended]
+            parts = parts if not ended.any() else tuple(part[~ended] for part in parts)
+            if ended.all():
+                return answer
+    answer[parts[0]] = parts[-1]
+    return answer
 
 
-def _euler(shape: np.ndarray, z: np.ndarray, a: float, beta: np.ndarray) -> np.ndarray:
+def _counted_up(j: int, shape, z, debt, exact, inner, total) -> np.ndarray:
+    """Whether the rest, at most a geometric series once the terms fall, no longer counts."""
+    ratio = (shape + j + 1) / (j + 2) * z
+    rest = 1e-17 * (1 - np.minimum(ratio, 1 - 1e-12)) * np.maximum(total, 1e-290)
+    return (ratio < 1) & (exact * inner * (j + 2) <= rest) & (debt == 0)
+
+
+def _gone(j: int, a, beta, weight: int, stays, inner) -> np.ndarray:
+    """Whether nobody is left to buy more, however many would be bought; only where the mean of 1 / p^2 exists is it soon so."""
+    rest = (a + beta + j) / np.maximum(a - 3, 1e-9)
+    return stays * rest * (1 + weight * (j + rest)) <= 1e-17 * inner
+
+
+def _pay(debt: np.ndarray, *grown: np.ndarray) -> None:
+    """Take off as much of what is too large as is possible without falling below all numbers."""
+    if debt.any():
+        paid = np.where(grown[0] > 1e-50, np.maximum(debt, -400.0), 0.0)
+        debt -= paid
+        for part in grown:
+            part *= np.exp(paid)
+
+
+def _euler(shape: np.ndarray, z: np.ndarray, a: np.ndarray, beta: np.ndarray) -> np.ndarray:
     e, c = a - 1, a + beta - 1
-    first = c - shape
-    log = np.log1p(-z)
-    power = log if abs(e) < 1e-300 else np.expm1(e * log) / e
+    first, log = c - shape, np.log1p(-z)
+    power = np.where(np.abs(e) < 1e-300, log, np.expm1(e * log) / np.where(np.abs(e) < 1e-300, 1, e))
     term = first / np.where(c == 0, 1, c) * z
-    total = term.copy()
-    left, piece = np.arange(len(z)), (first, c, z, term)
+    answer = np.empty(len(z))
+    parts = (np.arange(len(z)), first, e, c, z, term.copy(), term)
     for k in range(1, TERMS):
-        first_k, c_k, z_k, term_k = piece
-        term_k = term_k * (first_k + k) * (e + k) / ((c_k + k) * (k + 1)) * z_k
-        total[left] += term_k
-        piece = (first_k, c_k, z_k, term_k)
+        left, first_k, e_k, c_k, z_k, total, term = parts
+        term *= (first_k + k) * (e_k + k) / ((c_k + k) * (k + 1)) * z_k
+        total += term
         if k % 8 == 0:
-            keep = np.abs(term_k) > 1e-17 * (1 - z_k) * np.abs(total[left])
-            left, piece = left[keep], tuple(part[keep] for part in piece)
-        if not len(left):
-            break
-    return -c * (power + total * np.exp(e * log))
+            ended = np.abs(term) <= 1e-17 * (1 - z_k) * np.abs(total)
+            answer[left[ended]] = total[ended]
+            parts = parts if not ended.any() else tuple(part[~ended] for part in parts)
+            if ended.all():
+                break
+    else:
+        answer[parts[0]] = parts[5]
+    return -c * (power + answer * np.exp(e * log))

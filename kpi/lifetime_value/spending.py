@@ -109,7 +109,8 @@ def fit_spending(table: pd.DataFrame) -> SpendingModel:
     rows = _Rows(x, mean / unit, count)
     step = max(1, len(x) // SAMPLE)
     part = rows if step == 1 else _Rows(x[::step], mean[::step] / unit, count[::step])
-    best = newton.maximise(rows.likelihood, part.likelihood, np.array([1.0, 1.0, 0.0]), LOWER, UPPER)
+    starts = [np.array([1.0, 1.0, 0.0]), np.array([0.0, 4.0, 0.0])]  # customers differ; or hardly do
+    best = newton.maximise(rows.likelihood, part.likelihood, starts, LOWER, UPPER)
     p, q, v = _parameters(best.place, unit)
     slopes = _slopes(best.place)
     errors = np.sqrt(np.clip(np.diag(slopes @ best.covariance @ slopes.T), 0, None)) * np.array([p, q, v])

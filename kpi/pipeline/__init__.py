@@ -5,7 +5,7 @@ from kpi.pipeline.inflow import created, entered_stage, leads_created, won
 from kpi.pipeline.movements import snapshots, waterfall
 from kpi.pipeline.slipping import loss_reasons, open_ages, pushes, stage_flow, stage_moves, stale, stale_deals, stale_limits
 from kpi.pipeline.snapshot import open_pipeline
-from kpi.pipeline.stages import stage_conversion, time_in_stage, time_in_stage_curve
+from kpi.pipeline.stages import funnel, stage_conversion, time_in_stage, time_in_stage_curve
 from kpi.pipeline.value import average_value, average_values, sales_cycle
 from kpi.pipeline.velocity import coverage, sales_velocity, weighted_pipeline, won_from_stage
 
@@ -17,6 +17,7 @@ __all__ = [
     "coverage",
     "created",
     "entered_stage",
+    "funnel",
     "lead_to_customer",
     "lead_to_opportunity",
     "leads_created",

@@ -16,7 +16,8 @@ from kpi import engine, facts, intervals, schema, survival
 from kpi.errors import ParameterError
 from kpi.facts.clock import on_days
 from kpi.periods import Instant, Window, last_days
-from kpi.pipeline.ways import DEAL_GROUPS, LEAD_TO_CUSTOMER, LEAD_TO_OPPORTUNITY, OPPORTUNITY_TO_CUSTOMER, WAYS, Way, lives, recorded_from
+from kpi.pipeline.groups import CLOSING_GROUPS, by_group, deals
+from kpi.pipeline.ways import LEAD_TO_CUSTOMER, LEAD_TO_OPPORTUNITY, OPPORTUNITY_TO_CUSTOMER, WAYS, Way, lives, recorded_from
 
 PERIOD_DAYS = 90
 HORIZONS = (30, 90, 180, 365)
@@ -133,7 +134,7 @@ def opportunity_to_customer(
     view : str
         ``period`` or ``cohort``.
     by : str or sequence of str
-        Any of source, owner, product, month, quarter.
+        Any of source, owner, product, size, month, quarter.
     horizons : sequence of float
         Ages in days.
     level : float
@@ -169,12 +170,12 @@ def lead_to_customer(
     horizons: Sequence[float] = HORIZONS,
     level: float = 0.95,
 ) -> pd.DataFrame:
-    """Share of leads that have a won deal within 30, 90, 180, 365 days of their inquiry.
+    """Share of leads that have a won deal, or else became a customer, within 30, 90, 180, 365 days of their inquiry.
 
     Parameters
     ----------
     data : Dataset
-        Uses `leads`, `activities`, `opportunities`.
+        Uses `leads`, `activities`, `opportunities`; of leads that name a customer without a won deal, when it was acquired.
     as_of : Instant
         Only what happened strictly before it counts.
     window : Window, optional
@@ -225,7 +226,7 @@ def closed_win_rate(
     window : Window, optional
         Local dates of closing; without it the 90 days before `as_of`.
     by : str or sequence of str
-        Any of source, owner, product, month, quarter (of closing).
+        Any of source, owner, product, size, month, quarter (of closing).
     weight : str
         ``count`` (every deal counts the same) or ``amount`` (the share of the closed amount that was won; unknown amounts are left out).
     seed : int
@@ -247,20 +248,20 @@ def closed_win_rate(
     """
     if weight not in ("count", "amount"):
         raise ParameterError(f"weight {weight!r} is unknown; use count or amount")
-    groups = schema.grouping(by, DEAL_GROUPS)
+    groups = schema.grouping(by, CLOSING_GROUPS)
     now = data.instant(as_of)
     window = window or last_days(now, data.company.timezone, PERIOD_DAYS)
-    deals = engine.grouped(facts.opportunities(data, now), DEAL_GROUPS | {"month": "closed_month", "quarter": "closed_quarter"}, groups)
+    rows = deals(data, now, groups, CLOSING_GROUPS)
     closed, is_open = on_days(nw.col("closed_day"), window), nw.col("status") == "open"
     if {"month", "quarter"} & set(groups):
-        deals = deals.filter(closed)
-    table = engine.counts(deals, groups, n=closed, n_events=closed & (nw.col("status") == "won"), n_open=is_open)
+        rows = rows.filter(closed)
+    table = engine.counts(rows, groups, n=closed, n_events=closed & (nw.col("status") == "won"), n_open=is_open)
     table["value"] = (table["n_events"] / table["n"]).where(table["n"] > 0)
     table["low"], table["high"] = intervals.wilson(table["n_events"], table["n"], level)
     key = "pipeline.closed_win_rate"
     if weight == "amount":
         key = "pipeline.closed_win_rate_by_amount"
-        weighed = engine.sizes(deals.filter(closed, ~nw.col("amount").is_null()), [*groups, "status", "amount"])
+        weighed = engine.sizes(rows.filter(closed, ~nw.col("amount").is_null()), [*groups, "status", "amount"])
         table = table.drop(columns=["value", "low", "high"]).merge(_weighed(weighed, list(groups), seed, level), **_on(groups), how="left")
     return schema.result(key, table, by=list(groups), view="period", window=window, as_of=now)
 
@@ -277,13 +278,13 @@ def _on(groups: Sequence[str]) -> dict:
     return {"on": list(groups)} if groups else {"left_index": True, "right_index": True}
 
 
-def _weighed(deals: pd.DataFrame, groups: list[str], seed: int, level: float) -> pd.DataFrame:
+def _weighed(closed: pd.DataFrame, groups: list[str], seed: int, level: float) -> pd.DataFrame:
     """Share of the amount that was won, per group."""
     rows = []
-    for name, part in deals.groupby(groups) if groups else [((), deals)]:
+    for name, part in by_group(closed, groups):
         won, amount, count = (part["status"] == "won").to_numpy(dtype=float), part["amount"].to_numpy(dtype=float), part["count"].to_numpy()
         total = float((amount * count).sum())
         low, high = intervals.bootstrap(won, "mean", seed=seed, level=level, counts=count, weights=amount) if total > 0 else (None, None)
         value = float((won * amount * count).sum()) / total if total > 0 else None
-        rows.append(dict(zip(groups, name, strict=True)) | {"value": value, "low": low, "high": high})
-    return pd.DataFrame(rows, columns=[*groups, "value", "low", "high"])
+        rows.append(name | {"value": value, "low": low, "high": high})
+    return pd.DataFrame(rows, columns=[*groups, "value", "low", "high"]).astype(dict(closed[groups].dtypes))

@@ -78,9 +78,7 @@ def waterfall(
         raise ParameterError(f"rates {rates!r} is unknown; use one of {', '.join(RATES)}")
     if first >= last:
         raise ParameterError(f"the account goes from {first} UTC to {last} UTC; the end must come after the start")
-    rows = facts.spells(data, last).filter(nw.col("until_at").is_null() | (nw.col("until_at") >= first))
-    rows = rows.filter((nw.col("status") == "open") | (nw.col("from_at") >= first))  # closed long ago: nothing to tell
-    rows = data.engine.keep(rows)
+    rows = data.engine.keep(facts.turns(data, last, first))
     now = _inside("status", "owner", "expected_close_on", closing, owners)
     before = _inside("status_before", "owner_before", "expected_before", closing, owners)
     rows = rows.with_columns(
@@ -208,7 +206,7 @@ def snapshots(data, *, dates: Sequence[Instant], by: str = "stage") -> pd.DataFr
         raise ParameterError("give at least one date, each later than the one before")
     until = nw.when(nw.col("until_at").is_null()).then(nw.lit(len(moments))).otherwise(_dates_up_to("until_at", moments))
     rows = facts.spells(data, moments[-1]).filter(nw.col("status") == "open")
-    rows = rows.with_columns(_dates_up_to("from_at", moments).alias("first"), until.alias("after")).filter(nw.col("first") < nw.col("after"))
+    rows = rows.with_columns(_dates_up_to("from_at", moments).alias("first"), until.alias("after"))
     sums = {"n": nw.len(), "n_events": nw.col("amount").count(), "value": nw.col("amount").sum()}
     keys = [group, "currency", "first", "after"]
     counts = engine.collect(rows.group_by(*keys).agg(**sums), keys)

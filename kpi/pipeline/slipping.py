@@ -14,6 +14,7 @@ from kpi.facts.clock import last_day, on_days
 from kpi.facts.opportunities import stages
 from kpi.periods import Instant, Window, last_days
 from kpi.pipeline.conversion import PERIOD_DAYS
+from kpi.pipeline.groups import STANDING, by_group, deals
 
 OUTLIVED = 0.9  # a deal is stale that has been in its stage longer than this share of past winners were
 FLOOR = 20  # visits of winners that a limit needs
@@ -51,7 +52,7 @@ def pushes(data, *, as_of: Instant, window: Window | None = None, times: Sequenc
     window = window or last_days(now, data.company.timezone, PERIOD_DAYS)
     data.table("opportunity_history", "expected_close_on")
     since, until = (periods.instant(day, data.company.timezone) for day in (window.start, window.end))
-    rows, is_open = facts.spells(data, min(now, until)), nw.col("status") == "open"
+    rows, is_open = facts.turns(data, min(now, until), since), nw.col("status") == "open"
     there = rows.filter(is_open, nw.col("from_at") < since, nw.col("until_at").is_null() | (nw.col("until_at") >= since)).select("opportunity_id")
     moved = rows.filter(is_open, nw.col("status_before") == "open", nw.col("from_at") >= since)
     moved = moved.filter(_month("expected_close_on") > _month("expected_before"))
@@ -296,12 +297,21 @@ def _moves(data, as_of: Instant, window: Window | None) -> tuple[pd.Timestamp, W
     order = stages(data).query("status != 'lost'").reset_index(drop=True)
     ranks = data.engine.put(pd.DataFrame({"place": order["stage"].astype("str"), "rank": range(len(order))}))
     since, until = (periods.instant(day, data.company.timezone) for day in (window.start, window.end))
-    rows = facts.spells(data, min(now, until)).filter(nw.col("from_at") >= since, ~nw.col("status_before").is_null())
+    rows = facts.turns(data, min(now, until), since).filter(nw.col("from_at") >= since, ~nw.col("status_before").is_null())
     rows = rows.join(ranks, left_on="stage", right_on="place", how="left")
     return now, window, rows.join(ranks.rename({"rank": "rank_before"}), left_on="stage_before", right_on="place", how="left")
 
 
-def loss_reasons(data, *, as_of: Instant, window: Window | None = None, weight: str = "count", seed: int = 1, level: float = 0.95) -> pd.DataFrame:
+def loss_reasons(
+    data,
+    *,
+    as_of: Instant,
+    window: Window | None = None,
+    by: str | Sequence[str] = (),
+    weight: str = "count",
+    seed: int = 1,
+    level: float = 0.95,
+) -> pd.DataFrame:
     """Why deals were lost: share of each reason in the deals lost, or in their amount.
 
     Parameters
@@ -312,6 +322,8 @@ def loss_reasons(data, *, as_of: Instant, window: Window | None = None, weight: 
         Only what happened strictly before it counts.
     window : Window, optional
         Local dates of closing; without it the 90 days before `as_of`.
+    by : str or sequence of str
+        Any of source, owner, product, size.
     weight : str
         ``count`` or ``amount`` (unknown amounts are left out).
     seed : int
@@ -322,38 +334,46 @@ def loss_reasons(data, *, as_of: Instant, window: Window | None = None, weight: 
     Returns
     -------
     DataFrame
-        One row per ``reason`` with the columns of `schema.RESULT`; ``n`` deals lost, ``n_events`` for that reason; and ``amount``, the sum of those
-        known.
+        One row per group and ``reason`` with the columns of `schema.RESULT`; ``n`` deals lost, ``n_events`` for that reason; and ``amount``, the sum
+        of those known.
 
     Raises
     ------
     MissingTable
         If there are no opportunities, or they have no reasons.
     ParameterError
-        If `weight` is unknown.
+        If `by` or `weight` is unknown.
     """
+    groups = list(schema.grouping(by, STANDING))
     if weight not in ("count", "amount"):
         raise ParameterError(f"weight {weight!r} is unknown; use count or amount")
     now = data.instant(as_of)
     window = window or last_days(now, data.company.timezone, PERIOD_DAYS)
     data.table("opportunities", "lost_reason")
-    lost = facts.opportunities(data, now).filter(nw.col("status") == "lost", on_days(nw.col("closed_day"), window))
+    lost = deals(data, now, groups, STANDING).filter(nw.col("status") == "lost", on_days(nw.col("closed_day"), window))
     lost = lost.with_columns(nw.col("lost_reason").fill_null(nw.lit(schema.BLANK)).alias("reason"))
-    deals = engine.sizes(lost, ["reason", "amount"])
-    table = deals.assign(amount=deals["amount"].astype("float64") * deals["count"]).groupby("reason", as_index=False)
+    counts = engine.sizes(lost, [*groups, "reason", "amount"])
+    parts = [_shares(part, weight, seed, level).assign(**name) for name, part in by_group(counts, groups)]
+    table = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=[*groups, "reason"])
+    return schema.result("pipeline.loss_reasons", table, by=[*groups, "reason"], view="period", window=window, as_of=now, more=["amount"])
+
+
+def _shares(lost: pd.DataFrame, weight: str, seed: int, level: float) -> pd.DataFrame:
+    """Share of each reason in the lost deals of one group."""
+    table = lost.assign(amount=lost["amount"].astype("float64") * lost["count"]).groupby("reason", as_index=False)
     table = table.agg(n_events=("count", "sum"), amount=("amount", "sum"))
-    table["n"] = int(deals["count"].sum())
+    table["n"] = int(lost["count"].sum())
     if weight == "count":
         table["value"] = table["n_events"] / table["n"]
         table["low"], table["high"] = intervals.wilson(table["n_events"], table["n"], level)
     else:
-        known = deals[deals["amount"].notna()]
+        known = lost[lost["amount"].notna()]
         table["value"] = table["amount"] / table["amount"].sum() if table["amount"].sum() > 0 else np.nan
         spans = [_span(known, reason, seed, level) for reason in table["reason"]]
         table["low"], table["high"] = [low for low, _ in spans], [high for _, high in spans]
-    return schema.result("pipeline.loss_reasons", table, by=["reason"], view="period", window=window, as_of=now, more=["amount"])
+    return table
 
 
-def _span(deals: pd.DataFrame, reason: str, seed: int, level: float) -> tuple[float, float]:
-    is_it, amount = (deals["reason"] == reason).to_numpy(dtype=float), deals["amount"].to_numpy(dtype=float)
-    return intervals.bootstrap(is_it, "mean", seed=seed, level=level, counts=deals["count"].to_numpy(), weights=amount)
+def _span(lost: pd.DataFrame, reason: str, seed: int, level: float) -> tuple[float, float]:
+    is_it, amount = (lost["reason"] == reason).to_numpy(dtype=float), lost["amount"].to_numpy(dtype=float)
+    return intervals.bootstrap(is_it, "mean", seed=seed, level=level, counts=lost["count"].to_numpy(), weights=amount)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import narwhals.stable.v2 as nw
 import pandas as pd
 
-from kpi import engine, facts, schema
+from kpi import engine, schema
 from kpi.periods import Instant, last_days
+from kpi.pipeline.groups import STANDING, deals
 
 
 def open_pipeline(data, *, as_of: Instant, by: str = "stage") -> pd.DataFrame:
@@ -19,7 +20,7 @@ def open_pipeline(data, *, as_of: Instant, by: str = "stage") -> pd.DataFrame:
     as_of : Instant
         The instant of the snapshot: stage, amount and owner are those known then.
     by : str
-        ``stage``, ``owner``, ``source`` or ``product``.
+        ``stage``, ``owner``, ``source``, ``product`` or ``size``.
 
     Returns
     -------
@@ -34,11 +35,11 @@ def open_pipeline(data, *, as_of: Instant, by: str = "stage") -> pd.DataFrame:
     ParameterError
         If `by` is unknown.
     """
-    groups = schema.grouping(by, {name: name for name in ("stage", "owner", "source", "product")})
+    groups = schema.grouping(by, {"stage": "stage"} | STANDING)
     now = data.instant(as_of)
-    deals = facts.opportunities(data, now).filter(nw.col("status") == "open")
+    rows = deals(data, now, groups, {"stage": "stage"} | STANDING).filter(nw.col("status") == "open")
     amount = nw.col("amount")
-    table = engine.collect(deals.group_by(*groups).agg(n=nw.len(), n_events=amount.count(), value=amount.sum()), groups)
+    table = engine.collect(rows.group_by(*groups).agg(n=nw.len(), n_events=amount.count(), value=amount.sum()), groups)
     table["value"] = table["value"].where(table["n_events"] > 0)
     table["n_open"] = table["n"]
     result = schema.result("pipeline.open", table, by=list(groups), view="snapshot", window=last_days(now, data.company.timezone, 1), as_of=now)

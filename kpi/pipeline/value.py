@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import narwhals.stable.v2 as nw
 import numpy as np
 import pandas as pd
 
-from kpi import engine, facts, intervals, schema
+from kpi import engine, intervals, schema
 from kpi.errors import ParameterError
 from kpi.facts.clock import on_days
 from kpi.periods import Instant, Window, last_days
 from kpi.pipeline.conversion import PERIOD_DAYS
+from kpi.pipeline.groups import CLOSING_GROUPS, STANDING, by_group, deals
 
 
 def _top5_share(values: np.ndarray) -> float:
@@ -20,7 +23,16 @@ def _top5_share(values: np.ndarray) -> float:
 STATISTICS = {"mean": np.mean, "median": np.median, "top5_share": _top5_share}
 
 
-def average_value(data, *, as_of: Instant, status: str = "won", window: Window | None = None, seed: int = 1, level: float = 0.95) -> pd.DataFrame:
+def average_value(
+    data,
+    *,
+    as_of: Instant,
+    status: str = "won",
+    window: Window | None = None,
+    by: str | Sequence[str] = (),
+    seed: int = 1,
+    level: float = 0.95,
+) -> pd.DataFrame:
     """Mean and median amount of the deals won, lost or open, and the share of the five largest.
 
     Parameters
@@ -33,6 +45,8 @@ def average_value(data, *, as_of: Instant, status: str = "won", window: Window |
         ``won``, ``lost`` or ``open``.
     window : Window, optional
         Local dates of closing (won, lost); without it the 90 days before `as_of`. Open deals are those open at `as_of`.
+    by : str or sequence of str
+        Any of source, owner, product, size; for closed deals also month, quarter (of closing).
     seed : int
         Of the bootstrap.
     level : float
@@ -41,24 +55,34 @@ def average_value(data, *, as_of: Instant, status: str = "won", window: Window |
     Returns
     -------
     DataFrame
-        One row per ``statistic`` (mean, median, top5_share) with the columns of `schema.RESULT`; ``n`` deals, ``n_events`` of them with a known
-        amount: a missing amount is not 0.
+        One row per group and ``statistic`` (mean, median, top5_share) with the columns of `schema.RESULT`; ``n`` deals, ``n_events`` of them with a
+        known amount: a missing amount is not 0.
 
     Raises
     ------
     MissingTable
         If there are no opportunities.
     ParameterError
-        If `status` is unknown.
+        If `status` or `by` is unknown.
     """
     if status not in schema.STATUS:
         raise ParameterError(f"status {status!r} is unknown; use {', '.join(schema.STATUS)}")
+    columns = STANDING if status == "open" else CLOSING_GROUPS
+    groups = list(schema.grouping(by, columns))
     now = data.instant(as_of)
     window = window or last_days(now, data.company.timezone, PERIOD_DAYS)
-    deals = facts.opportunities(data, now).filter(nw.col("status") == status)
+    rows = deals(data, now, groups, columns).filter(nw.col("status") == status)
     if status != "open":
-        deals = deals.filter(on_days(nw.col("closed_day"), window))
-    amounts = engine.sizes(deals, ["amount"], "weight")
+        rows = rows.filter(on_days(nw.col("closed_day"), window))
+    amounts = engine.sizes(rows, [*groups, "amount"], "weight")
+    found = [name | row for name, part in by_group(amounts, groups) for row in _described(part, seed, level)]
+    view = "snapshot" if status == "open" else "period"
+    table = pd.DataFrame(found, columns=[*groups, "statistic", "n", "n_events", "value", "low", "high"])
+    return schema.result(f"pipeline.{status}_amount", table, by=[*groups, "statistic"], view=view, window=window, as_of=now)
+
+
+def _described(amounts: pd.DataFrame, seed: int, level: float) -> list[dict]:
+    """Every statistic of the known amounts, which stand in as many rows as there are different ones."""
     known = amounts[amounts["amount"].notna()]
     values, weights = known["amount"].to_numpy(dtype=float), known["weight"].to_numpy(dtype="int64")
     rows = []
@@ -70,8 +94,7 @@ def average_value(data, *, as_of: Instant, status: str = "won", window: Window |
             if name != "top5_share":
                 row["low"], row["high"] = intervals.bootstrap(values, name, seed=seed, level=level, counts=weights)
         rows.append(row)
-    view = "snapshot" if status == "open" else "period"
-    return schema.result(f"pipeline.{status}_amount", pd.DataFrame(rows), by=["statistic"], view=view, window=window, as_of=now)
+    return rows
 
 
 def average_values(data, *, as_of: Instant, window: Window | None = None, level: float = 0.95) -> pd.DataFrame:
@@ -102,7 +125,9 @@ def average_values(data, *, as_of: Instant, window: Window | None = None, level:
     return pd.concat(parts, ignore_index=True)
 
 
-def sales_cycle(data, *, as_of: Instant, window: Window | None = None, seed: int = 1, level: float = 0.95) -> pd.DataFrame:
+def sales_cycle(
+    data, *, as_of: Instant, window: Window | None = None, by: str | Sequence[str] = (), seed: int = 1, level: float = 0.95
+) -> pd.DataFrame:
     """Median days from creation to won, of the deals won lately.
 
     Parameters
@@ -113,6 +138,8 @@ def sales_cycle(data, *, as_of: Instant, window: Window | None = None, seed: int
         Only what happened strictly before it counts.
     window : Window, optional
         Local dates of closing; without it the 90 days before `as_of`.
+    by : str or sequence of str
+        Any of source, owner, product, size, month, quarter (of closing).
     seed : int
         Of the bootstrap.
     level : float
@@ -121,23 +148,32 @@ def sales_cycle(data, *, as_of: Instant, window: Window | None = None, seed: int
     Returns
     -------
     DataFrame
-        One row with the columns of `schema.RESULT`; ``value`` in days; ``n`` deals won, ``n_events`` of them with a creation date.
+        One row per group with the columns of `schema.RESULT`; ``value`` in days; ``n`` deals won, ``n_events`` of them with a creation date.
 
     Raises
     ------
     MissingTable
         If there are no opportunities.
+    ParameterError
+        If `by` is unknown.
 
     Notes
     -----
     Of won deals only: it says nothing on those lost or still open; the incidence curve does.
     """
+    groups = list(schema.grouping(by, CLOSING_GROUPS))
     now = data.instant(as_of)
     window = window or last_days(now, data.company.timezone, PERIOD_DAYS)
-    deals = facts.opportunities(data, now).filter(nw.col("status") == "won", on_days(nw.col("closed_day"), window))
-    ages = engine.sizes(deals.with_columns((nw.col("closed_day") - nw.col("created_day")).alias("age")), ["age"], "weight")
+    rows = deals(data, now, groups, CLOSING_GROUPS).filter(nw.col("status") == "won", on_days(nw.col("closed_day"), window))
+    ages = engine.sizes(rows.with_columns((nw.col("closed_day") - nw.col("created_day")).alias("age")), [*groups, "age"], "weight")
+    table = [name | _median_age(part, seed, level) for name, part in by_group(ages, groups)]
+    columns = [*groups, "value", "low", "high", "n", "n_events"]
+    return schema.result("pipeline.sales_cycle", pd.DataFrame(table, columns=columns), by=groups, view="period", window=window, as_of=now)
+
+
+def _median_age(ages: pd.DataFrame, seed: int, level: float) -> dict:
     known = ages[ages["age"].notna()]
     days = np.repeat(known["age"].to_numpy(dtype=float), known["weight"].to_numpy(dtype="int64"))
     row = {"value": float(np.median(days)) if len(days) else float("nan"), "n": int(ages["weight"].sum()), "n_events": len(days)}
     row["low"], row["high"] = intervals.bootstrap(days, "median", seed=seed, level=level) if len(days) else (None, None)
-    return schema.result("pipeline.sales_cycle", pd.DataFrame([row]), by=[], view="period", window=window, as_of=now)
+    return row

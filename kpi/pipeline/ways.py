@@ -11,9 +11,10 @@ import pandas as pd
 
 from kpi import facts
 from kpi.facts.clock import last_day
+from kpi.facts.leads import acquired_known
 from kpi.periods import instant
+from kpi.pipeline.groups import DEAL_GROUPS, deals
 
-DEAL_GROUPS = {"source": "source", "owner": "owner", "product": "product", "month": "created_month", "quarter": "created_quarter"}
 LEAD_GROUPS = {"source": "source", "owner": "owner", "team": "team", "country": "country", "month": "created_month", "quarter": "created_quarter"}
 
 
@@ -78,7 +79,7 @@ def lives(data, way: Way, now: pd.Timestamp, groups: Sequence[str] = ()) -> nw.L
     last = nw.lit(last_day(data, now))
     if way is OPPORTUNITY_TO_CUSTOMER:
         data.table("opportunities", *[name for name in groups if name in ("source", "product")])
-        frame, is_open = facts.opportunities(data, now), nw.col("status") == "open"
+        frame, is_open = deals(data, now, groups), nw.col("status") == "open"
         ends, outcome = (
             nw.when(is_open).then(last).otherwise(nw.col("closed_day")),
             nw.when(is_open).then(nw.lit("censored")).otherwise(nw.col("status")),
@@ -88,13 +89,14 @@ def lives(data, way: Way, now: pd.Timestamp, groups: Sequence[str] = ()) -> nw.L
         frame, is_open = facts.leads(data, now), nw.col("end") == "open"
         ends, outcome = nw.col("end_day"), nw.when(is_open).then(nw.lit("censored")).otherwise(nw.col("end"))
     else:
-        data.table("opportunities")
+        if not acquired_known(data):
+            data.table("opportunities")
         frame, is_open = facts.leads(data, now), nw.col("won_day").is_null()
         ends, outcome = nw.when(is_open).then(last).otherwise(nw.col("won_day")), nw.when(is_open).then(nw.lit("censored")).otherwise(nw.lit("won"))
     if way is not OPPORTUNITY_TO_CUSTOMER and recorded_from(data, way) is not None:
         frame = frame.join(converted_unseen(data), on="lead_id", how="anti")
     key = "opportunity_id" if way is OPPORTUNITY_TO_CUSTOMER else "lead_id"
-    columns = [nw.col(way.groups[name]).alias(name) for name in groups]
+    columns = [nw.col(name if way is OPPORTUNITY_TO_CUSTOMER else way.groups[name]).alias(name) for name in groups]
     return frame.select(key, nw.col("created_day").alias("start_day"), ends.alias("end_day"), outcome.alias("outcome"), *columns)
 
 

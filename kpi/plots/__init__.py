@@ -4,7 +4,8 @@ from kpi.plots.ageing import plot_ageing
 from kpi.plots.bars import plot_account, plot_amounts, plot_bands, plot_cohorts, plot_shares, plot_week
 from kpi.plots.curves import plot_incidence, plot_retention
 from kpi.plots.expectations import plot_calibration, plot_survival, plot_tracking
-from kpi.plots.points import plot_points
+from kpi.plots.flow import plot_flow
+from kpi.plots.points import plot_levers, plot_points
 
 __all__ = [
     "plot_account",
@@ -13,7 +14,9 @@ __all__ = [
     "plot_bands",
     "plot_calibration",
     "plot_cohorts",
+    "plot_flow",
     "plot_incidence",
+    "plot_levers",
     "plot_points",
     "plot_retention",
     "plot_shares",

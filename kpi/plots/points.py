@@ -1,4 +1,4 @@
-"""Points with their intervals, for ordered bands."""
+"""Points with their intervals: shares of ordered bands, gains of levers."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 
 from kpi.plots import style
 from kpi.words import Words
@@ -67,4 +68,60 @@ def plot_points(
     ax.grid(axis="x")
     ax.set_xlabel(xlabel)
     ax.set_ylabel(ylabel)
+    return ax
+
+
+@style.looks
+def plot_levers(
+    table: pd.DataFrame,
+    labels: Sequence[str],
+    words: Words,
+    currency: str,
+    *,
+    moves: Sequence[str],
+    heading: str = "",
+    xlabel: str = "",
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw what each lever would bring as a point with its interval, hollow where the interval includes zero.
+
+    Parameters
+    ----------
+    table : DataFrame
+        ``value``, ``low``, ``high``; one row per lever, in order.
+    labels : sequence of str
+        One per lever.
+    words : Words
+        Language of numbers.
+    currency : str
+        ISO code.
+    moves : sequence of str
+        From where to where each lever moves, written in the right-hand column.
+    heading : str
+        Above that column.
+    xlabel : str
+        Axis label.
+    ax : Axes, optional
+        Where to draw.
+
+    Returns
+    -------
+    Axes
+    """
+    ax = ax or style.axes(0.75 + 0.23 * max(len(table), 1))
+    beside = {"transform": ax.get_yaxis_transform(), "va": "center", "color": style.MUTED}
+    ax.axvline(0, color=style.INK, lw=1)
+    for place, (row, move) in enumerate(zip(table.itertuples(), moves, strict=True)):
+        settled = row.low > 0
+        ax.hlines([-place], row.low, row.high, color=style.MEASURE, lw=2)
+        ax.plot([row.value], [-place], "o", ms=6, color=style.MEASURE if settled else "white", markeredgecolor=style.MEASURE, markeredgewidth=1.6)
+        ax.text(1.02, -place, move, **beside)
+    ax.text(1.02, 0.85, heading, **beside)
+    ax.set_yticks([-place for place in range(len(table))], list(labels))
+    ax.tick_params("y", labelcolor=style.INK)
+    ax.set_ylim(-len(table) + 0.4, 1.3)
+    ax.xaxis.set_major_locator(MaxNLocator(5))
+    ax.xaxis.set_major_formatter(style.ticks(lambda gain: words.money_change(gain, currency) if gain else "0"))
+    ax.grid(axis="x")
+    ax.set_xlabel(xlabel)
     return ax

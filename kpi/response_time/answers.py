@@ -49,7 +49,7 @@ def response_curve(
     Raises
     ------
     MissingTable
-        If leads or activities are missing.
+        If leads or activities are missing, or activities have no ``outcome`` to tell a contact by.
     ParameterError
         If `by`, `clock` or `event` is unknown.
 
@@ -60,6 +60,8 @@ def response_curve(
     groups = groups_of(by)
     if event not in EVENTS:
         raise ParameterError(f"event {event!r} is unknown; use attempt or contact")
+    if event == "contact":
+        data.table("activities", "outcome")
     rows = eligible(data, as_of, window, groups)
     return wait_curve(data, rows, groups, as_of=as_of, start="created", end=EVENTS[event], clock=clock, level=level)
 
@@ -105,7 +107,7 @@ def answered_within(
     Raises
     ------
     MissingTable
-        If leads or activities are missing.
+        If leads or activities are missing, or activities have no ``outcome`` to tell a contact by.
     ParameterError
         If `by`, `clock` or `event` is unknown.
     """

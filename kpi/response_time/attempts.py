@@ -38,8 +38,9 @@ def attempts(data, *, as_of: Instant, window: Window, level: float = 0.95) -> pd
     Raises
     ------
     MissingTable
-        If leads or activities are missing.
+        If leads or activities are missing, or activities have no ``outcome`` to tell a contact by.
     """
+    data.table("activities", "outcome")
     now = data.instant(as_of)
     old = nw.col("created_seconds") <= int(now.timestamp()) - PERSISTENCE_DAYS * DAY_SECONDS
     tried = nw.col("attempts").fill_null(0)

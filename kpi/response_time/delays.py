@@ -129,14 +129,17 @@ def delay_parts(data, *, as_of: Instant, window: Window, clock: str = "wall", le
     Returns
     -------
     DataFrame
-        One row per ``part`` in order, as `routing_delay` gives it for one hour; routing and owner are left out where leads have no ``assigned_at``.
+        One row per ``part`` in order, as `routing_delay` gives it for one hour; routing and owner are left out where leads have no
+        ``assigned_at``, contact where activities have no ``outcome``.
 
     Raises
     ------
     MissingTable
         If leads or activities are missing.
     """
-    names = list(PARTS) if data.has("leads", "assigned_at") else ["attempt", "contact"]
+    unknown = {"routing", "owner"} if not data.has("leads", "assigned_at") else set()
+    unknown |= {"contact"} if not data.has("activities", "outcome") else set()
+    names = [name for name in PARTS if name not in unknown]
     parts = [_part(data, name, as_of, window, (), clock, (HOUR,), level).assign(part=name) for name in names]
     table = pd.concat(parts, ignore_index=True)
     return table[["part", *[name for name in table.columns if name != "part"]]]

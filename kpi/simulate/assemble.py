@@ -282,10 +282,10 @@ def small_tables(company: Company) -> dict:
             "to_on": pd.to_datetime([owner.to_on or None for owner in company.owners]).as_unit("us"),
         }
     )
-    months = [str(month) for month in company.months]
+    months = [str(month) for month in pd.period_range(company.months[0], f"{company.months[-1].year}-12", freq="M")]  # set for the whole year
     sizes = pd.Series([owner.team for owner in company.owners]).value_counts()
     # A usual month's won value (a fifth of the deals, about half as many deals as leads), spread by team and season, a little ambitious.
-    usual = company.leads / (len(months) + company.tail_days / 30) * 0.14 * company.value_median * 1.3 * 1.05
+    usual = company.leads / (len(company.months) + company.tail_days / 30) * 0.14 * company.value_median * 1.3 * 1.05
     table = [
         (month, "won_value", team, round(usual * company.season[int(month[5:]) - 1] * sizes[team] / sizes.sum() * 1.04 ** (i / 12), -3))
         for i, month in enumerate(months)

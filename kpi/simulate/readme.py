@@ -117,7 +117,10 @@ def _pipeline(company: Company, truth: dict) -> list[str]:
     for name in dict.fromkeys(row["source"] for row in truth["won"]["usual"]):
         here = {row["days"]: row for row in truth["won"]["usual"] if row["source"] == name}
         rows.append([name, *(f"{here[days]['won']:.1%} / {here[days]['lost']:.1%}" for days in (30, 90, 180, 365))])
-    return ["### Opportunities won / lost, by days since creation\n\n" + _table(["source", "30 days", "90 days", "180 days", "365 days"], rows)]
+    first = "### Opportunities won / lost, by days since creation\n\n" + _table(["source", "30 days", "90 days", "180 days", "365 days"], rows)
+    rows = [[row["stage"], f"{row['goes_on']:.1%}", row["median"], row["p90"]] for row in truth["stages"]]
+    heads = ["stage", "go on within 180 days", "half of the visits over, days", "nine in ten, days"]
+    return [first, "### What becomes of deals in a stage\n\n" + _table(heads, rows)]
 
 
 def _customers(company: Company, truth: dict) -> list[str]:

@@ -8,7 +8,7 @@ from dataclasses import asdict
 import numpy as np
 import pandas as pd
 
-from kpi.simulate import activities, incidence, leads
+from kpi.simulate import activities, incidence, leads, staying
 from kpi.simulate.clock import DAY, Clock, clock_of
 from kpi.simulate.company import Company
 from kpi.simulate.incidence import HORIZONS, round_share
@@ -32,8 +32,8 @@ def describe(company: Company, hidden: dict) -> dict:
     Returns
     -------
     dict
-        ``company``, ``response``, ``response_by_month``, ``response_curve``, ``lead_to_opportunity``, ``won``, ``customers`` (or ``contracts``) and
-        ``net_growth``; rates in [0, 1], durations in seconds for responses and days for the rest.
+        ``company``, ``response``, ``response_by_month``, ``response_curve``, ``lead_to_opportunity``, ``won``, ``stages``, ``customers`` (or
+        ``contracts``) and ``net_growth``; rates in [0, 1], durations in seconds for responses and days for the rest.
     """
     usual = company.change(shocks=tuple(shock for shock in company.shocks if shock.what == "leads"))
     clock = clock_of(company)
@@ -47,6 +47,7 @@ def describe(company: Company, hidden: dict) -> dict:
         "response_curve": response_curve(company, crowd),
         "lead_to_opportunity": lead_to_opportunity(company, crowd),
         "won": incidence.won(company, mix),
+        "stages": staying.stages(company, mix),
         "net_growth": net_growth(company, hidden),
     }
     if company.contractual:

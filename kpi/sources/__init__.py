@@ -1,11 +1,12 @@
 """Files, queries and frames into canonical tables: each row used or set aside for a named reason, each decision written down.
 
-``read_config`` reads a kpi.toml, ``read`` its tables, ``read_frames`` tables in memory; both give a `Reading`.
+``read_config`` reads a kpi.toml, ``read`` its tables, ``read_frames`` tables in memory, ``read_spark`` tables on Spark; all give a `Reading`.
 """
 
 from kpi.sources.config import Company, Config, Source, read_config
 from kpi.sources.files import Input
 from kpi.sources.reading import Reading, read, read_frames
 from kpi.sources.reasons import parts
+from kpi.sources.spark import read_spark
 
-__all__ = ["Company", "Config", "Input", "Reading", "Source", "parts", "read", "read_config", "read_frames"]
+__all__ = ["Company", "Config", "Input", "Reading", "Source", "parts", "read", "read_config", "read_frames", "read_spark"]

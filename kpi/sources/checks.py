@@ -7,13 +7,13 @@ import pandas as pd
 
 from kpi.schema import TABLES, Table
 from kpi.sources import reasons, sql
-from kpi.sources.convert import TYPES, Converted
+from kpi.sources.convert import BLANK, Converted
 from kpi.sources.stage import Stage
 
 LEDGER = ["table", "found", "used", "set_aside", "reason"]
 SET_ASIDE = ["table", "file", "row", "column", "value", "reason"]
 DECISIONS = ["table", "file", "decision", "value"]
-_ORDER = {"opportunities": ("created_at", "closed_at", reasons.CLOSED_FIRST), "contracts": ("start_on", "end_on", reasons.ENDED_FIRST)}
+ORDER = {"opportunities": ("created_at", "closed_at", reasons.CLOSED_FIRST), "contracts": ("start_on", "end_on", reasons.ENDED_FIRST)}
 
 
 def set_aside_rows(connection: duckdb.DuckDBPyConnection, table: Table, typed: Converted, provided: dict, tables: dict[str, str], zone: str) -> None:
@@ -35,8 +35,8 @@ def set_aside_rows(connection: duckdb.DuckDBPyConnection, table: Table, typed: C
         The company's, for dates.
     """
     has = provided[table.name]
-    if table.name in _ORDER and set(_ORDER[table.name][:2]) <= set(has):
-        start, end, reason = _ORDER[table.name]
+    if table.name in ORDER and set(ORDER[table.name][:2]) <= set(has):
+        start, end, reason = ORDER[table.name]
         if "day" in (typed.precision.get(start), typed.precision.get(end)):  # a date against an instant of the same day is no contradiction
             first, last = (f"timezone({sql.text(zone)}, timezone('UTC', {name}))::date" for name in (start, end))
         else:
@@ -60,8 +60,9 @@ def _mark(connection, typed: Converted, column: str, reason: str, condition: str
 
 def _mark_duplicates(connection, table: Table, typed: Converted) -> None:
     keys = ", ".join(sql.ident(name) for name in table.key)
-    again = f"select {keys} from {typed.name} where fault = 0 group by {keys} having count(*) > 1"
-    if connection.execute(f"select exists ({again})").fetchall()[0][0]:
+    # As many hashes as rows: no key twice. Fewer may be a matter of chance, and are looked into.
+    if connection.execute(f"select count(*) > count(distinct hash({keys})) from {typed.name} where fault = 0").fetchall()[0][0]:
+        again = f"select {keys} from {typed.name} where fault = 0 group by {keys} having count(*) > 1"
         later = (
             f"select file, row from {typed.name} where fault = 0 and ({keys}) in ({again}) "
             f"qualify row_number() over (partition by {keys} order by file, row) > 1"
@@ -69,19 +70,17 @@ def _mark_duplicates(connection, table: Table, typed: Converted) -> None:
         _mark(connection, typed, table.key[0], reasons.DUPLICATE, f"(file, row) in ({later})")
 
 
-def keep(connection: duckdb.DuckDBPyConnection, table: Table, typed: Converted, provided) -> str:
-    """Make the canonical table of the rows without fault.
+def keep(connection: duckdb.DuckDBPyConnection, table: Table, typed: Converted) -> str:
+    """Turn the typed rows into the canonical table: without those that have a fault, and without what only the checks needed.
 
     Parameters
     ----------
     connection : DuckDBPyConnection
-        Where it is made.
+        Where they are.
     table : Table
-        The contract: all its columns, in order.
+        The contract.
     typed : Converted
-        Rows with their faults.
-    provided : collection of str
-        Columns it has; the others are missing values.
+        Rows with their faults; gone afterwards.
 
     Returns
     -------
@@ -89,20 +88,20 @@ def keep(connection: duckdb.DuckDBPyConnection, table: Table, typed: Converted, 
         Name of the table.
     """
     name = sql.free_name(connection, table.name)
-    cells = [f"{sql.ident(c.name) if c.name in provided else 'null'}::{TYPES[c.kind]} as {sql.ident(c.name)}" for c in table.columns]
-    connection.execute(f"create table {name} as select {', '.join(cells)} from {typed.name} where fault = 0")
+    connection.execute(f"delete from {typed.name} where fault <> 0")
+    for column in typed.working:
+        connection.execute(f"alter table {typed.name} drop column {sql.ident(column)}")
+    connection.execute(f"alter table {typed.name} rename to {name}")
     return name
 
 
-def ledger(connection: duckdb.DuckDBPyConnection, name: str, staged: Stage, typed: Converted) -> pd.DataFrame:
+def ledger(connection: duckdb.DuckDBPyConnection, staged: Stage, typed: Converted) -> pd.DataFrame:
     """Account for every row found: used, or set aside for a reason.
 
     Parameters
     ----------
     connection : DuckDBPyConnection
         Holds the tables.
-    name : str
-        The canonical table made.
     staged : Stage
         What was read.
     typed : Converted
@@ -113,11 +112,10 @@ def ledger(connection: duckdb.DuckDBPyConnection, name: str, staged: Stage, type
     DataFrame
         One row per reason, the first (reason ``""``) for the rows used; in each, and in their sums, ``found = used + set_aside``.
     """
-    used = connection.execute(f"select count(*) from {name}").fetchall()[0][0]
-    blank = connection.execute(f"select count(*) from {staged.name} where is_blank").fetchall()[0][0]
-    counted = connection.execute(f"select fault, count(*) from {typed.name} where fault > 0 group by fault").fetchall()
+    counted = dict(connection.execute(f"select fault, count(*) from {typed.name} group by fault").fetchall())
+    used, blank = counted.pop(0, 0), counted.pop(BLANK, 0)
     aside: dict[str, int] = {reasons.MISFIT: len(staged.misfits)} if staged.misfits else {}
-    for fault, n in sorted(counted):
+    for fault, n in sorted(counted.items()):
         reason = typed.faults[fault][1]
         aside[reason] = aside.get(reason, 0) + n
     found = staged.n_read - blank + len(staged.misfits)

@@ -7,14 +7,15 @@ from dataclasses import dataclass
 import duckdb
 
 from kpi.schema import Column
-from kpi.sources import dialect, reasons, sql, zones
-from kpi.sources.dialect import Written
+from kpi.sources import reasons, sql, values, zones
 from kpi.sources.stage import Stage
+from kpi.sources.values import Written
 
 YES = ("true", "1", "yes", "y", "oui", "o", "vrai", "t")
 NO = ("false", "0", "no", "n", "non", "faux", "f")
 FIRST_YEAR, LAST_YEAR = 1900, 2199  # a typing error such as 0202 or 9999 would stretch every calendar
 TYPES = {"text": "varchar", "instant": "timestamp", "date": "date", "number": "double", "integer": "bigint", "boolean": "boolean"}
+BLANK = -1  # no record, so no row to account for
 _DAY_IN_UTC = r"[T ] *0?0:00(:00([.,]0+)?)? ?(Z|UTC)$"
 _ID = r"^-?\d+\.0+$"
 
@@ -45,19 +46,23 @@ class Converted:
     Attributes
     ----------
     name : str
-        Working table: ``file``, ``row``, ``fault`` (0 none, else an index into `faults`), ``bad`` (the cell), and the values.
+        Working table: ``file``, ``row``, ``fault`` (0 none, `BLANK`, else an index into `faults`), ``bad`` (the cell), and all columns of
+        the contract.
     faults : list of tuple
         Column and reason per fault; the first stands for no fault.
     precision : dict
         Instant column to ``second`` or ``day``.
     decisions : list
         File, decision, value.
+    working : list of str
+        Columns of the working table that are not of the contract.
     """
 
     name: str
     faults: list[tuple[str, str]]
     precision: dict[str, str]
     decisions: list[tuple[str, str, str]]
+    working: list[str]
 
 
 @dataclass(frozen=True)
@@ -88,24 +93,25 @@ def convert(connection: duckdb.DuckDBPyConnection, staged: Stage, written: dict[
     """
     columns = [staged.table[name] for name in staged.families]
     times = _measure(connection, staged, written, clock)
-    texts, locals_, values = [], [], []
+    texts, locals_, typed = [], [], []
     for column in columns:
         name, family = column.name, staged.families[column.name]
         texts.append(f"{sql.ident(name)} as {_cell(name)}")
         if name in times and family in ("text", "instant", "date"):
             locals_.append(f"{_local(name, family, written[name], times[name])} as {_wall(name)}")
-        values.append(f"{_value(column, family, written[name], times.get(name), clock)} as {sql.ident(name)}")
+        typed.append(f"{_value(column, family, written[name], times.get(name), clock)} as {sql.ident(name)}")
     faults, tests, bad = _faults(columns)
     name = sql.free_name(connection, f"typed_{staged.table.name}")
+    walls = [f"local {column.name}" for column in columns if _in_zone(column, staged, times)]
+    every = [f"{sql.ident(c.name) if c.name in staged.families else 'null'}::{TYPES[c.kind]} as {sql.ident(c.name)}" for c in staged.table.columns]
     connection.execute(
-        f"create temp table {name} as select file, row, {tests} as fault, {bad} as bad, {', '.join(sql.ident(c.name) for c in columns)}"
-        f"{''.join(', ' + _wall(c.name) for c in columns if _in_zone(c, staged, times))} from ("
-        f"select *, {', '.join(values)} from ("
-        f"select file, row, is_footer, is_filtered, {', '.join([*texts, *locals_])} from {staged.name} where not is_blank))"
+        f"create table {name} as select file, row, {tests} as fault, {bad} as bad, {', '.join([*every, *map(sql.ident, walls)])} from ("
+        f"select *, {', '.join(typed)} from ("
+        f"select file, row, is_blank, is_footer, is_filtered, {', '.join([*texts, *locals_])} from {staged.name}))"
     )
     precision = {column.name: times[column.name].precision for column in columns if column.kind == "instant"}
     noted = _noted(connection, name, staged, written, times, clock, columns)
-    return Converted(name, faults, precision, noted)
+    return Converted(name, faults, precision, noted, ["file", "row", "fault", "bad", *walls])
 
 
 def _cell(name: str) -> str:
@@ -123,7 +129,10 @@ def _measure(connection, staged: Stage, written: dict[str, Written], clock: Cloc
         if staged.table[name].kind not in ("instant", "date"):
             continue
         found[name] = _Times("day" if family == "date" else "second", (FIRST_YEAR, LAST_YEAR))
-        if family in ("text", "instant", "date"):
+        way = written[name]
+        if way.layout:
+            found[name] = _Times("second" if way.is_timed else "day", tuple(min(max(year, FIRST_YEAR), LAST_YEAR) for year in way.years))
+        elif family in ("text", "instant", "date"):
             asked.append(name)
     if not asked:
         return found
@@ -135,7 +144,7 @@ def _measure(connection, staged: Stage, written: dict[str, Written], clock: Cloc
         sound = f"year({wall}) between {FIRST_YEAR} and {LAST_YEAR}"
         timed = f"count(*) filter ({wall} <> date_trunc('day', {wall}))"
         if family == "text" and written[name].has_offset:
-            timed += f" + count(*) filter ({dialect.has_offset(cell)} and not regexp_matches({cell}, '{_DAY_IN_UTC}'))"
+            timed += f" + count(*) filter ({values.has_offset(cell)} and not regexp_matches({cell}, '{_DAY_IN_UTC}'))"
         parts += [f"min(year({wall})) filter ({sound})", f"max(year({wall})) filter ({sound})", timed, f"count({cell})"]
     row = connection.execute(f"select {', '.join(parts)} from {staged.name} where not is_blank and not is_filtered").fetchall()[0]
     for place, name in enumerate(asked):
@@ -150,8 +159,8 @@ def _local(name: str, family: str, written: Written, times: _Times, cell: str = 
     if family != "text":
         return f"{cell}::timestamp"
     if times.precision == "day" and written.has_offset:  # midnights in UTC: dates that a system wrote out as instants
-        return dialect.local(f"regexp_replace({cell}, ' ?(Z|UTC)$', '')", written)
-    return dialect.local(cell, written)
+        return values.local(f"regexp_replace({cell}, ' ?(Z|UTC)$', '')", written)
+    return values.local(cell, written)
 
 
 def _in_zone(column: Column, staged: Stage, times: dict[str, _Times]) -> bool:
@@ -174,7 +183,7 @@ def _value(column: Column, family: str, written: Written, times: _Times | None, 
 
 
 def _number(column: Column, cell: str, family: str, written: Written) -> str:
-    read = {"text": dialect.number(cell, written.decimal), "number": f"{cell}::double", "boolean": f"{cell}::double"}.get(family, "null::double")
+    read = {"text": values.number(cell, written), "number": f"{cell}::double", "boolean": f"{cell}::double"}.get(family, "null::double")
     value = f"case when isfinite({read}) then {read} end"
     return value if column.kind == "number" else f"case when {value} = round({value}) then try_cast({value} as bigint) end"
 
@@ -192,7 +201,7 @@ def _moment(column: Column, cell: str, family: str, written: Written, times: _Ti
     wall = _wall(column.name)
     if family == "boolean" or family == "number":
         return f"null::{TYPES[column.kind]}"
-    offset = cell if family == "zoned" else dialect.zoned(cell, written) if written.has_offset and times.precision == "second" else ""
+    offset = cell if family == "zoned" else values.zoned(cell, written) if written.has_offset and times.precision == "second" else ""
     if column.kind == "date":
         there = f"timezone({sql.text(clock.company_zone)}, {offset})" if offset else wall
         return f"{there}::date" if family == "zoned" or not offset else f"coalesce({wall}, {there})::date"
@@ -207,7 +216,7 @@ def _moment(column: Column, cell: str, family: str, written: Written, times: _Ti
 def _faults(columns: list[Column]) -> tuple[list[tuple[str, str]], str, str]:
     """Number the ways in which a row can fail, in the order in which they are looked for."""
     faults, bad = [("", ""), ("", reasons.FILTERED), ("", reasons.FOOTER)], []
-    tests = ["when is_footer then 2 when is_filtered then 1"]
+    tests = [f"when is_blank then {BLANK} when is_footer then 2 when is_filtered then 1"]
     for column in columns:
         cell, value = _cell(column.name), sql.ident(column.name)
         if column.filled:

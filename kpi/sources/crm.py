@@ -10,11 +10,11 @@ import duckdb
 
 from kpi.errors import DataError
 from kpi.schema import TABLES
-from kpi.sources import alias_sets, csvtext, formulas, sql, stage, xlsx
+from kpi.sources import alias_sets, csvtext, formulas, sql, xlsx
 from kpi.sources.alias_sets import GENERIC, Shape
 from kpi.sources.config import FILE, Company, Source, nearest
 from kpi.sources.files import Located
-from kpi.sources.stage import Part
+from kpi.sources.part import Part, typed_part
 
 
 @dataclass(frozen=True)
@@ -205,5 +205,5 @@ def _headers(located: Located, system: str) -> list[str]:
         return xlsx.examine(located, hits=hits(system)).header
     if located.is_parquet:
         with duckdb.connect() as connection:
-            return stage.typed_part(connection, located.label, f"read_parquet({sql.text(str(located.path))})", "").headers
+            return typed_part(connection, located.label, f"read_parquet({sql.text(str(located.path))})", "").headers
     return csvtext.examine(located).header

@@ -17,7 +17,9 @@ import pyarrow as pa
 import pyarrow.csv
 
 from kpi.errors import DataError, SchemaError
+from kpi.sources import look
 from kpi.sources.files import BLOCK, Located
+from kpi.sources.look import Dates, Numbers
 
 _BOMS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
 _DELIMITERS = (",", ";", "\t", "|")
@@ -48,6 +50,8 @@ class Csv:
         Row number and text of the records with too few or too many cells.
     failure : str
         What stopped Arrow, if anything did.
+    looks : list of tuple
+        Places of columns to look at while reading, and what takes the look.
     """
 
     located: Located
@@ -59,6 +63,7 @@ class Csv:
     n_records: int = 0
     misfits: list[tuple[int, str]] = field(default_factory=list)
     failure: str = ""
+    looks: list[tuple[int, Dates | Numbers]] = field(default_factory=list)
     epoch: str = ""  # a text file has no serial dates
 
     @property
@@ -73,7 +78,7 @@ class Csv:
         return [("encoding", self.encoding), ("delimiter", names.get(self.delimiter, self.delimiter))]
 
     def reader(self) -> pa.RecordBatchReader:
-        """Stream its rows: all cells as text, and the row number.
+        """Stream its rows: all cells as text without blanks around it, and the row number.
 
         Returns
         -------
@@ -88,15 +93,19 @@ class Csv:
             for batch in self._parsed():
                 place = np.arange(kept, kept + len(batch))
                 kept += len(batch)
-                # A misfit counts as a row of the file although Arrow skips it.
-                skipped = np.array([number - n - 1 for n, (number, _) in enumerate(self.misfits)], dtype="int64")
-                rows = place + 1 + np.searchsorted(skipped, place, side="right")
-                after = np.flatnonzero(rows > self.first)
-                if len(after):
+                rows = place + 1
+                if self.misfits:  # each counts as a row of the file although Arrow skips it
+                    skipped = np.array([number - n - 1 for n, (number, _) in enumerate(self.misfits)], dtype="int64")
+                    rows += np.searchsorted(skipped, place, side="right")
+                after = int(np.searchsorted(rows, self.first, side="right"))
+                if after < len(rows):
                     last = batch.slice(len(batch) - 1)
-                    part = batch.slice(int(after[0]))
+                    part = batch.slice(after)
                     self.n_records += len(part)
-                    yield pa.RecordBatch.from_arrays([*part.columns, pa.array(rows[after[0] :])], schema=schema)
+                    cells = [look.stripped(column) for column in part.columns]
+                    for column, seen in self.looks:
+                        seen.see(cells[column])
+                    yield pa.RecordBatch.from_arrays([*cells, pa.array(rows[after:])], schema=schema)
             self._check_quotes(last)
         except (pa.ArrowInvalid, OSError, EOFError, zlib.error, zipfile.BadZipFile, DataError) as error:
             self.failure = f"{self.located.label} cannot be read: {error}"

@@ -22,8 +22,8 @@ from kpi.errors import DataError
 from kpi.sources import files, sql
 from kpi.sources.address import DUCKDB, POSTGRESQL, SQLITE, Database
 from kpi.sources.files import Input
+from kpi.sources.part import family
 from kpi.sources.query import check_query
-from kpi.sources.stage import family
 
 _BATCH = 50_000
 _TIMEOUT = "10"  # seconds to wait for a server

@@ -13,7 +13,7 @@ from kpi.schema import Column, Table
 from kpi.sources import alias_sets, crm, formulas, reshape, sql
 from kpi.sources.alias_sets import Shape
 from kpi.sources.config import FILE, Company, Source, nearest
-from kpi.sources.stage import Part
+from kpi.sources.part import Part
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from kpi.sources import sql
 from kpi.sources.alias_sets import Shape, folded
 from kpi.sources.config import Company, Source
 from kpi.sources.convert import NO, YES
-from kpi.sources.stage import Part, lone_cell
+from kpi.sources.part import Part, lone_cell
 
 ROW = sql.ident("row of the file")  # no column of a user's is called so
 _PLACE = re.compile(r"\{(\w+)(?:\.(\w+))?([?@]|\|\w+)?\}")

@@ -20,7 +20,7 @@ from kpi.sources import sql
 from kpi.sources.config import FILE, Source
 from kpi.sources.csvtext import ROW, Csv
 from kpi.sources.files import Located
-from kpi.sources.stage import blank, stripped
+from kpi.sources.part import blank
 
 _BATCH = 100_000
 
@@ -175,7 +175,7 @@ def as_parquet(connection: duckdb.DuckDBPyConnection, located: Located, csv: Csv
     twice = next((header for _, header in named if folded.count(header.casefold()) > 1), None)
     if twice is not None:
         raise DataError(f"{located.label} has the column {twice!r} more than once; a query cannot tell them apart")
-    cells = ", ".join(f"nullif({stripped(cell)}, '') as {sql.ident(header)}" for cell, header in named)
+    cells = ", ".join(f"nullif({cell}, '') as {sql.ident(header)}" for cell, header in named)
     name = sql.free_name(connection, "stage_reader")
     connection.register(name, csv.reader())
     try:

@@ -14,6 +14,7 @@ import pandas as pd
 import pyarrow as pa
 
 from kpi import schema
+from kpi.engine import is_spark
 from kpi.errors import DataError, SchemaError
 from kpi.schema import Table
 from kpi.sources import alias_sets, checks, crm, csvtext, dialect, dressing, files, flags, query, recording, relations, sql, stage, xlsx
@@ -21,10 +22,11 @@ from kpi.sources.config import Company, Config, Source, nearest
 from kpi.sources.convert import Clock, convert
 from kpi.sources.database import Databases
 from kpi.sources.files import Input, Located
+from kpi.sources.part import Part, csv_part, lone_cell, typed_part
 
 # What others are checked against comes first: stages and rates, then parents, so that a child's required parent can be looked up.
 _FIRST = ("stages", "fx")
-_ORDER = sorted(schema.TABLES, key=lambda name: (name not in _FIRST, any(c.filled and c.references for c in schema.TABLES[name].columns)))
+ORDER = sorted(schema.TABLES, key=lambda name: (name not in _FIRST, any(c.filled and c.references for c in schema.TABLES[name].columns)))
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,7 @@ class Reading:
     Attributes
     ----------
     tables : dict of str to str
-        Canonical name to the table's name in the connection; columns as in `kpi.schema`, instants naive UTC.
+        Canonical name to the table's name in the connection (from `read_spark`, to the Spark frame); columns as in `kpi.schema`, instants naive UTC.
     provided : dict of str to frozenset
         Columns that the sources really have: mapped, constant, or by default.
     precision : dict
@@ -56,7 +58,7 @@ class Reading:
         Files read, kpi.toml first.
     """
 
-    tables: dict[str, str]
+    tables: dict[str, object]
     provided: dict[str, frozenset[str]]
     precision: dict[tuple[str, str], str]
     ledger: pd.DataFrame
@@ -93,7 +95,7 @@ def read(config: Config, connection: duckdb.DuckDBPyConnection) -> Reading:
     with ExitStack() as opened:
         scratch = Path(opened.enter_context(tempfile.TemporaryDirectory(prefix="kpi-", ignore_cleanup_errors=True)))
         databases = Databases(config.folder, scratch, opened)
-        for name in [name for name in _ORDER if name in config.tables]:
+        for name in [name for name in ORDER if name in config.tables]:
             source = config.tables[name]
             clock = Clock(source.timezone or config.company.timezone, config.company.timezone)
             if source.database is not None:
@@ -141,7 +143,7 @@ def read_frames(frames: Mapping[str, object], company: Company, connection: duck
         if name not in schema.TABLES:
             raise SchemaError(f"there is no table {name!r}{nearest(name, schema.TABLES)} There are {', '.join(schema.TABLES)}")
     found = _Found(connection, company)
-    for name in [name for name in _ORDER if name in frames]:
+    for name in [name for name in ORDER if name in frames]:
         part = _frame(connection, name, frames[name])
         found.add(schema.TABLES[name], Source(), [part], Clock("UTC", company.timezone, guess_days=False))
     return found.reading([])
@@ -162,7 +164,7 @@ class _Found:
         self.recorded: dict[str, date] = {}
         self.limits: dict[str, float] = {}
 
-    def add(self, table: Table, source: Source, parts: list[stage.Part], clock: Clock) -> None:
+    def add(self, table: Table, source: Source, parts: list[Part], clock: Clock) -> None:
         """Take one table through staging, typing and checks."""
         staged = stage.stage(self.connection, table, source, parts, self.company.currency)
         written = dialect.decide(self.connection, staged, source)
@@ -171,17 +173,16 @@ class _Found:
         checks.set_aside_rows(self.connection, table, typed, self.provided, self.tables, self.company.timezone)
         self.flags += flags.flags(self.connection, table, typed, staged.labels, flags.Known(self.company, self.tables, self.provided))
         self.flags += relations.near_orphans(self.connection, table, typed, self.tables)
-        kept = checks.keep(self.connection, table, typed, staged.families)
-        self.tables[table.name] = kept
         self.precision |= {(table.name, column): precision for column, precision in typed.precision.items()}
-        self.ledgers.append(checks.ledger(self.connection, kept, staged, typed))
+        self.ledgers.append(checks.ledger(self.connection, staged, typed))
         self.lists.append(checks.listed(self.connection, staged, typed))
+        self.tables[table.name] = checks.keep(self.connection, table, typed)
         self.decisions += [(table.name, *row) for row in [*staged.decisions, *typed.decisions]]
         if source.max_set_aside is not None:
             self.limits[table.name] = source.max_set_aside
         if source.recorded_from is not None:
             self.recorded[table.name] = source.recorded_from
-        self.connection.execute(f"drop table {staged.name}; drop table {typed.name}")
+        staged.drop(self.connection)
 
     def _together(self) -> None:
         """Look at what only all tables show."""
@@ -191,8 +192,7 @@ class _Found:
         for table, one in found.items():
             if table not in self.recorded:
                 self.recorded[table] = one.since
-                value = f"{one.since}: {one.earlier} leads came before, with {one.seen} outcomes where {one.expected} would be usual"
-                self.decisions.append((table, "", "recorded from", value))
+                self.decisions.append((table, "", "recorded from", str(one)))
 
     def reading(self, inputs: list[Input]) -> Reading:
         """Put it all together, tables in the order of the schema."""
@@ -218,9 +218,7 @@ def _concat(tables: list[pd.DataFrame], columns: list[str]) -> pd.DataFrame:
     return pd.concat(filled, ignore_index=True) if filled else pd.DataFrame(columns=columns)
 
 
-def _named(
-    config: Config, found: _Found, source: Source, parts: list[stage.Part], clock: Clock, name: str, opened: ExitStack
-) -> tuple[list[stage.Part], Clock]:
+def _named(config: Config, found: _Found, source: Source, parts: list[Part], clock: Clock, name: str, opened: ExitStack) -> tuple[list[Part], Clock]:
     """Bring the columns of a CRM's export under their canonical names, if the table has a format."""
     if not source.format:
         return parts, clock
@@ -239,20 +237,20 @@ def _examined(file: Located, source: Source, name: str) -> csvtext.Csv | xlsx.Sh
     return xlsx.examine(file, hits=lambda cells: sum(alias_sets.fold(cell) in wanted for cell in cells), decimal=source.decimal)
 
 
-def _plain(connection, source: Source, located: list[Located], name: str) -> list[stage.Part]:
+def _plain(connection, source: Source, located: list[Located], name: str) -> list[Part]:
     parts = []
     for file in located:
         if file.is_parquet:
             relation = f"read_parquet({sql.text(str(file.path))}, file_row_number = true)"
-            part = stage.typed_part(connection, file.label, relation, '"file_row_number"')
+            part = typed_part(connection, file.label, relation, '"file_row_number"')
             parts.append(replace(part, row="file_row_number + 1"))
         else:
-            part = stage.csv_part(_examined(file, source, name))
-            parts.append(replace(part, footer=stage.lone_cell(part.cells)) if file.is_workbook else part)
+            part = csv_part(_examined(file, source, name))
+            parts.append(replace(part, footer=lone_cell(part.cells)) if file.is_workbook else part)
     return parts
 
 
-def _answer(connection, source: Source, located: list[list[Located]], name: str, opened: ExitStack) -> list[stage.Part]:
+def _answer(connection, source: Source, located: list[list[Located]], name: str, opened: ExitStack) -> list[Part]:
     """Run the table's query over its files; what it streams from stays open until `opened` closes."""
     query.check_query(source.query, name)
     folder = Path(opened.enter_context(tempfile.TemporaryDirectory(prefix="kpi-")))
@@ -269,17 +267,17 @@ def _answer(connection, source: Source, located: list[list[Located]], name: str,
     return [_streamed(connection, label, query.rows(database, source, name))]
 
 
-def _streamed(connection, label: str, rows: pa.RecordBatchReader) -> stage.Part:
+def _streamed(connection, label: str, rows: pa.RecordBatchReader) -> Part:
     name = sql.free_name(connection, "stage_described")
     connection.register(name, rows.schema.empty_table())
     try:
-        part = stage.typed_part(connection, label, name, sql.ident(query.ROW_NUMBER))
+        part = typed_part(connection, label, name, sql.ident(query.ROW_NUMBER))
     finally:
         connection.unregister(name)
     return replace(part, relation="", reader=rows)
 
 
-def _frame(connection, name: str, frame: object) -> stage.Part:
+def _frame(connection, name: str, frame: object) -> Part:
     label = f"{name} frame"
     if isinstance(frame, str | Path):
         located = Located(Path(frame).name, Path(frame))
@@ -291,10 +289,12 @@ def _frame(connection, name: str, frame: object) -> stage.Part:
             rows = pa.Table.from_pandas(frame, preserve_index=False).to_reader()
         elif isinstance(frame, duckdb.DuckDBPyRelation) and _is_own(connection, frame):
             rows = frame.to_arrow_table().to_reader()
+        elif is_spark(frame):
+            rows = frame.toArrow().to_reader()
         elif hasattr(frame, "__arrow_c_stream__"):
             rows = pa.RecordBatchReader.from_stream(frame)
         else:
-            accepted = "a pandas, Polars or Arrow frame, a DuckDB relation or the path of a Parquet file"
+            accepted = "a pandas, Polars, Arrow or Spark frame, a DuckDB relation or the path of a Parquet file"
             raise DataError(f"{name} is a {type(frame).__name__}; give {accepted}")
     except (pa.ArrowException, TypeError) as error:
         raise DataError(f"the {label} cannot be read: {sql.first_line(error)}") from None

@@ -35,6 +35,9 @@ class Recording:
     seen: int
     expected: int
 
+    def __str__(self) -> str:
+        return f"{self.since}: {self.earlier} leads came before, with {self.seen} outcomes where {self.expected} would be usual"
+
 
 def recorded_from(
     connection: duckdb.DuckDBPyConnection, tables: Mapping[str, str], provided: Mapping[str, frozenset[str]], zone: str
@@ -64,8 +67,8 @@ def recorded_from(
     """
     if "leads" not in tables:
         return {}
-    found = {name: _recording(connection, links, tables["leads"], zone) for name, links in _links(tables, provided).items()}
-    return {name: recording for name, recording in found.items() if recording is not None}
+    found = {name: recording(_fates(connection, links, tables["leads"], zone)) for name, links in _links(tables, provided).items()}
+    return {name: one for name, one in found.items() if one is not None}
 
 
 def _links(tables: Mapping[str, str], provided: Mapping[str, frozenset[str]]) -> dict[str, str]:
@@ -84,32 +87,45 @@ def _links(tables: Mapping[str, str], provided: Mapping[str, frozenset[str]]) ->
     return found
 
 
-def _recording(connection, links: str, leads: str, zone: str) -> Recording | None:
+def _fates(connection, links: str, leads: str, zone: str) -> list[tuple]:
     day = "timezone({zone}, timezone('UTC', {at}))::date"
     made, came = (day.format(zone=sql.text(zone), at=at) for at in ("l.created_at", 'o."at"'))
-    connection.execute(
-        f"create or replace temp table kpi_outcomes as select {made} as made, min({came}) as came "
-        f"from {leads} l left join ({links}) o on l.lead_id = o.lead_id group by l.lead_id, made"
-    )
-    months = connection.execute(
-        "select date_trunc('month', came)::date, count(*), min(came) from kpi_outcomes where came is not null group by 1 order by 1"
-    ).fetchall()
-    since = _begin(months)
-    lives = connection.execute("select made, came - made, count(*) from kpi_outcomes group by all order by all").fetchall() if since else []
-    seen = sum(n for made, age, n in lives if made < since and age is not None and age < (since - made).days)
-    connection.execute("drop table kpi_outcomes")
-    if not since:
+    each = f"select {made} as made, min({came}) as came from {leads} l left join ({links}) o on l.lead_id = o.lead_id group by l.lead_id, made"
+    return connection.execute(f"select made, came, count(*) from ({each}) group by all order by all").fetchall()
+
+
+def recording(fates: list[tuple[date, date | None, int]]) -> Recording | None:
+    """Tell whether outcomes begin long after the leads.
+
+    Parameters
+    ----------
+    fates : list of tuple
+        Local day of creation, that of the first outcome (None without one), and the number of leads, in order.
+
+    Returns
+    -------
+    Recording or None
+        None where they begin together, or nothing can be said.
+    """
+    since = _begin(fates)
+    if since is None:
         return None
+    lives = [(made, None if came is None else (came - made).days, n) for made, came, n in fates]
+    seen = sum(n for made, age, n in lives if made < since and age is not None and age < (since - made).days)
     expected = _expected(lives, since)
     earlier = sum(n for made, _, n in lives if made < since)
     return Recording(since, earlier, seen, round(expected)) if expected >= EXPECTED and seen <= SEEN * expected else None
 
 
-def _begin(months: list[tuple[date, int, date]]) -> date | None:
+def _begin(fates: list[tuple[date, date | None, int]]) -> date | None:
     """First day of the first month that is no stray: with a tenth of the median of the months from it on."""
-    sizes = [n for _, n, _ in months]
-    usual = (first for number, (_, n, first) in enumerate(months) if n >= USUAL * float(np.median(sizes[number:])))
-    return next(usual, None)
+    months: dict[tuple[int, int], list[tuple[date, int]]] = {}
+    for _, came, n in fates:
+        if came is not None:
+            months.setdefault((came.year, came.month), []).append((came, n))
+    told = [(sum(n for _, n in days), min(day for day, _ in days)) for _, days in sorted(months.items())]
+    sizes = [n for n, _ in told]
+    return next((first for place, (n, first) in enumerate(told) if n >= USUAL * float(np.median(sizes[place:]))), None)
 
 
 def _expected(lives: list[tuple[date, int | None, int]], since: date) -> float:

@@ -11,12 +11,13 @@ import pyarrow as pa
 
 from kpi.errors import DataError
 from kpi.schema import Column, Table
-from kpi.sources import dialect, formulas, sql
+from kpi.sources import dialect, formulas, sql, values
 from kpi.sources.alias_sets import Shape, fold
 from kpi.sources.alias_sets import folded as fold_sql
 from kpi.sources.config import Company, Source
 from kpi.sources.formulas import ROW, Bound
-from kpi.sources.stage import Part, Stage, stripped
+from kpi.sources.part import Part, stripped
+from kpi.sources.stage import Stage
 
 _LOG = Table("opportunity_history", (Column("changed_at", "instant"),))
 
@@ -197,8 +198,8 @@ def _moment(connection, log: str, bound: Bound, source: Source) -> str:
         written = dialect.decide(connection, Stage(_LOG, view, {"changed_at": "text"}, []), source)["changed_at"]
     finally:
         connection.execute(f"drop view {view}")
-    exact = f"coalesce(make_timestamp(epoch_us({dialect.zoned(at, written)})), " if written.has_offset else "("
-    return f"{exact}{dialect.local(at, written)})"
+    exact = f"coalesce(make_timestamp(epoch_us({values.zoned(at, written)})), " if written.has_offset else "("
+    return f"{exact}{values.local(at, written)})"
 
 
 def _filled(name: str, bound: Bound) -> str:

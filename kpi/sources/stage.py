@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 from dataclasses import dataclass, field
+from functools import reduce
 
 import duckdb
 import pyarrow as pa
@@ -15,63 +16,13 @@ from kpi.errors import DataError, SchemaError
 from kpi.schema import Column, Table
 from kpi.sources import sql
 from kpi.sources.config import FILE, Source, nearest
-from kpi.sources.csvtext import ROW, Csv
-from kpi.sources.xlsx import Sheet
+from kpi.sources.csvtext import Csv
+from kpi.sources.look import Dates, Numbers
+from kpi.sources.part import Part, blank, stripped
 
-# What counts as blank around a cell: white space, Unicode spaces, byte order marks. A pattern is six times faster here than trim with a list.
-_SPACE = r"[\s\v\p{Z}\x{feff}\x{200b}]"
 COMPANY_CURRENCY = "company.currency"
 _SERIAL = r"^[1-9]\d{4}([.,]\d+)?$"  # days since the workbook's first day: 1927 to 2173
-
-
-@dataclass
-class Part:
-    """One file, query result or frame of a table.
-
-    Attributes
-    ----------
-    label : str
-        How lists name it.
-    headers : list of str
-        Its columns.
-    cells : list of str
-        SQL of each column.
-    families : list of str
-        ``text``, ``number``, ``boolean``, ``date``, ``instant`` (naive) or ``zoned``, per column.
-    row : str
-        SQL of the row number.
-    relation : str
-        What SQL reads from; empty when `reader` is to be registered.
-    reader : RecordBatchReader, optional
-        Rows as a stream, read once.
-    csv : Csv or Sheet, optional
-        Where the rows come from a CSV file or a workbook: how it is written and what was counted while reading.
-    around : str
-        SQL of a table made of the rows, which stand in it as ``{relation}``; empty where each row is a record.
-    mapped : dict of str to int
-        Canonical columns that an alias set found, with their place among `cells`.
-    used : set of int
-        Places that `mapped` cells are made of.
-    footer, dropped : str
-        SQL condition of rows that are no data, and of records that do not belong in the table.
-    noted : list of tuple
-        Decisions and values.
-    """
-
-    label: str
-    headers: list[str]
-    cells: list[str]
-    families: list[str]
-    row: str = sql.ident(ROW)
-    relation: str = ""
-    reader: pa.RecordBatchReader | None = None
-    csv: Csv | Sheet | None = None
-    around: str = ""
-    mapped: dict[str, int] = field(default_factory=dict)
-    used: set[int] = field(default_factory=set)
-    footer: str = "false"
-    dropped: str = "false"
-    noted: list[tuple[str, str]] = field(default_factory=list)
+_LIGHT = 1 << 28  # bytes of text files whose cells stay in memory as they were parsed: a quarter quicker than a table of the engine's
 
 
 @dataclass
@@ -83,8 +34,8 @@ class Stage:
     table : Table
         The contract.
     name : str
-        Working table in the connection: ``file`` (index into `labels`), ``row``, ``is_blank``, ``is_footer``, ``is_filtered`` (footers too), and the
-        provided columns.
+        Working table, or view, in the connection: ``file`` (index into `labels`), ``row``, ``is_blank``, ``is_footer``, ``is_filtered`` (footers
+        too), and the provided columns.
     families : dict of str to str
         Provided canonical columns and what their cells are.
     labels : list of str
@@ -95,6 +46,10 @@ class Stage:
         Records read from all parts, misfits left out.
     decisions : list
         File, decision and value.
+    looks : dict of str to Dates or Numbers
+        What the cells of a column have in common, for dates and numbers straight from text files.
+    held : list of str
+        Parsed files that the working table is a view of.
     """
 
     table: Table
@@ -104,124 +59,20 @@ class Stage:
     misfits: list[tuple[int, int, str]] = field(default_factory=list)
     n_read: int = 0
     decisions: list[tuple[str, str, str]] = field(default_factory=list)
+    looks: dict[str, Dates | Numbers] = field(default_factory=dict)
+    held: list[str] = field(default_factory=list)
 
+    def drop(self, connection: duckdb.DuckDBPyConnection) -> None:
+        """Give its memory back.
 
-def family(kind: str) -> str:
-    """Sort the type of a column of the engine into one of six families.
-
-    Parameters
-    ----------
-    kind : str
-        Type as DuckDB writes it.
-
-    Returns
-    -------
-    str
-    """
-    if kind == "TIMESTAMP WITH TIME ZONE" or kind.startswith("TIMESTAMP_TZ") or kind == "TIMESTAMPTZ":
-        return "zoned"
-    if kind.startswith("TIMESTAMP") or kind == "DATETIME":
-        return "instant"
-    if kind.startswith("DECIMAL") or kind in _NUMBERS:
-        return "number"
-    return {"DATE": "date", "BOOLEAN": "boolean"}.get(kind, "text")
-
-
-_NUMBERS = {"TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT", "UHUGEINT", "FLOAT", "DOUBLE"}
-
-
-def stripped(cell: str) -> str:
-    """Write the SQL that takes blanks off both ends of a text.
-
-    Parameters
-    ----------
-    cell : str
-        SQL of the text.
-
-    Returns
-    -------
-    str
-    """
-    return f"regexp_replace({cell}, '^{_SPACE}+|{_SPACE}+$', '', 'g')"
-
-
-def blank(cells: list[str]) -> str:
-    """Write the SQL condition that all cells of a line are blank: it is then no record.
-
-    Parameters
-    ----------
-    cells : list of str
-        SQL of each.
-
-    Returns
-    -------
-    str
-    """
-    # The first cell nearly always settles it.
-    together = stripped(f"concat({', '.join(cells)})")
-    return f"case when {cells[0]} > ' ' then false else {together} = '' end"
-
-
-def lone_cell(cells: list[str]) -> str:
-    """Write the SQL condition that only the first cell of a line is filled, as in notes above and below a table.
-
-    Parameters
-    ----------
-    cells : list of str
-        SQL of each.
-
-    Returns
-    -------
-    str
-        Never true where there are fewer than three.
-    """
-    return f"case when {cells[-1]} > ' ' then false else {blank(cells[1:])} end" if len(cells) > 2 else "false"
-
-
-def csv_part(csv: Csv | Sheet) -> Part:
-    """Describe a CSV file or a sheet as a part: all cells text.
-
-    Parameters
-    ----------
-    csv : Csv or Sheet
-        Examined file.
-
-    Returns
-    -------
-    Part
-    """
-    return Part(csv.located.label, csv.header, csv.columns, ["text"] * len(csv.header), reader=csv.reader(), csv=csv)
-
-
-def typed_part(connection: duckdb.DuckDBPyConnection, label: str, relation: str, row: str) -> Part:
-    """Describe something the engine can read as a part, with the types it has.
-
-    Parameters
-    ----------
-    connection : DuckDBPyConnection
-        Where `relation` can be read.
-    label : str
-        How lists name it.
-    relation : str
-        SQL after FROM.
-    row : str
-        SQL of the row number, 1 being the first.
-
-    Returns
-    -------
-    Part
-
-    Raises
-    ------
-    DataError
-        If it cannot be read.
-    """
-    try:
-        described = connection.execute(f"describe select * from {relation}").fetchall()
-    except duckdb.Error as error:
-        raise DataError(f"{label} cannot be read: {sql.first_line(error)}") from None
-    kinds = {name: kind for name, kind, *_ in described if sql.ident(name) != row}
-    return Part(label, list(kinds), [sql.ident(name) for name in kinds], [family(kind) for kind in kinds.values()], row, relation)
+        Parameters
+        ----------
+        connection : DuckDBPyConnection
+            Where it is.
+        """
+        connection.execute(f"drop {'view' if self.held else 'table'} {self.name}")
+        for relation in self.held:
+            connection.unregister(relation)
 
 
 def stage(connection: duckdb.DuckDBPyConnection, table: Table, source: Source, parts: list[Part], currency: str) -> Stage:
@@ -258,15 +109,34 @@ def stage(connection: duckdb.DuckDBPyConnection, table: Table, source: Source, p
     families |= {name: "text" for name in defaults if name not in families}
     families = {name: families[name] for name in table.names if name in families}
     staged = Stage(table, sql.free_name(connection, f"stage_{table.name}"), families, [part.label for part in parts])
+    looked = _looked(table, source, parts, bound)
+    chosen = []
     for number, (part, places) in enumerate(zip(parts, bound, strict=True)):
         cells = [_cell(part, places, table[name], families[name], source, defaults.get(name)) for name in families]
         empty = blank(part.cells) if part.csv and not part.around else "false"
-        chosen = f"{number}::integer as file, {part.row}::bigint as row, {empty} as is_blank, {part.footer} as is_footer"
+        found = f"{number}::integer as file, {part.row}::bigint as row, {empty} as is_blank, {part.footer} as is_footer"
         filtered = f"({part.footer}) or ({part.dropped}) or {_filtered(part, places, source, table)} as is_filtered"
-        _insert(connection, staged, part, ", ".join([chosen, filtered, *cells]), first=number == 0)
+        chosen.append(", ".join([found, filtered, *cells]))
+    (_hold if _is_light(parts) else _store)(connection, staged, parts, chosen)
+    for number, (part, places) in enumerate(zip(parts, bound, strict=True)):
         _take_misfits(connection, staged, part, number)
         staged.decisions += _noted(part, places, source)
+    staged.looks = {name: reduce(lambda one, other: one.joined(other), found) for name, found in looked.items()}
     return staged
+
+
+def _looked(table: Table, source: Source, parts: list[Part], bound: list[dict[str, int]]) -> dict[str, list[Dates | Numbers]]:
+    """Have dates and numbers looked at while they are read, where all parts are text files whose rows and cells are taken as they are."""
+    if source.where or not all(isinstance(part.csv, Csv) and not part.around for part in parts):
+        return {}
+    kinds = {"instant": Dates, "date": Dates, "number": Numbers, "integer": Numbers}
+    asked = {}
+    for column in table.columns:
+        if column.kind in kinds and column.name not in source.values and all(column.name in places for places in bound):
+            asked[column.name] = [kinds[column.kind]() for _ in parts]
+            for part, places, look in zip(parts, bound, asked[column.name], strict=True):
+                part.csv.looks.append((places[column.name], look))
+    return asked
 
 
 def _bind(table: Table, source: Source, part: Part) -> dict[str, int]:
@@ -323,6 +193,8 @@ def _cell(part: Part, places: dict[str, int], column: Column, kind: str, source:
 
 def _clean(part: Part, place: int) -> str:
     cell = part.cells[place]
+    if part.csv:
+        return f"nullif({cell}, '')"
     if part.families[place] == "text":
         return f"nullif({stripped(f'{cell}::varchar')}, '')"
     if part.families[place] == "instant":
@@ -345,6 +217,31 @@ def _filtered(part: Part, places: dict[str, int], source: Source, table: Table) 
             raise SchemaError(f"[tables.{table.name}] where names {header!r}, but {part.label} has {part.headers}{nearest(header, part.headers)}")
         tests.append(f"coalesce({_clean(part, place)}::varchar, '') in ({sql.texts(kept)})")
     return f"not ({' and '.join(tests)})" if tests else "false"
+
+
+def _is_light(parts: list[Part]) -> bool:
+    plain = all(isinstance(part.csv, Csv) and not part.around and part.footer == "false" for part in parts)
+    return plain and sum(part.csv.located.size for part in parts) <= _LIGHT
+
+
+def _hold(connection: duckdb.DuckDBPyConnection, staged: Stage, parts: list[Part], chosen: list[str]) -> None:
+    """Make the working table a view of the parsed files."""
+    for part in parts:
+        try:
+            parsed = part.reader.read_all()
+        except pa.ArrowException:
+            raise DataError(part.csv.failure) from None
+        staged.held.append(sql.free_name(connection, "stage_parsed"))
+        connection.register(staged.held[-1], parsed)
+        staged.n_read += part.csv.n_records
+    rows = (f"select {cells} from {relation}" for cells, relation in zip(chosen, staged.held, strict=True))
+    connection.execute(f"create temp view {staged.name} as {' union all '.join(rows)}")
+
+
+def _store(connection: duckdb.DuckDBPyConnection, staged: Stage, parts: list[Part], chosen: list[str]) -> None:
+    """Make the working table, part by part, so that memory does not limit what is read."""
+    for number, (part, cells) in enumerate(zip(parts, chosen, strict=True)):
+        _insert(connection, staged, part, cells, first=number == 0)
 
 
 def _insert(connection: duckdb.DuckDBPyConnection, staged: Stage, part: Part, chosen: str, *, first: bool) -> None:

@@ -21,6 +21,7 @@ from openpyxl.utils.exceptions import InvalidFileException
 from kpi.errors import DataError
 from kpi.sources.config import nearest
 from kpi.sources.files import BLOCK, Located
+from kpi.sources.look import BLANKS
 
 HEADER_WITHIN = 20  # rows in which the header is looked for
 _BATCH = 2_000
@@ -77,7 +78,7 @@ class Sheet:
         return [("sheet", self.name), ("header in row", str(self.first))]
 
     def reader(self) -> pa.RecordBatchReader:
-        """Stream its rows: all cells as text, and the row number.
+        """Stream its rows: all cells as text without blanks around it, and the row number.
 
         Returns
         -------
@@ -91,7 +92,9 @@ class Sheet:
         rows = ((number, cells) for number, cells in self._rows() if number > self.first and any(cells[:width]))
         while part := list(itertools.islice(rows, _BATCH)):
             self.n_records += len(part)
-            columns = [pa.array([cells[place] if place < len(cells) else "" for _, cells in part], pa.string()) for place in range(width)]
+            columns = [
+                pa.array([cells[place].strip(BLANKS) if place < len(cells) else "" for _, cells in part], pa.string()) for place in range(width)
+            ]
             yield pa.RecordBatch.from_arrays([*columns, pa.array([number for number, _ in part], pa.int64())], schema=schema)
 
     def _rows(self) -> Iterator[tuple[int, list[str]]]:

@@ -191,6 +191,8 @@ def lost_time(about: About, parts: pd.DataFrame) -> list:
             longer=longer,
             **{k: halves[k] for k in ("routing", "owner")},
         )
+    elif "contact" not in known.index:
+        answer = say("Half of the leads are tried within {attempt}.", attempt=halves["attempt"])
     else:
         answer = say(
             "Half of the leads are tried within {attempt}, and in two-way contact within {contact}.",

@@ -1,0 +1,193 @@
+"""What the model of the pipeline rests on, as counts: days at risk and exits by stage and age, open deals, inflow, won amounts, leads."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+import narwhals.stable.v2 as nw
+import numpy as np
+import pandas as pd
+
+from kpi import engine, facts
+from kpi.facts.clock import last_day, on_days
+from kpi.facts.opportunities import stages
+from kpi.periods import Window, day_number
+from kpi.pipeline.stages import steps
+from kpi.pipeline.ways import LEAD_TO_OPPORTUNITY, OPPORTUNITY_TO_CUSTOMER, lives, recorded_from
+from kpi.schema import BLANK
+
+BANDS = (0, 1, 4, 8, 15, 22, 31, 46, 61, 91, 121)  # first day of age of each band; chances are constant inside one
+QUARTER = 91
+MATURE = 90  # days within which a lead's becoming an opportunity counts
+SOURCES = 10  # the largest ones; what is left is taken together
+OTHERS = "(others)"
+WHO = ["source", "owner"]
+
+
+@dataclass(frozen=True)
+class Counts:
+    """The counts of one data set at one instant.
+
+    Attributes
+    ----------
+    stages : DataFrame
+        Open stages in order: ``position``, ``stage``, ``next_stage``. One without a name where no stages are known: the way as a whole.
+    exposure : DataFrame
+        ``position``, ``source``, ``owner``, ``band``, ``days``: days at risk inside the window.
+    exits : DataFrame
+        ``position``, ``source``, ``owner``, ``band``, ``advanced``, ``lost``: ends of a stay inside the window.
+    waiting : DataFrame
+        ``position``, ``source``, ``age`` (days, those of the last band as one), ``count``: deals open at the instant.
+    entries : DataFrame
+        ``source``, ``quarter`` (91 days each, 0 the last one), ``count``: deals that came in.
+    amounts : DataFrame
+        ``source``, ``owner``, ``n``, ``total``, ``squares``: amounts of the deals won inside the window, where known.
+    leads : DataFrame
+        ``source``, ``owner``, ``lag`` (days until the opportunity, -1 for none within 90), ``count``; empty without leads.
+    from_leads : Series
+        Share of the deals that came from a lead, by source.
+    """
+
+    stages: pd.DataFrame
+    exposure: pd.DataFrame
+    exits: pd.DataFrame
+    waiting: pd.DataFrame
+    entries: pd.DataFrame
+    amounts: pd.DataFrame
+    leads: pd.DataFrame
+    from_leads: pd.Series
+
+
+def counted(data, now: pd.Timestamp, window: Window) -> Counts:
+    """Count what the model needs; rows are aggregated in the engine.
+
+    Parameters
+    ----------
+    data : Dataset
+        Uses `opportunities`; where they exist `opportunity_history` and `stages`, `leads`.
+    now : Timestamp
+        Naive UTC.
+    window : Window
+        Local dates up to `now`.
+
+    Returns
+    -------
+    Counts
+
+    Raises
+    ------
+    MissingTable
+        If there are no opportunities.
+    """
+    order, rows = _steps(data, now)
+    watched = facts.exposed(rows, window, "period")
+    first = int(order["position"].iloc[0])
+    entries = _entries(rows.filter(nw.col("position") == first), window)
+    kept = set(entries.groupby("source")["count"].sum().sort_values(ascending=False, kind="stable").index[:SOURCES])
+    known = {
+        "exposure": _exposure(watched),
+        "exits": _exits(watched),
+        "waiting": _waiting(data, rows, now),
+        "entries": entries,
+        "amounts": _amounts(data, now, window),
+        "leads": _leads(data, now, window),
+    }
+    pooled = {name: _pooled(table, kept) for name, table in known.items()}
+    return Counts(order, **pooled, from_leads=_from_leads(data, now, window, kept))
+
+
+def _steps(data, now: pd.Timestamp) -> tuple[pd.DataFrame, nw.LazyFrame]:
+    """The open stages, and the steps; without stages or their history the whole way from creation to won is the one step."""
+    if data.has("stages") and data.has("opportunity_history"):
+        order = stages(data).query("status != 'lost'").reset_index(drop=True)
+        order = order.assign(next_stage=order["stage"].shift(-1))[["position", "stage", "next_stage"]].iloc[:-1]
+        if len(order):
+            return order, steps(data, now, WHO)
+    outcome = nw.when(nw.col("outcome") == "won").then(nw.lit("advanced")).otherwise(nw.col("outcome"))
+    rows = lives(data, OPPORTUNITY_TO_CUSTOMER, now, WHO if data.has("opportunities", "source") else ["owner"])
+    source = nw.col("source") if data.has("opportunities", "source") else nw.lit(BLANK)
+    rows = rows.with_columns(nw.lit(1).cast(nw.Int64).alias("position"), source.alias("source"), outcome.alias("outcome"))
+    return pd.DataFrame({"position": [1], "stage": [""], "next_stage": [""]}), rows
+
+
+def _band(age: nw.Expr) -> nw.Expr:
+    band = nw.lit(0)
+    for number, edge in enumerate(BANDS):
+        band = nw.when(age >= edge).then(nw.lit(number)).otherwise(band)
+    return band.cast(nw.Int64)
+
+
+def _exposure(watched: nw.LazyFrame) -> pd.DataFrame:
+    """Days at risk in each band of age, both ends of a stay included."""
+    names, sums = [str(number) for number in range(len(BANDS))], []
+    for since, until in zip(BANDS, (*BANDS[1:], None), strict=True):
+        start = nw.when(nw.col("entry") > since).then(nw.col("entry")).otherwise(nw.lit(since))
+        end = nw.col("exit") if until is None else nw.when(nw.col("exit") < until).then(nw.col("exit")).otherwise(nw.lit(until - 1))
+        days = end - start + 1
+        sums.append(nw.when(days > 0).then(days).otherwise(nw.lit(0)))
+    frame = watched.with_columns(**dict(zip(names, sums, strict=True)))
+    table = engine.collect(frame.group_by("position", *WHO).agg(*[nw.col(name).sum() for name in names]), ["position", *WHO])
+    long = table.melt(["position", *WHO], names, "band", "days").astype({"band": "int64"})
+    return long[long["days"] > 0].sort_values(["position", *WHO, "band"], ignore_index=True)
+
+
+def _exits(watched: nw.LazyFrame) -> pd.DataFrame:
+    frame = watched.filter(nw.col("outcome") != "censored").with_columns(_band(nw.col("exit")).alias("band"))
+    outcome = nw.col("outcome")
+    return engine.counts(frame, ["position", *WHO, "band"], advanced=outcome == "advanced", lost=outcome == "lost")
+
+
+def _waiting(data, rows: nw.LazyFrame, now: pd.Timestamp) -> pd.DataFrame:
+    age = last_day(data, now) + 1 - nw.col("start_day")
+    capped = nw.when(age > BANDS[-1]).then(nw.lit(BANDS[-1])).otherwise(age)
+    is_open = rows.filter(nw.col("outcome") == "censored", ~nw.col("start_day").is_null())
+    return engine.sizes(is_open.with_columns(capped.cast(nw.Int64).alias("age")), ["position", "source", "age"])
+
+
+def _entries(rows: nw.LazyFrame, window: Window) -> pd.DataFrame:
+    """Deals that came in, by quarters counted back from the end of the window."""
+    after = day_number(window.end)
+    quarter = ((nw.lit(after - 1) - nw.col("start_day")) // QUARTER).cast(nw.Int64)
+    return engine.sizes(rows.filter(on_days(nw.col("start_day"), window)).with_columns(quarter.alias("quarter")), ["source", "quarter"])
+
+
+def _amounts(data, now: pd.Timestamp, window: Window) -> pd.DataFrame:
+    won = facts.opportunities(data, now).filter(nw.col("status") == "won", on_days(nw.col("closed_day"), window), ~nw.col("amount").is_null())
+    won = won.with_columns((nw.col("amount") * nw.col("amount")).alias("squares"))
+    sums = won.group_by(*WHO).agg(nw.len().alias("n"), nw.col("amount").sum().alias("total"), nw.col("squares").sum())
+    return engine.collect(sums, WHO)
+
+
+def _leads(data, now: pd.Timestamp, window: Window) -> pd.DataFrame:
+    """What became within 90 days of the leads that came in as long ago; those from before opportunities were recorded are left out."""
+    if not data.has("leads"):
+        return pd.DataFrame({"source": [], "owner": [], "lag": [], "count": []}).astype({"lag": "int64", "count": "int64"})
+    since = recorded_from(data, LEAD_TO_OPPORTUNITY)
+    start, end = (day - timedelta(days=MATURE) for day in (window.start, window.end))
+    cohort = Window(max(start, since) if since is not None and since < end else start, end)
+    rows = lives(data, LEAD_TO_OPPORTUNITY, now, WHO)
+    rows = facts.exposed(rows, cohort, "cohort")
+    made = (nw.col("outcome") == "opportunity") & (nw.col("exit") <= MATURE)
+    lag = nw.when(made).then(nw.col("exit")).otherwise(nw.lit(-1)).cast(nw.Int64)
+    return engine.sizes(rows.with_columns(lag.alias("lag")), [*WHO, "lag"])
+
+
+def _from_leads(data, now: pd.Timestamp, window: Window, kept: set[str]) -> pd.Series:
+    """Share of the deals created in the window that name a lead, or that a lead names."""
+    if not data.has("leads"):
+        return pd.Series(dtype="float64")
+    deals = facts.opportunities(data, now).filter(on_days(nw.col("created_day"), window))
+    named = data.table("leads").select("opportunity_id").filter(~nw.col("opportunity_id").is_null()).unique()
+    deals = deals.join(named.with_columns(nw.lit(1).alias("named")), on="opportunity_id", how="left")
+    made = ~nw.col("lead_id").is_null() | ~nw.col("named").is_null()
+    table = _pooled(engine.counts(deals, ["source"], count=nw.lit(1) == 1, made=made), kept).set_index("source")
+    return table["made"] / table["count"]
+
+
+def _pooled(table: pd.DataFrame, kept: set[str]) -> pd.DataFrame:
+    """The same counts with the small sources taken together."""
+    sums = [name for name in ("days", "advanced", "lost", "count", "n", "total", "squares", "made") if name in table]
+    keys = [name for name in table if name not in sums]
+    pooled = table.assign(source=np.where(table["source"].isin(kept), table["source"], OTHERS))
+    return pooled.groupby(keys, as_index=False)[sums].sum()

@@ -1,0 +1,268 @@
+"""Tables that are on Spark: typed, checked and accounted for there; only counts, and the rows set aside, come to this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import narwhals.stable.v2 as nw
+import pandas as pd
+
+from kpi import schema
+from kpi.engine import Engine, is_spark
+from kpi.errors import SchemaError
+from kpi.schema import Column, Table
+from kpi.sources import checks, reasons, recording
+from kpi.sources.config import Company, nearest
+from kpi.sources.convert import FIRST_YEAR, LAST_YEAR
+from kpi.sources.reading import ORDER, Reading, read_frames
+from kpi.sources.stage import COMPANY_CURRENCY
+
+try:
+    from pyspark.sql import Window
+    from pyspark.sql import functions as f
+except ImportError:  # the extra kpi[spark]; without it nobody has a Spark frame
+    Window = f = None
+
+LISTED = 10_000  # rows set aside that are listed per table; all are counted
+_WHOLE = ("bigint", "int", "smallint", "tinyint")
+_TAKEN = {
+    "text": ("string", "varchar", "char", *_WHOLE),
+    "instant": ("timestamp_ntz", "timestamp", "date"),
+    "date": ("date", "timestamp_ntz"),
+    "number": ("double", "float", "decimal", *_WHOLE),
+    "integer": _WHOLE,
+    "boolean": ("boolean",),
+}
+_KEPT = {"text": "string", "instant": "timestamp_ntz", "date": "date", "number": "double", "integer": "bigint", "boolean": "boolean"}
+_SPACE = r"[\s\p{Z}\x{feff}\x{200b}]"
+
+
+def read_spark(frames: Mapping[str, object], company: Company, engine: Engine) -> Reading:
+    """Check tables where they are, on Spark; frames of this machine are read as ever and put beside them.
+
+    Parameters
+    ----------
+    frames : mapping of str to frame
+        Canonical table to a Spark frame, or to what `read_frames` takes. A Spark column must have a type that fits: instants are timestamps (those
+        without zone are UTC) or dates of the company.
+    company : Company
+        Currency and time zone.
+    engine : Engine
+        Of the name ``spark``.
+
+    Returns
+    -------
+    Reading
+        Its `tables` are Spark frames. Of the rows set aside, `LISTED` per table are listed, without row numbers; rows that are used are not
+        searched for oddities, so `flags` holds those of the other frames only.
+
+    Raises
+    ------
+    SchemaError
+        If a table is unknown, or a column is required and missing or has another type.
+    DataError
+        If another frame cannot be read.
+    """
+    reading = read_frames({name: frame for name, frame in frames.items() if not is_spark(frame)}, company, engine.connection)
+    found = _Found(engine, company, reading)
+    for name in (name for name in ORDER if name in frames):
+        found.add(schema.TABLES[name], frames[name] if is_spark(frames[name]) else None)
+    return found.reading()
+
+
+class _Found:
+    """What has been looked at so far."""
+
+    def __init__(self, engine: Engine, company: Company, reading: Reading) -> None:
+        self.engine, self.company, self.begun = engine, company, reading
+        self.tables, self.provided, self.precision = {}, dict(reading.provided), dict(reading.precision)
+        self.ledgers, self.lists = {}, [reading.set_aside]
+        told = reading.decisions[reading.decisions["decision"] != "recorded from"]  # looked at again, with all tables
+        self.decisions = [tuple(row) for row in told.itertuples(index=False)]
+
+    def add(self, table: Table, frame) -> None:
+        """Take one table through typing and checks; a frame of this machine only needs its parents on Spark looked up."""
+        own = self.begun.ledger[self.begun.ledger["table"] == table.name]
+        if frame is None:
+            rows, faults = self.engine.table(self.begun.tables[table.name]).to_native(), _Faults()
+            rows = rows.withColumn("fault", faults.test())
+        else:
+            rows, faults = self._typed(table, frame)
+        rows = self._lonely(table, self._repeated(table, rows, faults) if frame is not None else rows, faults)
+        rows = self.engine.keep(nw.from_native(rows)).to_native()
+        self.tables[table.name] = rows.filter("fault = 0").select(*table.names)
+        self._account(table, rows, faults, own)
+
+    def reading(self) -> Reading:
+        """Put it all together, tables in the order of the schema."""
+        recorded = {} if "leads" not in self.tables else self._recorded()
+        self.decisions += [(table, "", "recorded from", str(one)) for table, one in recorded.items()]
+        names = [name for name in schema.TABLES if name in self.tables]
+        lists = [rows for rows in self.lists if len(rows)]
+        return replace(
+            self.begun,
+            tables={name: self.tables[name] for name in names},
+            provided={name: self.provided[name] for name in names},
+            precision=self.precision,
+            ledger=pd.concat([self.ledgers[name] for name in names], ignore_index=True) if names else self.begun.ledger,
+            set_aside=pd.concat(lists, ignore_index=True) if lists else self.begun.set_aside,
+            decisions=pd.DataFrame(sorted(self.decisions, key=lambda row: names.index(row[0])), columns=checks.DECISIONS),
+            recorded={table: one.since for table, one in recorded.items()},
+        )
+
+    def _typed(self, table: Table, frame):
+        places, kinds = _bound(table, frame), dict(frame.dtypes)
+        faults, values = _Faults(), {}
+        for column in table.columns:
+            name, header = column.name, places.get(column.name)
+            default = self.company.currency if column.default == COMPANY_CURRENCY else column.default
+            if header is None:
+                values[name] = f.lit(default or None).cast(_KEPT[column.kind])
+                continue
+            values[name] = _value(column, f.col(f"`{header}`"), kinds[header].partition("(")[0], self.company.timezone)
+            _cell_faults(faults, column, f.col(f"`{header}`"), values[name])
+            if column.kind == "instant":
+                self.precision[table.name, name] = "day" if kinds[header] == "date" else "second"
+        self.provided[table.name] = frozenset({*places, *(column.name for column in table.columns if column.default)})
+        rows = frame.select(faults.test().alias("fault"), *[value.alias(name) for name, value in values.items()])
+        unused = [header for header in frame.columns if header not in places.values()]
+        self.decisions += [(table.name, f"{table.name} frame", "unused columns", ", ".join(unused))] if unused else []
+        return self._early(table, rows, faults), faults
+
+    def _early(self, table: Table, rows, faults: _Faults):
+        """What ends before it starts; a date against an instant of the same day is no contradiction."""
+        if table.name not in checks.ORDER or not set(checks.ORDER[table.name][:2]) <= self.provided[table.name]:
+            return rows
+        start, end, reason = checks.ORDER[table.name]
+        dated = "day" in (self.precision.get((table.name, start)), self.precision.get((table.name, end)))
+        first, last = (_day(f.col(name), self.company.timezone) if dated else f.col(name) for name in (start, end))
+        return faults.mark(rows, end, reason, last < first)
+
+    def _repeated(self, table: Table, rows, faults: _Faults):
+        """All rows of a key but one: Spark keeps no order, so the first is that of the values of its other columns."""
+        rows = self.engine.keep(nw.from_native(rows)).to_native()
+        if not table.key or rows.filter("fault = 0").groupBy(*table.key).count().filter("count > 1").isEmpty():
+            return rows
+        place = f.row_number().over(Window.partitionBy("fault", *table.key).orderBy(*[name for name in table.names if name not in table.key]))
+        return faults.mark(rows.withColumn("place", place), table.key[0], reasons.DUPLICATE, f.col("place") > 1).drop("place")
+
+    def _lonely(self, table: Table, rows, faults: _Faults):
+        """Rows whose required parent is unknown."""
+        for column in table.columns:
+            if column.filled and column.references in self.tables:
+                key = schema.TABLES[column.references].key[0]
+                known = self.tables[column.references].select(f.col(key).alias(column.name), f.lit(True).alias("known"))
+                rows = rows.join(known, on=column.name, how="left")
+                rows = faults.mark(rows, column.name, reasons.ORPHAN.format(column=column.name), f.col("known").isNull()).drop("known")
+        return rows
+
+    def _account(self, table: Table, rows, faults: _Faults, own: pd.DataFrame) -> None:
+        counted = {row["fault"]: row["count"] for row in rows.groupBy("fault").count().collect()}
+        used = counted.pop(0, 0)
+        aside = dict(zip(own["reason"][1:], own["set_aside"][1:], strict=True))
+        for fault, n in sorted(counted.items()):
+            aside[faults.known[fault][1]] = aside.get(faults.known[fault][1], 0) + n
+        told = [(table.name, used, used, 0, "")] + [(table.name, n, 0, n, reason) for reason, n in aside.items()]
+        self.ledgers[table.name] = pd.DataFrame(told, columns=checks.LEDGER)
+        bad = f.element_at(f.array(*[f.col(column).cast("string") if column else f.lit("") for column, _ in faults.known]), f.col("fault") + 1)
+        # A cell that cannot be used is empty by now: the key says more.
+        keys = f.concat_ws(" ", *[f.col(name).cast("string") for name in table.key])
+        listed = rows.filter("fault > 0").select("fault", f.coalesce(bad, keys).alias("value")).orderBy("fault", "value").limit(LISTED).collect()
+        told = [(table.name, f"{table.name} frame", pd.NA, faults.known[row.fault][0], row.value, faults.known[row.fault][1]) for row in listed]
+        self.lists.append(pd.DataFrame(told, columns=checks.SET_ASIDE))
+
+    def _recorded(self) -> dict[str, recording.Recording]:
+        """Tables of outcomes that begin long after the leads do, told from counts per pair of days."""
+        found, leads = {}, self.tables["leads"].select("lead_id", "created_at", "opportunity_id")
+        for name, links in _links(self.tables, leads).items():
+            each = leads.join(links, on="lead_id", how="left").groupBy("lead_id", "created_at").agg(f.min("at").alias("at"))
+            made, came = (_day(f.col(column), self.company.timezone).alias(column) for column in ("created_at", "at"))
+            pairs = each.select(made, came).groupBy("created_at", "at").count().orderBy("created_at", "at").collect()
+            one = recording.recording([(row["created_at"], row["at"], row["count"]) for row in pairs])
+            found |= {} if one is None else {name: one}
+        return found
+
+
+class _Faults:
+    """The ways in which a row can fail, numbered in the order in which they are looked for; 0 is none."""
+
+    def __init__(self) -> None:
+        self.known: list[tuple[str, str]] = [("", "")]
+        self._tests: list = []
+
+    def add(self, column: str, reason: str, test) -> None:
+        """Look for one more, in rows not typed yet."""
+        self._tests.append((len(self.known), test))
+        self.known.append((column, reason))
+
+    def test(self):
+        """Write the number of the first fault of a row."""
+        return f.coalesce(*[f.when(test, f.lit(number)) for number, test in self._tests], f.lit(0))
+
+    def mark(self, rows, column: str, reason: str, test):
+        """Look for one more among the rows without fault."""
+        self.known.append((column, reason))
+        return rows.withColumn("fault", f.when((f.col("fault") == 0) & test, len(self.known) - 1).otherwise(f.col("fault")))
+
+
+def _bound(table: Table, frame) -> dict[str, str]:
+    """The header of each canonical column, in any case; its type must fit."""
+    places = {}
+    for column in table.columns:
+        found = [header for header in frame.columns if header == column.name]
+        found = found or [header for header in frame.columns if header.casefold() == column.name]
+        if len(found) > 1:
+            raise SchemaError(f"{table.name} frame has the column {column.name!r} {len(found)} times; rename one")
+        if not found and column.required and not column.default:
+            raise SchemaError(f"{table.name} lacks {column.name}; {table.name} frame has {frame.columns}{nearest(column.name, frame.columns)}")
+        for header in found:
+            kind = dict(frame.dtypes)[header]
+            if kind.partition("(")[0] not in _TAKEN[column.kind]:
+                raise SchemaError(f"{table.name} {column.name} is {kind} on Spark; cast it to {_KEPT[column.kind]}")
+            places[column.name] = header
+    return places
+
+
+def _value(column: Column, cell, kind: str, zone: str):
+    """The cell in its canonical type; what cannot be used is empty."""
+    if column.kind == "text":
+        text = f.regexp_replace(cell.cast("string"), f"^{_SPACE}+|{_SPACE}+$", "")
+        if not column.allowed:
+            return f.nullif(text, f.lit(""))
+        return f.when(f.lower(text).isin(*column.allowed), f.lower(text))
+    if column.kind == "number":
+        value = cell.cast("double")
+        return f.when(~f.isnan(value) & (f.abs(value) != float("inf")), value)
+    if column.kind == "instant":
+        moment = f.to_utc_timestamp(cell.cast("timestamp"), zone) if kind == "date" else cell
+        return f.when(f.year(moment).between(FIRST_YEAR, LAST_YEAR), moment.cast("timestamp_ntz"))
+    return cell.cast(_KEPT[column.kind])
+
+
+def _cell_faults(faults: _Faults, column: Column, cell, value) -> None:
+    if column.kind == "text":
+        given = f.length(f.regexp_replace(cell.cast("string"), _SPACE, "")) > 0
+    else:
+        given = cell.isNotNull() & (~f.isnan(cell.cast("double")) if column.kind == "number" else f.lit(True))
+    if column.filled:
+        faults.add(column.name, reasons.EMPTY.format(column=column.name), ~f.coalesce(given, f.lit(False)))
+    if column.kind != "text" or column.allowed:
+        reason = reasons.UNKNOWN_VALUE if column.allowed else reasons.UNREADABLE
+        faults.add(column.name, reason.format(column=column.name), given & value.isNull())
+
+
+def _day(instant, zone: str):
+    return f.to_date(f.from_utc_timestamp(instant.cast("timestamp"), zone))
+
+
+def _links(tables: Mapping[str, object], leads) -> dict[str, object]:
+    """Each outcome with the lead it belongs to, by table: ``lead_id``, ``at``."""
+    found = {}
+    if "activities" in tables:
+        found["activities"] = tables["activities"].select("lead_id", "at")
+    if "opportunities" in tables:
+        deals = tables["opportunities"].select("opportunity_id", f.col("created_at").alias("at"), f.col("lead_id"))
+        named = leads.select("lead_id", "opportunity_id").join(deals.drop("lead_id"), on="opportunity_id").select("lead_id", "at")
+        found["opportunities"] = deals.select("lead_id", "at").unionByName(named)
+    return found

@@ -1,0 +1,169 @@
+"""The SQL that reads a number, a date or an instant as its column writes it; what is written otherwise gives a missing value."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from kpi.sources import sql
+
+_SPACED = " \u00a0\u202f\u2009\u2007\u2002\u2003\u200a\u3000'’"
+_TIME = r"[T ] *\d{1,2}:\d{2}(:\d{2}([.,]\d+)?)?"
+_OFFSET = r" ?(Z|UTC|[-+]\d{2}(:?\d{2})?)"
+_ISO = rf"^\d{{4}}([-/])\d{{1,2}}[-/]\d{{1,2}}({_TIME}({_OFFSET})?)?$"
+HAS_OFFSET = rf":\d{{2}}([.,]\d+)?{_OFFSET}$"
+DAY_FIRST, MONTH_FIRST = "day first", "month first"
+
+
+@dataclass(frozen=True)
+class Written:
+    """How one column is written.
+
+    Attributes
+    ----------
+    decimal : str
+        Decimal sign of a number in text.
+    order : str
+        ``day first``, ``month first``, or empty where all dates are written year first.
+    formats : tuple of str
+        Declared formats, tried before.
+    has_noon : bool
+        Some times have am or pm.
+    has_offset : bool
+        Some instants state their offset.
+    layout : str
+        The one format of all its dates, if they are so even.
+    years : tuple of int
+        With a layout: its first and last year.
+    is_timed : bool
+        With a layout: some have a time of day other than midnight.
+    is_plain : bool
+        Its numbers are digits, minus signs and decimal signs, nothing else.
+    """
+
+    decimal: str = "."
+    order: str = ""
+    formats: tuple[str, ...] = ()
+    has_noon: bool = False
+    has_offset: bool = False
+    layout: str = ""
+    years: tuple[int, int] = (0, 0)
+    is_timed: bool = False
+    is_plain: bool = False
+
+
+def number_text(cell: str) -> str:
+    """Write the SQL that frees a number of currency signs and odd spaces.
+
+    Parameters
+    ----------
+    cell : str
+        SQL of the cell.
+
+    Returns
+    -------
+    str
+        SQL of a text of digits, signs, and plain spaces where digits were grouped.
+    """
+    spaced = f"translate({cell}, {sql.text(_SPACED + chr(0x2212))}, {sql.text(' ' * len(_SPACED) + '-')})"
+    money = r"(?:[A-Z]{0,3}\p{Sc}|[A-Z]{3})"
+    bare = rf"regexp_replace(regexp_replace({spaced}, '^([-+]?) *{money} *([-+]?)', '\1\2', 'i'), ' *{money}$', '', 'i')"
+    return rf"case when regexp_matches({cell}, '^[-+]?\d*[.,]?\d*$') then {cell} else trim({bare}) end"
+
+
+def number(cell: str, written: Written) -> str:
+    """Write the SQL that reads a number.
+
+    Parameters
+    ----------
+    cell : str
+        SQL of the text.
+    written : Written
+        How the column is written.
+
+    Returns
+    -------
+    str
+        SQL of a DOUBLE, missing where the text is no number so written.
+    """
+    decimal = written.decimal
+    if written.is_plain:
+        return f"try_cast(replace({cell}, '{decimal}', '.') as double)"
+    group = "." if decimal == "," else ","
+    bare = number_text(cell)
+    sound = rf"^[-+]?(\d+|\d{{1,3}}([{group} ]\d{{3}})+)?([{decimal}]\d*)?([eE][-+]?\d+)?$"
+    plain = f"replace(translate({bare}, '{group} ', ''), '{decimal}', '.')"
+    return f"case when regexp_matches({bare}, '{sound}') then try_cast({plain} as double) end"
+
+
+def local(cell: str, written: Written) -> str:
+    """Write the SQL that reads a date or a time without offset.
+
+    Parameters
+    ----------
+    cell : str
+        SQL of the text.
+    written : Written
+        How the column is written.
+
+    Returns
+    -------
+    str
+        SQL of a naive local TIMESTAMP, missing where the text is none.
+    """
+    if written.layout:
+        return f"try_strptime({cell}, '{written.layout}')"
+    year_first = _year_first(cell, written)
+    sound = f"regexp_matches({year_first}, '{_ISO}')" + (f" and not {has_offset(cell)}" if written.has_offset else "")
+    tries = [f"try_cast(case when {sound} then replace({year_first}, ',', '.') end as timestamp)"]
+    if written.has_noon:
+        day = "%m/%d/%Y" if written.order == MONTH_FIRST else "%d/%m/%Y"
+        shapes = [f"{start} %I:%M{seconds}{gap}%p" for start in (day, "%Y-%m-%d") for seconds in ("", ":%S") for gap in (" ", "")]
+        tries.append(f"try_strptime({cell}, [{sql.texts(shapes)}])")
+    if written.formats:
+        tries.insert(0, f"try_strptime({cell}, [{sql.texts(written.formats)}])::timestamp")
+    return f"coalesce({', '.join(tries)})" if len(tries) > 1 else tries[0]
+
+
+def zoned(cell: str, written: Written) -> str:
+    """Write the SQL that reads an instant with its offset.
+
+    Parameters
+    ----------
+    cell : str
+        SQL of the text.
+    written : Written
+        How the column is written.
+
+    Returns
+    -------
+    str
+        SQL of a TIMESTAMP WITH TIME ZONE, missing where the text has no offset.
+    """
+    year_first = _year_first(cell, written)
+    offset = rf"regexp_replace(regexp_replace(replace({year_first}, ',', '.'), ' ?UTC$', 'Z'), ' ?([-+]\d{{2}}):?(\d{{2}})?$', '\1:\2')"
+    whole = rf"regexp_replace({offset}, ':$', ':00')"
+    sound = f"regexp_matches({year_first}, '{_ISO}') and {has_offset(cell)}"
+    return f"try_cast(case when {sound} then {whole} end as timestamptz)"
+
+
+def has_offset(cell: str) -> str:
+    """Write the SQL condition that a text ends in an offset from UTC.
+
+    Parameters
+    ----------
+    cell : str
+        SQL of the text.
+
+    Returns
+    -------
+    str
+    """
+    return f"regexp_matches({cell}, '{HAS_OFFSET}')"
+
+
+def _year_first(cell: str, written: Written) -> str:
+    if not written.order:
+        return cell
+    turned = r"\3-\2-\1" if written.order == DAY_FIRST else r"\3-\1-\2"
+    whole = rf"regexp_replace({cell}, '^(\d{{1,2}})[-/.](\d{{1,2}})[-/.](\d{{4}})', '{turned}')"
+    return rf"regexp_replace({whole}, '^(\d{{1,2}})[/.](\d{{1,2}})[/.](\d{{2}})( |$)', '20{turned}\4')"
