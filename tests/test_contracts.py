@@ -14,6 +14,7 @@ from test_revenue import RATES, contractual, random_terms
 import kpi
 from kpi import chapters, facts, retention
 from kpi import lifetime_value as lv
+from kpi.__main__ import run
 from kpi.engine import collect
 from kpi.errors import MissingTable, ParameterError
 from kpi.lifetime_value.contracts import renewal_period
@@ -299,3 +300,57 @@ def test_the_simulated_truth_is_recovered():
     table = retention.contract_survival(data, as_of="2026-11-01", horizons=(12, 24, 36))
     assert ((table["low"] - 0.01 <= truth) & (truth <= table["high"] + 0.01)).all()
     assert day_number(table["window_end"].iloc[0]) == day_number(date(2026, 11, 1))
+
+
+# --- the page
+
+
+def shown_in(about, only: str, table: str, monkeypatch) -> list:
+    """What a section shows whose table is missing."""
+    seen: list = []
+    monkeypatch.setattr("IPython.display.display", lambda *blocks: seen.extend(blocks))
+    with chapters.section(about, only=only):
+        raise MissingTable(table)
+    return [type(block).__name__ for block in seen]
+
+
+def test_sections_about_the_other_kind_of_customers_are_left_out(calls, monkeypatch):
+    contracts = chapters.about(calls, "2026-06", "en")
+    order = pd.DataFrame({"order_id": ["1"], "customer_id": ["A"], "at": [utc("2026-01-01")], "amount": [1.0]})
+    orders = chapters.about(kpi.Dataset(orders=order, exported_at="2026-07-15"), "2026-06", "en")
+    assert shown_in(contracts, "orders", "orders", monkeypatch) == ["Absent"]
+    assert shown_in(orders, "contracts", "contracts", monkeypatch) == ["Absent"]
+    # what such customers need is missing, and said so
+    assert shown_in(contracts, "contracts", "contracts", monkeypatch) == ["NoData"]
+    assert shown_in(orders, "orders", "orders", monkeypatch) == ["NoData"]
+    assert shown_in(contracts, "orders", "customers", monkeypatch) == ["NoData"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("lang", "told", "silent"),
+    [
+        ("en", ["The median is not reached", "It errs less than one constant rate", "customers of a year ago are at"], "No data"),
+        (
+            "fr",
+            ["La médiane n’est pas atteinte", "Il se trompe moins qu’un taux de départ constant", "clients d’il y a un an sont à"],
+            "Pas de données",
+        ),
+    ],
+)
+def test_a_company_with_contracts_alone_has_a_whole_page(tmp_path, lang, told, silent):
+    columns = ["customer_id", "start_on", "end_on", "monthly_amount", "currency"]
+    frame = pd.DataFrame(telephone(1500), columns=columns)
+    frame.assign(contract_id=[f"K{i}" for i in range(len(frame))]).to_csv(tmp_path / "contracts.csv", index=False)
+    frame[["customer_id"]].assign(segment="firm", source="shop").to_csv(tmp_path / "customers.csv", index=False)
+    company = '[company]\nname = "Phone"\ncurrency = "EUR"\ntimezone = "Europe/Paris"\nexported_at = "2026-07-01"\n'
+    (tmp_path / "kpi.toml").write_text(company + "[retention]\ncontractual = true\n", "utf-8")
+    for command in (["check"], ["metrics", "--format", "json"]):
+        assert run([command[0], str(tmp_path), *command[1:]]) == 0
+    assert run(["report", str(tmp_path), "--only", "retention", "--lang", lang, "--out", str(tmp_path / "out")]) == 0
+    page = (tmp_path / "out" / "2026-06" / "retention.html").read_text("utf-8")
+    main = page[page.index("<main") :]
+    for sentence in told:
+        assert sentence in main
+    assert silent not in main
+    assert main.count("<h2") == 5

@@ -180,6 +180,24 @@ def test_the_page_of_all_months():
     assert "No month was made yet." in render_archive([], words=EN, title="x", company="x", nav=[])
 
 
+def test_a_section_that_does_not_concern_the_data_is_left_out():
+    cells = [
+        *(
+            markdown("## Of orders?"),
+            shown(page.Absent("No data: the data set has no table `orders`.")),
+            markdown("### What counts?\n\nOrders.", "definition"),
+        ),
+        *(markdown("## Of both?"), shown(page.Answer("Yes.")), shown(page.Absent("No data: the data set has no table `orders`."))),
+    ]
+    html = render(new_notebook(cells=cells), words=EN, page="Retention", title="x", company="x", nav=[])
+    assert "Of orders?" not in html
+    assert "Orders." not in html
+    assert "No data" not in html
+    assert html.count("Of both?") == 1
+    assert "Yes." in html
+    assert "No data" in page.Absent("No data.").plain()
+
+
 def test_the_page_of_all_months_takes_its_own_drawings_only():
     with pytest.raises(ParameterError, match="Spark"):
         render_archive([month("2026-10", tiles=[("a", "b", "<svg onload=alert(1)></svg>")])], words=EN, title="x", company="x", nav=[])

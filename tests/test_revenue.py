@@ -14,6 +14,7 @@ from test_retention import SHOPS, ZONE, customers_frame, dataset, order, orders_
 import kpi
 from kpi import chapters, intervals, retention
 from kpi.errors import MissingTable, ParameterError
+from kpi.retention.revenue import MANY, _interval
 
 ENGINES = ("duckdb", "polars")
 AS_OF = "2026-07-01"
@@ -71,6 +72,16 @@ def test_revenue_kept_equals_the_slow_loop_and_adds_up(seed, engine, span):
         assert kept.value == pytest.approx(told["kept"] / told["start"], abs=1e-4)
         assert row.start + row.expansion - row.contraction - row.churn == pytest.approx(row.end, abs=1e-6)
         assert row.low <= row.value <= row.high
+
+
+def test_from_many_customers_on_the_interval_is_that_of_a_bootstrap():
+    rng = np.random.default_rng(1)
+    before, count = rng.gamma(2, 50, 300).round(2), rng.integers(50, 100, 300)
+    after = np.where(rng.random(300) < 0.3, 0, before * rng.gamma(4, 0.25, 300))
+    quick = _interval(after, before, count, 0.95)
+    slow = intervals.bootstrap(after / before, "mean", 1, counts=count, weights=before)
+    assert count.sum() >= MANY > 1000
+    assert quick == pytest.approx(slow, abs=(quick[1] - quick[0]) / 15)
 
 
 def test_a_start_before_the_data_says_nothing():
