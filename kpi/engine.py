@@ -123,7 +123,7 @@ class Engine:
     def _held(self, arrow: pa.Table) -> nw.LazyFrame:
         """Rows in memory, on an engine that has no tables of its own."""
         if self._spark is not None:
-            return nw.from_native(self._spark.createDataFrame(arrow))
+            return nw.from_native(self._spark.createDataFrame(arrow).localCheckpoint())  # else the rows travel with every query
         import polars as pl
 
         return nw.from_native(pl.from_arrow(arrow).lazy())
