@@ -8,7 +8,7 @@ from functools import partial
 
 import pandas as pd
 
-from kpi import levers, lifetime_value, pipeline, response_time, retention, schema, signals
+from kpi import facts, levers, lifetime_value, pipeline, response_time, retention, schema, signals
 from kpi.catalog import CATALOG
 from kpi.errors import MissingTable, ParameterError
 from kpi.facts.opportunities import stages
@@ -323,7 +323,7 @@ def absent(data) -> pd.DataFrame:
     DataFrame
         ``table``.
     """
-    customers = "contracts" if data.settings.get("retention", {}).get("contractual") else "orders"
+    customers = "contracts" if facts.is_contractual(data) else "orders"
     wanted = ("leads", "activities", "opportunities", "opportunity_history", customers)
     return pd.DataFrame({"table": [name for name in wanted if not data.has(name)]}, dtype="str")
 

@@ -11,7 +11,7 @@ from oracles_retention import Shop
 from test_retention import SHOPS, ZONE, dataset, order, orders_frame, utc
 
 import kpi
-from kpi import facts, retention
+from kpi import chapters, facts, retention
 from kpi.engine import collect
 from kpi.errors import ParameterError
 
@@ -88,6 +88,20 @@ def test_refunds_are_counted_by_how_their_sale_is_known(engine):
     assert table["n"].tolist() == [11, 11, 11]
     assert table["value"].sum() == pytest.approx(1)
     assert table["amount"].to_dict() == pytest.approx({"named": 80, "found": 100 + 60 + 60 + 10, "none": 50 + 30 + 80 + 70 + 60 + 10})
+
+
+def test_the_page_says_what_counts_and_how_many_refunds_were_matched():
+    data = dataset(Shop(HAND), "duckdb")
+    about, table = chapters.about(data, "2026-06", "en"), retention.refunds(data, as_of=AS_OF)
+    told = str(chapters.retention.purchases(about, "net", table)[0])
+    assert "sales less refunds are above 0" in told
+    assert "Of 11 refunds and cancelled documents, 1 name their sale and 4 were matched" in told
+    assert "6 could not be matched (€300)" in told
+    assert "taken back later or not" in str(chapters.retention.purchases(about, "sales", table)[0])
+    named = table.assign(n_events=[0, 11, 0])
+    assert "All 11 refunds name the sale" in str(chapters.retention.purchases(about, "documents", named)[0])
+    nothing = str(chapters.retention.purchases(about, "documents", table.assign(n_events=0))[0])
+    assert "refunds name" not in nothing and "matched" not in nothing
 
 
 def test_a_day_whose_sale_was_cancelled_is_a_purchase_only_if_sales_are_counted():

@@ -175,6 +175,18 @@ def test_recurring_revenue_kept_equals_the_slow_loop(seed, engine, span):
         assert (row.n, row.n_events) == (told["n"], told["still"])
 
 
+def test_the_page_says_what_is_compared():
+    shown = {}
+    for name, data in {"contracts": contractual(TERMS, rates=RATES), "orders": dataset(HAND, "duckdb")}.items():
+        about = chapters.about(data, "2026-06", "en")
+        parts = (function(data, as_of=AS_OF) for function in (retention.net_revenue_retention, retention.gross_revenue_retention))
+        shown[name] = [str(block) for block in chapters.customer_value.revenue(about, *parts)]
+    assert "The monthly amounts of the 6 customers of a year ago are at 85%" in shown["contracts"][0]
+    assert "added, at 77%" in shown["contracts"][0]
+    assert "The 5 customers of the twelve months before brought 63% of that revenue again" in shown["orders"][0]
+    assert "Gone | 2 | −€165 | −33%" in shown["orders"][1]
+
+
 # --- recency, frequency, value
 
 

@@ -1,6 +1,6 @@
 """One row per lead, opportunity, visit to a stage, purchase and customer, in the state known at `as_of`; no KPI is computed here."""
 
-from kpi.facts.contracts import covers, recurring, terms
+from kpi.facts.contracts import covers, is_contractual, recurring, terms
 from kpi.facts.customers import activity, purchase_reading, purchases
 from kpi.facts.exposure import at_risk, exposed
 from kpi.facts.leads import leads
@@ -18,6 +18,7 @@ __all__ = [
     "exposed",
     "history",
     "in_company_currency",
+    "is_contractual",
     "leads",
     "opportunities",
     "purchase_reading",

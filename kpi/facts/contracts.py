@@ -12,6 +12,21 @@ from kpi.periods import day_of
 ENDLESS = 1_000_000  # day number of a contract without an end
 
 
+def is_contractual(data) -> bool:
+    """Tell whether customers are under contract.
+
+    Parameters
+    ----------
+    data : Dataset
+        ``[retention] contractual`` in kpi.toml.
+
+    Returns
+    -------
+    bool
+    """
+    return data.settings.get("retention", {}).get("contractual", False)
+
+
 @once
 def terms(data, as_of: pd.Timestamp) -> nw.LazyFrame:
     """List the contracts begun by an instant.

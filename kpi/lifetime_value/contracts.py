@@ -21,21 +21,6 @@ PERIODS = (12, 6, 3)  # months between renewals that are looked for, else 1
 REGULAR = 0.9  # share of the ends that must fall on such a renewal
 
 
-def under_contract(data) -> bool:
-    """Tell whether customers are under contract.
-
-    Parameters
-    ----------
-    data : Dataset
-        ``[retention] contractual`` in kpi.toml.
-
-    Returns
-    -------
-    bool
-    """
-    return data.settings.get("retention", {}).get("contractual", False)
-
-
 def renewal_period(data, now: pd.Timestamp) -> int:
     """Find how many months lie between the renewals of a contract.
 

@@ -9,10 +9,10 @@ import narwhals.stable.v2 as nw
 import numpy as np
 import pandas as pd
 
-from kpi import engine, intervals, schema
+from kpi import engine, facts, intervals, schema
 from kpi.errors import MissingTable, ParameterError
 from kpi.lifetime_value import customers as rows
-from kpi.lifetime_value.contracts import DRAWS, FEW, LEAST, RECENT, SEED, YEAR, contract_value, under_contract
+from kpi.lifetime_value.contracts import DRAWS, FEW, LEAST, RECENT, SEED, YEAR, contract_value
 from kpi.lifetime_value.outlook import expected_purchases, probability_active, variance_of_purchases
 from kpi.lifetime_value.purchasing import PurchaseModel, fit_purchases
 from kpi.lifetime_value.spending import SpendingModel, fit_spending
@@ -88,7 +88,7 @@ def expected_value(data, *, as_of: Instant, by: str = "", days: int = 365, disco
         raise ParameterError(f"days={days}, discount={discount}: give at least 1 day, and a yearly rate in [0, 1)")
     groups = schema.grouping(by or (), dict.fromkeys(rows.GROUPS, ""))
     now = data.instant(as_of)
-    if under_contract(data):
+    if facts.is_contractual(data):
         return contract_value(data, now, by, days, discount, level)
     cells = rows.counted(rows.grouped(data, now, by), *groups, "first_month") if by else rows.counted(rows.customers(data, now), "first_month")
     repeats = int(cells.loc[cells["repeats"] > 0, "count"].sum())
@@ -122,7 +122,7 @@ def right_customers(data, *, as_of: Instant) -> dict[str, pd.DataFrame]:
     MissingTable
         If there are no orders (or contracts).
     """
-    data.table("contracts" if under_contract(data) else "orders")
+    data.table("contracts" if facts.is_contractual(data) else "orders")
     made = {}
     for by in rows.GROUPS:
         with suppress(MissingTable):

@@ -36,7 +36,7 @@ def activity_window(data, *, as_of: Instant) -> int | None:
         If there are no orders (or contracts).
     """
     settings = data.settings.get("retention", {})
-    if settings.get("contractual", False):
+    if facts.is_contractual(data):
         data.table("contracts")
         return None
     if "activity_days" in settings:

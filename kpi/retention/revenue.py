@@ -100,18 +100,14 @@ def _retained(data, key: str, as_of: Instant, months: int, span: int, level: flo
     return schema.result(key, table, by=["month"], view="period", window=window, as_of=now, more=[*ACCOUNT, *PARTS])
 
 
-def _is_contractual(data) -> bool:
-    return data.settings.get("retention", {}).get("contractual", False)
-
-
 def _is_known(data, base: Month) -> bool:
-    return _is_contractual(data) or data.first_month("orders") <= base
+    return facts.is_contractual(data) or data.first_month("orders") <= base
 
 
 def _pairs(data, now: pd.Timestamp, month: Month, span: int) -> pd.DataFrame:
     """Customers of the start, counted by what they brought before and after."""
     start, end = (periods.day_number(day) for day in (month.shift(1 - span).start, month.end))
-    if _is_contractual(data):
+    if facts.is_contractual(data):
         frame = facts.recurring(data, now, {"before": start - 1, "after": end - 1}, rate_day=start - 1)
     else:
         base = periods.day_number(month.shift(1 - 2 * span).start)
