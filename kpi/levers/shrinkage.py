@@ -33,7 +33,7 @@ def shrunk(values: np.ndarray, variances: np.ndarray) -> tuple[np.ndarray, np.nd
     --------
     >>> means, _ = shrunk(np.array([0.0, 0.1, 0.9]), np.array([0.01, 0.01, 0.5]))
     >>> print(means.round(2))
-    [0.02 0.1  0.22]
+    [0.02 0.09 0.41]
     """
     share = (np.arange(POINTS) + 0.5) / POINTS
     scale = np.sqrt(np.var(values) + np.median(variances))
