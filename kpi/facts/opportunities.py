@@ -31,8 +31,25 @@ def changes(data, as_of: pd.Timestamp) -> nw.LazyFrame:
         The columns of `opportunity_history`. An opportunity without history has two inferred rows: open when created, its status when closed (the
         stage before the close is unknown); one closed at an unknown date has none.
     """
-    deals = bare(data)
-    given = data.table("opportunity_history").select(*_STATE) if data.has("opportunity_history") else None
+    rows = inferred(bare(data))
+    if data.has("opportunity_history"):
+        rows = nw.concat([data.table("opportunity_history").select(*_STATE), rows])
+    return rows.filter(nw.col("changed_at") < as_of)
+
+
+def inferred(deals: nw.LazyFrame) -> nw.LazyFrame:
+    """Infer the changes of opportunities without history from what their records say.
+
+    Parameters
+    ----------
+    deals : LazyFrame
+        The columns of `opportunities`.
+
+    Returns
+    -------
+    LazyFrame
+        The columns of `opportunity_history`: open when created, the status of today when closed; none where closed at an unknown date.
+    """
     closed = nw.col("status") != "open"
     undated = closed & nw.col("closed_at").is_null()  # nobody knows how long it was open
     created = deals.filter(~nw.col("created_at").is_null(), ~undated).with_columns(
@@ -45,8 +62,7 @@ def changes(data, as_of: pd.Timestamp) -> nw.LazyFrame:
     ended = deals.filter(closed, ~nw.col("closed_at").is_null()).with_columns(
         nw.col("closed_at").alias("changed_at"), nw.lit(1).cast(nw.Int64).alias("seq"), nw.lit("inferred").alias("origin")
     )
-    parts = [part.select(*_STATE) for part in (given, created, ended) if part is not None]
-    return nw.concat(parts).filter(nw.col("changed_at") < as_of)
+    return nw.concat([created.select(*_STATE), ended.select(*_STATE)])
 
 
 def bare(data) -> nw.LazyFrame:

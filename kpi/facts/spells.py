@@ -8,14 +8,15 @@ import narwhals.stable.v2 as nw
 import pandas as pd
 
 from kpi.facts.clock import once
-from kpi.facts.opportunities import bare, changes
+from kpi.facts.opportunities import inferred
 from kpi.schema import BLANK
 
 ALWAYS = datetime(1900, 1, 1)  # when a state began that nobody knows the beginning of
 _STATE = ("status", "stage", "owner", "amount", "expected_close_on")
 _BEFORE = ("status_before", "stage_before", "owner_before", "amount_before", "expected_before")
 _ORDER = ["changed_at", "seq"]
-_SPELL = ("opportunity_id", "from_at", "until_at", "deleted_at", *_STATE, "currency", "source", "product", *_ORDER)
+_SPAN = ("opportunity_id", "from_at", "until_at", "deleted_at", "currency")
+_SPELL = ("opportunity_id", "from_at", "until_at", "deleted_at", *_STATE, "currency", *_ORDER)
 
 
 def spells(data, as_of: pd.Timestamp) -> nw.LazyFrame:
@@ -33,7 +34,7 @@ def spells(data, as_of: pd.Timestamp) -> nw.LazyFrame:
     LazyFrame
         One row per state: ``opportunity_id``, ``from_at`` (`ALWAYS` if unknown), ``until_at`` (missing while it lasts; the state holds at t where
         from_at < t <= until_at), ``deleted_at`` (only on the last state before a deletion), the state (``status``, ``stage``, ``owner``, ``amount``
-        in its own currency, ``expected_close_on``), ``currency``, ``source``, ``product``, and ``changed_at``, ``seq``, which put them in order.
+        in its own currency, ``expected_close_on``), ``currency``, and ``changed_at``, ``seq``, which put them in order.
     """
     return _named(_states(data, as_of), "stage", "owner")
 
@@ -68,20 +69,57 @@ def _named(rows: nw.LazyFrame, *columns: str) -> nw.LazyFrame:
 
 
 def _states(data, as_of: pd.Timestamp) -> nw.LazyFrame:
-    return nw.concat([_told(data, as_of).select(*_SPELL), _untold(data, as_of).select(*_SPELL)])
+    parts = [_recorded(data, as_of)] if data.has("opportunity_history") else []
+    return nw.concat([part.select(*_SPELL) for part in (*parts, _beside(data, as_of))])
 
 
 @once
-def _told(data, as_of: pd.Timestamp) -> nw.LazyFrame:
+def _recorded(data, as_of: pd.Timestamp) -> nw.LazyFrame:
+    """The states that the history tells."""
+    return _told(data.table("opportunity_history").filter(nw.col("changed_at") < as_of), _about(data, as_of), is_bare=False)
+
+
+@once
+def _beside(data, as_of: pd.Timestamp) -> nw.LazyFrame:
+    """What the history does not tell: the time before its first state, and all states of deals without any. Few rows, where there is one."""
+    about, keep, parts = _about(data, as_of), data.engine.keep, []
+    bare = about
+    if data.has("opportunity_history"):
+        parts.append(_before(_recorded(data, as_of), about))
+        told = _recorded(data, as_of).filter(nw.col("is_first")).select("opportunity_id")
+        absent = keep(about.join(told, on="opportunity_id", how="anti"))
+        later = data.table("opportunity_history").select("opportunity_id").join(absent.select("opportunity_id"), on="opportunity_id", how="semi")
+        absent = absent.join(later.unique().with_columns(nw.lit(False).alias("is_bare")), on="opportunity_id", how="left")
+        absent, is_bare = keep(absent), nw.col("is_bare").is_null()
+        parts.append(_always(absent.filter(~is_bare, ~nw.col("created_at").is_null())))
+        bare = absent.filter(is_bare)
+    deals = data.table("opportunities").join(bare.select("opportunity_id"), on="opportunity_id", how="semi")
+    told = keep(_told(inferred(deals).filter(nw.col("changed_at") < as_of), bare, is_bare=True))
+    never = bare.filter(~nw.col("is_undated")).join(told.select("opportunity_id"), on="opportunity_id", how="anti")
+    record = data.table("opportunities").select("opportunity_id", "status", "stage", "owner", "amount")
+    stage = nw.when(nw.col("status") == "open").then(nw.col("stage"))  # that of today says nothing about a deal closed since
+    untold = nw.concat([*parts, _before(told, bare), _always(never)]).join(record, on="opportunity_id", how="inner")
+    untold = untold.with_columns(
+        nw.lit("open").alias("status"),
+        stage.alias("stage"),
+        nw.lit(None).cast(nw.Datetime("us")).alias("expected_close_on"),
+        nw.col("from_at").alias("changed_at"),
+        nw.lit(-1).cast(nw.Int64).alias("seq"),
+    )
+    return nw.concat([told.select(*_SPELL), untold.select(*_SPELL)])
+
+
+def _told(rows: nw.LazyFrame, about: nw.LazyFrame, *, is_bare: bool) -> nw.LazyFrame:
     """The states that changes tell; the first has ``begun_at`` where an untold time lies before it."""
-    rows = changes(data, as_of).with_columns(nw.col("expected_close_on").cast(nw.Datetime("us")))
+    rows = rows.with_columns(nw.col("expected_close_on").cast(nw.Datetime("us")))
     at = nw.col("changed_at")
     rows = rows.with_columns(*[at.shift(by).over("opportunity_id", order_by=_ORDER).alias(name) for name, by in (("last_at", 1), ("next_at", -1))])
-    rows = rows.join(_about(data, as_of), on="opportunity_id", how="inner")
-    made, deleted, following = nw.col("created_at"), nw.col("gone_at"), nw.col("next_at")
-    untold = nw.col("last_at").is_null() & ((made.is_null() & nw.col("is_bare")) | (made < at))
+    rows = rows.join(about, on="opportunity_id", how="inner")
+    made, deleted, following, is_first = nw.col("created_at"), nw.col("gone_at"), nw.col("next_at"), nw.col("last_at").is_null()
+    untold = is_first & (made.is_null() | (made < at)) if is_bare else is_first & (made < at)
     rows = rows.with_columns(
         nw.when(untold).then(made.fill_null(nw.lit(ALWAYS))).alias("begun_at"),
+        is_first.alias("is_first"),
         # A change dated before the creation is known from the creation on; what follows a deletion is not.
         nw.when(at < made).then(made).otherwise(at).alias("from_at"),
         nw.when(following < made).then(made).otherwise(following).alias("next_at"),
@@ -91,47 +129,29 @@ def _told(data, as_of: pd.Timestamp) -> nw.LazyFrame:
         nw.when(is_last).then(deleted).alias("deleted_at"),
         nw.when(is_last).then(deleted).otherwise(following).alias("until_at"),
     )
-    return rows.select(*_SPELL, "begun_at")
+    return rows.select(*_SPELL, "begun_at", "is_first")
 
 
-@once
-def _untold(data, as_of: pd.Timestamp) -> nw.LazyFrame:
-    """The time before the first state that is told, or all the time where none is: open, with what the record says. Few rows."""
-    told, about = _told(data, as_of), _about(data, as_of)
-    made, deleted, is_bare = nw.col("created_at"), nw.col("gone_at"), nw.col("is_bare")
+def _before(told: nw.LazyFrame, about: nw.LazyFrame) -> nw.LazyFrame:
+    """The time before the first state that is told."""
     begun = told.filter(~nw.col("begun_at").is_null()).select("opportunity_id", "begun_at", nw.col("from_at").alias("until_at"))
-    before = about.join(begun, on="opportunity_id", how="inner").with_columns(
-        nw.col("begun_at").alias("from_at"), nw.lit(None).cast(nw.Datetime("us")).alias("deleted_at")
-    )
-    never = about.join(told.select("opportunity_id"), on="opportunity_id", how="anti")
-    never = never.filter((is_bare & ~nw.col("is_undated")) | (~is_bare & ~made.is_null()))
-    never = never.with_columns(made.fill_null(nw.lit(ALWAYS)).alias("from_at"), deleted.alias("until_at"), deleted.alias("deleted_at"))
-    never = never.filter(deleted.is_null() | (nw.col("from_at") < deleted))
-    columns = ("opportunity_id", "from_at", "until_at", "deleted_at", "currency", "source", "product")
-    rows = nw.concat([before.select(*columns), never.select(*columns)])
-    record = data.table("opportunities").select("opportunity_id", "status", "stage", "owner", "amount")
-    stage = nw.when(nw.col("status") == "open").then(nw.col("stage"))  # that of today says nothing about a deal closed since
-    return rows.join(record, on="opportunity_id", how="inner").with_columns(
-        nw.lit("open").alias("status"),
-        stage.alias("stage"),
-        nw.lit(None).cast(nw.Datetime("us")).alias("expected_close_on"),
-        nw.col("from_at").alias("changed_at"),
-        nw.lit(-1).cast(nw.Int64).alias("seq"),
-    )
+    rows = about.join(begun, on="opportunity_id", how="inner")
+    return rows.with_columns(nw.col("begun_at").alias("from_at"), nw.lit(None).cast(nw.Datetime("us")).alias("deleted_at")).select(*_SPAN)
+
+
+def _always(deals: nw.LazyFrame) -> nw.LazyFrame:
+    """All the time of deals of which no state is told."""
+    deleted = nw.col("gone_at")
+    rows = deals.with_columns(nw.col("created_at").fill_null(nw.lit(ALWAYS)).alias("from_at"), deleted.alias("until_at"), deleted.alias("deleted_at"))
+    return rows.filter(deleted.is_null() | (nw.col("from_at") < deleted)).select(*_SPAN)
 
 
 def _about(data, as_of: pd.Timestamp) -> nw.LazyFrame:
     """What goes for all states of a deal."""
     deals = data.table("opportunities").filter(nw.col("created_at").is_null() | (nw.col("created_at") < as_of))
-    if data.has("opportunity_history"):
-        unrecorded = bare(data).select("opportunity_id", nw.lit(True).alias("is_bare"))
-        deals = deals.join(unrecorded, on="opportunity_id", how="left").with_columns(nw.col("is_bare").fill_null(nw.lit(False)))
-    else:
-        deals = deals.with_columns(nw.lit(True).alias("is_bare"))
     return deals.select(
-        *("opportunity_id", "created_at", "currency", "is_bare"),
+        *("opportunity_id", "created_at", "currency"),
         nw.when(nw.col("deleted_at") < as_of).then(nw.col("deleted_at")).alias("gone_at"),
         # Closed at a date that nobody knows: not open then.
         ((nw.col("status") != "open") & nw.col("closed_at").is_null()).alias("is_undated"),
-        *[nw.col(name).fill_null(nw.lit(BLANK)) for name in ("source", "product")],
     )

@@ -5,7 +5,7 @@ Amounts are counted in whole hundredths of the company's currency: sums of whole
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from itertools import pairwise
 
@@ -17,6 +17,7 @@ from kpi.errors import ParameterError
 from kpi.facts.clock import clocked, last_day
 from kpi.facts.money import rated, rates_on
 from kpi.periods import Instant, Window
+from kpi.schema import BLANK
 
 INWARD = ("new", "reopened", "pulled_in", "owner_in", "increased")
 OUTWARD = ("decreased", "pushed_out", "won", "lost", "deleted", "owner_out")
@@ -78,7 +79,7 @@ def waterfall(
         raise ParameterError(f"rates {rates!r} is unknown; use one of {', '.join(RATES)}")
     if first >= last:
         raise ParameterError(f"the account goes from {first} UTC to {last} UTC; the end must come after the start")
-    rows = data.engine.keep(facts.turns(data, last, first))
+    rows = data.engine.keep(_grouped(data, facts.turns(data, last, first), groups))
     now = _inside("status", "owner", "expected_close_on", closing, owners)
     before = _inside("status_before", "owner_before", "expected_before", closing, owners)
     rows = rows.with_columns(
@@ -94,6 +95,14 @@ def waterfall(
     table = _balanced(pd.concat(parts, ignore_index=True), list(groups))
     window = Window(periods.local_date(first, data.company.timezone), periods.local_date(last, data.company.timezone))
     return schema.result("pipeline.waterfall", table, by=[*groups, "place", "step"], view="period", window=window, as_of=last, more=["deals"])
+
+
+def _grouped(data, rows: nw.LazyFrame, groups: Collection[str]) -> nw.LazyFrame:
+    """Put what a deal is grouped by beside each of its states, where it does not change."""
+    if not groups:
+        return rows
+    named = [nw.col(name).fill_null(nw.lit(BLANK)) for name in groups]
+    return rows.join(data.table("opportunities").select("opportunity_id", *named), on="opportunity_id", how="inner")
 
 
 def _inside(status: str, owner: str, expected: str, closing: Window | None, owners: Sequence[str]) -> nw.Expr:
@@ -205,7 +214,7 @@ def snapshots(data, *, dates: Sequence[Instant], by: str = "stage") -> pd.DataFr
     if not moments or any(one >= other for one, other in pairwise(moments)):
         raise ParameterError("give at least one date, each later than the one before")
     until = nw.when(nw.col("until_at").is_null()).then(nw.lit(len(moments))).otherwise(_dates_up_to("until_at", moments))
-    rows = facts.spells(data, moments[-1]).filter(nw.col("status") == "open")
+    rows = _grouped(data, facts.spells(data, moments[-1]).filter(nw.col("status") == "open"), {group} & set(_GROUPS))
     rows = rows.with_columns(_dates_up_to("from_at", moments).alias("first"), until.alias("after"))
     sums = {"n": nw.len(), "n_events": nw.col("amount").count(), "value": nw.col("amount").sum()}
     keys = [group, "currency", "first", "after"]
