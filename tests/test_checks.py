@@ -168,15 +168,15 @@ def test_a_table_may_have_its_own_limit(tmp_path, capsys):
         read(write(tmp_path, COMPANY + "[tables.leads]\nmax_set_aside = 5\n", leads=leads))
 
 
-def test_what_a_report_will_lack_is_what_it_lacks(root):
+@pytest.mark.parametrize("gone", ["stages", *(pytest.param(table, marks=pytest.mark.slow) for table in ("activities", "opportunities"))])
+def test_what_a_report_will_lack_is_what_it_lacks(root, gone):
     tables = simulate.simulate(simulate.Company(leads=150, existing=40, start="2026-05", end="2026-07", history_months=6)).tables
-    for gone in ("activities", "opportunities", "stages"):
-        data = kpi.Dataset(**{name: frame for name, frame in tables.items() if name != gone}, timezone="Europe/Paris")
-        told, missing = quality.lacking(data), headline.missing(data, data.last_month())
-        assert f"no table {gone}" in set(told["because"])
-        assert all(len(rows) == 1 for _, rows in told.groupby("report") if quality.ALL in set(rows["lacks"]))
-        missing = missing[~missing["reason"].str.contains("contracts")]  # of companies whose customers are under contract, so nothing that is lacking
-        assert len(missing), gone
-        areas = {"response": "response_time", "pipeline": "pipeline", "retention": "retention"}
-        assert {areas[key.partition(".")[0]] for key in missing["kpi"]} <= set(told["report"])
+    data = kpi.Dataset(**{name: frame for name, frame in tables.items() if name != gone}, timezone="Europe/Paris")
+    told, missing = quality.lacking(data), headline.missing(data, data.last_month())
+    assert f"no table {gone}" in set(told["because"])
+    assert all(len(rows) == 1 for _, rows in told.groupby("report") if quality.ALL in set(rows["lacks"]))
+    missing = missing[~missing["reason"].str.contains("contracts")]  # of companies whose customers are under contract, so nothing that is lacking
+    assert len(missing), gone
+    areas = {"response": "response_time", "pipeline": "pipeline", "retention": "retention"}
+    assert {areas[key.partition(".")[0]] for key in missing["kpi"]} <= set(told["report"])
     assert quality.lacking(kpi.load(root / "data" / "sample")).empty

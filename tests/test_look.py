@@ -120,7 +120,7 @@ numbers = st.tuples(st.sampled_from(["{:.2f}", "{:.3f}", "{:,.2f}", "{:.0f}", "{
 odd_numbers = st.sampled_from(["", "-", "--5", "5-", "1-2", ",5", "5,", ",", "1,2,3", "+5", "1e5", "inf", "nan", "1_0", "0x1F", "12 500"])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(
     way=formats,
     ats=st.lists(moments, min_size=1, max_size=6),

@@ -10,6 +10,7 @@ import re
 import zipfile
 import zlib
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -24,7 +25,7 @@ from kpi.sources.look import Dates, Numbers
 _BOMS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
 _DELIMITERS = (",", ";", "\t", "|")
 _SAMPLE = 1 << 18  # characters looked at for delimiter and header
-_CELLS = 1 << 24  # bytes Arrow parses at once; a row must fit
+_CELLS = 1 << 22  # bytes Arrow parses at once; a row must fit
 ROW = "row"  # position of a record in its file, the header being row 1
 
 
@@ -90,11 +91,11 @@ class Csv:
     def _batches(self, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
         try:
             kept, last = 0, None
-            for batch in self._parsed():
+            for batch in _ahead(self._parsed()):
                 place = np.arange(kept, kept + len(batch))
                 kept += len(batch)
                 rows = place + 1
-                if self.misfits:  # each counts as a row of the file although Arrow skips it
+                if self.misfits:  # perhaps those of later rows already; each counts as a row of the file although Arrow skips it
                     skipped = np.array([number - n - 1 for n, (number, _) in enumerate(self.misfits)], dtype="int64")
                     rows += np.searchsorted(skipped, place, side="right")
                 after = int(np.searchsorted(rows, self.first, side="right"))
@@ -137,6 +138,15 @@ class Csv:
         swallowed = any("\n" in text and text.count('"') % 2 for _, text in self.misfits[-1:])
         if ("\n" in cell and not closed) or swallowed:
             raise DataError("a quote is opened and never closed, so the rest of the file reads as one cell")
+
+
+def _ahead(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Parse the next batch while the last one is looked at."""
+    with ThreadPoolExecutor(1) as parser:
+        following = parser.submit(next, batches, None)
+        while (batch := following.result()) is not None:
+            following = parser.submit(next, batches, None)
+            yield batch
 
 
 def examine(located: Located, *, encoding: str = "", delimiter: str = "", table: str = "") -> Csv:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from datetime import date
@@ -91,8 +92,10 @@ def read(config: Config, connection: duckdb.DuckDBPyConnection) -> Reading:
     SchemaError
         If a required column is missing.
     """
-    found, hashed = _Found(connection, config.company), {config.path: files.fingerprint(config.path, config.folder)}
+    found, hashed = _Found(connection, config.company), {}
     with ExitStack() as opened:
+        hasher = opened.enter_context(ThreadPoolExecutor(1))  # beside the reading, which leaves it time
+        hashed[config.path] = hasher.submit(files.fingerprint, config.path, config.folder)
         scratch = Path(opened.enter_context(tempfile.TemporaryDirectory(prefix="kpi-", ignore_cleanup_errors=True)))
         databases = Databases(config.folder, scratch, opened)
         for name in [name for name in ORDER if name in config.tables]:
@@ -100,19 +103,19 @@ def read(config: Config, connection: duckdb.DuckDBPyConnection) -> Reading:
             clock = Clock(source.timezone or config.company.timezone, config.company.timezone)
             if source.database is not None:
                 rows, read_from = databases.read(source.database, name)
-                hashed.setdefault(read_from.path, read_from)
+                hashed.setdefault(read_from.path, hasher.submit(lambda one=read_from: one))
                 parts = [_streamed(connection, source.database.label(name), query.numbered(rows))]
                 with ExitStack() as asked:
                     found.add(schema.TABLES[name], source, *_named(config, found, source, parts, clock, name, asked))
                 continue
             located = [files.locate(pattern, config.folder, name) for pattern in (source.files or [source.path])]
-            for file in {file.path: None for group in located for file in group}:
-                hashed.setdefault(file, files.fingerprint(file, config.folder))
+            for file in (file for file in dict.fromkeys(file.path for group in located for file in group) if file not in hashed):
+                hashed[file] = hasher.submit(files.fingerprint, file, config.folder)
             with ExitStack() as asked:
                 every = [file for group in located for file in group]
                 parts = _answer(connection, source, located, name, asked) if source.query else _plain(connection, source, every, name)
                 found.add(schema.TABLES[name], source, *_named(config, found, source, parts, clock, name, asked))
-    return found.reading([hashed[file] for file in hashed])
+        return found.reading([one.result() for one in hashed.values()])
 
 
 def read_frames(frames: Mapping[str, object], company: Company, connection: duckdb.DuckDBPyConnection) -> Reading:
