@@ -85,8 +85,8 @@ def test_a_hint_of_excel_and_blank_lines_come_before_the_header(tmp_path):
         (b"", "leads.csv is empty"),
         (b"\r\n\r\n", "leads.csv is empty"),
         (b"PK\x03\x04rest", "leads.csv is a workbook or an archive"),
-        ((LEADS + 'L3,2026-03-02,"web,Ann\nL4,2026-03-02,web,Ann\n').encode(), "a quote is opened and never closed"),
-        ((LEADS + 'L3,2026-03-02,web,"Ann\nL4,2026-03-02,web,Ann\n').encode(), "a quote is opened and never closed"),
+        ((LEADS + 'L3,2026-03-02,"web,Ann\nL4,2026-03-02,web,Ann\n').encode(), "leads.csv cannot be read: a quote is opened and never closed"),
+        ((LEADS + 'L3,2026-03-02,web,"Ann\nL4,2026-03-02,web,Ann\n').encode(), "leads.csv cannot be read: a quote is opened and never closed"),
     ],
 )
 def test_files_that_are_no_table(tmp_path, content, message):

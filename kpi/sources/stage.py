@@ -229,7 +229,7 @@ def _hold(connection: duckdb.DuckDBPyConnection, staged: Stage, parts: list[Part
     for part in parts:
         try:
             parsed = part.reader.read_all()
-        except pa.ArrowException:
+        except (pa.ArrowException, DataError, OSError):
             raise DataError(part.csv.failure) from None
         staged.held.append(sql.free_name(connection, "stage_parsed"))
         connection.register(staged.held[-1], parsed)
