@@ -12,8 +12,11 @@ from test_retention import SHOPS, ZONE, dataset, order, orders_frame, utc
 
 import kpi
 from kpi import chapters, facts, retention
+from kpi.chapters.about import About
 from kpi.engine import collect
 from kpi.errors import ParameterError
+from kpi.periods import Month
+from kpi.words import Words
 
 ENGINES = ("duckdb", "polars")
 AS_OF = "2026-07-01"
@@ -185,3 +188,20 @@ def test_online_retail_months_equal_a_plain_script(invoices, reading):
         new = {who for who in after - before if first[who] >= since}
         expected = (len(before), len(new), len(after - before - new), len(before - after), len(after))
         assert (row.start, row.new, row.reactivated, row.lost, row.end) == expected
+
+
+@pytest.mark.parametrize(
+    ("window", "is_set", "said"),
+    [
+        (90, False, "within the last 90 days, the time within which 95% of repeat purchases come."),
+        (90, True, "within the last 90 days, the time set in kpi.toml."),
+        (None, False, "under contract on that day."),
+    ],
+)
+def test_the_page_says_who_counts_as_active(window, is_set, said):
+    month = Month.parse("2026-10")
+    about = About(Words("en"), "Test", "EUR", "Europe/Paris", month, pd.Timestamp("2026-10-31 23:00"), "", False, [])
+    year = pd.DataFrame({"start": [90], "end": [100], "value": [0.111], "provisional": [False]})
+    opening = chapters.retention.opening(about, year, window, is_set=is_set)
+    assert opening.lede.endswith(said)
+    assert opening.answer.startswith("100 customers are active, +10 in a year")

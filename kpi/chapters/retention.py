@@ -13,7 +13,7 @@ from kpi.words import N_
 YEAR = 365
 
 
-def opening(about: About, year: pd.DataFrame, window: int | None) -> Opening:
+def opening(about: About, year: pd.DataFrame, window: int | None, *, is_set: bool = False) -> Opening:
     """Open the page: how many customers are active, and how that changed over a year.
 
     Parameters
@@ -24,6 +24,8 @@ def opening(about: About, year: pd.DataFrame, window: int | None) -> Opening:
         `retention.net_customer_growth` over twelve months, one row.
     window : int or None
         `retention.activity_window`.
+    is_set : bool
+        Whether kpi.toml sets it.
 
     Returns
     -------
@@ -40,6 +42,8 @@ def opening(about: About, year: pd.DataFrame, window: int | None) -> Opening:
         answer = say("{n} customers are active, {change} in a year ({share}).", **parts)
     if window is None:
         lede = say("Active: under contract on that day.")
+    elif is_set:
+        lede = say("Active: bought within the last {days}, the time set in kpi.toml.", days=words.days(window))
     else:
         lede = say("Active: bought within the last {days}, the time within which 95% of repeat purchases come.", days=words.days(window))
     return about.opening("retention", answer, lede)
