@@ -40,7 +40,7 @@ def band(age: int) -> int:
 
 
 @pytest.mark.parametrize("name", ENGINES)
-@pytest.mark.parametrize("seed", [1, 3])
+@pytest.mark.parametrize("seed", [1, pytest.param(3, marks=pytest.mark.slow)])
 def test_counts_against_the_definition(name, seed):
     now = utc("2026-05-01")
     found = counted(random_data(seed, name), now, SPRING)
@@ -393,7 +393,7 @@ def test_without_stages_history_or_leads_the_rest_is_said(simulation):
     assert base["value"] == pytest.approx(truth, rel=0.2)
 
 
-@pytest.mark.parametrize("name", ENGINES)
+@pytest.mark.parametrize("name", ["polars", pytest.param("duckdb", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("deals", [[], [deal("a", "2026-03-01 10:00", source="web")]])
 def test_empty_and_one_row_tables(name, deals):
     history = [row for row in story("a", ("2026-03-01 10:00", "Qualified", "open")) if deals]
