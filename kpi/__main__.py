@@ -233,15 +233,22 @@ def run(arguments: list[str] | None = None) -> int:
         return _fail(error.format_message(), error.exit_code)
     except KpiError as error:
         return _fail(str(error), error.status)
-    except (KeyboardInterrupt, click.Abort):
-        return _fail("interrupted, nothing half published", INTERRUPTED)
-    except Terminated:
-        return _fail("asked to end, nothing half published", TERMINATED)
+    except (KeyboardInterrupt, click.Abort, Terminated):
+        return _stopped()
+    except RuntimeError as error:  # what the engine makes of a signal that finds it in the middle of a query
+        if "interrupted" not in str(error).casefold():
+            raise
+        return _stopped()
     except BrokenPipeError:  # the reader of our output, e.g. head, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def _stopped() -> int:
+    asked = signal.getsignal(signal.SIGTERM) is signal.SIG_IGN  # as `_terminate` leaves it
+    return _fail("asked to end, nothing half published", TERMINATED) if asked else _fail("interrupted, nothing half published", INTERRUPTED)
 
 
 def _fail(message: str, status: int) -> int:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
 import os
+import signal
 import subprocess
 import sys
 
@@ -13,6 +15,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
+from kpi import __main__ as command
 from kpi import errors
 from kpi.__main__ import WHERE, kpi, run
 from kpi.dataset import parse_where
@@ -166,3 +169,26 @@ def test_a_reader_who_stops_reading_is_no_failure(data_set):
     ended = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True)
     assert ended.stdout.splitlines()[-1] == "0"
     assert ended.stderr == ""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows has no such signals")
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (None, 130)])
+def test_a_signal_in_the_middle_of_a_query_ends_the_run_as_any_other(monkeypatch, capsys, number, status):
+    def querying(*_, **__):
+        if number is not None:
+            with contextlib.suppress(command.Terminated):  # the engine swallows it
+                signal.raise_signal(number)
+        raise RuntimeError("Query interrupted")
+
+    monkeypatch.setattr(command.kpi, "main", querying)
+    assert command.run(["check"]) == status
+    assert "nothing half published" in capsys.readouterr().err
+
+
+def test_other_failures_of_the_engine_are_not_hidden(monkeypatch):
+    def failing(*_, **__):
+        raise RuntimeError("a defect")
+
+    monkeypatch.setattr(command.kpi, "main", failing)
+    with pytest.raises(RuntimeError, match="a defect"):
+        command.run(["check"])
