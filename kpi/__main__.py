@@ -149,8 +149,9 @@ def bring_in(files: tuple[Path, ...], to: Path, system: str | None, exported_on:
 @set_aside_option
 def metrics(dataset: str, month: str, where: str, form: str, max_set_aside: float) -> None:
     """Print the numbers of a month, without notebooks."""
-    from kpi import headline
-    from kpi.dataset import load, parse_where
+    from kpi import compute
+    from kpi.dataset import load
+    from kpi.dataset.dataset import parse_where
     from kpi.periods import Month
     from kpi.report import quality
     from kpi.report.request import part
@@ -161,29 +162,15 @@ def metrics(dataset: str, month: str, where: str, form: str, max_set_aside: floa
     data = part(whole, parse_where(where))
     asked = asked or data.last_month()
     data.check_month(asked)
-    table = headline.metrics(data, asked)
+    table = compute.metrics(data, asked)
     if form == "csv":
         click.echo(table.to_csv(index=False, lineterminator="\n"), nl=False)
         return
+    from kpi.presentation.language import Words
     from kpi.report import manifest
-    from kpi.words import Words
 
-    found = manifest.metrics(table, headline.missing(data, asked), Words(data.company.language), data.company.currency)
+    found = manifest.metrics(table, compute.missing(data, asked), Words(data.company.language), data.company.currency)
     click.echo(manifest.dumps({"month": str(asked), **found}), nl=False)
-
-
-@kpi.command()
-@click.option("--to", required=True, type=click.Path(path_type=Path), help="Folder to write the data set to.")
-@click.option("--leads", default=6000, show_default=True, type=click.IntRange(1), help="How many leads.")
-@click.option("--seed", default=1, show_default=True, help="Another seed, another company.")
-@click.option("--start", default="2023-11", show_default=True, metavar="MONTH", help="First month.")
-@click.option("--end", default="2026-10", show_default=True, metavar="MONTH", help="Last month.")
-def simulate(to: Path, leads: int, seed: int, start: str, end: str) -> None:
-    """Make a company up, with the truth about it written down beside."""
-    from kpi.simulate import write_company
-
-    write_company(to, leads, seed, start, end)
-    click.echo(to)
 
 
 @kpi.command()

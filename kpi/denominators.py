@@ -17,7 +17,7 @@ from kpi.facts.clock import DAY_SECONDS
 from kpi.periods import Instant, Month, Window, day_number, last_days, local_date, month_number
 from kpi.pipeline import ways
 from kpi.retention.repeat import second_purchases
-from kpi.words import N_
+from kpi.schema import N_
 
 EVENT, CENSORED, DENOMINATOR, OUT = "event", "censored", "denominator", "out"
 

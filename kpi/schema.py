@@ -14,6 +14,11 @@ from kpi.periods import Month
 Kind = Literal["text", "instant", "date", "number", "integer", "boolean"]
 
 
+def N_(text: str) -> str:
+    """Mark a text for translation where it is written, to be said later in the reader's language."""
+    return text
+
+
 @dataclass(frozen=True)
 class Column:
     """One column of a canonical table.

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pandas as pd
 
 import kpi
-from kpi import headline
+from kpi import compute
 from kpi.catalog import CATALOG
 from kpi.periods import Month
-from kpi.simulate import Company, simulate
+from tests.simulated import Company, simulate
 
 MONTH = Month.parse("2026-04")
 DATED = {"leads": "created_at", "lead_scores": "at", "activities": "at", "opportunity_history": "changed_at"}
@@ -43,11 +43,11 @@ def test_cutting_off_the_future_changes_no_number():
     full = kpi.Dataset(**simulation.tables, exported_at="2026-11-04", **company)
     as_of = full.as_of(MONTH)
     then = kpi.Dataset(**cut(simulation.tables, as_of), exported_at=str(MONTH.end), **company)
-    one, other = headline.metrics(then, MONTH), headline.metrics(full, MONTH)
-    assert set(CATALOG) - set(other["kpi"]) == set(headline.missing(full, MONTH)["kpi"])
-    assert headline.missing(full, MONTH)["reason"].str.contains("no table contracts").all()
+    one, other = compute.metrics(then, MONTH), compute.metrics(full, MONTH)
+    assert set(CATALOG) - set(other["kpi"]) == set(compute.missing(full, MONTH)["kpi"])
+    assert compute.missing(full, MONTH)["reason"].str.contains("no table contracts").all()
     pd.testing.assert_frame_equal(one, other)
-    lists = headline.lists(then, MONTH)
-    for name, table in headline.lists(full, MONTH).items():
+    lists = compute.lists(then, MONTH)
+    for name, table in compute.lists(full, MONTH).items():
         if name != "set_aside":
             pd.testing.assert_frame_equal(lists[name], table)

@@ -8,7 +8,7 @@ import pytest
 from kpi import catalog
 from kpi.catalog import CATALOG
 from kpi.errors import ParameterError
-from kpi.words import Words
+from kpi.presentation.language import Words
 
 UNITS = {"rate", "ratio", "difference", "seconds", "days", "months", "count", "money"}
 

@@ -9,12 +9,13 @@ import pytest
 from written import read, reasons, write
 
 import kpi
-from kpi import headline, simulate
+from kpi import compute
 from kpi.__main__ import run
 from kpi.errors import DataError
 from kpi.report import quality
-from kpi.sources import reasons as rules
-from kpi.sources.flags import WORDS
+from kpi.sources.checks import rules as rules
+from kpi.sources.checks.flags import WORDS
+from tests import simulated
 
 COMPANY = '[company]\ntimezone = "UTC"\nexported_at = "2026-07-01"\n'
 DEALS = "opportunity_id,owner,stage,status,created_at,closed_at,expected_close_on,amount,currency,product"
@@ -170,9 +171,9 @@ def test_a_table_may_have_its_own_limit(tmp_path, capsys):
 
 @pytest.mark.parametrize("gone", ["stages", *(pytest.param(table, marks=pytest.mark.slow) for table in ("activities", "opportunities"))])
 def test_what_a_report_will_lack_is_what_it_lacks(root, gone):
-    tables = simulate.simulate(simulate.Company(leads=150, existing=40, start="2026-05", end="2026-07", history_months=6)).tables
+    tables = simulated.simulate(simulated.Company(leads=150, existing=40, start="2026-05", end="2026-07", history_months=6)).tables
     data = kpi.Dataset(**{name: frame for name, frame in tables.items() if name != gone}, timezone="Europe/Paris")
-    told, missing = quality.lacking(data), headline.missing(data, data.last_month())
+    told, missing = quality.lacking(data), compute.missing(data, data.last_month())
     assert f"no table {gone}" in set(told["because"])
     assert all(len(rows) == 1 for _, rows in told.groupby("report") if quality.ALL in set(rows["lacks"]))
     missing = missing[~missing["reason"].str.contains("contracts")]  # of companies whose customers are under contract, so nothing that is lacking

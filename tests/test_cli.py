@@ -18,7 +18,9 @@ from click.testing import CliRunner
 from kpi import __main__ as command
 from kpi import errors
 from kpi.__main__ import WHERE, kpi, run
-from kpi.dataset import parse_where
+from kpi.dataset.segments import parse_where
+from kpi.errors import WriteError
+from tests.simulated.__main__ import main as write_simulated
 
 
 @pytest.fixture
@@ -49,7 +51,7 @@ def test_every_command_explains_itself(command):
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        (["simulat"], "kpi: No such command 'simulat'. Did you mean 'simulate'?"),
+        (["repor"], "kpi: No such command 'repor'. Did you mean 'report'?"),
         (["report", "--mnth", "2026-10"], "kpi: No such option '--mnth'. Did you mean '--month'?"),
         (["report", "--lang", "de"], "kpi: Invalid value for '--lang': 'de' is not one of 'en', 'fr'."),
         (
@@ -59,7 +61,7 @@ def test_every_command_explains_itself(command):
         (["report", "--where", "team="], "kpi: where 'team=' is not understood; write team=Nord, with one of team, owner, source, segment"),
         (["report", "--only", "pulze"], "kpi: there is no notebook 'pulze'"),
         (["metrics", "--month", "October"], "kpi: month 'October' is not a month; write it as 2026-10"),
-        (["simulate"], "kpi: Missing option '--to'."),
+        (["import", "deals.csv"], "kpi: Missing option '--to'."),
     ],
 )
 def test_wrong_arguments_end_with_2_and_one_line(capsys, arguments, line):
@@ -142,13 +144,12 @@ def test_metrics_print_numbers_only(data_set, capsys):
     assert "the data do not cover 2026-11" in capsys.readouterr().err
 
 
-def test_simulate_writes_a_data_set_that_check_accepts(tmp_path, capsys):
-    arguments = ["simulate", "--to", str(tmp_path / "us"), "--leads", "200", "--seed", "3", "--start", "2026-01", "--end", "2026-10"]
-    assert run(arguments) == 0
+def test_the_simulated_company_is_a_data_set_that_check_accepts(tmp_path, capsys):
+    arguments = ["--to", str(tmp_path / "us"), "--leads", "200", "--seed", "3", "--start", "2026-01", "--end", "2026-10"]
+    write_simulated(arguments, standalone_mode=False)
     assert run(["check", str(tmp_path / "us")]) == 0
-    capsys.readouterr()
-    assert run(arguments) == 6
-    assert capsys.readouterr().err.count("\n") == 1
+    with pytest.raises(WriteError):
+        write_simulated(arguments, standalone_mode=False)
 
 
 def test_lab_opens_the_notebooks(data_set, monkeypatch, capsys):

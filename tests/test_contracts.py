@@ -12,14 +12,15 @@ from companies import utc
 from test_revenue import RATES, contractual, random_terms
 
 import kpi
-from kpi import chapters, facts, retention
+from kpi import facts, retention
 from kpi import lifetime_value as lv
 from kpi.__main__ import run
 from kpi.engine import collect
 from kpi.errors import MissingTable, ParameterError
 from kpi.lifetime_value.contracts import renewal_period
 from kpi.periods import day_number
-from kpi.simulate import Company, simulate
+from kpi.presentation import pages
+from tests.simulated import Company, simulate
 
 ENGINES = ("duckdb", "polars")
 AS_OF = "2026-07-01"
@@ -128,10 +129,10 @@ def test_after_72_months_59_in_100_are_left_and_the_median_is_not_reached(calls)
     median = retention.contract_median(calls, as_of="2026-07-02")
     assert pd.isna(median["value"].item())
     assert median["n_open"].item() + median["n_events"].item() == median["n"].item() == 3000
-    about = chapters.about(calls, "2026-06", "en")
+    about = pages.about(calls, "2026-06", "en")
     shown = {"survival": retention.contract_survival(calls, as_of=AS_OF), "curve": retention.contract_survival_curve(calls, as_of=AS_OF)}
     shown |= {"median": retention.contract_median(calls, as_of=AS_OF), "renewals": retention.renewals(calls, as_of=AS_OF)}
-    text = str(chapters.contracts.staying(about, **shown)[0])
+    text = str(pages.contracts.staying(about, **shown)[0])
     assert "The median is not reached: after 71 months" in text
     assert "was followed by another" in text  # they run until they are cancelled
 
@@ -142,11 +143,11 @@ def test_the_model_beats_one_constant_rate_on_renewals_held_out(calls):
     assert (check["error"] < check["constant_error"] / 3).all()
     last = check.iloc[-1]
     assert last["low"] - 15 < last["actual"] < last["high"] + 15
-    about = chapters.about(calls, "2026-06", "en")
-    text = str(chapters.contracts.expected(about, lv.expected_value(calls, as_of=AS_OF), check)[0])
+    about = pages.about(calls, "2026-06", "en")
+    text = str(pages.contracts.expected(about, lv.expected_value(calls, as_of=AS_OF), check)[0])
     assert "It errs less than one constant rate" in text
     worse = check.assign(error=0.2, constant_error=0.1)
-    assert "It is no better" in str(chapters.contracts.expected(about, lv.expected_value(calls, as_of=AS_OF), worse)[0])
+    assert "It is no better" in str(pages.contracts.expected(about, lv.expected_value(calls, as_of=AS_OF), worse)[0])
 
 
 # Survivors of 1,000 customers at each yearly renewal: Fader and Hardie (2007), How to Project Customer Retention, table 1 (regular; high end).
@@ -225,8 +226,8 @@ def test_few_customers_warn_and_fewer_say_nothing(n, known, few):
     data = contractual(telephone(n))
     row = lv.expected_value(data, as_of=AS_OF).iloc[0]
     assert (bool(pd.notna(row["value"])), row["few"]) == (known, few)
-    about = chapters.about(data, "2026-06", "fr")
-    text = str(chapters.contracts.expected(about, lv.expected_value(data, as_of=AS_OF), lv.renewal_check(data, as_of=AS_OF))[0])
+    about = pages.about(data, "2026-06", "fr")
+    text = str(pages.contracts.expected(about, lv.expected_value(data, as_of=AS_OF), lv.renewal_check(data, as_of=AS_OF))[0])
     assert ("Moins de 50" in text) is not known
     assert ("Prudence" in text) is known
 
@@ -309,15 +310,15 @@ def shown_in(about, only: str, table: str, monkeypatch) -> list:
     """What a section shows whose table is missing."""
     seen: list = []
     monkeypatch.setattr("IPython.display.display", lambda *blocks: seen.extend(blocks))
-    with chapters.section(about, only=only):
+    with pages.section(about, only=only):
         raise MissingTable(table)
     return [type(block).__name__ for block in seen]
 
 
 def test_sections_about_the_other_kind_of_customers_are_left_out(calls, monkeypatch):
-    contracts = chapters.about(calls, "2026-06", "en")
+    contracts = pages.about(calls, "2026-06", "en")
     order = pd.DataFrame({"order_id": ["1"], "customer_id": ["A"], "at": [utc("2026-01-01")], "amount": [1.0]})
-    orders = chapters.about(kpi.Dataset(orders=order, exported_at="2026-07-15"), "2026-06", "en")
+    orders = pages.about(kpi.Dataset(orders=order, exported_at="2026-07-15"), "2026-06", "en")
     assert shown_in(contracts, "orders", "orders", monkeypatch) == ["Absent"]
     assert shown_in(orders, "contracts", "contracts", monkeypatch) == ["Absent"]
     # what such customers need is missing, and said so

@@ -11,8 +11,8 @@ from written import column, decided, read, reasons, write
 
 from kpi.errors import DataError, SchemaError
 from kpi.schema import STATUS, TABLES
-from kpi.sources import alias_sets, crm, formulas
 from kpi.sources.config import Company, Source
+from kpi.sources.crm import aliases, expressions, mapping
 
 EXPORTS = Path(__file__).parent / "exports"
 
@@ -48,14 +48,14 @@ def by_key(rows: list[dict], name: str) -> dict:
     ],
 )
 def test_a_file_is_recognised_by_its_headers(file, system, table, also):
-    found = crm.recognise(EXPORTS / file)
+    found = mapping.recognise(EXPORTS / file)
     assert (found.system, found.table, found.also) == (system, table, also)
     assert found.score >= 4
     assert set(found.mapping) <= set(TABLES[table].names)
 
 
 def test_what_was_understood_names_the_headers():
-    found = crm.recognise(EXPORTS / "hubspot_transactions.csv")
+    found = mapping.recognise(EXPORTS / "hubspot_transactions.csv")
     assert found.mapping["owner"] == "Propriétaire de la transaction"
     assert found.mapping["amount"] == "Montant + Montant dans la devise de l'entreprise + Devise + Taux de change"
     assert found.unmatched == {"Budget du projet": ""}
@@ -65,15 +65,15 @@ def test_what_was_understood_names_the_headers():
 def test_a_file_that_nobody_knows_is_refused_with_the_nearest_kind(tmp_path):
     (tmp_path / "strange.csv").write_text("Deal Name,Deal Stage,Amount,Colour\na,b,1,red\n")
     with pytest.raises(DataError, match=r"strange.csv is no export that is known: .* nearest kind is HubSpot deals, but it lacks .*Record ID"):
-        crm.recognise(tmp_path / "strange.csv")
+        mapping.recognise(tmp_path / "strange.csv")
     (tmp_path / "other.csv").write_text("x,y\n1,2\n")
     with pytest.raises(DataError, match=r"no export that is known: its headers are .*; map its columns under"):
-        crm.recognise(tmp_path / "other.csv")
+        mapping.recognise(tmp_path / "other.csv")
 
 
 def test_a_system_that_does_not_exist_is_refused():
     with pytest.raises(DataError, match="there is no alias set 'hubsbot'; did you mean 'hubspot'"):
-        crm.recognise(EXPORTS / "hubspot_contacts.csv", system="hubsbot")
+        mapping.recognise(EXPORTS / "hubspot_contacts.csv", system="hubsbot")
 
 
 def test_two_kinds_that_fit_equally_well_are_not_guessed(tmp_path, monkeypatch):
@@ -81,17 +81,17 @@ def test_two_kinds_that_fit_equally_well_are_not_guessed(tmp_path, monkeypatch):
     folder.mkdir()
     for system in ("acme", "bcme"):
         (folder / f"{system}.toml").write_text(f'system = "{system}"\n[d]\ntable = "leads"\nneeds = ["lead_id"]\nfields.lead_id = ["Key"]\n')
-    monkeypatch.setattr(alias_sets, "FOLDER", folder)
+    monkeypatch.setattr(aliases, "FOLDER", folder)
     (tmp_path / "a.csv").write_text("Key,Name\n1,2\n")
     with pytest.raises(DataError, match=r"a.csv may be acme d \(leads\), bcme d \(leads\); say which"):
-        crm.recognise(tmp_path / "a.csv")
+        mapping.recognise(tmp_path / "a.csv")
 
 
 def test_office_lists_are_recognised_only_where_no_system_knows_them(tmp_path):
     (tmp_path / "affaires.csv").write_text(
         "N° affaire;Commercial;Date de création;Montant HT;Statut\n1;A;2026-01-02;1 200,00;Gagné\n", encoding="utf-8"
     )
-    found = crm.recognise(tmp_path / "affaires.csv")
+    found = mapping.recognise(tmp_path / "affaires.csv")
     assert (found.system, found.table) == ("generic", "opportunities")
 
 
@@ -100,24 +100,24 @@ def test_office_lists_are_recognised_only_where_no_system_knows_them(tmp_path):
 
 @pytest.mark.parametrize("header", ["Affaire - Heure de l'échec", "AFFAIRE – HEURE DE L’ECHEC", "affaire_heure_de_l_echec"])
 def test_headers_are_folded(header):
-    assert alias_sets.fold(header) == "affaireheuredelechec"
+    assert aliases.fold(header) == "affaireheuredelechec"
 
 
 @pytest.mark.parametrize("text", ["Gagné", "GAGNE\u0301 !", "Cœur", "à faire", "Closed / Won", "3ème", "Zürich", "ΑΒΓ"])
 def test_cells_are_folded_as_headers_are(text):
     from written import connection
 
-    assert connection().execute(f"select {alias_sets.folded('?')}", [text]).fetchall()[0][0] == alias_sets.fold(text)
+    assert connection().execute(f"select {aliases.folded('?')}", [text]).fetchall()[0][0] == aliases.fold(text)
 
 
 # ---- the alias sets themselves
 
 
 def test_every_formula_of_every_alias_set_can_be_written():
-    for shape in alias_sets.shapes():
+    for shape in aliases.shapes():
         headers = [names[0] for names in shape.fields.values()]
         lookups = {lookup.get("shape") or lookup["table"]: "t" for lookup in shape.lookups.values()}
-        bound = formulas.bind(shape, headers, Source(), Company(), lookups)
+        bound = expressions.bind(shape, headers, Source(), Company(), lookups)
         assert not shape.missing(bound.places), shape.title
         for formula in [*shape.columns.values(), *shape.drop.values(), *shape.parts.values(), *shape.closing.values()]:
             assert bound.write(formula).told, (shape.title, formula)
@@ -129,11 +129,11 @@ def test_every_formula_of_every_alias_set_can_be_written():
 
 
 def test_lists_of_values_lead_to_allowed_values_only():
-    for shape in alias_sets.shapes():
+    for shape in aliases.shapes():
         for column_ in TABLES[shape.table].columns if shape.table else ():
             if column_.allowed and column_.name in shape.values:
                 assert set(shape.values[column_.name].values()) <= set(column_.allowed), (shape.title, column_.name)
-    assert set(alias_sets.shapes()[0].values["status"].values()) == set(STATUS)
+    assert set(aliases.shapes()[0].values["status"].values()) == set(STATUS)
 
 
 def test_a_system_is_added_by_a_file(tmp_path, monkeypatch):
@@ -160,7 +160,7 @@ def test_a_system_is_added_by_a_file(tmp_path, monkeypatch):
     (folder / "acme_fr.toml").write_text(
         'system = "acme"\n[sales.fields]\nowner = ["Qui"]\n[sales.values.status]\nlost = ["Zut !"]\n', encoding="utf-8"
     )
-    monkeypatch.setattr(alias_sets, "FOLDER", folder)
+    monkeypatch.setattr(aliases, "FOLDER", folder)
     content = "KEY,step,Qui,Colour\n1,yippee,Ann,x\n2,ZUT,Bob,x\n3,other,Bob,x\n"
     reading, tables = read(write(tmp_path / "set", '[tables.opportunities]\nformat = "acme"', opportunities=content))
     assert [(row["status"], row["owner"]) for row in tables["opportunities"]] == [("won", "Ann"), ("lost", "Bob"), ("open", "Bob")]

@@ -20,7 +20,7 @@ import pytest
 from written import column, decided, read, reasons, write
 
 import kpi
-from kpi import headline, pipeline
+from kpi import compute, pipeline
 from kpi.engine import collect
 from kpi.errors import DataError
 from kpi.report import manifest
@@ -163,7 +163,7 @@ def test_tables_and_metrics_on_postgresql_equal_those_on_files(url, sample, ware
 @pytest.mark.slow
 def test_every_headline_on_postgresql_equals_that_on_files(url, sample, warehouse):
     month = sample.last_month()
-    pd.testing.assert_frame_equal(headline.metrics(kpi.load(warehouse), month), headline.metrics(sample, month))
+    pd.testing.assert_frame_equal(compute.metrics(kpi.load(warehouse), month), compute.metrics(sample, month))
 
 
 def test_types_of_postgresql_are_read_without_loss(url, tmp_path):

@@ -11,7 +11,7 @@ import pytest
 
 import kpi
 from kpi import pipeline, response_time, retention
-from kpi.dataset import parse_where
+from kpi.dataset.dataset import parse_where
 from kpi.engine import collect
 from kpi.errors import DataError, KpiError, MissingTable, ParameterError, SchemaError
 from kpi.periods import Month, Window

@@ -10,9 +10,10 @@ import pandas as pd
 import pytest
 
 import kpi
-from kpi import headline, simulate
-from kpi.simulate.write import DIALECTS, WEEKDAYS
-from kpi.sources import reasons
+from kpi import compute
+from kpi.sources.checks import rules
+from tests import simulated
+from tests.simulated.write import DIALECTS, WEEKDAYS
 
 BAD = {"duplicates": 12, "blanks": 12, "future_dates": 9, "closed_before_created": 5}  # rows that cannot be used
 ODD = {"stage_jumps": 6, "stage_returns": 5, "reopened": 4, "refunds": 7, "mixed_zones": 8, "hostile": 33}  # rows that are used as they are
@@ -21,13 +22,13 @@ LINKED = {"lead_scores": ("lead_id", "leads"), "opportunity_history": ("opportun
 
 
 @cache
-def clean() -> simulate.Simulation:
-    return simulate.simulate(simulate.Company(leads=400, existing=80, start="2026-01", end="2026-08", history_months=8))
+def clean() -> simulated.Simulation:
+    return simulated.simulate(simulated.Company(leads=400, existing=80, start="2026-01", end="2026-08", history_months=8))
 
 
 @cache
 def soiled(bad: bool) -> tuple[dict[str, pd.DataFrame], pd.DataFrame]:
-    return simulate.soil(clean(), BAD if bad else ODD, seed=7)
+    return simulated.soil(clean(), BAD if bad else ODD, seed=7)
 
 
 @pytest.fixture(scope="module")
@@ -74,10 +75,10 @@ def unusable(ledger: pd.DataFrame) -> dict[str, set]:
 def test_every_row_that_cannot_be_used_is_set_aside_and_counted(read_back, dialect):
     tables, ledger = soiled(True)
     gone = unusable(ledger)
-    expected = {(table, reasons.DUPLICATE): n for table, n in faults(ledger, "duplicates").items()}
+    expected = {(table, rules.DUPLICATE): n for table, n in faults(ledger, "duplicates").items()}
     empty = {"leads": "created_at", "activities": "at", "orders": "amount"}
     expected |= {(table, f"empty {empty[table]}"): n for table, n in faults(ledger, "blanks").items() if table in empty}
-    expected["opportunities", reasons.CLOSED_FIRST] = BAD["closed_before_created"]
+    expected["opportunities", rules.CLOSED_FIRST] = BAD["closed_before_created"]
     for table, (column, parent) in LINKED.items():
         lost = int(tables[table][column].isin(gone[parent]).sum())
         expected |= {(table, f"{column} of no known record"): lost} if lost else {}
@@ -88,7 +89,7 @@ def test_every_row_that_cannot_be_used_is_set_aside_and_counted(read_back, diale
     assert found["found"].to_dict() == {table: len(frame) for table, frame in tables.items()}
     assert (found["found"] == found["used"] + found["set_aside"]).all()
     # Each of them is listed where it stands in its file: the header is the first line.
-    for row in data.set_aside[data.set_aside["reason"] == reasons.CLOSED_FIRST].itertuples():
+    for row in data.set_aside[data.set_aside["reason"] == rules.CLOSED_FIRST].itertuples():
         assert tables["opportunities"].iloc[row.row - 2]["opportunity_id"] in gone["opportunities"]
 
 
@@ -107,18 +108,18 @@ def test_faults_of_rows_that_are_used_are_flagged_and_counted(read_back, dialect
 def test_odd_moves_of_deals_are_flagged_and_counted(read_back, dialect):
     tables, ledger = soiled(False)
     found = flagged(read_back(False, dialect))
-    moves = {reasons.SKIPPED: 0, reasons.WENT_BACK: 0, reasons.REOPENED: 0}
+    moves = {rules.SKIPPED: 0, rules.WENT_BACK: 0, rules.REOPENED: 0}
     place = {stage: number for number, stage in enumerate(tables["stages"].query("status != 'lost'").sort_values("position")["stage"])}
     for _, deal in tables["opportunity_history"].sort_values(["changed_at", "seq"]).groupby("opportunity_id"):
         states = list(zip(deal["stage"], deal["status"], strict=True))
         for (before, was), (now, status) in pairwise(states):
-            moves[reasons.REOPENED] += was != "open" and status == "open"
-            moves[reasons.WENT_BACK] += was == status == "open" and place[now] < place[before]
-            moves[reasons.SKIPPED] += was == "open" and status != "lost" and place[now] > place[before] + 1
+            moves[rules.REOPENED] += was != "open" and status == "open"
+            moves[rules.WENT_BACK] += was == status == "open" and place[now] < place[before]
+            moves[rules.SKIPPED] += was == "open" and status != "lost" and place[now] > place[before] + 1
     assert {flag: found.get(("opportunity_history", flag), 0) for flag in moves} == moves
-    assert moves[reasons.REOPENED] == ODD["reopened"]
-    assert moves[reasons.WENT_BACK] == ODD["stage_returns"]
-    assert moves[reasons.SKIPPED] > flags_of_clean()["opportunity_history", reasons.SKIPPED]
+    assert moves[rules.REOPENED] == ODD["reopened"]
+    assert moves[rules.WENT_BACK] == ODD["stage_returns"]
+    assert moves[rules.SKIPPED] > flags_of_clean()["opportunity_history", rules.SKIPPED]
     assert len(faults(ledger, "stage_jumps"))
 
 
@@ -163,7 +164,7 @@ def expected_metrics(bad: bool) -> pd.DataFrame:
         deals = tables["opportunities"]
         tables["opportunities"] = deals.assign(amount=deals["amount"].mask(deals["opportunity_id"].isin(unknown)))
     data = frames(tables)
-    return headline.metrics(data, data.last_month())
+    return compute.metrics(data, data.last_month())
 
 
 @pytest.mark.slow
@@ -171,6 +172,6 @@ def expected_metrics(bad: bool) -> pd.DataFrame:
 @pytest.mark.parametrize("dialect", DIALECTS)
 def test_all_metrics_are_those_of_the_company_without_the_faulty_rows(read_back, dialect, bad):
     data = read_back(bad, dialect)
-    found = headline.metrics(data, data.last_month())
+    found = compute.metrics(data, data.last_month())
     assert len(found) > 100
     pd.testing.assert_frame_equal(found, expected_metrics(bad), rtol=1e-9)

@@ -6,11 +6,11 @@ import pandas as pd
 import pytest
 
 import kpi
-from kpi import headline, pipeline, response_time, retention, schema
+from kpi import compute, pipeline, response_time, retention, schema
 from kpi.catalog import CATALOG
 from kpi.errors import MissingTable
 from kpi.periods import Month
-from kpi.words import Words
+from kpi.presentation.language import Words
 
 MONTH = Month.parse("2026-10")
 # The sample's customers order; these are about contracts.
@@ -19,7 +19,7 @@ CONTRACTS = {"retention.contract_survival", "retention.contract_median", "retent
 
 @pytest.fixture(scope="module")
 def metrics(sample) -> pd.DataFrame:
-    return headline.metrics(sample, MONTH)
+    return compute.metrics(sample, MONTH)
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +38,7 @@ def row(table: pd.DataFrame, key: str, horizon: float | None = None) -> pd.Serie
 
 
 def test_every_key_of_the_catalogue_is_made_and_no_other(sample, metrics):
-    gone = headline.missing(sample, MONTH)
+    gone = compute.missing(sample, MONTH)
     assert set(metrics["kpi"]) == set(CATALOG) - CONTRACTS
     assert set(gone["kpi"]) == CONTRACTS
     assert gone["reason"].str.contains("no table contracts").all()
@@ -80,11 +80,11 @@ def test_headlines_are_the_metrics_themselves(sample, metrics):
     assert row(metrics, "pipeline.closed_win_rate")["n"] == closed["n"].iloc[0]
     growth = retention.net_customer_growth(sample, as_of=as_of, months=1, span=12)
     assert row(metrics, "retention.net_growth")["value"] == pytest.approx(growth["value"].iloc[0])
-    assert row(metrics, "pipeline.leads")["value"] == int(headline.months(sample, MONTH, "pipeline.leads")["value"].iloc[-1])
+    assert row(metrics, "pipeline.leads")["value"] == int(compute.months(sample, MONTH, "pipeline.leads")["value"].iloc[-1])
 
 
 def test_engines_agree(root, metrics):
-    polars = headline.metrics(kpi.load(root / "data" / "sample", engine="polars"), MONTH)
+    polars = compute.metrics(kpi.load(root / "data" / "sample", engine="polars"), MONTH)
     pd.testing.assert_frame_equal(polars, metrics)
 
 
@@ -93,16 +93,16 @@ def test_engines_agree(root, metrics):
 
 def test_what_is_missing_says_why(online_retail):
     month = online_retail.month("2011-11")
-    made, gone = headline.metrics(online_retail, month), headline.missing(online_retail, month)
+    made, gone = compute.metrics(online_retail, month), compute.missing(online_retail, month)
     assert set(made["kpi"]) | set(gone["kpi"]) == set(CATALOG)
     assert not set(made["kpi"]) & set(gone["kpi"])
     assert {key.split(".")[0] for key in made["kpi"]} == {"retention"}
     assert gone["reason"].str.fullmatch(r"the data set has no table (\w+); describe it under \[tables\.\1\] in kpi\.toml").all()
-    assert headline.absent(online_retail)["table"].tolist() == ["leads", "activities", "opportunities", "opportunity_history"]
+    assert compute.absent(online_retail)["table"].tolist() == ["leads", "activities", "opportunities", "opportunity_history"]
 
 
 def test_nothing_is_absent_from_the_sample(sample):
-    assert headline.absent(sample).empty
+    assert compute.absent(sample).empty
 
 
 def test_a_contractual_company_misses_contracts_not_orders(online_retail):
@@ -116,19 +116,19 @@ def test_a_contractual_company_misses_contracts_not_orders(online_retail):
         }
     )
     data = kpi.Dataset(contracts=frame, exported_at="2026-07-01", settings={"retention": {"contractual": True}})
-    assert "orders" not in headline.absent(data)["table"].tolist()
-    assert "contracts" not in headline.absent(data)["table"].tolist()
+    assert "orders" not in compute.absent(data)["table"].tolist()
+    assert "contracts" not in compute.absent(data)["table"].tolist()
     both = {
         f"retention.{name}" for name in ("active", "net_growth", "net_growth_quarter", "net_growth_month", "kept", "gross_revenue", "net_revenue")
     }
-    assert set(headline.metrics(data, Month.parse("2026-06"))["kpi"]) == both | {"retention.expected_value"} | CONTRACTS - {"retention.renewal_check"}
+    assert set(compute.metrics(data, Month.parse("2026-06"))["kpi"]) == both | {"retention.expected_value"} | CONTRACTS - {"retention.renewal_check"}
 
 
 # --- months and their signals
 
 
 def test_months_of_a_headline(sample):
-    table = headline.months(sample, MONTH, "response.answered_within", count=24)
+    table = compute.months(sample, MONTH, "response.answered_within", count=24)
     assert table["month"].tolist() == [str(MONTH.shift(back)) for back in range(-23, 1)]
     assert set(schema.RESULT) | {"centre", "lower", "upper", "signal", "reason", "provisional"} <= set(table.columns)
     # the sample's story: both teams answered late in October 2026
@@ -136,63 +136,63 @@ def test_months_of_a_headline(sample):
     assert table["reason"].iloc[-1] == "below"
 
 
-@pytest.mark.parametrize("item", headline.CHAIN, ids=lambda item: item.key)
+@pytest.mark.parametrize("item", compute.CHAIN, ids=lambda item: item.key)
 def test_every_headline_has_its_months(sample, item):
     assert item.key in CATALOG
-    table = headline.months(sample, MONTH, item.key, count=13)
+    table = compute.months(sample, MONTH, item.key, count=13)
     assert table["month"].tolist() == [str(MONTH.shift(back)) for back in range(-12, 1)]
     assert (table["kpi"] == item.key).all()
     assert table["value"].notna().all()
 
 
 def test_months_do_not_reach_before_the_data(online_retail):
-    table = headline.months(online_retail, online_retail.month("2011-11"), "retention.kept", count=36)
+    table = compute.months(online_retail, online_retail.month("2011-11"), "retention.kept", count=36)
     assert table["month"].iloc[0] == "2010-12"
     assert table["value"].iloc[0] is None or math.isnan(table["value"].iloc[0])  # the first activity window says nothing yet
 
 
 def test_an_unknown_headline_is_refused(sample):
     with pytest.raises(kpi.KpiError, match=r"pipeline\.colour"):
-        headline.months(sample, MONTH, "pipeline.colour")
+        compute.months(sample, MONTH, "pipeline.colour")
 
 
 def test_the_chain_names_its_stage_and_leaves_out_what_is_missing(sample, online_retail):
-    chain = headline.chain(sample, MONTH, Words("en"), count=13)
-    assert [table["kpi"].iloc[0] for table in chain] == [item.key for item in headline.CHAIN]
+    chain = compute.chain(sample, MONTH, Words("en"), count=13)
+    assert [table["kpi"].iloc[0] for table in chain] == [item.key for item in compute.CHAIN]
     names = [table["name"].iloc[0] for table in chain]
-    assert any(headline.watched_stage(sample)["stage"] in name for name in names)
+    assert any(compute.watched_stage(sample)["stage"] in name for name in names)
     assert len(set(names)) == len(names)
-    french = [table["name"].iloc[0] for table in headline.chain(sample, MONTH, Words("fr"), count=13)]
+    french = [table["name"].iloc[0] for table in compute.chain(sample, MONTH, Words("fr"), count=13)]
     assert french != names
-    retail = headline.chain(online_retail, online_retail.month("2011-11"), Words("en"))
+    retail = compute.chain(online_retail, online_retail.month("2011-11"), Words("en"))
     assert [table["kpi"].iloc[0] for table in retail] == ["retention.kept"]
 
 
 def test_false_alarms_are_a_chance(sample):
-    chain = headline.chain(sample, MONTH, Words("en"))
-    rate = headline.false_alarm_rate(chain)
+    chain = compute.chain(sample, MONTH, Words("en"))
+    rate = compute.false_alarm_rate(chain)
     assert 0 < rate < 0.5
-    assert rate > headline.false_alarm_rate(chain[:2])
-    assert rate == headline.false_alarm_rate(chain)
-    assert headline.false_alarm_rate([]) == 0
-    assert headline.false_alarm_rate(headline.chain(sample, MONTH, Words("en"), count=6)) == 0  # all provisional
+    assert rate > compute.false_alarm_rate(chain[:2])
+    assert rate == compute.false_alarm_rate(chain)
+    assert compute.false_alarm_rate([]) == 0
+    assert compute.false_alarm_rate(compute.chain(sample, MONTH, Words("en"), count=6)) == 0  # all provisional
 
 
 def test_watched_stage_is_the_second_open_one_or_the_one_named(sample):
-    assert headline.watched_stage(sample) == {"stage": "Proposition", "position": 2}
+    assert compute.watched_stage(sample) == {"stage": "Proposition", "position": 2}
     lead = pd.DataFrame({"lead_id": ["L1"], "created_at": pd.Series(["2026-01-01"], dtype="datetime64[us]"), "source": ["web"], "owner": ["Ann"]})
     stages = pd.DataFrame(
         {"stage": ["In", "Talk", "Offer", "Yes", "No"], "position": [1, 2, 3, 4, 5], "status": ["open", "open", "open", "won", "lost"]}
     )
     named = kpi.Dataset(leads=lead, stages=stages, settings={"pipeline": {"watched_stage": "Offer"}})
-    assert headline.watched_stage(named) == {"stage": "Offer", "position": 3}
+    assert compute.watched_stage(named) == {"stage": "Offer", "position": 3}
     with pytest.raises(MissingTable, match="stages"):
-        headline.watched_stage(kpi.Dataset(leads=lead))
+        compute.watched_stage(kpi.Dataset(leads=lead))
 
 
 def test_cohorts_are_compared_at_one_age(sample):
     cells = retention.cohort_matrix(sample, as_of=sample.as_of(MONTH), months=24)
-    table = headline.compared_cohorts(cells, age=3)
+    table = compute.compared_cohorts(cells, age=3)
     assert len(table) == 21  # the last three cohorts are not that old
     assert table["month"].is_monotonic_increasing
     assert (table["lower"] <= table["upper"]).all()
@@ -202,13 +202,13 @@ def test_cohorts_are_compared_at_one_age(sample):
 
 
 def test_lists_to_act_on(sample, online_retail):
-    lists = headline.lists(sample, MONTH)
+    lists = compute.lists(sample, MONTH)
     assert set(lists) >= {"never_answered", "best_customers", "set_aside"}
     assert len(lists["best_customers"]) == 100
     assert lists["best_customers"]["value"].is_monotonic_decreasing
     waiting = lists["never_answered"]
     assert len(waiting) > 0
     assert waiting["lead_id"].is_unique
-    retail = headline.lists(online_retail, online_retail.month("2011-11"))
+    retail = compute.lists(online_retail, online_retail.month("2011-11"))
     assert "never_answered" not in retail
     assert len(retail["best_customers"]) == 100

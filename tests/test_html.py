@@ -11,11 +11,11 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from test_page import HOSTILE, Seen, picture, spark
 
-from kpi import page
 from kpi.errors import ParameterError
+from kpi.presentation import blocks
+from kpi.presentation.blocks.tables import Column, table
+from kpi.presentation.language import Words
 from kpi.report.html import render, render_archive
-from kpi.tables import Column, table
-from kpi.words import Words
 
 EN, FR = Words("en"), Words("fr")
 NAV = [("Pulse", "index.html", True), ("Pipeline", "pipeline.html", False), ("Retention", "", False), ("All months", "../index.html", False)]
@@ -43,25 +43,25 @@ def sources(name="Partner"):
 
 @cache
 def notebook(s="Partner"):
-    tiles = page.Tiles([page.Tile(name, "415", "Sep 401", "Usual 340–476", spark(), lag="→") for name in TILES], "Key figures", "How to read it.")
+    tiles = blocks.Tiles([blocks.Tile(name, "415", "Sep 401", "Usual 340–476", spark(), lag="→") for name in TILES], "Key figures", "How to read it.")
     raw = new_output("execute_result", {"text/html": pd.DataFrame([[s] * 30])._repr_html_(), "text/plain": "x"}, execution_count=1)
     return new_notebook(
         cells=[
             markdown("# Pulse", "notebook-only"),
             new_code_cell("month = ''", metadata={"tags": ["parameters"]}),
-            shown(page.Opening("October 2026", f"{s} won €327k", "Usual: more.", f"Simulated {s}")),
+            shown(blocks.Opening("October 2026", f"{s} won €327k", "Usual: more.", f"Simulated {s}")),
             markdown("## Where do we stand?", "quiet"),
             shown(tiles),
             markdown("## Are we winning less?\n\nHow *fast*, too."),
-            shown(page.Answer(f"{s}: 25% (22–27%)"), page.SideBySide(picture(s), [picture("other"), page.Note("Not proof.", "Association.")])),
+            shown(blocks.Answer(f"{s}: 25% (22–27%)"), blocks.SideBySide(picture(s), [picture("other"), blocks.Note("Not proof.", "Association.")])),
             markdown("### What counts?\n\nAll opportunities.\n\n- open ones too", "definition"),
             markdown("## Où gagne-t-on ?"),
-            shown(sources(s), page.NoData("No data."), page.Definition("On this page", ["Stale."])),
+            shown(sources(s), blocks.NoData("No data."), blocks.Definition("On this page", ["Stale."])),
             markdown("## Are we winning less?"),
-            shown(page.Adjustments([page.Adjustment("Do it", "because")]), page.Prose(f"# {s}\n\ntext", "Note")),
+            shown(blocks.Adjustments([blocks.Adjustment("Do it", "because")]), blocks.Prose(f"# {s}\n\ntext", "Note")),
             new_code_cell("x", outputs=[new_output("stream", text=f"printed {s}"), raw]),
             new_code_cell("x", outputs=[new_output("display_data", {"image/png": "AAAA", "text/plain": "<Figure>"})]),
-            shown(page.Closing(["Rows read: 10 = 9 used + 1 set aside."], [("metrics.json", "metrics.json")])),
+            shown(blocks.Closing(["Rows read: 10 = 9 used + 1 set aside."], [("metrics.json", "metrics.json")])),
         ]
     )
 
@@ -135,7 +135,7 @@ def test_the_page_holds_what_the_notebook_shows_in_its_order():
     assert html.count("Simulated Partner") == 1
     assert 'aria-current="page">Pulse</a>' in html
     assert "<span>Retention</span>" in html
-    assert html.index(page.END) > html.index("<footer>")
+    assert html.index(blocks.END) > html.index("<footer>")
 
 
 def test_sections_have_names_to_link_to():
@@ -184,10 +184,10 @@ def test_a_section_that_does_not_concern_the_data_is_left_out():
     cells = [
         *(
             markdown("## Of orders?"),
-            shown(page.Absent("No data: the data set has no table `orders`.")),
+            shown(blocks.Absent("No data: the data set has no table `orders`.")),
             markdown("### What counts?\n\nOrders.", "definition"),
         ),
-        *(markdown("## Of both?"), shown(page.Answer("Yes.")), shown(page.Absent("No data: the data set has no table `orders`."))),
+        *(markdown("## Of both?"), shown(blocks.Answer("Yes.")), shown(blocks.Absent("No data: the data set has no table `orders`."))),
     ]
     html = render(new_notebook(cells=cells), words=EN, page="Retention", title="x", company="x", nav=[])
     assert "Of orders?" not in html
@@ -195,7 +195,7 @@ def test_a_section_that_does_not_concern_the_data_is_left_out():
     assert "No data" not in html
     assert html.count("Of both?") == 1
     assert "Yes." in html
-    assert "No data" in page.Absent("No data.").plain()
+    assert "No data" in blocks.Absent("No data.").plain()
 
 
 def test_the_page_of_all_months_takes_its_own_drawings_only():

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from statsmodels.stats.proportion import proportion_confint
 
-from kpi import intervals
 from kpi.errors import DataError, ParameterError
+from kpi.statistics import intervals
 
 
 @given(n=st.integers(1, 10**8), share=st.floats(0, 1), level=st.sampled_from([0.8, 0.95, 0.99]))

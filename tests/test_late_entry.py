@@ -11,10 +11,11 @@ from companies import ZONE, answering, dataset, deal, lead, random_company, sell
 from written import LEADS, read, write
 
 import kpi
-from kpi import pipeline, simulate
+from kpi import pipeline
 from kpi.errors import DataError
 from kpi.periods import Window, instant
 from kpi.report import quality
+from tests import simulated
 
 CUT = date(2025, 9, 8)
 COHORT = Window(date(2025, 3, 1), date(2026, 1, 1))
@@ -31,7 +32,7 @@ def since(tables: dict[str, pd.DataFrame], cut: date, strays: int = 0) -> dict[s
 @pytest.fixture(scope="module")
 def company():
     """Three thousand leads over two years, their team as it is all the time."""
-    return simulate.simulate(simulate.Company(leads=3000, existing=0, start="2024-11", end="2026-10", shocks=())).tables
+    return simulated.simulate(simulated.Company(leads=3000, existing=0, start="2024-11", end="2026-10", shocks=())).tables
 
 
 @pytest.fixture(scope="module")

@@ -12,20 +12,20 @@ import pytest
 from companies import ENGINES, STAGES, ZONE, answering, dataset, deal, lead, random_company, random_data, selling, story, utc
 
 import kpi
-from kpi import levers
-from kpi.chapters import levers as chapter
+from kpi import forecast
 from kpi.errors import MissingTable, ParameterError
-from kpi.levers.counts import BANDS, OTHERS, counted
-from kpi.levers.fitting import fitted, surprise
-from kpi.levers.gains import KINDS
-from kpi.levers.model import BAND_OF, LAST, Model
-from kpi.levers.ranges import target
-from kpi.levers.shrinkage import shrunk
-from kpi.levers.supply import inflows
+from kpi.forecast.fitting import fitted, surprise
+from kpi.forecast.inflow import inflows
+from kpi.forecast.levers import KINDS
+from kpi.forecast.process import BAND_OF, LAST, Model
+from kpi.forecast.ranges import target
+from kpi.forecast.transitions import BANDS, OTHERS, counted
 from kpi.periods import Window
-from kpi.simulate import Company, simulate
-from kpi.simulate.company import day_number
-from kpi.simulate.levers import Move, won_values
+from kpi.presentation.pages import levers as chapter
+from kpi.statistics.shrinkage import shrunk
+from tests.simulated import Company, simulate
+from tests.simulated.company import day_number
+from tests.simulated.levers import Move, won_values
 
 AS_OF = "2026-11-01"
 SPRING = Window(date(2026, 2, 1), date(2026, 5, 1))
@@ -271,11 +271,11 @@ def data(simulation):
 
 
 def test_true_gains_and_their_ranking_are_found(simulation, data):
-    found = levers.gains(data, as_of=AS_OF)
+    found = forecast.gains(data, as_of=AS_OF)
     assert set(found["kind"]) == set(KINDS)
     known = found[found["value"].notna()]
     true_base, truth = truths(simulation, known)
-    base = levers.expected_won(data, as_of=AS_OF).iloc[0]
+    base = forecast.expected_won(data, as_of=AS_OF).iloc[0]
     assert base["low"] < true_base < base["high"]
     assert ((known["low"] < truth) & (truth < known["high"])).all()
     causal = (known["kind"] != "response").to_numpy()
@@ -290,7 +290,7 @@ def test_true_gains_and_their_ranking_are_found(simulation, data):
 @pytest.mark.slow
 def test_true_gains_of_a_large_company_are_found_closely():
     simulation = simulate(Company(leads=40_000, seed=7))
-    known = levers.gains(told(simulation), as_of=AS_OF).query("value.notna() and kind != 'response'")
+    known = forecast.gains(told(simulation), as_of=AS_OF).query("value.notna() and kind != 'response'")
     _, truth = truths(simulation, known)
     assert known["value"].to_numpy() == pytest.approx(truth, rel=0.3)
     assert known["value"].corr(pd.Series(truth, index=known.index), method="spearman") > 0.95
@@ -312,7 +312,7 @@ def test_owners_who_truly_do_better_are_found():
     # The team of the partners takes care of the best source; where no source is known, its owners are those who do better.
     channels = [replace(item, quality=3.0) if item.team else item for item in Company().channels]
     simulation = simulate(Company(leads=20_000, seed=5, channels=tuple(channels)))
-    found = [levers.gains(told(simulation, **without), as_of=AS_OF) for without in ({"opportunities": ["source"]}, {})]
+    found = [forecast.gains(told(simulation, **without), as_of=AS_OF) for without in ({"opportunities": ["source"]}, {})]
     assert found[0].loc[found[0]["kind"] == "inflow", "group"].tolist() == ["(blank)"]
     blind, seeing = (table[table["kind"] == "conversion"] for table in found)
     assert set(blind["best"]) <= {"É. Lacombe", "P. Vidal"}
@@ -326,7 +326,7 @@ def test_owners_who_truly_do_better_are_found():
 
 
 def test_levers_and_their_expectation_belong_together(data):
-    found, base = levers.gains(data, as_of=AS_OF), levers.expected_won(data, as_of=AS_OF).iloc[0]
+    found, base = forecast.gains(data, as_of=AS_OF), forecast.expected_won(data, as_of=AS_OF).iloc[0]
     known = found[found["value"].notna()]
     assert (known["expected"] - known["value"]).to_numpy() == pytest.approx(base["value"])
     assert known["value"].is_monotonic_decreasing
@@ -336,25 +336,25 @@ def test_levers_and_their_expectation_belong_together(data):
     few = found[found["value"].isna()]
     assert few["group"].tolist() == ["Événement"]
     assert (few["n"] < 20).all()
-    wide, narrow = (levers.gains(data, as_of=AS_OF, level=level).set_index(["kind", "group"]) for level in (0.95, 0.5))
+    wide, narrow = (forecast.gains(data, as_of=AS_OF, level=level).set_index(["kind", "group"]) for level in (0.95, 0.5))
     assert (narrow["low"].dropna() > wide["low"].dropna()).all()
 
 
 def test_conversion_now_is_that_of_the_stage(data):
-    found = levers.gains(data, as_of=AS_OF).query("kind == 'conversion'").set_index("group")
+    found = forecast.gains(data, as_of=AS_OF).query("kind == 'conversion'").set_index("group")
     beside = kpi.pipeline.stage_conversion(data, as_of=AS_OF, window=Window(date(2025, 11, 1), date(2026, 11, 1)))
     for row in beside.itertuples():
         assert found.loc[f"{row.stage} → {row.next_stage}", "from"] == pytest.approx(row.value, abs=0.02)
     stay = kpi.pipeline.time_in_stage(data, as_of=AS_OF, window=Window(date(2025, 11, 1), date(2026, 11, 1))).set_index("stage")
-    for row in levers.gains(data, as_of=AS_OF).query("kind == 'pace'").to_dict("records"):
+    for row in forecast.gains(data, as_of=AS_OF).query("kind == 'pace'").to_dict("records"):
         assert row["to"] < row["from"] == pytest.approx(stay.loc[row["group"], "value"], abs=2)
 
 
 def test_twice_the_amounts_are_twice_the_gains(simulation, data):
     tables = simulation.tables | {"opportunities": simulation.tables["opportunities"].assign(amount=lambda table: 2 * table["amount"])}
     tables["opportunity_history"] = tables["opportunity_history"].assign(amount=lambda table: 2 * table["amount"])
-    twice = levers.gains(told(type(simulation)(simulation.company, tables, {})), as_of=AS_OF)
-    once = levers.gains(data, as_of=AS_OF)
+    twice = forecast.gains(told(type(simulation)(simulation.company, tables, {})), as_of=AS_OF)
+    once = forecast.gains(data, as_of=AS_OF)
     assert twice["group"].tolist() == once["group"].tolist()
     for name in ("value", "low", "high", "expected"):
         np.testing.assert_allclose(twice[name], 2 * once[name], rtol=1e-9)
@@ -363,12 +363,12 @@ def test_twice_the_amounts_are_twice_the_gains(simulation, data):
 def test_engines_and_row_order_do_not_matter():
     tables = random_company(1)
     turned = dataset({key: frame.iloc[::-1] for key, frame in tables.items()}, "polars")
-    pd.testing.assert_frame_equal(levers.gains(dataset(tables), as_of="2026-05-01"), levers.gains(turned, as_of="2026-05-01"))
+    pd.testing.assert_frame_equal(forecast.gains(dataset(tables), as_of="2026-05-01"), forecast.gains(turned, as_of="2026-05-01"))
 
 
 @pytest.mark.parametrize(("wrong", "said"), [({"horizon": 0}, "horizon of 0 days"), ({"days": 0}, "0 days"), ({"level": 1.0}, "level is 1")])
 def test_parameters_are_checked(data, wrong, said):
-    for metric in (levers.gains, levers.expected_won):
+    for metric in (forecast.gains, forecast.expected_won):
         with pytest.raises(ParameterError, match=said):
             metric(data, as_of=AS_OF, **wrong)
 
@@ -378,17 +378,17 @@ def test_parameters_are_checked(data, wrong, said):
 
 def test_without_opportunities_there_is_nothing_to_say():
     with pytest.raises(MissingTable):
-        levers.gains(dataset(answering([lead("a", "2026-03-01 10:00")], [])), as_of="2026-05-01")
+        forecast.gains(dataset(answering([lead("a", "2026-03-01 10:00")], [])), as_of="2026-05-01")
 
 
 def test_without_stages_history_or_leads_the_rest_is_said(simulation):
     tables = {"opportunities": simulation.tables["opportunities"].drop(columns=["source", "lead_id"])}
     company = {"timezone": "Europe/Paris", "currency": "EUR", "exported_at": "2026-11-04"}
     data = kpi.Dataset(**tables, **company)
-    found = levers.gains(data, as_of=AS_OF)
+    found = forecast.gains(data, as_of=AS_OF)
     assert sorted(found["kind"]) == ["amount", "conversion", "inflow", "pace"]
     assert found["value"].notna().all()
-    base = levers.expected_won(data, as_of=AS_OF).iloc[0]
+    base = forecast.expected_won(data, as_of=AS_OF).iloc[0]
     (truth,) = won_values(simulation.company, simulation.hidden["deals"], day_number(AS_OF), 90)
     assert base["value"] == pytest.approx(truth, rel=0.2)
 
@@ -400,9 +400,9 @@ def test_empty_and_one_row_tables(name, deals):
     inquiries = answering([lead("x", "2026-03-03 10:00")], [])
     for tables in (selling(deals) | inquiries, selling(deals, history) | inquiries):
         data = dataset(tables, name)
-        found = levers.gains(data, as_of="2026-05-01")
+        found = forecast.gains(data, as_of="2026-05-01")
         assert found["value"].isna().all()
-        row = levers.expected_won(data, as_of="2026-05-01").iloc[0]
+        row = forecast.expected_won(data, as_of="2026-05-01").iloc[0]
         assert np.isnan(row["value"])
         assert row["n_open"] == len(deals)
 
@@ -410,7 +410,7 @@ def test_empty_and_one_row_tables(name, deals):
 def test_the_company_of_one_owner_moves_within_its_interval(simulation):
     tables = {name: simulation.tables[name].assign(owner="Ann") for name in ("opportunities", "opportunity_history")}
     company = {"timezone": "Europe/Paris", "currency": "EUR", "exported_at": "2026-11-04"}
-    found = levers.gains(kpi.Dataset(**tables, stages=simulation.tables["stages"], **company), as_of=AS_OF)
+    found = forecast.gains(kpi.Dataset(**tables, stages=simulation.tables["stages"], **company), as_of=AS_OF)
     by_owner = found[found["kind"].isin(["conversion", "pace", "amount"])]
     assert set(by_owner["basis"]) == {"interval"}
     assert (by_owner["low"] < 0).all()  # nobody shows that it can be better
@@ -437,7 +437,7 @@ def rows(*lows: float) -> pd.DataFrame:
     ],
 )
 def test_the_sentence_is_chosen_from_the_numbers(data, lows, said):
-    about = kpi.chapters.about(data, "2026-10", "en")
+    about = kpi.presentation.pages.about(data, "2026-10", "en")
     expected = pd.DataFrame([{"value": 1000.0, "low": 900.0, "high": 1100.0, "n": 60}])
     answer, figure, table = chapter.levers(about, rows(*lows), expected)
     assert said in answer.sentence
@@ -447,6 +447,6 @@ def test_the_sentence_is_chosen_from_the_numbers(data, lows, said):
 
 
 def test_too_few_wins_are_said(data):
-    about = kpi.chapters.about(data, "2026-10", "fr")
+    about = kpi.presentation.pages.about(data, "2026-10", "fr")
     (answer,) = chapter.levers(about, rows(1.0).assign(value=np.nan), pd.DataFrame())
     assert answer.sentence.startswith("Trop peu d’affaires")

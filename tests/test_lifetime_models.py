@@ -15,6 +15,7 @@ import pytest
 from kpi import lifetime_value as lv
 from kpi.errors import DataError, ParameterError
 from kpi.lifetime_value import histories, outlook, renewals, smooth, special, spending
+from tests.simulated.purchases import simulate_purchases
 
 MODELS = ("bg", "mbg")
 BG = np.array([0.2426, 4.4135, 0.7929, 2.4258])  # CDNOW, Fader, Hardie and Lee (2005), table 2
@@ -296,7 +297,7 @@ AGES = np.random.default_rng(2).integers(50, 400, 300).astype("float64")
 
 
 def made(*parameters, model="mbg") -> pd.DataFrame:
-    return lv.simulate_purchases(np.array(parameters), model, AGES, 0, 3).drop(columns="later")
+    return simulate_purchases(np.array(parameters), model, AGES, 0, 3).drop(columns="later")
 
 
 HARD = {
@@ -403,7 +404,7 @@ TRUTH = {"bg": np.array([0.6, 30.0, 0.8, 2.4]), "mbg": np.array([0.8, 30.0, 0.9,
 @pytest.mark.parametrize("model", MODELS)
 def test_the_truth_is_found(model):
     age = np.random.default_rng(3).integers(100, 700, 20_000).astype("float64")
-    company = lv.simulate_purchases(TRUTH[model], model, age, 180, 4)
+    company = simulate_purchases(TRUTH[model], model, age, 180, 4)
     fit = lv.fit_purchases(company, model)
     for found, true, error in zip(fit.parameters, TRUTH[model], fit.errors.values(), strict=True):
         assert abs(found - true) < 3.5 * error
@@ -417,7 +418,7 @@ def test_the_truth_is_found(model):
 @pytest.mark.parametrize("model", MODELS)
 def test_mean_and_variance_are_those_of_simulated_customers(model):
     parameters = np.array([1.2, 20.0, 0.7, 1.9])
-    later = lv.simulate_purchases(parameters, model, np.zeros(60_000), 90.0, 6)["later"]
+    later = simulate_purchases(parameters, model, np.zeros(60_000), 90.0, 6)["later"]
     new = customers(0, 0, 0)
     mean, variance = lv.expected_purchases(new, parameters, model, 90.0)[0], lv.variance_of_purchases(new, parameters, model, 90.0)[0]
     assert abs(later.mean() - mean) < 4 * np.sqrt(variance / len(later))
@@ -453,7 +454,7 @@ def test_customers_are_taken_in_parts(monkeypatch):
 
 
 def test_rows_and_counts_are_the_same_customers():
-    company = lv.simulate_purchases(TRUTH["mbg"], "mbg", np.repeat([50.0, 100.0], 150), 0, 5)
+    company = simulate_purchases(TRUTH["mbg"], "mbg", np.repeat([50.0, 100.0], 150), 0, 5)
     company["recency"] = company["recency"].round(-1).clip(upper=company["age"])
     company["recency"] = company["recency"].where(company["repeats"] > 0, 0.0)
     counted = company.groupby(["repeats", "recency", "age"], as_index=False)["count"].sum()
@@ -476,7 +477,7 @@ def test_intervals_of_totals_cover(model):
     hits = 0
     for company in range(400):
         age = rng.integers(60, 500, 600).astype("float64")
-        table = lv.simulate_purchases(TRUTH[model], model, age, 120, int(rng.integers(1 << 30)))
+        table = simulate_purchases(TRUTH[model], model, age, 120, int(rng.integers(1 << 30)))
         fit = lv.fit_purchases(table, model)
         low, high = lv.total_interval(table, fit, 120, level=0.9, seed=company)
         hits += low <= table["later"].sum() <= high

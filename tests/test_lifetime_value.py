@@ -7,11 +7,12 @@ import pandas as pd
 import pytest
 
 import kpi
-from kpi import chapters, engine
+from kpi import engine
 from kpi import lifetime_value as lv
 from kpi.errors import MissingTable, ParameterError
 from kpi.lifetime_value import customers as rows
-from kpi.words import Words
+from kpi.presentation import pages
+from kpi.presentation.language import Words
 
 ENGINES = ("duckdb", "polars")
 END = "2026-07-01"
@@ -159,10 +160,10 @@ def test_few_customers_warn_and_fewer_say_nothing(n, few, known):
     row = lv.expected_value(data, as_of=END).iloc[0]
     assert (row["few"], bool(pd.notna(row["value"]))) == (few, known)
     assert lv.at_risk(data, as_of=END).empty is not known
-    about = chapters.about(data, "2026-06", "en")
+    about = pages.about(data, "2026-06", "en")
     check = lv.model_check(data, as_of=END)
     more = {"active": lv.active_probability(data, as_of=END), "tracking": lv.tracking(data, as_of=END)}
-    text = str(chapters.lifetime_value.expected(about, lv.expected_value(data, as_of=END), check, lv.at_risk(data, as_of=END), **more)[0])
+    text = str(pages.lifetime_value.expected(about, lv.expected_value(data, as_of=END), check, lv.at_risk(data, as_of=END), **more)[0])
     assert ("Fewer than 50" in text) is not known
     assert ("Caution" in text) is (few and known)
 
@@ -170,9 +171,9 @@ def test_few_customers_warn_and_fewer_say_nothing(n, few, known):
 def test_the_page_says_when_a_plain_rule_does_as_well():
     check = pd.DataFrame({"repeats": ["all"], "value": [90.0], "actual": [100.0], "horizon": [120], "error": [2.0], "hiatus_error": [1.9]})
     words = Words("en")
-    assert "It is no better" in chapters.lifetime_value._verdict(words, check)
-    assert "errs less" in chapters.lifetime_value._verdict(words, check.assign(error=1.0))
-    assert "too short" in chapters.lifetime_value._verdict(words, check.head(0))
+    assert "It is no better" in pages.lifetime_value._verdict(words, check)
+    assert "errs less" in pages.lifetime_value._verdict(words, check.assign(error=1.0))
+    assert "too short" in pages.lifetime_value._verdict(words, check.head(0))
 
 
 def test_what_is_missing_is_named(data):

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from written import read, write
 
 from kpi.errors import KpiError
-from kpi.sources import look, stage
-from kpi.sources.look import BLANKS, Dates, Numbers
+from kpi.sources import stage
+from kpi.sources.typing import look
+from kpi.sources.typing.look import BLANKS, Dates, Numbers
 
 HEADER = "order_id;customer_id;at;amount;kind;product\n"
 texts = st.text(st.characters(codec="utf-8", exclude_categories=("Cs",)), max_size=4)

@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kpi import page
 from kpi.errors import ParameterError, SchemaError
-from kpi.page.drawing import interval, interval_axis
-from kpi.page.markup import is_safe_address, style
-from kpi.plots import style as looks
-from kpi.tables import Column, table
-from kpi.words import Words
+from kpi.presentation import blocks
+from kpi.presentation.blocks.markup import is_safe_address, style
+from kpi.presentation.blocks.sparkline import interval, interval_axis
+from kpi.presentation.blocks.tables import Column, table
+from kpi.presentation.charts import style as looks
+from kpi.presentation.language import Words
 
 EN, FR = Words("en"), Words("fr")
 TAGS = (
@@ -57,31 +57,31 @@ class Seen(HTMLParser):
 
 
 def spark(alt="24 months", values=(1.0, 2.0, 3.0), signals=(False, False, True)):
-    return page.Spark(values, 0.0, 1.5, 2.5, signals, alt)
+    return blocks.Spark(values, 0.0, 1.5, 2.5, signals, alt)
 
 
 def picture(title="T", note="N", alt="A", foot="F"):
     ax = looks.axes(2.4)
     ax.plot([1, 2])
-    return page.Figure(ax, title, note, alt, foot)
+    return blocks.Figure(ax, title, note, alt, foot)
 
 
-def blocks(s):
+def every_block(s):
     """Every block with `s` wherever it takes a text."""
     frame = pd.DataFrame({"name": pd.Series([s], dtype=object), "n": [30], "value": [0.5], "low": [0.4], "high": [0.6]})
     columns = [Column("name", s), Column("value", s, "percent", n="n"), Column("value", s, "drawn")]
-    tile = page.Tile(s, s, s, s, spark(s + "."), signal=s, lag=s)
+    tile = blocks.Tile(s, s, s, s, spark(s + "."), signal=s, lag=s)
     return [
-        page.Opening(s, s, s, s),
-        page.Answer(s),
-        page.SideBySide(page.Note(s, s), [page.NoData(s), page.Answer(s)]),
-        page.Tiles([tile, page.Tile(s, s, s, s)], s, s),
-        page.Adjustments([page.Adjustment(s, s, s, (s, s)), page.Adjustment(s, s)]),
-        page.NoData(s),
-        page.Note(s, s),
-        page.Definition(s, [s]),
-        page.Prose(s, s),
-        page.Closing([s], [(s, s)]),
+        blocks.Opening(s, s, s, s),
+        blocks.Answer(s),
+        blocks.SideBySide(blocks.Note(s, s), [blocks.NoData(s), blocks.Answer(s)]),
+        blocks.Tiles([tile, blocks.Tile(s, s, s, s)], s, s),
+        blocks.Adjustments([blocks.Adjustment(s, s, s, (s, s)), blocks.Adjustment(s, s)]),
+        blocks.NoData(s),
+        blocks.Note(s, s),
+        blocks.Definition(s, [s]),
+        blocks.Prose(s, s),
+        blocks.Closing([s], [(s, s)]),
         table(frame, columns, words=EN, title=s, note=s, whole=s, total=frame),
     ]
 
@@ -106,7 +106,7 @@ def assert_harmless(html):
 
 @pytest.mark.parametrize("s", HOSTILE)
 def test_no_text_becomes_markup(s):
-    for block in blocks(s):
+    for block in every_block(s):
         html = block._repr_html_()
         assert_harmless(html)
         assert len(Seen(html).comments) == (block.name == "closing")
@@ -118,19 +118,19 @@ def test_no_text_becomes_markup(s):
 @given(st.text(min_size=1, max_size=40))
 @settings(max_examples=60)
 def test_no_text_at_all_becomes_markup(s):
-    for block in blocks(s):
+    for block in every_block(s):
         assert_harmless(block.html())
 
 
 @given(st.text(st.characters(exclude_characters="`◆◇", exclude_categories=["C"]), min_size=1, max_size=40))
 def test_a_text_arrives_as_it_was(s):
-    assert "".join(Seen(page.Answer(s).html()).words) == s
+    assert "".join(Seen(blocks.Answer(s).html()).words) == s
 
 
 @given(st.text(max_size=60))
 @settings(max_examples=150)
 def test_prose_from_outside_stays_prose(s):
-    assert_harmless(page.Prose(s).html())
+    assert_harmless(blocks.Prose(s).html())
 
 
 @pytest.mark.parametrize(
@@ -146,7 +146,7 @@ def test_prose_from_outside_stays_prose(s):
     ],
 )
 def test_prose(markdown, expected):
-    html = page.Prose(markdown).html()
+    html = blocks.Prose(markdown).html()
     assert expected in html
     assert_harmless(html)
 
@@ -167,21 +167,21 @@ def test_links_lead_nowhere_else(href):
 @pytest.mark.parametrize("value", [None, True, b"x", ["x"], object()])
 def test_only_text_and_numbers_are_shown(value):
     with pytest.raises(ParameterError, match="text and numbers"):
-        page.markup.text(value)
+        blocks.markup.text(value)
 
 
 def test_marks_in_a_text():
-    assert page.markup.text("◆ stale, ◇out, `leads`") == '<i class="d sg"></i>stale, <i class="d o"></i>out, <code>leads</code>'
+    assert blocks.markup.text("◆ stale, ◇out, `leads`") == '<i class="d sg"></i>stale, <i class="d o"></i>out, <code>leads</code>'
 
 
 def test_blocks_say_in_plain_text_what_they_show():
-    for block in [*blocks("xyz"), picture("xyz")]:
+    for block in [*every_block("xyz"), picture("xyz")]:
         assert "xyz" in repr(block)
         assert "<" not in repr(block)
 
 
 def test_the_closing_block_carries_the_mark():
-    assert page.Closing(["x"])._repr_html_().endswith(page.END + "</div>")
+    assert blocks.Closing(["x"])._repr_html_().endswith(blocks.END + "</div>")
 
 
 def test_style_is_scoped_and_asks_for_nothing():
@@ -248,23 +248,23 @@ def test_months_over_their_limits():
     svg = spark().svg()
     assert svg.count('class="s"') == 1  # the last month is a signal, so no dot stands there
     assert 'class="now"' not in svg
-    assert 'class="h"' in page.Spark([1.0, 2.0], 0, 1, 2, [False, False], "x", True).svg()
+    assert 'class="h"' in blocks.Spark([1.0, 2.0], 0, 1, 2, [False, False], "x", True).svg()
     assert svg.count('class="p"') == 2
 
 
 def test_months_with_gaps_and_limits_of_their_own():
-    drawn = page.Spark([1.0, math.nan, 3.0, 4.0], [math.nan, 0, 0, 0], [math.nan, 1, 1, 1], [math.nan, 4, 5, 4], [False] * 4, "x").svg()
+    drawn = blocks.Spark([1.0, math.nan, 3.0, 4.0], [math.nan, 0, 0, 0], [math.nan, 1, 1, 1], [math.nan, 4, 5, 4], [False] * 4, "x").svg()
     assert "nan" not in drawn
     assert drawn.count("M") >= 2  # the line is broken where a month is missing
-    for flat in (page.Spark([2.0], 2, 2, 2, [False], "x"), page.Spark([math.nan], math.nan, math.nan, math.nan, [False], "x")):
+    for flat in (blocks.Spark([2.0], 2, 2, 2, [False], "x"), blocks.Spark([math.nan], math.nan, math.nan, math.nan, [False], "x")):
         assert "nan" not in flat.svg()
 
 
 def test_months_must_fit_together():
     with pytest.raises(ParameterError, match="signals"):
-        page.Spark([1.0, 2.0], 0, 1, 2, [False], "x")
+        blocks.Spark([1.0, 2.0], 0, 1, 2, [False], "x")
     with pytest.raises(ParameterError, match="limits"):
-        page.Spark([1.0, 2.0], [0.0], 1, 2, [False, False], "x").svg()
+        blocks.Spark([1.0, 2.0], [0.0], 1, 2, [False, False], "x").svg()
 
 
 def test_an_interval_is_drawn_inside_its_axis():

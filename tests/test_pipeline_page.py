@@ -10,11 +10,11 @@ import pytest
 from companies import dataset, deal, selling, utc
 
 from kpi import sections
-from kpi.chapters import comparison, conversion, pipeline, stages
-from kpi.chapters.about import About
-from kpi.page import Answer
 from kpi.periods import Month, Window
-from kpi.words import Words
+from kpi.presentation.blocks import Answer
+from kpi.presentation.language import Words
+from kpi.presentation.pages import comparison, conversion, pipeline, stages
+from kpi.presentation.pages.about import About
 
 NAN = float("nan")
 

@@ -9,9 +9,10 @@ import pandas as pd
 import pytest
 from matplotlib.axes import Axes
 
-from kpi import plots, survival
-from kpi.plots import style
-from kpi.words import Words
+from kpi.presentation import charts
+from kpi.presentation.charts import style
+from kpi.presentation.language import Words
+from kpi.statistics import survival
 
 mpl.use("Agg")
 HOSTILE = "$x_1^2$ <b>é&amp; 5 %"
@@ -116,68 +117,68 @@ FLOW = pd.DataFrame(
 PARTS = {"parts": ["on", "back", HOSTILE, "open"]}
 
 CASES = {
-    "bands": (plots.plot_bands, lambda words: ((bands([0.2, 0.3, 0.1]), names(3), words), {"past": bands([0.3, 0.2, 0.1]), "xlabel": HOSTILE})),
-    "bands, one": (plots.plot_bands, lambda words: ((bands([0.2]), names(1), words), {})),
-    "bands, none": (plots.plot_bands, lambda words: ((bands([]), [], words), {})),
-    "bands, nothing known": (plots.plot_bands, lambda words: ((bands([NAN] * 3), names(3), words), {"past": bands([NAN] * 3)})),
-    "week": (plots.plot_week, lambda words: ((week([0.1 * i for i in range(10)]), words), HOURS)),
-    "week, one": (plots.plot_week, lambda words: ((week([0.4]), words), CLOSED)),
-    "week, none": (plots.plot_week, lambda words: ((week([]), words), CLOSED)),
-    "week, nothing known": (plots.plot_week, lambda words: ((week([NAN] * 9).assign(n=0), words), HOURS)),
-    "shares": (plots.plot_shares, lambda words: ((frame([0.2, 0.5]), names(2), words), {"counts": names(2), "xlabel": HOSTILE})),
-    "shares, one": (plots.plot_shares, lambda words: ((frame([1.0]), names(1), words), {"counts": names(1)})),
-    "shares, none": (plots.plot_shares, lambda words: ((frame([]), [], words), {"counts": []})),
-    "shares, nothing known": (plots.plot_shares, lambda words: ((frame([NAN, NAN]), names(2), words), {"counts": names(2)})),
-    "amounts": (plots.plot_amounts, lambda words: ((frame([5e5, 2e3]), names(2), words, "EUR"), {"counts": names(2), "xlabel": HOSTILE})),
-    "amounts, one": (plots.plot_amounts, lambda words: ((frame([0.0]), names(1), words, "EUR"), {"counts": names(1)})),
-    "amounts, none": (plots.plot_amounts, lambda words: ((frame([]), [], words, "EUR"), {"counts": []})),
-    "amounts, nothing known": (plots.plot_amounts, lambda words: ((frame([NAN, NAN]), names(2), words, "EUR"), {"counts": names(2)})),
-    "account": (plots.plot_account, lambda words: ((800, [40, 10, -60]), {"labels": names(5), "words": words, "xlabel": HOSTILE})),
-    "account, one": (plots.plot_account, lambda words: ((800, [40]), {"labels": names(3), "words": words})),
-    "account, none": (plots.plot_account, lambda words: ((0, [0, 0, 0]), {"labels": names(5), "words": words})),
-    "cohorts": (plots.plot_cohorts, lambda words: ((cells(MATRIX), words), {"xlabel": HOSTILE})),
-    "cohorts, one": (plots.plot_cohorts, lambda words: ((cells(MATRIX[-1:]), words), {})),
-    "cohorts, none": (plots.plot_cohorts, lambda words: ((cells([]), words), {})),
-    "cohorts, nothing known": (plots.plot_cohorts, lambda words: ((cells([("2026-08", 0, NAN, 0), ("2026-08", 1, NAN, 0)]), words), {})),
-    "flow": (plots.plot_flow, lambda words: ((FLOW, [HOSTILE, "b"]), PARTS | {"words": words, "xlabel": HOSTILE})),
-    "flow, one": (plots.plot_flow, lambda words: ((FLOW[FLOW["position"] == 1], ["a"]), PARTS | {"words": words})),
-    "flow, none": (plots.plot_flow, lambda words: ((FLOW.head(0), []), PARTS | {"words": words})),
-    "incidence": (plots.plot_incidence, incidence(CURVE, CURVE[:2])),
-    "incidence, one": (plots.plot_incidence, incidence(CURVE[:1])),
-    "incidence, none": (plots.plot_incidence, incidence([], [])),
-    "incidence, nobody had it": (plots.plot_incidence, incidence([(0, 30, "censored", 9)])),
-    "points": (plots.plot_points, lambda words: ((frame([0.5, 0.3, 0.1]), names(3), words), {"counts": names(3), "xlabel": HOSTILE})),
-    "points, one": (plots.plot_points, lambda words: ((frame([0.5]), names(1), words), {"counts": names(1)})),
-    "points, none": (plots.plot_points, lambda words: ((frame([]), [], words), {"counts": []})),
-    "points, nothing known": (plots.plot_points, lambda words: ((frame([NAN, NAN], n=0), names(2), words), {"counts": names(2)})),
-    "points, too few": (plots.plot_points, lambda words: ((frame([0.5, 0.2], n=3), names(2), words), {"counts": names(2)})),
+    "bands": (charts.plot_bands, lambda words: ((bands([0.2, 0.3, 0.1]), names(3), words), {"past": bands([0.3, 0.2, 0.1]), "xlabel": HOSTILE})),
+    "bands, one": (charts.plot_bands, lambda words: ((bands([0.2]), names(1), words), {})),
+    "bands, none": (charts.plot_bands, lambda words: ((bands([]), [], words), {})),
+    "bands, nothing known": (charts.plot_bands, lambda words: ((bands([NAN] * 3), names(3), words), {"past": bands([NAN] * 3)})),
+    "week": (charts.plot_week, lambda words: ((week([0.1 * i for i in range(10)]), words), HOURS)),
+    "week, one": (charts.plot_week, lambda words: ((week([0.4]), words), CLOSED)),
+    "week, none": (charts.plot_week, lambda words: ((week([]), words), CLOSED)),
+    "week, nothing known": (charts.plot_week, lambda words: ((week([NAN] * 9).assign(n=0), words), HOURS)),
+    "shares": (charts.plot_shares, lambda words: ((frame([0.2, 0.5]), names(2), words), {"counts": names(2), "xlabel": HOSTILE})),
+    "shares, one": (charts.plot_shares, lambda words: ((frame([1.0]), names(1), words), {"counts": names(1)})),
+    "shares, none": (charts.plot_shares, lambda words: ((frame([]), [], words), {"counts": []})),
+    "shares, nothing known": (charts.plot_shares, lambda words: ((frame([NAN, NAN]), names(2), words), {"counts": names(2)})),
+    "amounts": (charts.plot_amounts, lambda words: ((frame([5e5, 2e3]), names(2), words, "EUR"), {"counts": names(2), "xlabel": HOSTILE})),
+    "amounts, one": (charts.plot_amounts, lambda words: ((frame([0.0]), names(1), words, "EUR"), {"counts": names(1)})),
+    "amounts, none": (charts.plot_amounts, lambda words: ((frame([]), [], words, "EUR"), {"counts": []})),
+    "amounts, nothing known": (charts.plot_amounts, lambda words: ((frame([NAN, NAN]), names(2), words, "EUR"), {"counts": names(2)})),
+    "account": (charts.plot_account, lambda words: ((800, [40, 10, -60]), {"labels": names(5), "words": words, "xlabel": HOSTILE})),
+    "account, one": (charts.plot_account, lambda words: ((800, [40]), {"labels": names(3), "words": words})),
+    "account, none": (charts.plot_account, lambda words: ((0, [0, 0, 0]), {"labels": names(5), "words": words})),
+    "cohorts": (charts.plot_cohorts, lambda words: ((cells(MATRIX), words), {"xlabel": HOSTILE})),
+    "cohorts, one": (charts.plot_cohorts, lambda words: ((cells(MATRIX[-1:]), words), {})),
+    "cohorts, none": (charts.plot_cohorts, lambda words: ((cells([]), words), {})),
+    "cohorts, nothing known": (charts.plot_cohorts, lambda words: ((cells([("2026-08", 0, NAN, 0), ("2026-08", 1, NAN, 0)]), words), {})),
+    "flow": (charts.plot_flow, lambda words: ((FLOW, [HOSTILE, "b"]), PARTS | {"words": words, "xlabel": HOSTILE})),
+    "flow, one": (charts.plot_flow, lambda words: ((FLOW[FLOW["position"] == 1], ["a"]), PARTS | {"words": words})),
+    "flow, none": (charts.plot_flow, lambda words: ((FLOW.head(0), []), PARTS | {"words": words})),
+    "incidence": (charts.plot_incidence, incidence(CURVE, CURVE[:2])),
+    "incidence, one": (charts.plot_incidence, incidence(CURVE[:1])),
+    "incidence, none": (charts.plot_incidence, incidence([], [])),
+    "incidence, nobody had it": (charts.plot_incidence, incidence([(0, 30, "censored", 9)])),
+    "points": (charts.plot_points, lambda words: ((frame([0.5, 0.3, 0.1]), names(3), words), {"counts": names(3), "xlabel": HOSTILE})),
+    "points, one": (charts.plot_points, lambda words: ((frame([0.5]), names(1), words), {"counts": names(1)})),
+    "points, none": (charts.plot_points, lambda words: ((frame([]), [], words), {"counts": []})),
+    "points, nothing known": (charts.plot_points, lambda words: ((frame([NAN, NAN], n=0), names(2), words), {"counts": names(2)})),
+    "points, too few": (charts.plot_points, lambda words: ((frame([0.5, 0.2], n=3), names(2), words), {"counts": names(2)})),
     "levers": (
-        plots.plot_levers,
+        charts.plot_levers,
         lambda words: ((frame([3e4, 0.01]), names(2), words, "EUR"), {"moves": names(2), "heading": HOSTILE, "xlabel": HOSTILE}),
     ),
-    "levers, one": (plots.plot_levers, lambda words: ((frame([5.0]), names(1), words, "EUR"), {"moves": names(1)})),
-    "levers, none": (plots.plot_levers, lambda words: ((frame([]), [], words, "EUR"), {"moves": []})),
-    "ageing": (plots.plot_ageing, lambda words: ((AGES, LIMITS, [HOSTILE, "b"], words), {"xlabel": HOSTILE})),
-    "ageing, none": (plots.plot_ageing, lambda words: ((AGES.head(0), LIMITS, ["a", "b"], words), {})),
+    "levers, one": (charts.plot_levers, lambda words: ((frame([5.0]), names(1), words, "EUR"), {"moves": names(1)})),
+    "levers, none": (charts.plot_levers, lambda words: ((frame([]), [], words, "EUR"), {"moves": []})),
+    "ageing": (charts.plot_ageing, lambda words: ((AGES, LIMITS, [HOSTILE, "b"], words), {"xlabel": HOSTILE})),
+    "ageing, none": (charts.plot_ageing, lambda words: ((AGES.head(0), LIMITS, ["a", "b"], words), {})),
     "account of money": (
-        plots.plot_account,
+        charts.plot_account,
         lambda words: ((100.0, [50.0, -20.5], [HOSTILE, "in", "out", "end"], words), {"currency": "EUR", "counts": list("1234"), "xlabel": HOSTILE}),
     ),
-    "tracking": (plots.plot_tracking, lambda words: ((tracked(9), words), THREE)),
-    "tracking, one": (plots.plot_tracking, lambda words: ((tracked(1), words), THREE)),
-    "tracking, none": (plots.plot_tracking, lambda words: ((tracked(0), words), THREE)),
-    "tracking, nothing known": (plots.plot_tracking, lambda words: ((tracked(3, empty=True), words), THREE)),
-    "calibration": (plots.plot_calibration, lambda words: ((tracked(3), names(3), words), THREE)),
-    "calibration, one": (plots.plot_calibration, lambda words: ((tracked(1), names(1), words), THREE)),
-    "calibration, none": (plots.plot_calibration, lambda words: ((tracked(0), [], words), THREE)),
-    "survival": (plots.plot_survival, lambda words: ((survival_of(STAYS), words), {"label": HOSTILE, "xlabel": HOSTILE})),
-    "survival, one": (plots.plot_survival, lambda words: ((survival_of(STAYS[:1]), words), {"label": HOSTILE})),
-    "survival, none": (plots.plot_survival, lambda words: ((survival_of([]), words), {"label": HOSTILE})),
-    "survival, nobody left": (plots.plot_survival, lambda words: ((survival_of(STAYS[2:]), words), {"label": HOSTILE})),
-    "retention": (plots.plot_retention, lambda words: ((ages([1.0, 0.2, 0.1]), words), {"xlabel": HOSTILE, "ylabel": HOSTILE})),
-    "retention, one": (plots.plot_retention, lambda words: ((ages([1.0]), words), {})),
-    "retention, none": (plots.plot_retention, lambda words: ((ages([]), words), {})),
-    "retention, nothing known": (plots.plot_retention, lambda words: ((ages([NAN, NAN]), words), {})),
+    "tracking": (charts.plot_tracking, lambda words: ((tracked(9), words), THREE)),
+    "tracking, one": (charts.plot_tracking, lambda words: ((tracked(1), words), THREE)),
+    "tracking, none": (charts.plot_tracking, lambda words: ((tracked(0), words), THREE)),
+    "tracking, nothing known": (charts.plot_tracking, lambda words: ((tracked(3, empty=True), words), THREE)),
+    "calibration": (charts.plot_calibration, lambda words: ((tracked(3), names(3), words), THREE)),
+    "calibration, one": (charts.plot_calibration, lambda words: ((tracked(1), names(1), words), THREE)),
+    "calibration, none": (charts.plot_calibration, lambda words: ((tracked(0), [], words), THREE)),
+    "survival": (charts.plot_survival, lambda words: ((survival_of(STAYS), words), {"label": HOSTILE, "xlabel": HOSTILE})),
+    "survival, one": (charts.plot_survival, lambda words: ((survival_of(STAYS[:1]), words), {"label": HOSTILE})),
+    "survival, none": (charts.plot_survival, lambda words: ((survival_of([]), words), {"label": HOSTILE})),
+    "survival, nobody left": (charts.plot_survival, lambda words: ((survival_of(STAYS[2:]), words), {"label": HOSTILE})),
+    "retention": (charts.plot_retention, lambda words: ((ages([1.0, 0.2, 0.1]), words), {"xlabel": HOSTILE, "ylabel": HOSTILE})),
+    "retention, one": (charts.plot_retention, lambda words: ((ages([1.0]), words), {})),
+    "retention, none": (charts.plot_retention, lambda words: ((ages([]), words), {})),
+    "retention, nothing known": (charts.plot_retention, lambda words: ((ages([NAN, NAN]), words), {})),
 }
 
 
@@ -197,7 +198,7 @@ def closed():
 
 
 def test_every_plot_is_tried():
-    assert {function.__name__ for function, _ in CASES.values()} == set(plots.__all__)
+    assert {function.__name__ for function, _ in CASES.values()} == set(charts.__all__)
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -258,7 +259,7 @@ def test_context_holds_inside_only():
 
 
 def test_intervals_and_counts_are_drawn(words):
-    drawn = plots.plot_shares(frame([0.2, 0.5]), ["a", "b"], words, counts=["12 of 60", "30 of 60"])
+    drawn = charts.plot_shares(frame([0.2, 0.5]), ["a", "b"], words, counts=["12 of 60", "30 of 60"])
     written = " ".join(text.get_text() for text in drawn.texts)
     assert "12 of 60" in written
     assert words.percent(0.2) in written
@@ -268,7 +269,7 @@ def test_intervals_and_counts_are_drawn(words):
 
 def test_a_lever_whose_interval_includes_zero_is_hollow(words):
     table = pd.DataFrame({"value": [30.0, 20.0], "low": [5.0, -5.0], "high": [60.0, 40.0]})
-    ax = plots.plot_levers(table, ["one", "other"], words, "EUR", moves=["1 → 2", "3 → 4"])
+    ax = charts.plot_levers(table, ["one", "other"], words, "EUR", moves=["1 → 2", "3 → 4"])
     points = [line for line in ax.lines if line.get_marker() == "o"]
     assert [line.get_markerfacecolor() for line in points] == [style.MEASURE, "white"]
     assert [line.get_xdata()[0] for line in points] == [30, 20]
@@ -277,7 +278,7 @@ def test_a_lever_whose_interval_includes_zero_is_hollow(words):
 
 
 def test_cells_not_observed_stay_empty(words):
-    drawn = plots.plot_cohorts(cells(MATRIX), words)
+    drawn = charts.plot_cohorts(cells(MATRIX), words)
     written = [text.get_text() for text in drawn.texts]
     assert words.number(20) in written
     assert words.number(0) in written  # a month without a purchase is shown as 0
@@ -289,7 +290,7 @@ def test_ticks_are_written_in_the_readers_language():
 
 
 def test_the_parts_of_a_flow_are_the_whole(words):
-    drawn = plots.plot_flow(FLOW[FLOW["position"] == 1], ["a"], ["on", "back", "lost", "open"], words)
+    drawn = charts.plot_flow(FLOW[FLOW["position"] == 1], ["a"], ["on", "back", "lost", "open"], words)
     assert [round(bar.get_width(), 9) for bar in drawn.patches] == [0.6, 0.1, 0.2, 0.1]
     written = [text.get_text() for text in drawn.texts]
     assert [text for text in written if text.isdigit()] == ["6", "1", "2", "1"]

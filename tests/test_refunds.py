@@ -11,12 +11,13 @@ from oracles_retention import Shop
 from test_retention import SHOPS, ZONE, dataset, order, orders_frame, utc
 
 import kpi
-from kpi import chapters, facts, retention
-from kpi.chapters.about import About
+from kpi import facts, retention
 from kpi.engine import collect
 from kpi.errors import ParameterError
 from kpi.periods import Month
-from kpi.words import Words
+from kpi.presentation import pages
+from kpi.presentation.language import Words
+from kpi.presentation.pages.about import About
 
 ENGINES = ("duckdb", "polars")
 AS_OF = "2026-07-01"
@@ -95,15 +96,15 @@ def test_refunds_are_counted_by_how_their_sale_is_known(engine):
 
 def test_the_page_says_what_counts_and_how_many_refunds_were_matched():
     data = dataset(Shop(HAND), "duckdb")
-    about, table = chapters.about(data, "2026-06", "en"), retention.refunds(data, as_of=AS_OF)
-    told = str(chapters.retention.purchases(about, "net", table)[0])
+    about, table = pages.about(data, "2026-06", "en"), retention.refunds(data, as_of=AS_OF)
+    told = str(pages.retention.purchases(about, "net", table)[0])
     assert "sales less refunds are above 0" in told
     assert "Of 11 refunds and cancelled documents, 1 name their sale and 4 were matched" in told
     assert "6 could not be matched (€300)" in told
-    assert "taken back later or not" in str(chapters.retention.purchases(about, "sales", table)[0])
+    assert "taken back later or not" in str(pages.retention.purchases(about, "sales", table)[0])
     named = table.assign(n_events=[0, 11, 0])
-    assert "All 11 refunds name the sale" in str(chapters.retention.purchases(about, "documents", named)[0])
-    nothing = str(chapters.retention.purchases(about, "documents", table.assign(n_events=0))[0])
+    assert "All 11 refunds name the sale" in str(pages.retention.purchases(about, "documents", named)[0])
+    nothing = str(pages.retention.purchases(about, "documents", table.assign(n_events=0))[0])
     assert "refunds name" not in nothing and "matched" not in nothing
 
 
@@ -202,6 +203,6 @@ def test_the_page_says_who_counts_as_active(window, is_set, said):
     month = Month.parse("2026-10")
     about = About(Words("en"), "Test", "EUR", "Europe/Paris", month, pd.Timestamp("2026-10-31 23:00"), "", False, [])
     year = pd.DataFrame({"start": [90], "end": [100], "value": [0.111], "provisional": [False]})
-    opening = chapters.retention.opening(about, year, window, is_set=is_set)
+    opening = pages.retention.opening(about, year, window, is_set=is_set)
     assert opening.lede.endswith(said)
     assert opening.answer.startswith("100 customers are active, +10 in a year")

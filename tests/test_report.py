@@ -24,17 +24,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kpi.errors import BusyError, DataError, ParameterError, RunError, WriteError
-from kpi.page import END
+from kpi.presentation.blocks import END
+from kpi.presentation.language import Words
 from kpi.report import archive, manifest, publish, quality, request
 from kpi.report.batch import report
 from kpi.report.lists import csv_text
 from kpi.report.notebook import normalised, prepared
 from kpi.report.runner import Runner
-from kpi.words import Words
 
 PARAMETERS = 'dataset = "data/sample"\nmonth = ""\nlang = "en"\nwhere = ""'
-OPENING = "from kpi import page\npage.Opening(month, f'{lang} {where}: the answer', 'Lede.')"
-CLOSING = "page.Closing(['Rows read.'])"
+OPENING = "from kpi.presentation import blocks\nblocks.Opening(month, f'{lang} {where}: the answer', 'Lede.')"
+CLOSING = "blocks.Closing(['Rows read.'])"
 LAST = f"from IPython.display import HTML\nHTML('{END}')"
 EN, FR = Words("en"), Words("fr")
 

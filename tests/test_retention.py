@@ -11,9 +11,10 @@ import pytest
 from oracles_retention import Shop, first_of, next_month
 
 import kpi
-from kpi import intervals, retention, survival
+from kpi import retention
 from kpi.errors import DataError, MissingTable, ParameterError
 from kpi.periods import Window
+from kpi.statistics import intervals, survival
 
 ENGINES = ("duckdb", "polars")
 ZONE = "Europe/Paris"

@@ -12,9 +12,11 @@ from oracles_retention import Shop, first_of
 from test_retention import SHOPS, ZONE, customers_frame, dataset, order, orders_frame, utc
 
 import kpi
-from kpi import chapters, intervals, retention
+from kpi import retention
 from kpi.errors import MissingTable, ParameterError
+from kpi.presentation import pages
 from kpi.retention.revenue import MANY, _interval
+from kpi.statistics import intervals
 
 ENGINES = ("duckdb", "polars")
 AS_OF = "2026-07-01"
@@ -91,8 +93,8 @@ def test_a_start_before_the_data_says_nothing():
     assert known["2026-06"] and known["2026-05"]
     assert not known["2026-04"]  # its year before begins in May 2024, the data in June
     assert table[NAMES].isna().all(axis=1).tolist() == (~known).tolist()
-    about = chapters.about(data, "2026-06", "en")
-    assert "do not reach back" in str(chapters.customer_value.revenue(about, table.head(1), table.head(1))[0])
+    about = pages.about(data, "2026-06", "en")
+    assert "do not reach back" in str(pages.customer_value.revenue(about, table.head(1), table.head(1))[0])
 
 
 def test_who_has_no_revenue_has_no_rate():
@@ -178,9 +180,9 @@ def test_recurring_revenue_kept_equals_the_slow_loop(seed, engine, span):
 def test_the_page_says_what_is_compared():
     shown = {}
     for name, data in {"contracts": contractual(TERMS, rates=RATES), "orders": dataset(HAND, "duckdb")}.items():
-        about = chapters.about(data, "2026-06", "en")
+        about = pages.about(data, "2026-06", "en")
         parts = (function(data, as_of=AS_OF) for function in (retention.net_revenue_retention, retention.gross_revenue_retention))
-        shown[name] = [str(block) for block in chapters.customer_value.revenue(about, *parts)]
+        shown[name] = [str(block) for block in pages.customer_value.revenue(about, *parts)]
     assert "The monthly amounts of the 6 customers of a year ago are at 85%" in shown["contracts"][0]
     assert "added, at 77%" in shown["contracts"][0]
     assert "The 5 customers of the twelve months before brought 63% of that revenue again" in shown["orders"][0]

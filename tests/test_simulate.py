@@ -13,12 +13,13 @@ import pandas as pd
 import pytest
 import statsmodels.api as sm
 
-from kpi import schema, simulate
+from kpi import schema
 from kpi.errors import ParameterError, WriteError
-from kpi.simulate import Company, Shock
-from kpi.simulate.clock import Clock
-from kpi.simulate.incidence import incidence
-from kpi.simulate.truth import expected_orders, still_there, survival
+from tests import simulated
+from tests.simulated import Company, Shock
+from tests.simulated.clock import Clock
+from tests.simulated.incidence import incidence
+from tests.simulated.truth import expected_orders, still_there, survival
 
 SAMPLE = Path(__file__).resolve().parent.parent / "data" / "sample"
 DAY = pd.Timedelta(days=1)
@@ -26,18 +27,18 @@ DAY = pd.Timedelta(days=1)
 
 @pytest.fixture(scope="module")
 def vauclair():
-    return simulate.simulate(simulate.sample_company())
+    return simulated.simulate(simulated.sample_company())
 
 
 @pytest.fixture(scope="module")
 def large():
     """Without shocks, large enough for truths to be found within narrow errors."""
-    return simulate.simulate(Company(leads=40_000, existing=4000, seed=5))
+    return simulated.simulate(Company(leads=40_000, existing=4000, seed=5))
 
 
 @pytest.fixture(scope="module")
 def contractual():
-    return simulate.simulate(Company(leads=3000, existing=6000, seed=7, contractual=True, history_months=96))
+    return simulated.simulate(Company(leads=3000, existing=6000, seed=7, contractual=True, history_months=96))
 
 
 def local(company: Company, stamps: pd.Series) -> pd.Series:
@@ -393,7 +394,7 @@ def test_shocks_do_what_they_say():
     fewer = Shock("leads", "2026-03-01", "2026-04-01", 0.3)
     worse = Shock("new_deals", "2026-01-01", "2027-01-01", 0.4)
     company = Company(leads=12_000, seed=3, start="2025-11", shocks=(late, fewer, worse))
-    simulation = simulate.simulate(company)
+    simulation = simulated.simulate(company)
     months = local(company, simulation.tables["leads"]["created_at"]).dt.strftime("%Y-%m").value_counts()
     assert months["2026-03"] < 0.45 * months["2026-02"]
     answered = {(row["month"], row["team"]): row["within_3600"] for row in simulation.truth["response_by_month"]}
@@ -406,13 +407,13 @@ def test_shocks_do_what_they_say():
     usual, shocked = (simulation.truth["won"][name][3]["won"] for name in ("usual", "shock 1"))
     assert shocked < 0.6 * usual
     everyone = Company(leads=6000, seed=3, start="2025-11", shocks=(Shock("all_deals", "2026-05-01", "2026-11-04", 0.0),))
-    closed = simulate.simulate(everyone).tables["opportunities"].query("status == 'won'")["closed_at"]
+    closed = simulated.simulate(everyone).tables["opportunities"].query("status == 'won'")["closed_at"]
     assert local(everyone, closed).max() < pd.Timestamp("2026-05-01")
 
 
 def test_same_parameters_same_tables_other_seed_other_tables():
     small = Company(leads=300, existing=50)
-    one, two, other = (simulate.simulate(company).tables for company in (small, Company(leads=300, existing=50), small.change(seed=1)))
+    one, two, other = (simulated.simulate(company).tables for company in (small, Company(leads=300, existing=50), small.change(seed=1)))
     for name in one:
         pd.testing.assert_frame_equal(one[name], two[name])
     assert not one["leads"]["created_at"].equals(other["leads"]["created_at"])
@@ -420,7 +421,7 @@ def test_same_parameters_same_tables_other_seed_other_tables():
 
 def test_tiny_companies_are_sound():
     for company in (Company(leads=1, existing=0, start="2026-10"), Company(leads=3, existing=2, contractual=True)):
-        simulation = simulate.simulate(company)
+        simulation = simulated.simulate(company)
         assert len(simulation.tables["leads"]) == company.leads
         assert simulation.truth["net_growth"]
 
@@ -444,9 +445,9 @@ COUNTS = {
 
 def test_faults_are_counted_and_leave_the_simulation_alone(vauclair):
     before = {name: table.copy() for name, table in vauclair.tables.items()}
-    tables, ledger = simulate.soil(vauclair, COUNTS, seed=1)
+    tables, ledger = simulated.soil(vauclair, COUNTS, seed=1)
     assert ledger["fault"].value_counts().to_dict() == COUNTS
-    assert set(COUNTS) == set(simulate.FAULTS)
+    assert set(COUNTS) == set(simulated.FAULTS)
     assert not ledger.duplicated(["table", "key"]).any()
     for name, table in vauclair.tables.items():
         pd.testing.assert_frame_equal(table, before[name])
@@ -456,13 +457,13 @@ def test_faults_are_counted_and_leave_the_simulation_alone(vauclair):
     assert added["leads"] == repeated["leads"]
     assert added["orders"] == repeated["orders"] + COUNTS["refunds"]
     assert added["opportunity_history"] == 2 * COUNTS["stage_returns"] + 2 * COUNTS["reopened"] - COUNTS["stage_jumps"]
-    again, same = simulate.soil(vauclair, COUNTS, seed=1)
+    again, same = simulated.soil(vauclair, COUNTS, seed=1)
     pd.testing.assert_frame_equal(ledger, same)
     pd.testing.assert_frame_equal(tables["leads"], again["leads"])
 
 
 def test_each_fault_is_in_the_tables(vauclair):
-    tables, ledger = simulate.soil(vauclair, COUNTS, seed=2)
+    tables, ledger = simulated.soil(vauclair, COUNTS, seed=2)
     end = end_of(vauclair.company)
     keys = {fault: set(part["key"]) for fault, part in ledger.groupby("fault")}
     deals = tables["opportunities"].drop_duplicates("opportunity_id").set_index("opportunity_id")
@@ -496,11 +497,11 @@ def test_each_fault_is_in_the_tables(vauclair):
 
 def test_faults_that_cannot_be_made_are_refused(vauclair, contractual):
     with pytest.raises(ParameterError, match="unknown fault 'typos'"):
-        simulate.soil(vauclair, {"typos": 1}, seed=1)
+        simulated.soil(vauclair, {"typos": 1}, seed=1)
     with pytest.raises(ParameterError, match="99999 mixed_zones wanted, but activities has only"):
-        simulate.soil(vauclair, {"mixed_zones": 99_999}, seed=1)
+        simulated.soil(vauclair, {"mixed_zones": 99_999}, seed=1)
     with pytest.raises(ParameterError, match="refunds needs the table orders"):
-        simulate.soil(contractual, {"refunds": 1}, seed=1)
+        simulated.soil(contractual, {"refunds": 1}, seed=1)
 
 
 # --- writing
@@ -510,7 +511,7 @@ def test_faults_that_cannot_be_made_are_refused(vauclair, contractual):
 def test_every_dialect_is_read_back_as_written(dialect, tmp_path):
     import kpi
 
-    simulation = simulate.simulate(Company(leads=400, existing=60, seed=11))
+    simulation = simulated.simulate(Company(leads=400, existing=60, seed=11))
     simulation.write(tmp_path / dialect, dialect)
     data = kpi.load(tmp_path / dialect)
     assert (data.ledger["set_aside"] == 0).all(), data.set_aside
@@ -521,7 +522,7 @@ def test_every_dialect_is_read_back_as_written(dialect, tmp_path):
 
 
 def test_soiled_tables_are_written_too(vauclair, tmp_path):
-    tables, _ = simulate.soil(vauclair, {"hostile": 33, "blanks": 8, "future_dates": 6}, seed=4)
+    tables, _ = simulated.soil(vauclair, {"hostile": 33, "blanks": 8, "future_dates": 6}, seed=4)
     dataclasses.replace(vauclair, tables=tables).write(tmp_path / "soiled", "iso")
     customers = pd.read_csv(tmp_path / "soiled" / "customers.csv")
     assert customers["segment"].tolist() == tables["customers"]["segment"].tolist()
@@ -532,7 +533,7 @@ def test_write_refuses_full_folders_and_unknown_dialects(vauclair, tmp_path):
     with pytest.raises(WriteError, match="not an empty folder"):
         vauclair.write(tmp_path)
     with pytest.raises(WriteError, match="not an empty folder"):
-        simulate.write_company(tmp_path, 100, 1, "2026-01", "2026-10")
+        simulated.write_company(tmp_path, 100, 1, "2026-01", "2026-10")
     with pytest.raises(WriteError, match="not an empty folder"):
         vauclair.write(tmp_path / "kept.txt")
     with pytest.raises(WriteError, match="cannot write"):
@@ -543,7 +544,7 @@ def test_write_refuses_full_folders_and_unknown_dialects(vauclair, tmp_path):
 
 
 def test_write_company_makes_a_complete_folder(tmp_path):
-    simulate.write_company(tmp_path / "made", 500, 3, "2025-11", "2026-04")
+    simulated.write_company(tmp_path / "made", 500, 3, "2025-11", "2026-04")
     truth = json.loads((tmp_path / "made" / "truth.json").read_text(encoding="utf-8"))
     assert (truth["company"]["leads"], truth["company"]["seed"], truth["company"]["end"]) == (500, 3, "2026-04")
     assert len(pd.read_csv(tmp_path / "made" / "leads.csv")) == 500

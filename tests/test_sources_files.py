@@ -15,8 +15,8 @@ from written import LEADS, column, connection, decided, read, reasons, rows, wri
 
 from kpi import schema, sources
 from kpi.errors import DataError, SchemaError
-from kpi.sources import csvtext
-from kpi.sources.reasons import parts
+from kpi.sources.checks.rules import parts
+from kpi.sources.readers import csv
 
 UTC = '[company]\ntimezone = "UTC"\n'
 
@@ -121,7 +121,7 @@ def test_rows_are_numbered_as_in_the_file_whatever_arrow_skips(tmp_path_factory,
     }
     text = "\n".join([LEADS.splitlines()[0], *(kinds[kind].format(n) for n, kind in enumerate(lines))]) + "\n"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(csvtext, "_CELLS", 128)  # many blocks
+        patch.setattr(csv, "_CELLS", 128)  # many blocks
         reading, _ = read(write(tmp_path_factory.mktemp("any"), UTC, leads=text))
     found = dict(zip(reading.set_aside["row"], reading.set_aside["reason"], strict=True))
     named = {"misfit": "wrong number of cells", "bad": "unreadable created_at"}

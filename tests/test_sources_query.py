@@ -10,7 +10,7 @@ import pytest
 from written import column, connection, decided, read, reasons, rows, write
 
 from kpi.errors import DataError, KpiError
-from kpi.sources import query
+from kpi.sources.readers import query
 
 LOG = """case:id,Activity,Resource,time:timestamp,amount
 T1,Create,Ann,2010-01-13T08:40:25.000+01:00,"1 000,50"

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from written import column, connection, decided, read, reasons, write
 
 from kpi.errors import DataError
-from kpi.sources import zones
+from kpi.sources.typing import zones
 
 
 def amounts(folder, *cells: str, toml: str = "") -> tuple:

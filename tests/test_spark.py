@@ -15,10 +15,11 @@ from test_late_entry import CUT, since
 from test_waterfall import CASES, DATES, histories, replayed, worlds
 
 import kpi
-from kpi import engine, facts, headline, pipeline, simulate
+from kpi import compute, engine, facts, pipeline
 from kpi.engine import collect
 from kpi.errors import ParameterError, SchemaError
 from kpi.periods import Month
+from tests import simulated
 
 pytestmark = pytest.mark.slow
 MONTH = Month.parse("2026-10")
@@ -93,11 +94,11 @@ def test_every_headline_is_that_of_the_other_engines(session, sample, root):
     frames = {name: session.createDataFrame(rows) for name, rows in tables.items()}
     data = kpi.Dataset(**frames, **company, **more, settings=sample.settings)
     assert data.engine.name == "spark"
-    found = headline.metrics(data, MONTH)
+    found = compute.metrics(data, MONTH)
     assert len(found) > 400
     for other in (sample, kpi.load(root / "data" / "sample", engine="polars")):
-        pd.testing.assert_frame_equal(found, headline.metrics(other, MONTH), rtol=1e-9)
-    assert headline.missing(data, MONTH)["reason"].str.contains("no table contracts").all()
+        pd.testing.assert_frame_equal(found, compute.metrics(other, MONTH), rtol=1e-9)
+    assert compute.missing(data, MONTH)["reason"].str.contains("no table contracts").all()
 
 
 @pytest.mark.parametrize("name", ["leads", "opportunities", "spells", "visits", "reached"])
@@ -195,7 +196,7 @@ def test_instants_and_dates(session):
 
 
 def test_outcomes_recorded_late_are_found_there_too(there):
-    tables = simulate.simulate(simulate.Company(leads=3000, existing=0, start="2024-11", end="2026-10", shocks=())).tables
+    tables = simulated.simulate(simulated.Company(leads=3000, existing=0, start="2024-11", end="2026-10", shocks=())).tables
     tables = {name: frame for name, frame in since(tables, CUT).items() if name in ("leads", "opportunities", "opportunity_history")}
     data, other = (kpi.Dataset(**frames, timezone=ZONE) for frames in (there(tables), tables))
     assert data.recorded_from("opportunities") is not None

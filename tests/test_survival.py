@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from statsmodels.duration.survfunc import CumIncidenceRight, SurvfuncRight
 
-from kpi import survival
 from kpi.errors import DataError, ParameterError, SchemaError
+from kpi.statistics import survival
 
 WAYS = ["won", "lost"]
 

@@ -10,7 +10,7 @@ import pytest
 import kpi
 from kpi import pipeline, response_time, retention
 from kpi.periods import Window
-from kpi.simulate import Company, Simulation, simulate
+from tests.simulated import Company, Simulation, simulate
 
 AS_OF = "2026-11-01"
 ALL = Window(date(2023, 11, 1), date(2026, 11, 1))

@@ -11,10 +11,11 @@ from babel.messages.pofile import read_po
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kpi import messages
 from kpi.errors import ParameterError
-from kpi.words import N_, Words, missing, placeholders
-from kpi.words.catalogue import LOCALE, typeset
+from kpi.presentation.language import Words, missing, placeholders
+from kpi.presentation.language.translations import LOCALE, typeset
+from kpi.schema import N_
+from tests import translations
 
 EN, FR = Words("en"), Words("fr")
 NOTHING = [None, math.nan, np.nan, pd.NA, pd.NaT]
@@ -177,14 +178,16 @@ def french():
 
 
 def test_every_text_has_its_french(french, root):
-    lacking = [message.id for message in messages.template(root) if message.id and not messages.is_translated(french.get(message.id, message))]
-    assert not lacking, f"{len(lacking)} texts without French; run python -m kpi.messages and fill in kpi.po: {lacking[:5]}"
+    lacking = [
+        message.id for message in translations.template(root) if message.id and not translations.is_translated(french.get(message.id, message))
+    ]
+    assert not lacking, f"{len(lacking)} texts without French; run python -m tests.translations: {lacking[:5]}"
 
 
 def test_no_french_is_left_over(french, root):
-    wanted = {message.id for message in messages.template(root)}
+    wanted = {message.id for message in translations.template(root)}
     left = [id_ for id_ in french if id_ not in wanted]
-    assert not left, f"texts that no longer exist; run python -m kpi.messages: {left[:5]}"
+    assert not left, f"texts that no longer exist; run python -m tests.translations: {left[:5]}"
 
 
 def test_french_has_the_places_of_the_english(french):
@@ -205,7 +208,7 @@ def test_texts_are_found_in_code_and_notebooks(tmp_path):
     (tmp_path / "kpi" / "m.py").write_text(code)
     cells = [{"cell_type": "markdown", "source": ["## Why?\n", "Because."]}, {"cell_type": "code", "source": ["x"]}]
     (tmp_path / "notebooks" / "n.ipynb").write_text(json.dumps({"cells": cells}))
-    found = {message.id for message in messages.template(tmp_path) if message.id}
+    found = {message.id for message in translations.template(tmp_path) if message.id}
     assert found == {"one", "two", ("{n} a", "{n} b"), "three more", "## Why?\nBecause."}
 
 
@@ -213,4 +216,4 @@ def test_a_text_put_together_where_it_is_said_is_refused(tmp_path):
     (tmp_path / "kpi").mkdir()
     (tmp_path / "kpi" / "m.py").write_text('say(f"{n} leads")')
     with pytest.raises(ParameterError, match=r"kpi/m\.py:1"):
-        messages.template(tmp_path)
+        translations.template(tmp_path)

@@ -9,10 +9,11 @@ import pandas as pd
 import pytest
 from worlds import AS_OF, company_mix, fated, simulated
 
-from kpi import pipeline, survival
+from kpi import pipeline
 from kpi.periods import Window
-from kpi.simulate.incidence import HORIZONS, incidence
-from kpi.simulate.staying import STAYS, stages
+from kpi.statistics import survival
+from tests.simulated.incidence import HORIZONS, incidence
+from tests.simulated.staying import STAYS, stages
 
 pytestmark = pytest.mark.slow
 

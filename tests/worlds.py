@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 
 import kpi
-from kpi.simulate import Company, deals
-from kpi.simulate.clock import clock_of
+from tests.simulated import Company, deals
+from tests.simulated.clock import clock_of
 
 WORLDS = 1000
 AS_OF = "2026-07-01"

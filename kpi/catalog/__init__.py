@@ -6,7 +6,7 @@ from kpi.catalog.pipeline import PIPELINE
 from kpi.catalog.record import Kpi
 from kpi.catalog.retention import RETENTION
 from kpi.errors import ParameterError
-from kpi.words import N_
+from kpi.schema import N_
 
 _ALL = (
     Kpi(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kpi.catalog.record import Kpi
-from kpi.words import N_
+from kpi.schema import N_
 
 PIPELINE = (
     Kpi("pipeline.leads", N_("Leads"), N_("Leads received in the month, merged and deleted ones left out."), "count", "up", "pipeline.leads_created"),
@@ -219,7 +219,7 @@ PIPELINE = (
         N_("Value to be expected from the next 90 days, of the deals open now and those to come, if things go on as in the last year."),
         "money",
         "up",
-        "levers.expected_won",
+        "forecast.expected_won",
     ),
     Kpi(
         "pipeline.levers",
@@ -230,6 +230,6 @@ PIPELINE = (
         ),
         "money",
         "up",
-        "levers.gains",
+        "forecast.gains",
     ),
 )

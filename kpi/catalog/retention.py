@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kpi.catalog.record import Kpi
-from kpi.words import N_
+from kpi.schema import N_
 
 RETENTION = (
     Kpi(

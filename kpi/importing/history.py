@@ -24,7 +24,7 @@ from kpi.importing.merging import PLACE, midnight, united
 from kpi.importing.seen import Seen
 from kpi.schema import TABLES
 from kpi.sources import sql
-from kpi.sources.convert import TYPES
+from kpi.sources.typing.cast import TYPES
 
 STATE = ("stage", "status", "amount", "expected_close_on", "owner")
 _TABLE = TABLES["opportunity_history"]

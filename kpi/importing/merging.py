@@ -8,7 +8,7 @@ from datetime import date
 from kpi.importing.seen import Seen
 from kpi.schema import TABLES
 from kpi.sources import sql
-from kpi.sources.convert import TYPES
+from kpi.sources.typing.cast import TYPES
 
 HISTORY = "opportunity_history"
 # Small tables that describe how things are now: the newest stands for all.

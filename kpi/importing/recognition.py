@@ -7,8 +7,9 @@ from pathlib import Path
 
 from kpi.errors import DataError
 from kpi.schema import TABLES
-from kpi.sources import alias_sets, crm, csvtext
-from kpi.sources.files import Located
+from kpi.sources.crm import aliases, mapping
+from kpi.sources.readers import csv
+from kpi.sources.readers.files import Located
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ def kind(path: Path, system: str = "") -> Kind:
     table = "" if system else _canonical(path)
     if table:
         return Kind("", (table,), f"canonical {table}")
-    found = crm.recognise(path, system=system)
+    found = mapping.recognise(path, system=system)
     tables = tuple(name for name in (found.table, *found.also) if name in TABLES)
     return Kind(found.system, tables, found.title or f"{found.system} {found.table}")
 
@@ -62,7 +63,7 @@ def _canonical(path: Path) -> str:
     if not path.name.lower().endswith((".csv", ".csv.gz", ".tsv", ".txt")):
         return ""
     try:
-        headers = {header.casefold() for header in csvtext.examine(Located(path.name, path)).header}
+        headers = {header.casefold() for header in csv.examine(Located(path.name, path)).header}
     except DataError:
         return ""
     fitting = [name for name, table in TABLES.items() if {c.name for c in table.columns if c.required and not c.default} <= headers]
@@ -83,5 +84,5 @@ def looked_up(system: str, table: str) -> set[str]:
     -------
     set of str
     """
-    known = alias_sets.shapes(system, table) if system else []
+    known = aliases.shapes(system, table) if system else []
     return {lookup["table"] for shape in known for lookup in shape.lookups.values() if lookup.get("table")} - {table}

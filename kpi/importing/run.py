@@ -20,7 +20,8 @@ from kpi.importing.recognition import kind
 from kpi.importing.seen import Account, Seen
 from kpi.importing.writing import compared, write
 from kpi.schema import TABLES
-from kpi.sources import Company, Source, read_config, reasons, sql
+from kpi.sources import Company, Source, read_config, sql
+from kpi.sources.checks import rules
 from kpi.sources.config import FILE
 
 MAX_SET_ASIDE = 0.05
@@ -211,12 +212,12 @@ class _Import:
     def _refuse(self, account: Account) -> None:
         """Refuse files of which too much cannot be used."""
         for name, rows in account.rows().items():
-            ledger = account.ledger[(account.ledger["table"] == name) & ~account.ledger["reason"].isin(["", *reasons.NO_RECORDS])]
+            ledger = account.ledger[(account.ledger["table"] == name) & ~account.ledger["reason"].isin(["", *rules.NO_RECORDS])]
             aside = int(ledger["set_aside"].sum())
             if aside and aside > self.max_set_aside * (rows["used"] + aside):
                 worst = ledger.sort_values("set_aside", ascending=False, kind="stable").iloc[0]
                 shown = account.examples(name, worst["reason"], 1)
-                hint = "; exports of different days are imported one after the other" if worst["reason"] == reasons.DUPLICATE else ""
+                hint = "; exports of different days are imported one after the other" if worst["reason"] == rules.DUPLICATE else ""
                 raise DataError(
                     f"{name}: {aside} of {rows['used'] + aside} rows cannot be used, more than the {self.max_set_aside:.0%} allowed; most often: "
                     f"{worst['reason']} ({worst['set_aside']}, e.g. {shown}){hint}; nothing was imported"

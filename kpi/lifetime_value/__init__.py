@@ -6,7 +6,6 @@ from kpi.lifetime_value.holdout import active_probability, model_check, tracking
 from kpi.lifetime_value.outlook import expected_purchases, probability_active, purchases_of_new, total_interval, variance_of_purchases
 from kpi.lifetime_value.purchasing import PurchaseModel, fit_purchases, log_likelihood
 from kpi.lifetime_value.renewals import RenewalModel, expected_renewals, fit_renewals, share_kept
-from kpi.lifetime_value.simulated import simulate_purchases
 from kpi.lifetime_value.spending import SpendingModel, expected_amount, fit_spending
 
 __all__ = [
@@ -30,7 +29,6 @@ __all__ = [
     "renewal_check",
     "right_customers",
     "share_kept",
-    "simulate_purchases",
     "total_interval",
     "tracking",
     "variance_of_purchases",

@@ -6,11 +6,12 @@ import narwhals.stable.v2 as nw
 import numpy as np
 import pandas as pd
 
-from kpi import engine, facts, intervals, schema
+from kpi import engine, facts, schema
 from kpi.facts.clock import last_day
 from kpi.lifetime_value import customers as rows
 from kpi.lifetime_value.renewals import RenewalModel, fit_renewals, share_kept
 from kpi.periods import Instant, Month, Window, day_number, day_of, last_days
+from kpi.statistics import intervals
 
 LEAST, FEW = 50, 300  # customers who bought again, or came to a renewal: below the first nothing is said, below the second with a warning
 DRAWS = 40

@@ -9,7 +9,7 @@ import narwhals.stable.v2 as nw
 import numpy as np
 import pandas as pd
 
-from kpi import engine, facts, intervals, schema
+from kpi import engine, facts, schema
 from kpi.errors import MissingTable, ParameterError
 from kpi.lifetime_value import customers as rows
 from kpi.lifetime_value.contracts import DRAWS, FEW, LEAST, RECENT, SEED, YEAR, contract_value
@@ -17,6 +17,7 @@ from kpi.lifetime_value.outlook import expected_purchases, probability_active, v
 from kpi.lifetime_value.purchasing import PurchaseModel, fit_purchases
 from kpi.lifetime_value.spending import SpendingModel, fit_spending
 from kpi.periods import Instant, Window, day_of, last_days
+from kpi.statistics import intervals
 
 STEPS = 4  # parts of the time ahead, each discounted from its middle
 FALL = 0.05  # of the probability of being active that puts a customer at risk

@@ -8,7 +8,7 @@ import narwhals.stable.v2 as nw
 import numpy as np
 import pandas as pd
 
-from kpi import engine, facts, intervals, schema
+from kpi import engine, facts, schema
 from kpi.facts.clock import last_day
 from kpi.lifetime_value import customers as rows
 from kpi.lifetime_value.contracts import DRAWS, LEAST, SEED
@@ -16,6 +16,7 @@ from kpi.lifetime_value.expected import fit
 from kpi.lifetime_value.outlook import expected_purchases, probability_active, variance_of_purchases
 from kpi.lifetime_value.purchasing import PurchaseModel, fit_purchases
 from kpi.periods import Instant, Window, day_of, last_days
+from kpi.statistics import intervals
 
 POINTS = 26  # of the last third at which purchases expected and made are compared
 

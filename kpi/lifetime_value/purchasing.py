@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 
 from kpi.errors import ParameterError
-from kpi.lifetime_value import newton
 from kpi.lifetime_value.histories import Histories, Model, checked, natural_parameters, slopes_of_logs
+from kpi.statistics import optimise
 
 SAMPLE = 2000  # rows of the first steps
 # log of the mean rate, log alpha, logit of the mean drop-out, log (a + b); time in mean times observed
@@ -50,7 +50,7 @@ class PurchaseModel:
     errors: dict[str, float]
     held: tuple[str, ...]
     unit: float
-    maximum: newton.Maximum
+    maximum: optimise.Maximum
 
     @property
     def parameters(self) -> np.ndarray:
@@ -72,7 +72,7 @@ class PurchaseModel:
         ndarray
             One row per draw: r, alpha, a, b.
         """
-        places = newton.draws(self.maximum, number, seed, LOWER, UPPER)
+        places = optimise.draws(self.maximum, number, seed, LOWER, UPPER)
         return np.array([natural_parameters(place, self.unit) for place in places])
 
 
@@ -114,7 +114,7 @@ def fit_purchases(table: pd.DataFrame, model: Model = "mbg") -> PurchaseModel:
         np.array([mean + 1, 2.0, 2.0, -0.5]),  # most leave soon, and buy often till then
         np.array([mean, -2.0, 0.0, 4.0]),  # some buy much more often than others; they leave alike
     ]
-    best = newton.maximise(rows.likelihood, rows.thinned(SAMPLE).likelihood, starts, LOWER, UPPER)
+    best = optimise.maximise(rows.likelihood, rows.thinned(SAMPLE).likelihood, starts, LOWER, UPPER)
     r, alpha, a, b = natural_parameters(best.place, unit)
     slopes = slopes_of_logs(best.place)
     errors = np.sqrt(np.clip(np.diag(slopes @ best.covariance @ slopes.T), 0, None)) * np.array([r, alpha, a, b])

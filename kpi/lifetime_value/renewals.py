@@ -9,8 +9,8 @@ import pandas as pd
 from scipy.special import expit, polygamma, psi
 
 from kpi.errors import DataError
-from kpi.lifetime_value import newton
 from kpi.lifetime_value.special import log_rise
+from kpi.statistics import optimise
 
 # logit of the mean share lost at a renewal, log (alpha + beta)
 LOWER = np.array([-16.0, -7.0])
@@ -40,7 +40,7 @@ class RenewalModel:
     log_likelihood: float
     errors: dict[str, float]
     held: tuple[str, ...]
-    maximum: newton.Maximum
+    maximum: optimise.Maximum
 
     @property
     def parameters(self) -> np.ndarray:
@@ -62,7 +62,7 @@ class RenewalModel:
         ndarray
             One row per draw: alpha, beta.
         """
-        return np.array([_parameters(place) for place in newton.draws(self.maximum, number, seed, LOWER, UPPER)])
+        return np.array([_parameters(place) for place in optimise.draws(self.maximum, number, seed, LOWER, UPPER)])
 
 
 def fit_renewals(table: pd.DataFrame) -> RenewalModel:
@@ -97,7 +97,7 @@ def fit_renewals(table: pd.DataFrame) -> RenewalModel:
         return _likelihood(place, renewal, lost, kept)
 
     start = np.array([np.log((lost.sum() + 0.5) / (kept.sum() + lost.sum())), 0.5])
-    best = newton.maximise(likelihood, likelihood, [start], LOWER, UPPER)
+    best = optimise.maximise(likelihood, likelihood, [start], LOWER, UPPER)
     alpha, beta = _parameters(best.place)
     share = expit(best.place[0])
     slopes = np.array([[1 - share, 1], [-share, 1]])

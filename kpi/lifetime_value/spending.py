@@ -9,8 +9,8 @@ import pandas as pd
 from scipy.special import gammaln, polygamma, psi
 
 from kpi.errors import DataError
-from kpi.lifetime_value import newton
 from kpi.lifetime_value.special import log_rise
+from kpi.statistics import optimise
 
 SAMPLE = 4000
 # log p, log (q - 1), log of the mean amount; amounts in mean amounts
@@ -49,7 +49,7 @@ class SpendingModel:
     held: tuple[str, ...]
     left_out: int
     unit: float
-    maximum: newton.Maximum | None
+    maximum: optimise.Maximum | None
 
     @property
     def parameters(self) -> np.ndarray:
@@ -73,7 +73,7 @@ class SpendingModel:
         """
         if self.maximum is None:
             return np.tile(self.parameters, (number, 1))
-        return np.array([_parameters(place, self.unit) for place in newton.draws(self.maximum, number, seed, LOWER, UPPER)])
+        return np.array([_parameters(place, self.unit) for place in optimise.draws(self.maximum, number, seed, LOWER, UPPER)])
 
 
 def fit_spending(table: pd.DataFrame) -> SpendingModel:
@@ -110,7 +110,7 @@ def fit_spending(table: pd.DataFrame) -> SpendingModel:
     step = max(1, len(x) // SAMPLE)
     part = rows if step == 1 else _Rows(x[::step], mean[::step] / unit, count[::step])
     starts = [np.array([1.0, 1.0, 0.0]), np.array([0.0, 4.0, 0.0])]  # customers differ; or hardly do
-    best = newton.maximise(rows.likelihood, part.likelihood, starts, LOWER, UPPER)
+    best = optimise.maximise(rows.likelihood, part.likelihood, starts, LOWER, UPPER)
     p, q, v = _parameters(best.place, unit)
     slopes = _slopes(best.place)
     errors = np.sqrt(np.clip(np.diag(slopes @ best.covariance @ slopes.T), 0, None)) * np.array([p, q, v])

@@ -12,12 +12,13 @@ from collections.abc import Sequence
 import narwhals.stable.v2 as nw
 import pandas as pd
 
-from kpi import engine, facts, intervals, schema, survival
+from kpi import engine, facts, schema
 from kpi.errors import ParameterError
 from kpi.facts.clock import on_days
 from kpi.periods import Instant, Window, last_days
 from kpi.pipeline.groups import CLOSING_GROUPS, by_group, deals
 from kpi.pipeline.ways import LEAD_TO_CUSTOMER, LEAD_TO_OPPORTUNITY, OPPORTUNITY_TO_CUSTOMER, WAYS, Way, lives, recorded_from
+from kpi.statistics import intervals, survival
 
 PERIOD_DAYS = 90
 HORIZONS = (30, 90, 180, 365)

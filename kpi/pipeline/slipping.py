@@ -8,13 +8,14 @@ import narwhals.stable.v2 as nw
 import numpy as np
 import pandas as pd
 
-from kpi import engine, facts, intervals, periods, schema
+from kpi import engine, facts, periods, schema
 from kpi.errors import ParameterError
 from kpi.facts.clock import last_day, on_days
 from kpi.facts.opportunities import stages
 from kpi.periods import Instant, Window, last_days
 from kpi.pipeline.conversion import PERIOD_DAYS
 from kpi.pipeline.groups import STANDING, by_group, deals
+from kpi.statistics import intervals
 
 OUTLIVED = 0.9  # a deal is stale that has been in its stage longer than this share of past winners were
 FLOOR = 20  # visits of winners that a limit needs

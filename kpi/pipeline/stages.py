@@ -7,12 +7,13 @@ from collections.abc import Sequence
 import narwhals.stable.v2 as nw
 import pandas as pd
 
-from kpi import facts, schema, survival
+from kpi import facts, schema
 from kpi.facts.clock import last_day
 from kpi.facts.opportunities import stages
 from kpi.periods import Instant, Window, last_days
 from kpi.pipeline.conversion import PERIOD_DAYS
 from kpi.pipeline.groups import DEAL_GROUPS, STANDING, beside, deals
+from kpi.statistics import survival
 
 
 def stage_conversion(

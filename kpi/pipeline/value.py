@@ -8,12 +8,13 @@ import narwhals.stable.v2 as nw
 import numpy as np
 import pandas as pd
 
-from kpi import engine, intervals, schema
+from kpi import engine, schema
 from kpi.errors import ParameterError
 from kpi.facts.clock import on_days
 from kpi.periods import Instant, Window, last_days
 from kpi.pipeline.conversion import PERIOD_DAYS
 from kpi.pipeline.groups import CLOSING_GROUPS, STANDING, by_group, deals
+from kpi.statistics import intervals
 
 
 def _top5_share(values: np.ndarray) -> float:

@@ -8,13 +8,14 @@ from datetime import datetime
 import narwhals.stable.v2 as nw
 import pandas as pd
 
-from kpi import engine, facts, periods, schema, survival
+from kpi import engine, facts, periods, schema
 from kpi.facts.clock import last_day, on_days
 from kpi.facts.opportunities import stages
 from kpi.periods import Instant, Month, Window, last_days
 from kpi.pipeline.conversion import opportunity_to_customer
 from kpi.pipeline.snapshot import open_pipeline
 from kpi.pipeline.value import average_value, sales_cycle
+from kpi.statistics import survival
 
 HORIZON = 365
 FACTORS = ("open_deals", "win_incidence", "average_won_value", "days_to_win")

@@ -11,13 +11,13 @@ from pathlib import Path
 import nbformat
 import pandas as pd
 
-from kpi import headline
+from kpi import compute
 from kpi.errors import MissingTable
-from kpi.page import Spark
 from kpi.periods import Month
+from kpi.presentation.blocks import Spark
+from kpi.presentation.language import Words
 from kpi.report import manifest
 from kpi.report.html import render_archive
-from kpi.words import Words
 
 SHOWN = ("pipeline.won_value", "response.answered_within", "pipeline.opportunities")  # a column each
 MONTHS = 12  # that a column's drawing goes back
@@ -42,7 +42,7 @@ def summary(data, month: Month, pulse: nbformat.NotebookNode | None) -> dict:
     dict
         ``sentence``, ``band``, ``signals`` (number of headline KPIs that stand out), ``tiles`` (key, kind, name and the months of the KPIs shown).
     """
-    series = {item.key: (item, table) for item in headline.CHAIN if (table := _months(data, month, item.key)) is not None}
+    series = {item.key: (item, table) for item in compute.CHAIN if (table := _months(data, month, item.key)) is not None}
     signals = sum(bool(table["signal"].iloc[-1]) for _, table in series.values() if len(table) and table["month"].iloc[-1] == str(month))
     tiles = [_tile(*series[key]) for key in SHOWN if key in series and len(series[key][1])]
     shown = "".join(_html(pulse)) if pulse is not None else ""
@@ -79,12 +79,12 @@ def page(out: Path, words: Words) -> str:
 
 def _months(data, month: Month, key: str) -> pd.DataFrame | None:
     try:
-        return headline.months(data, month, key)
+        return compute.months(data, month, key)
     except MissingTable:
         return None
 
 
-def _tile(item: headline.Headline, table: pd.DataFrame) -> dict:
+def _tile(item: compute.Headline, table: pd.DataFrame) -> dict:
     columns = {name: table[name].tail(MONTHS).tolist() for name in ("month", "value", "lower", "centre", "upper", "signal")}
     return {"kpi": item.key, "kind": item.kind, "name": item.name, "provisional": bool(table["provisional"].iloc[-1])} | columns
 

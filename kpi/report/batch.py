@@ -13,17 +13,17 @@ import nbformat
 from tqdm import tqdm
 
 import kpi
-from kpi import headline
-from kpi.dataset import parse_where
+from kpi import compute
+from kpi.dataset.dataset import parse_where
 from kpi.errors import KpiError, RunError
 from kpi.periods import Month, local_date
+from kpi.presentation.language import Words
 from kpi.report import archive, manifest, publish, quality, request
 from kpi.report.html import render
 from kpi.report.lists import csv_text
 from kpi.report.notebook import normalised, prepared
 from kpi.report.request import CHECKOUT, NOTEBOOKS, Request
 from kpi.report.runner import DEADLINE, Executed, Runner, failures
-from kpi.words import Words
 
 Progress = Literal["none", "lines", "bars"]
 
@@ -210,10 +210,10 @@ def _executed(asked: Request, place: publish.Place) -> tuple[list[Executed], dic
 
 def _numbers(asked: Request) -> dict:
     data, company = asked.data, asked.data.company
-    table, gone = headline.metrics(data, asked.month), headline.missing(data, asked.month)
+    table, gone = compute.metrics(data, asked.month), compute.missing(data, asked.month)
     return {
         "metrics": manifest.metrics(table, gone, asked.words, company.currency),
-        "lists": {name: csv_text(rows, asked.words, company.timezone) for name, rows in headline.lists(data, asked.month).items()},
+        "lists": {name: csv_text(rows, asked.words, company.timezone) for name, rows in compute.lists(data, asked.month).items()},
     }
 
 

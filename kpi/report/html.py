@@ -15,9 +15,9 @@ from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 from nbformat import NotebookNode
 
 from kpi.errors import ParameterError
-from kpi.page.drawing import Spark, Svg
-from kpi.page.markup import link, paragraph, style, text
-from kpi.words import Words
+from kpi.presentation.blocks.markup import link, paragraph, style, text
+from kpi.presentation.blocks.sparkline import Spark, Svg
+from kpi.presentation.language import Words
 
 TEMPLATE = Path(__file__).parent / "template"
 Nav = Sequence[tuple[str, str, bool]]

@@ -10,7 +10,7 @@ import numbers
 
 import pandas as pd
 
-from kpi.words import Words, missing
+from kpi.presentation.language import Words, missing
 
 BOM = "\ufeff"  # tells Excel that the file is UTF-8
 # A spreadsheet takes what begins so for a formula; the last four are the full-width forms that East Asian versions accept too.

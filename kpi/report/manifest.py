@@ -16,8 +16,8 @@ import pandas as pd
 
 import kpi
 from kpi import catalog
+from kpi.presentation.language import Words, missing
 from kpi.report import quality
-from kpi.words import Words, missing
 
 FILE, METRICS = "manifest.json", "metrics.json"
 PACKAGES = ("babel", "duckdb", "matplotlib", "narwhals", "numpy", "pandas", "papermill", "pillow", "scipy", "seaborn", "statsmodels")

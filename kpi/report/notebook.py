@@ -11,7 +11,7 @@ from pathlib import Path
 import nbformat
 
 from kpi.errors import RunError
-from kpi.words import Words
+from kpi.presentation.language import Words
 
 # Memory addresses, and the names that a kernel gives to its cells in warnings.
 NOISE = ((re.compile(r"\b0x[0-9a-f]{6,}\b"), "0x0"), (re.compile(r"\S*ipykernel_\d+\W+\d+\.py"), "cell.py"))

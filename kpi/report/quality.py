@@ -5,8 +5,8 @@ from __future__ import annotations
 import pandas as pd
 
 from kpi.errors import DataError
-from kpi.sources import reasons
-from kpi.words import missing
+from kpi.presentation.language import missing
+from kpi.sources.checks import rules
 
 MAX_SET_ASIDE = 0.05  # share of a table's rows
 ALL = "all of it"
@@ -51,7 +51,7 @@ def tables(data) -> pd.DataFrame:
         ``used``, ``set_aside`` (for cause), ``share`` (set aside among those not filtered, in [0, 1], missing for an empty table).
     """
     ledger = data.ledger
-    filtered = ledger["set_aside"].where(ledger["reason"].isin(reasons.NO_RECORDS), 0)
+    filtered = ledger["set_aside"].where(ledger["reason"].isin(rules.NO_RECORDS), 0)
     rows = ledger.assign(filtered=filtered, set_aside=ledger["set_aside"] - filtered)
     total = rows.groupby("table", sort=False, as_index=False)[["used", "set_aside", "filtered"]].sum()
     read = total["used"] + total["set_aside"]
@@ -223,7 +223,7 @@ def _examples(rows: pd.DataFrame, cause, count: int) -> list[str]:
 
 
 def _complaint(ledger: pd.DataFrame, row, limit: float) -> str:
-    causes = ledger[(ledger["table"] == row.table) & ~ledger["reason"].isin(reasons.NO_RECORDS) & (ledger["set_aside"] > 0)]
+    causes = ledger[(ledger["table"] == row.table) & ~ledger["reason"].isin(rules.NO_RECORDS) & (ledger["set_aside"] > 0)]
     worst = causes.sort_values("set_aside", ascending=False, kind="stable").iloc[0]
     return (
         f"{row.table}: {row.set_aside} of {row.used + row.set_aside} rows ({row.share:.1%}) were set aside, more than the {limit:.0%} allowed; "

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import kpi
-from kpi.dataset import Dataset, parse_where
+from kpi.dataset import Dataset
+from kpi.dataset.dataset import parse_where
 from kpi.errors import ParameterError
 from kpi.periods import Month
+from kpi.presentation.language import Words
 from kpi.sources.config import nearest
-from kpi.words import Words
 
 if TYPE_CHECKING:
     from kpi.report.runner import Runner

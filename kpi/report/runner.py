@@ -22,7 +22,7 @@ from jupyter_client import AsyncKernelManager
 from jupyter_core.utils import ensure_event_loop
 from papermill.exceptions import PapermillExecutionError
 
-from kpi.page import END
+from kpi.presentation.blocks import END
 from kpi.report import kernel
 
 DEADLINE = 3600.0  # seconds for one notebook: far beyond any sound run, so that a hanging one ends some day

@@ -7,12 +7,13 @@ from collections.abc import Sequence
 import narwhals.stable.v2 as nw
 import pandas as pd
 
-from kpi import engine, intervals, schema
+from kpi import engine, schema
 from kpi.errors import ParameterError
 from kpi.facts.clock import DAY_SECONDS
 from kpi.periods import Instant, Window
 from kpi.response_time.eligible import CLOCKS, eligible, groups_of, has_day_precision, typical, wait_curve, within
 from kpi.response_time.waiting import never_answered
+from kpi.statistics import intervals
 
 THRESHOLDS = (300, 900, 3600, DAY_SECONDS)  # 5 min, 15 min, 1 h, 24 h
 BANDS = (300, 900, 3600, 4 * 3600, DAY_SECONDS, 7 * DAY_SECONDS)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import narwhals.stable.v2 as nw
 import pandas as pd
 
-from kpi import engine, intervals, schema
+from kpi import engine, schema
 from kpi.facts.clock import DAY_SECONDS
 from kpi.facts.touches import PERSISTENCE_DAYS
 from kpi.periods import Instant, Window
 from kpi.response_time.answers import answered_within
 from kpi.response_time.eligible import eligible
+from kpi.statistics import intervals
 
 MOST = 6  # attempts from here on are one band
 

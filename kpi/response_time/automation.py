@@ -7,11 +7,12 @@ from collections.abc import Sequence
 import narwhals.stable.v2 as nw
 import pandas as pd
 
-from kpi import engine, facts, schema, survival
+from kpi import engine, facts, schema
 from kpi.errors import ParameterError
 from kpi.facts.clock import DAY_SECONDS
 from kpi.periods import Instant, Window
 from kpi.response_time.eligible import eligible, groups_of, wait_curve, within
+from kpi.statistics import survival
 
 # Outcome: the event that ends the wait, the length of a time bin in seconds, and the horizon in bins.
 OUTCOMES = {"answered": ("touched", 1, DAY_SECONDS), "appointment": ("appointed", DAY_SECONDS, 30), "opportunity": ("opportunity", DAY_SECONDS, 90)}

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 import narwhals.stable.v2 as nw
 import pandas as pd
 
-from kpi import engine, facts, schema, survival
+from kpi import engine, facts, schema
 from kpi.errors import MissingTime, ParameterError
 from kpi.facts.clock import DAY_SECONDS, on_days
 from kpi.periods import Instant, Window
+from kpi.statistics import survival
 
 CLOCKS = ("wall", "business")
 GROUPS = {

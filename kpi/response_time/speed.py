@@ -10,11 +10,12 @@ import narwhals.stable.v2 as nw
 import numpy as np
 import pandas as pd
 
-from kpi import engine, intervals, schema
+from kpi import engine, schema
 from kpi.errors import ParameterError
 from kpi.facts.clock import DAY_SECONDS
 from kpi.periods import Instant, Window
 from kpi.response_time.eligible import eligible, need_times
+from kpi.statistics import intervals
 
 HOUR = 3600
 # Band of the first answer: from, to, and the landmark at which it is known, in seconds. The last one: not answered within a week.

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 import narwhals.stable.v2 as nw
 import pandas as pd
 
-from kpi import engine, facts, intervals, schema
+from kpi import engine, facts, schema
 from kpi.facts.clock import DAY_SECONDS, on_days
 from kpi.periods import Instant, Window
 from kpi.response_time.eligible import eligible, groups_of
+from kpi.statistics import intervals
 
 
 def never_answered(

@@ -5,10 +5,11 @@ from __future__ import annotations
 import narwhals.stable.v2 as nw
 import pandas as pd
 
-from kpi import engine, facts, intervals, periods, schema
+from kpi import engine, facts, periods, schema
 from kpi.errors import ParameterError
 from kpi.periods import Instant, Month, Window
 from kpi.retention.growth import last_month
+from kpi.statistics import intervals
 
 
 def cohort_matrix(data, *, as_of: Instant, months: int = 24) -> pd.DataFrame:

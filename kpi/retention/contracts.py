@@ -7,9 +7,10 @@ from collections.abc import Sequence
 import narwhals.stable.v2 as nw
 import pandas as pd
 
-from kpi import engine, facts, intervals, schema, survival
+from kpi import engine, facts, schema
 from kpi.facts.clock import last_day
 from kpi.periods import Instant, Window, day_of, last_days
+from kpi.statistics import intervals, survival
 
 HORIZONS = (12, 24, 36, 60, 72)
 CAUSE = ("lost",)

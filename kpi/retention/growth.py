@@ -6,9 +6,10 @@ import narwhals.stable.v2 as nw
 import numpy as np
 import pandas as pd
 
-from kpi import engine, facts, intervals, periods, schema
+from kpi import engine, facts, periods, schema
 from kpi.errors import ParameterError
 from kpi.periods import Instant, Month, Window
+from kpi.statistics import intervals
 
 GAP_QUANTILE = 0.95
 SPANS = {1: "retention.net_growth_month", 3: "retention.net_growth_quarter", 12: "retention.net_growth"}

@@ -5,11 +5,12 @@ from __future__ import annotations
 import narwhals.stable.v2 as nw
 import pandas as pd
 
-from kpi import engine, facts, intervals, schema
+from kpi import engine, facts, schema
 from kpi.facts.clock import clocked
 from kpi.facts.money import in_company_currency
 from kpi.periods import Instant
 from kpi.retention.value import all_time
+from kpi.statistics import intervals
 
 MATCHES = ("named", "found", "none")
 

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 import narwhals.stable.v2 as nw
 import pandas as pd
 
-from kpi import facts, schema, survival
+from kpi import facts, schema
 from kpi.facts.clock import last_day
 from kpi.periods import Instant, Window, last_days
+from kpi.statistics import survival
 
 PERIOD_DAYS = 180
 GROUPS = {"source": "source", "segment": "segment", "month": "start_month", "quarter": "start_quarter"}

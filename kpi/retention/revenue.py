@@ -6,9 +6,10 @@ import narwhals.stable.v2 as nw
 import numpy as np
 import pandas as pd
 
-from kpi import engine, facts, intervals, periods, schema
+from kpi import engine, facts, periods, schema
 from kpi.periods import Instant, Month, Window
 from kpi.retention.growth import check_lengths, last_month
+from kpi.statistics import intervals
 
 YEAR = 12
 SEED = 1

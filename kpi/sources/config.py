@@ -18,8 +18,9 @@ from babel.numbers import list_currencies
 from kpi import schema
 from kpi.errors import DataError, ParameterError
 from kpi.periods import instant
-from kpi.sources import address, alias_sets
-from kpi.sources.address import Database
+from kpi.sources.crm import aliases
+from kpi.sources.readers import database_address
+from kpi.sources.readers.database_address import Database
 
 FILE = "kpi.toml"
 LANGUAGES = ("en", "fr")
@@ -313,7 +314,7 @@ def _source(name: str, written: object) -> Source:
     if "database" in written and {"path", "files", "query", "delimiter", "encoding"} & set(written):
         raise DataError(f"{where} takes its rows from a database: path, files, query, delimiter and encoding do not go with it")
     for key in ("path", "files", "query"):
-        address.refuse_password(str(written.get(key, "")), f"{where} {key}")
+        database_address.refuse_password(str(written.get(key, "")), f"{where} {key}")
     _expect(isinstance(written.get("where", {}), dict), f"{where} where", written.get("where"), "a table of columns")
     texts = ("path", "query", "format", "timezone", "decimal", "delimiter", "encoding")
     stated = {key: value for key, value in written.items() if key in texts}
@@ -322,7 +323,7 @@ def _source(name: str, written: object) -> Source:
     _expect(stated.get("decimal", ".") in (".", ","), f"{where} decimal", stated.get("decimal"), 'either "." or ","')
     _expect(len(stated.get("delimiter", ";")) == 1, f"{where} delimiter", stated.get("delimiter"), r'one character such as ";" or "\t"')
     if "format" in stated:
-        _known({stated["format"]: ""}, alias_sets.systems(), f"{where} format is the unknown")
+        _known({stated["format"]: ""}, aliases.systems(), f"{where} format is the unknown")
     if "timezone" in stated:
         check_zone(stated["timezone"], f"{where} timezone")
     limit = written.get("max_set_aside", 0)
@@ -331,7 +332,7 @@ def _source(name: str, written: object) -> Source:
     _expect(first is None or type(first) is datetime.date, f"{where} recorded_from", first, "a date such as 2026-03-01, without quotes")
     return Source(
         **stated,
-        database=address.database(written["database"], f"[tables.{name}.database]") if "database" in written else None,
+        database=database_address.database(written["database"], f"[tables.{name}.database]") if "database" in written else None,
         files=_list(written.get("files", ()), f"{where} files"),
         dates=_list(written.get("dates", ()), f"{where} dates"),
         max_set_aside=float(limit) if "max_set_aside" in written else None,

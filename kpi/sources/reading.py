@@ -18,12 +18,16 @@ from kpi import schema
 from kpi.engine import is_spark
 from kpi.errors import DataError, SchemaError
 from kpi.schema import Table
-from kpi.sources import alias_sets, checks, crm, csvtext, dialect, dressing, files, flags, query, recording, relations, sql, stage, xlsx
+from kpi.sources import sql, stage
+from kpi.sources.checks import flags, recording, relations, rows
 from kpi.sources.config import Company, Config, Source, nearest
-from kpi.sources.convert import Clock, convert
-from kpi.sources.database import Databases
-from kpi.sources.files import Input, Located
-from kpi.sources.part import Part, csv_part, lone_cell, typed_part
+from kpi.sources.crm import aliases, dressing, mapping
+from kpi.sources.readers import csv, files, query, workbook
+from kpi.sources.readers.database import Databases
+from kpi.sources.readers.files import Input, Located
+from kpi.sources.readers.part import Part, csv_part, lone_cell, typed_part
+from kpi.sources.typing import dialect
+from kpi.sources.typing.cast import Clock, convert
 
 # What others are checked against comes first: stages and rates, then parents, so that a child's required parent can be looked up.
 _FIRST = ("stages", "fx")
@@ -173,13 +177,13 @@ class _Found:
         written = dialect.decide(self.connection, staged, source)
         typed = convert(self.connection, staged, written, clock)
         self.provided[table.name] = frozenset(staged.families)
-        checks.set_aside_rows(self.connection, table, typed, self.provided, self.tables, self.company.timezone)
+        rows.set_aside_rows(self.connection, table, typed, self.provided, self.tables, self.company.timezone)
         self.flags += flags.flags(self.connection, table, typed, staged.labels, flags.Known(self.company, self.tables, self.provided))
         self.flags += relations.near_orphans(self.connection, table, typed, self.tables)
         self.precision |= {(table.name, column): precision for column, precision in typed.precision.items()}
-        self.ledgers.append(checks.ledger(self.connection, staged, typed))
-        self.lists.append(checks.listed(self.connection, staged, typed))
-        self.tables[table.name] = checks.keep(self.connection, table, typed)
+        self.ledgers.append(rows.ledger(self.connection, staged, typed))
+        self.lists.append(rows.listed(self.connection, staged, typed))
+        self.tables[table.name] = rows.keep(self.connection, table, typed)
         self.decisions += [(table.name, *row) for row in [*staged.decisions, *typed.decisions]]
         if source.max_set_aside is not None:
             self.limits[table.name] = source.max_set_aside
@@ -206,9 +210,9 @@ class _Found:
             {name: self.tables[name] for name in names},
             {name: self.provided[name] for name in names},
             self.precision,
-            _concat([self.ledgers[place[name]] for name in names], checks.LEDGER),
-            _concat([self.lists[place[name]] for name in names], checks.SET_ASIDE),
-            pd.DataFrame(sorted(self.decisions, key=lambda row: names.index(row[0])), columns=checks.DECISIONS),
+            _concat([self.ledgers[place[name]] for name in names], rows.LEDGER),
+            _concat([self.lists[place[name]] for name in names], rows.SET_ASIDE),
+            pd.DataFrame(sorted(self.decisions, key=lambda row: names.index(row[0])), columns=rows.DECISIONS),
             pd.DataFrame(sorted(self.flags, key=lambda row: names.index(row[0])), columns=flags.FLAGS),
             self.recorded,
             self.limits,
@@ -231,13 +235,13 @@ def _named(config: Config, found: _Found, source: Source, parts: list[Part], clo
     return made.parts, replace(clock, zone=source.timezone or made.zone or clock.zone)
 
 
-def _examined(file: Located, source: Source, name: str) -> csvtext.Csv | xlsx.Sheet:
+def _examined(file: Located, source: Source, name: str) -> csv.Csv | workbook.Sheet:
     if not file.is_workbook:
-        return csvtext.examine(file, encoding=source.encoding, delimiter=source.delimiter, table=name)
+        return csv.examine(file, encoding=source.encoding, delimiter=source.delimiter, table=name)
     if source.format:
-        return xlsx.examine(file, hits=crm.hits(source.format, name), decimal=source.decimal)
-    wanted = {alias_sets.fold(header) for header in [*source.columns.values(), *schema.TABLES[name].names]}
-    return xlsx.examine(file, hits=lambda cells: sum(alias_sets.fold(cell) in wanted for cell in cells), decimal=source.decimal)
+        return workbook.examine(file, hits=mapping.hits(source.format, name), decimal=source.decimal)
+    wanted = {aliases.fold(header) for header in [*source.columns.values(), *schema.TABLES[name].names]}
+    return workbook.examine(file, hits=lambda cells: sum(aliases.fold(cell) in wanted for cell in cells), decimal=source.decimal)
 
 
 def _plain(connection, source: Source, located: list[Located], name: str) -> list[Part]:

@@ -12,11 +12,11 @@ from kpi import schema
 from kpi.engine import Engine, is_spark
 from kpi.errors import SchemaError
 from kpi.schema import Column, Table
-from kpi.sources import checks, reasons, recording
+from kpi.sources.checks import recording, rows, rules
 from kpi.sources.config import Company, nearest
-from kpi.sources.convert import FIRST_YEAR, LAST_YEAR
 from kpi.sources.reading import ORDER, Reading, read_frames
 from kpi.sources.stage import COMPANY_CURRENCY
+from kpi.sources.typing.cast import FIRST_YEAR, LAST_YEAR
 
 try:
     from pyspark.sql import Window
@@ -107,7 +107,7 @@ class _Found:
             precision=self.precision,
             ledger=pd.concat([self.ledgers[name] for name in names], ignore_index=True) if names else self.begun.ledger,
             set_aside=pd.concat(lists, ignore_index=True) if lists else self.begun.set_aside,
-            decisions=pd.DataFrame(sorted(self.decisions, key=lambda row: names.index(row[0])), columns=checks.DECISIONS),
+            decisions=pd.DataFrame(sorted(self.decisions, key=lambda row: names.index(row[0])), columns=rows.DECISIONS),
             recorded={table: one.since for table, one in recorded.items()},
         )
 
@@ -132,9 +132,9 @@ class _Found:
 
     def _early(self, table: Table, rows, faults: _Faults):
         """What ends before it starts; a date against an instant of the same day is no contradiction."""
-        if table.name not in checks.ORDER or not set(checks.ORDER[table.name][:2]) <= self.provided[table.name]:
+        if table.name not in rows.ORDER or not set(rows.ORDER[table.name][:2]) <= self.provided[table.name]:
             return rows
-        start, end, reason = checks.ORDER[table.name]
+        start, end, reason = rows.ORDER[table.name]
         dated = "day" in (self.precision.get((table.name, start)), self.precision.get((table.name, end)))
         first, last = (_day(f.col(name), self.company.timezone) if dated else f.col(name) for name in (start, end))
         return faults.mark(rows, end, reason, last < first)
@@ -145,7 +145,7 @@ class _Found:
         if not table.key or rows.filter("fault = 0").groupBy(*table.key).count().filter("count > 1").isEmpty():
             return rows
         place = f.row_number().over(Window.partitionBy("fault", *table.key).orderBy(*[name for name in table.names if name not in table.key]))
-        return faults.mark(rows.withColumn("place", place), table.key[0], reasons.DUPLICATE, f.col("place") > 1).drop("place")
+        return faults.mark(rows.withColumn("place", place), table.key[0], rules.DUPLICATE, f.col("place") > 1).drop("place")
 
     def _lonely(self, table: Table, rows, faults: _Faults):
         """Rows whose required parent is unknown."""
@@ -154,7 +154,7 @@ class _Found:
                 key = schema.TABLES[column.references].key[0]
                 known = self.tables[column.references].select(f.col(key).alias(column.name), f.lit(True).alias("known"))
                 rows = rows.join(known, on=column.name, how="left")
-                rows = faults.mark(rows, column.name, reasons.ORPHAN.format(column=column.name), f.col("known").isNull()).drop("known")
+                rows = faults.mark(rows, column.name, rules.ORPHAN.format(column=column.name), f.col("known").isNull()).drop("known")
         return rows
 
     def _account(self, table: Table, rows, faults: _Faults, own: pd.DataFrame) -> None:
@@ -164,13 +164,13 @@ class _Found:
         for fault, n in sorted(counted.items()):
             aside[faults.known[fault][1]] = aside.get(faults.known[fault][1], 0) + n
         told = [(table.name, used, used, 0, "")] + [(table.name, n, 0, n, reason) for reason, n in aside.items()]
-        self.ledgers[table.name] = pd.DataFrame(told, columns=checks.LEDGER)
+        self.ledgers[table.name] = pd.DataFrame(told, columns=rows.LEDGER)
         bad = f.element_at(f.array(*[f.col(column).cast("string") if column else f.lit("") for column, _ in faults.known]), f.col("fault") + 1)
         # A cell that cannot be used is empty by now: the key says more.
         keys = f.concat_ws(" ", *[f.col(name).cast("string") for name in table.key])
         listed = rows.filter("fault > 0").select("fault", f.coalesce(bad, keys).alias("value")).orderBy("fault", "value").limit(LISTED).collect()
         told = [(table.name, f"{table.name} frame", pd.NA, faults.known[row.fault][0], row.value, faults.known[row.fault][1]) for row in listed]
-        self.lists.append(pd.DataFrame(told, columns=checks.SET_ASIDE))
+        self.lists.append(pd.DataFrame(told, columns=rows.SET_ASIDE))
 
     def _recorded(self) -> dict[str, recording.Recording]:
         """Tables of outcomes that begin long after the leads do, told from counts per pair of days."""
@@ -246,9 +246,9 @@ def _cell_faults(faults: _Faults, column: Column, cell, value) -> None:
     else:
         given = cell.isNotNull() & (~f.isnan(cell.cast("double")) if column.kind == "number" else f.lit(True))
     if column.filled:
-        faults.add(column.name, reasons.EMPTY.format(column=column.name), ~f.coalesce(given, f.lit(False)))
+        faults.add(column.name, rules.EMPTY.format(column=column.name), ~f.coalesce(given, f.lit(False)))
     if column.kind != "text" or column.allowed:
-        reason = reasons.UNKNOWN_VALUE if column.allowed else reasons.UNREADABLE
+        reason = rules.UNKNOWN_VALUE if column.allowed else rules.UNREADABLE
         faults.add(column.name, reason.format(column=column.name), given & value.isNull())
 
 

@@ -16,9 +16,9 @@ from kpi.errors import DataError, SchemaError
 from kpi.schema import Column, Table
 from kpi.sources import sql
 from kpi.sources.config import FILE, Source, nearest
-from kpi.sources.csvtext import Csv
-from kpi.sources.look import Dates, Numbers
-from kpi.sources.part import Part, blank, stripped
+from kpi.sources.readers.csv import Csv
+from kpi.sources.readers.part import Part, blank, stripped
+from kpi.sources.typing.look import Dates, Numbers
 
 COMPANY_CURRENCY = "company.currency"
 _SERIAL = r"^[1-9]\d{4}([.,]\d+)?$"  # days since the workbook's first day: 1927 to 2173

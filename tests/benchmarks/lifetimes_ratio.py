@@ -74,7 +74,7 @@ print(min(fitted), min(predicted), memory("VmHWM") - start, total, *told(model))
 
 def customers(number: int) -> np.ndarray:
     """Customers of a BG/NBD observed in whole days."""
-    from kpi.lifetime_value import simulate_purchases
+    from tests.simulated.purchases import simulate_purchases
 
     age = np.random.default_rng(1).integers(30, 720, number).astype("float64")
     table = simulate_purchases(np.array([0.6, 30.0, 0.8, 2.4]), "bg", age, 0.0, 2)

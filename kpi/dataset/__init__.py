@@ -1,0 +1,5 @@
+"""The one object that goes through the kit: canonical tables on an engine, with the company's zone, hours and parameters."""
+
+from kpi.dataset.dataset import Dataset, load
+
+__all__ = ["Dataset", "load"]

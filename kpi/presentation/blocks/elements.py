@@ -1,0 +1,389 @@
+"""What a report page is made of: each block is a plain value that shows itself, alike in JupyterLab and on the page."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from dataclasses import KW_ONLY, dataclass
+from typing import TYPE_CHECKING
+
+from kpi.errors import ParameterError
+from kpi.presentation.blocks.markup import Block, attribute, is_safe_address, link, paragraph, printable, text
+from kpi.presentation.blocks.sparkline import Spark
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure as Canvas
+
+WIDE = 600  # CSS pixels from which a figure takes the whole width of the page
+END = "<!-- kpi:end -->"  # a page without it was not finished
+
+
+@dataclass(repr=False)
+class Opening(Block):
+    """How a page begins: the answer in one sentence, with the number that matters.
+
+    Attributes
+    ----------
+    eyebrow : str
+        Month, page and the instant as of which things are known.
+    answer : str
+        The heading of the page, two lines at most.
+    lede : str
+        What is usual and what comes next.
+    band : str
+        What a reader must know before all else, e.g. that the data are simulated; mostly empty.
+    """
+
+    eyebrow: str
+    answer: str
+    lede: str
+    band: str = ""
+
+    name = "opening"
+
+    def _html(self) -> str:
+        heading = f"<h1>{text(self.answer)}</h1>"
+        return paragraph(self.band, "band") + paragraph(self.eyebrow, "eyebrow") + heading + paragraph(self.lede, "lede")
+
+    def _plain(self) -> str:
+        return "\n".join(part for part in (self.band, self.eyebrow, self.answer, self.lede) if part)
+
+
+@dataclass(repr=False)
+class Answer(Block):
+    """One sentence that answers a section's question, with its interval.
+
+    Attributes
+    ----------
+    sentence : str
+        Chosen from the numbers, never fixed.
+    """
+
+    sentence: str
+
+    def _html(self) -> str:
+        return paragraph(self.sentence, "ans")
+
+    def _plain(self) -> str:
+        return self.sentence
+
+
+class Figure(Block):
+    """A drawn plot with its finding, its caption and its alternative text; the plot is closed afterwards.
+
+    Parameters
+    ----------
+    axes : Axes or Figure
+        The plot, as a `plot_*` function returned it.
+    title : str
+        The finding, or what to read.
+    note : str
+        Unit if it is not on the axis, n, what the interval and the marks mean.
+    alt : str
+        The finding with its numbers, for who cannot see the plot.
+    foot : str
+        A caveat, if it belongs to this plot.
+
+    Raises
+    ------
+    ParameterError
+        If the alternative text is empty.
+    """
+
+    def __init__(self, axes: Axes | Canvas, title: str, note: str, alt: str, foot: str = "") -> None:
+        if not alt.strip():
+            raise ParameterError(f"the figure {title!r} needs an alternative text")
+        from kpi.presentation.charts.style import png  # matplotlib only where something is drawn
+
+        self.title, self.note, self.alt, self.foot = title, note, alt, foot
+        data, self.width, self.height = png(axes)
+        self._image = base64.b64encode(data).decode()
+
+    def _html(self) -> str:
+        caption = f"<figcaption><b>{text(self.title)}</b>{f'<span>{text(self.note)}</span>' if self.note else ''}</figcaption>"
+        image = f'<img width="{self.width}" height="{self.height}" alt="{attribute(self.alt)}" src="data:image/png;base64,{self._image}">'
+        css = ' class="wide"' if self.width > WIDE else ""
+        if css:  # two columns wide: scrolls on a phone rather than shrinking beyond reading
+            image = f'<div class="tw" role="region" tabindex="0" aria-label="{attribute(self.title)}">{image}</div>'
+        return f"<figure{css}>{caption}{image}{paragraph(self.foot, 'foot')}</figure>"
+
+    def _plain(self) -> str:
+        return f"{self.title}\n{self.alt}"
+
+
+class SideBySide(Block):
+    """Two blocks beside each other where there is room, one below the other on a phone.
+
+    Parameters
+    ----------
+    left, right : Block or sequence of Block
+        A figure, a table, or such a one with the note that belongs to it.
+    """
+
+    def __init__(self, left: Block | Sequence[Block], right: Block | Sequence[Block]) -> None:
+        self.sides = tuple((side,) if isinstance(side, Block) else tuple(side) for side in (left, right))
+
+    def _html(self) -> str:
+        return '<div class="g2">' + "".join(f"<div>{''.join(block.html() for block in side)}</div>" for side in self.sides) + "</div>"
+
+    def _plain(self) -> str:
+        return "\n\n".join(block.plain() for side in self.sides for block in side)
+
+
+@dataclass(frozen=True, repr=False)
+class Tile:
+    """One key figure with its months.
+
+    Attributes
+    ----------
+    title : str
+        Name of the KPI.
+    value : str
+        Its value, formatted.
+    of : str
+        What it is of, and last month's value, e.g. ``of 415 · Sep 37%``.
+    usual : str
+        Its usual range and that it is routine.
+    spark : Spark, optional
+        Its months; without, the tile has no drawing.
+    signal : str
+        What the signal says, e.g. ``Signal: below the usual 35–50%``; empty when there is none.
+    lag : str
+        How it leads on to the next tile, e.g. ``12 days →``; also ``×`` or ``=``.
+    """
+
+    title: str
+    value: str
+    of: str = ""
+    usual: str = ""
+    spark: Spark | None = None
+    _: KW_ONLY
+    signal: str = ""
+    lag: str = ""
+
+    def html(self) -> str:
+        """Markup of the tile.
+
+        Returns
+        -------
+        str
+            A safe ``li`` element.
+        """
+        lag = f'<span class="lag{" op" if len(self.lag) == 1 else ""}" aria-hidden="true">{text(self.lag)}</span>' if self.lag else ""
+        of = f'<span class="n">{text(self.of)}</span>' if self.of else ""
+        below = f'<p class="flag">{text("◆" + self.signal)}</p>' if self.signal else paragraph(self.usual)
+        css = ' class="sig"' if self.signal else ""
+        return (
+            f"<li{css}>{lag}<h3>{text(self.title)}</h3>"
+            f'<div><span class="v">{text(self.value)}</span> {of}</div>{self.spark.svg() if self.spark else ""}{below}</li>'
+        )
+
+
+@dataclass(repr=False)
+class Tiles(Block):
+    """The chain of key figures, in causal order.
+
+    Attributes
+    ----------
+    tiles : sequence of Tile
+        Eight of them fill two rows.
+    label : str
+        Name of the list, for who cannot see it.
+    note : str
+        How to read the drawings.
+    """
+
+    tiles: Sequence[Tile]
+    label: str
+    note: str = ""
+
+    def _html(self) -> str:
+        items = "".join(tile.html() for tile in self.tiles)
+        return f'<div class="fit"><ul class="tiles" aria-label="{attribute(self.label)}">{items}</ul></div>{paragraph(self.note, "foot wide")}'
+
+    def _plain(self) -> str:
+        return "\n".join(f"{tile.title}: {tile.value} ({tile.signal or tile.usual})" for tile in self.tiles)
+
+
+@dataclass(frozen=True, repr=False)
+class Adjustment:
+    """One thing to do about the numbers.
+
+    Attributes
+    ----------
+    title : str
+        What to do, in the imperative.
+    evidence : str
+        Why, with interval and n.
+    worth : str
+        What it may be worth, and what speaks against it.
+    link : tuple of str
+        Label and address of the place that shows more; empty for none.
+    """
+
+    title: str
+    evidence: str
+    worth: str = ""
+    link: tuple[str, str] = ("", "")
+
+
+@dataclass(repr=False)
+class Adjustments(Block):
+    """At most three adjustments to consider, the most useful first.
+
+    Attributes
+    ----------
+    items : sequence of Adjustment
+        In order.
+    """
+
+    items: Sequence[Adjustment]
+
+    def _html(self) -> str:
+        parts = []
+        for item in self.items:
+            more = " ".join(part for part in (text(item.worth) if item.worth else "", link(*item.link) if item.link[0] else "") if part)
+            last = f'<p class="ev">{more}</p>' if more else ""
+            parts.append(f"<li><h3>{text(item.title)}</h3>{paragraph(item.evidence)}{last}</li>")
+        return f'<ol class="adj">{"".join(parts)}</ol>'
+
+    def _plain(self) -> str:
+        return "\n".join(f"{i}. {item.title}: {item.evidence}" for i, item in enumerate(self.items, 1))
+
+
+@dataclass(repr=False)
+class NoData(Block):
+    """The box that stands where a section has nothing to show.
+
+    Attributes
+    ----------
+    reason : str
+        Which column of which table is missing, and that the rest does not depend on it; names between backticks.
+    """
+
+    reason: str
+
+    def _html(self) -> str:
+        return paragraph(self.reason, "none")
+
+    def _plain(self) -> str:
+        return self.reason
+
+
+@dataclass(repr=False)
+class Absent(NoData):
+    """What stands in a notebook where a section does not concern the data set; a page goes without it.
+
+    Attributes
+    ----------
+    reason : str
+        Which table it would need; names between backticks.
+    """
+
+    name = "absent"
+
+
+@dataclass(repr=False)
+class Note(Block):
+    """A caveat, to stand right under what it is about.
+
+    Attributes
+    ----------
+    body : str
+        The caveat.
+    title : str
+        Its point in two or three words.
+    """
+
+    body: str
+    title: str = ""
+
+    def _html(self) -> str:
+        return f'<p class="note">{f"<b>{text(self.title)}</b> " if self.title else ""}{text(self.body)}</p>'
+
+    def _plain(self) -> str:
+        return f"{self.title} {self.body}".strip()
+
+
+@dataclass(repr=False)
+class Definition(Block):
+    """What a number counts, folded away until asked for.
+
+    Attributes
+    ----------
+    summary : str
+        The question it answers.
+    paragraphs : sequence of str
+        The definition.
+    """
+
+    summary: str
+    paragraphs: Sequence[str]
+
+    def _html(self) -> str:
+        return f"<details><summary>{text(self.summary)}</summary>{''.join(paragraph(body) for body in self.paragraphs)}</details>"
+
+    def _plain(self) -> str:
+        return "\n".join((self.summary, *self.paragraphs))
+
+
+@dataclass(repr=False)
+class Prose(Block):
+    """What the analyst wrote about the month, in Markdown.
+
+    Attributes
+    ----------
+    markdown : str
+        Text from outside: HTML in it is shown as text, images are left out, links lead to http(s) or to places relative to the page.
+    title : str
+        A line above it.
+    """
+
+    markdown: str
+    title: str = ""
+
+    def _html(self) -> str:
+        import mistune
+
+        class Renderer(mistune.HTMLRenderer):
+            def link(self, text: str, url: str, title: str | None = None) -> str:
+                return f'<a href="{attribute(url)}">{text}</a>' if is_safe_address(url) else text
+
+            def image(self, text: str, url: str, title: str | None = None) -> str:
+                return text
+
+            def heading(self, text: str, level: int, **attrs) -> str:
+                return f"<h3>{text}</h3>" if level == 1 else f"<h4>{text}</h4>"  # the page's own headings stand above
+
+        head = f'<p class="head"><b>{text(self.title)}</b></p>' if self.title else ""
+        return f'<div class="prose">{head}{mistune.create_markdown(renderer=Renderer(escape=True))(printable(self.markdown))}</div>'
+
+    def _plain(self) -> str:
+        return f"{self.title}\n{self.markdown}".strip()
+
+
+@dataclass(repr=False)
+class Closing(Block):
+    """How a page ends: the rows it rests on, and where to find more. Its mark tells that the notebook ran through.
+
+    Attributes
+    ----------
+    sentences : sequence of str
+        The ledger: rows read = used + set aside, by reason.
+    links : sequence of (str, str)
+        Label and address.
+    """
+
+    sentences: Sequence[str]
+    links: Sequence[tuple[str, str]] = ()
+
+    name = "closing"
+
+    def _html(self) -> str:
+        links = " · ".join(link(label, href) for label, href in self.links)
+        rows = "".join(paragraph(sentence) for sentence in self.sentences)
+        return f'<div class="end">{rows}{f"<p>{links}</p>" if links else ""}</div>{END}'
+
+    def _plain(self) -> str:
+        return "\n".join(self.sentences)

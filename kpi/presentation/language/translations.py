@@ -1,0 +1,75 @@
+"""The catalogue of messages: English is written in the code, French looked up in ``kpi/presentation/language/locale/fr/LC_MESSAGES/kpi.po``."""
+
+from __future__ import annotations
+
+import functools
+import re
+import string
+from pathlib import Path
+
+from babel.messages.pofile import read_po
+
+LANGUAGES = ("en", "fr")
+NBSP, NARROW = "\u00a0", "\u202f"
+LOCALE = Path(__file__).parent / "locale"
+
+
+def placeholders(text: str) -> set[str]:
+    """List the named places of a sentence.
+
+    Parameters
+    ----------
+    text : str
+        E.g. ``"{n} leads wait"``.
+
+    Returns
+    -------
+    set of str
+        E.g. ``{"n"}``.
+    """
+    return {name for _, name, _, _ in string.Formatter().parse(text) if name is not None}
+
+
+@functools.cache
+def translations(lang: str) -> dict[str, str | tuple[str, str]]:
+    """Read what the catalogue says in one language.
+
+    Parameters
+    ----------
+    lang : str
+        ``en`` or ``fr``.
+
+    Returns
+    -------
+    dict
+        Translations by English text; of plural sentences both forms, by the singular. Empty for English.
+    """
+    if lang == "en":
+        return {}
+    with (LOCALE / lang / "LC_MESSAGES" / "kpi.po").open("rb") as file:
+        messages = [message for message in read_po(file, locale=lang) if message.id and message.string and not message.fuzzy]
+    return {
+        message.id if isinstance(message.id, str) else message.id[0]: typeset(message.string)
+        if isinstance(message.string, str)
+        else tuple(typeset(form) for form in message.string)
+        for message in messages
+        if all(message.string)
+    }
+
+
+def typeset(french: str) -> str:
+    """Set the fine spaces of French, so that the catalogue can be typed with plain ones.
+
+    Parameters
+    ----------
+    french : str
+        As typed.
+
+    Returns
+    -------
+    str
+        With U+202F before ``? ! ; %`` and inside guillemets, U+00A0 before a colon, and typographic apostrophes.
+    """
+    text = re.sub(r" ([?!;%»])", rf"{NARROW}\1", french)
+    text = re.sub(r" :(?![-|])", f"{NBSP}:", text)  # but not the rule under a Markdown table's head
+    return re.sub(r"(?<=\w)'(?=\w)", "’", text.replace("« ", "«" + NARROW))

@@ -1,0 +1,250 @@
+"""The pipeline page, on what moves: where the pipeline went, which deals are stale, why deals are lost, what it brings per day."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import pandas as pd
+
+from kpi.presentation import charts
+from kpi.presentation.blocks import Answer, Figure, SideBySide, tables
+from kpi.presentation.blocks.tables import Column
+from kpi.presentation.pages.about import About, differ, named
+from kpi.schema import N_
+
+STEPS = {
+    "new": N_("New deals"),
+    "reopened": N_("Reopened"),
+    "pulled_in": N_("Pulled in"),
+    "owner_in": N_("Taken over"),
+    "increased": N_("Value increased"),
+    "decreased": N_("Value decreased"),
+    "pushed_out": N_("Pushed out"),
+    "won": N_("Won"),
+    "lost": N_("Lost deals"),
+    "deleted": N_("Deleted"),
+    "owner_out": N_("Handed over"),
+    "currency": N_("Exchange rates"),
+}
+FACTORS = {
+    "velocity": N_("Pipeline per day"),
+    "open_deals": N_("Open deals"),
+    "win_incidence": N_("Won within a year"),
+    "average_won_value": N_("Average won deal"),
+    "days_to_win": N_("Days to win"),
+}
+
+
+def went(about: About, account: pd.DataFrame, ages: pd.DataFrame, limits: pd.DataFrame) -> list:
+    """Show where the open pipeline went in the month, and which of the open deals are stale.
+
+    Parameters
+    ----------
+    about : About
+        What the page is about.
+    account : DataFrame
+        `pipeline.waterfall` of the month.
+    ages : DataFrame
+        `pipeline.open_ages`.
+    limits : DataFrame
+        `pipeline.stale_limits`.
+
+    Returns
+    -------
+    list of Block
+    """
+    words, say = about.words, about.words.say
+    money = partial(words.money, currency=about.currency)
+    value, deals = account.set_index("step")["value"], account.set_index("step")["deals"]
+    parts = {"start": money(value["start"]), "end": money(value["end"]), "new": money(value["new"])}
+    parts |= {"won": money(-value["won"]), "lost": money(-value["lost"])}
+    if value["end"] > value["start"]:
+        answer = say("The open pipeline grew from {start} to {end}: {new} of new deals, {won} won, {lost} lost.", **parts)
+    elif value["end"] < value["start"]:
+        answer = say("The open pipeline shrank from {start} to {end}: {new} of new deals, {won} won, {lost} lost.", **parts)
+    else:
+        answer = say("The open pipeline stayed at {end}: {new} of new deals, {won} won, {lost} lost.", **parts)
+    steps = account[~account["step"].isin(["start", "end"]) & ((account["value"] != 0) | (account["n"] > 0))]
+    first, last = (say("Open on {day}", day=words.date(day)) for day in (about.month.start, about.month.end))
+    labels = [first, *(words.translate(STEPS[step]) for step in steps["step"]), last]
+    counts = [words.number(n) for n in (deals["start"], *steps["n"], deals["end"])]
+    drawn = charts.plot_account(
+        value["start"], steps["value"].tolist(), labels, words, currency=about.currency, counts=counts, xlabel=say("open amount; right: deals")
+    )
+    came, left = (steps.loc[keep, "value"].sum() for keep in (steps["value"] > 0, steps["value"] < 0))
+    sums = {"start": money(value["start"]), "came": money(came), "left": money(-left), "end": money(value["end"])}
+    title = say("Start + in − out = end: {start} + {came} − {left} = {end}", **sums)
+    note = say("All open deals, as known on each date · an exact account, no interval · hatched: a fall")
+    return [Answer(answer), SideBySide(Figure(drawn, title, note, f"{title}."), _ageing(about, ages, limits))]
+
+
+def _ageing(about: About, ages: pd.DataFrame, limits: pd.DataFrame) -> Figure:
+    words, say = about.words, about.words.say
+    stale, n = int(ages["is_stale"].sum()), len(ages)
+    title = say("{stale} of {n} open deals have outlived 90% of past winners in their stage", stale=stale, n=n)
+    if not limits["limit"].notna().any():
+        title = say("Too few deals were won to say which are stale")
+    labels = []
+    for stage in limits["stage"]:
+        there = ages[ages["stage"] == stage]
+        total = words.money(there["amount"].sum(), about.currency)
+        labels.append(
+            say("{stage}\n{n} open, {stale} stale\n{total}", stage=named(words, stage), n=len(there), stale=int(there["is_stale"].sum()), total=total)
+        )
+    drawn = charts.plot_ageing(ages, limits, labels, words, xlabel=say("days in the present stage"))
+    note = say(
+        "n = {n} open deals · each mark a deal, area its amount · diamond: stale · limits from {visits} visits of won deals",
+        n=n,
+        visits=int(limits["n"].sum()),
+    )
+    alt = words.listing(
+        say(
+            "{stage}: {stale} of {n} stale",
+            stage=named(words, stage),
+            stale=int((ages["is_stale"] & (ages["stage"] == stage)).sum()),
+            n=int((ages["stage"] == stage).sum()),
+        )
+        for stage in limits["stage"]
+    )
+    return Figure(drawn, title, note, say("Stale deals by stage: {stages}.", stages=alt))
+
+
+def slipping(about: About, stale: pd.DataFrame, pushes: pd.DataFrame | None) -> list:
+    """List the stale deals to decide on, and say how often closing dates are pushed out.
+
+    Parameters
+    ----------
+    about : About
+        What the page is about.
+    stale : DataFrame
+        `pipeline.stale_deals`.
+    pushes : DataFrame or None
+        `pipeline.pushes`, where the data have closing dates.
+
+    Returns
+    -------
+    list of Block
+    """
+    words, say = about.words, about.words.say
+    total = words.money(stale["amount"].sum(), about.currency)
+    answer = words.say_n(
+        "{n} stale deal, worth {total}, waits for a decision.", "{n} stale deals, worth {total}, wait for a decision.", len(stale), total=total
+    )
+    if not len(stale):
+        answer = say("No deal has outlived 90% of past winners in its stage.")
+    if pushes is not None and pushes["n"].iloc[0]:
+        once, twice = pushes.iloc[0], pushes.iloc[1]
+        answer += " " + say(
+            "Of the deals open 90 days ago, {share} have since been pushed to a later month ({range}), {twice} of {n} more than once.",
+            share=words.percent(once["value"]), range=words.percent_range(once["low"], once["high"]), twice=int(twice["n_events"]), n=int(twice["n"]),
+        )  # fmt: skip
+    columns = [
+        Column("opportunity_id", say("Deal")),
+        Column("owner", say("Owner")),
+        Column("stage", say("Stage")),
+        Column("days", say("Days in\nstage"), "number"),
+        Column("limit", say("Stale\nafter"), "number"),
+        Column("expected_close_on", say("Expected\nclose"), "date"),
+        Column("amount", say("Amount"), "money"),
+    ]
+    shown = stale.assign(owner=[named(words, owner) for owner in stale["owner"]])
+    title, note = say("Stale deals to decide on, largest first"), say("In their stage longer than 90% of past winners were")
+    return [Answer(answer), tables.table(shown, columns, words=words, title=title, note=note, whole="lists/stale_deals.csv", currency=about.currency)]
+
+
+def lost(about: About, reasons: pd.DataFrame, by_amount: pd.DataFrame) -> list:
+    """Say why deals are lost.
+
+    Parameters
+    ----------
+    about : About
+        What the page is about.
+    reasons, by_amount : DataFrame
+        `pipeline.loss_reasons` by count and by amount.
+
+    Returns
+    -------
+    list of Block
+    """
+    words, say = about.words, about.words.say
+    frame = reasons.sort_values(["n_events", "reason"], ascending=[False, True], ignore_index=True)
+    answer = say("No deal was lost in the last 90 days.")
+    if len(frame):
+        parts = {"reason": named(words, frame["reason"].iloc[0]), "share": words.percent(frame["value"].iloc[0])}
+        parts["range"] = words.percent_range(frame["low"].iloc[0], frame["high"].iloc[0])
+        answer = say("Most often deals are lost for the reason {reason}: {share} ({range}).", **parts)
+        if len(frame) > 1 and not differ(frame.iloc[0], frame.iloc[1]):
+            answer = say("The most frequent reason for a loss is {reason}, {share} ({range}), but the intervals overlap.", **parts)
+    amounts = by_amount.set_index("reason")["value"]
+    shown = frame.assign(by_amount=frame["reason"].map(amounts), reason=[named(words, reason) for reason in frame["reason"]])
+    columns = [
+        Column("reason", say("Reason")),
+        Column("n_events", say("Lost deals"), "number"),
+        Column("value", say("Share"), "percent", n="n"),
+        Column("value", say("95%\ninterval"), "range", n="n"),
+        Column("value", "", "drawn", n="n"),
+        Column("by_amount", say("Share of\nthe amount"), "percent", n="n"),
+        Column("amount", say("Amount"), "money"),
+    ]
+    note = say("Deals lost in the last 90 days; 95% interval")
+    return [Answer(answer), tables.table(shown, columns, words=words, title=say("Why are deals lost?"), note=note, currency=about.currency)]
+
+
+def pace(about: About, velocity: pd.DataFrame) -> list:
+    """Say what the pipeline brings per day, and which factor moved it.
+
+    Parameters
+    ----------
+    about : About
+        What the page is about.
+    velocity : DataFrame
+        `pipeline.sales_velocity`.
+
+    Returns
+    -------
+    list of Block
+    """
+    words, say = about.words, about.words.say
+    money = partial(words.money, currency=about.currency)
+    row, factors = velocity.iloc[0], velocity.iloc[1:]
+    if pd.isna(row["value"]):
+        answer = say("Too few deals were won lately to say what the pipeline brings per day.")
+    elif pd.isna(row["past"]):
+        answer = say("As things go now, the open pipeline brings {now} a day.", now=money(row["value"]))
+    else:
+        moved = factors.loc[factors["effect"].abs().idxmax()]
+        parts = {"now": money(row["value"]), "past": money(row["past"]), "factor": words.translate(FACTORS[moved["factor"]])}
+        parts["effect"] = words.money_change(moved["effect"], about.currency)
+        answer = say(
+            "As things go now, the open pipeline brings {now} a day, against {past} a year ago; what moved it most: {factor} ({effect}).", **parts
+        )
+    write = {"velocity": money, "average_won_value": money, "win_incidence": words.percent, "open_deals": words.number, "days_to_win": words.number}
+    shown = pd.DataFrame(
+        {
+            "factor": [words.translate(FACTORS[name]) for name in velocity["factor"]],
+            "current": [write[line.factor](line.value) for line in velocity.itertuples()],
+            "interval": [_span(words, line, about.currency) for line in velocity.itertuples()],
+            "before": [write[line.factor](line.past) for line in velocity.itertuples()],
+            "effect": velocity["effect"],
+        }
+    )
+    columns = [
+        Column("factor", say("Factor")),
+        Column("current", say("Now")),
+        Column("interval", say("95%\ninterval")),
+        Column("before", say("A year ago")),
+        Column("effect", say("Effect per\nday"), "change"),
+    ]
+    note = say("Open deals × won within a year × average won deal ÷ median days to win; the effects of the four add up to the change")
+    return [
+        Answer(answer),
+        tables.table(shown, columns, words=words, title=say("What does the pipeline bring per day?"), note=note, currency=about.currency),
+    ]
+
+
+def _span(words, line, currency: str) -> str:
+    if line.factor == "open_deals" or pd.isna(line.low):
+        return words.number(None)
+    if line.factor == "win_incidence":
+        return words.percent_range(line.low, line.high)
+    return words.number_range(line.low, line.high) if line.factor == "days_to_win" else words.money_range(line.low, line.high, currency)

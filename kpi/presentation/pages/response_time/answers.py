@@ -1,0 +1,251 @@
+"""How fast leads are answered, and where the time goes."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pandas as pd
+
+from kpi.presentation import charts
+from kpi.presentation.blocks import Answer, Figure, Opening, SideBySide, tables
+from kpi.presentation.blocks.tables import Column
+from kpi.presentation.pages.about import About, differ, unstable
+
+HOUR = 3600.0
+MONTH_SECONDS = 30 * 86_400.0
+
+
+def opening(about: About, months: pd.DataFrame, waiting: pd.DataFrame) -> Opening:
+    """Open the page: how many leads were answered within the hour, and whether that is unusual.
+
+    Parameters
+    ----------
+    about : About
+        What the page is about.
+    months : DataFrame
+        `headline.months` of ``response.answered_within``.
+    waiting : DataFrame
+        `response_time.never_answered` of the month, one row.
+
+    Returns
+    -------
+    Opening
+    """
+    say, words, now = about.words.say, about.words, months.iloc[-1]
+    if pd.isna(now["value"]):
+        return about.opening("response_time", say("No leads came in in {month}.", month=words.month(about.month)))
+    share = words.percent(now["value"])
+    if now["signal"] and "below" in now["reason"]:
+        answer = say("Only {share} of leads were answered within the hour: a signal, not the usual variation.", share=share)
+    elif now["signal"]:
+        answer = say("{share} of leads were answered within the hour: a signal, more than usual.", share=share)
+    elif unstable(months):
+        answer = say("{share} of leads were answered within the hour; the months before differ too much to call anything usual.", share=share)
+    elif now["provisional"]:
+        answer = say("{share} of leads were answered within the hour; there are too few months yet to say what is usual.", share=share)
+    else:
+        answer = say("{share} of leads were answered within the hour, as usual.", share=share)
+    late = waiting.iloc[0]
+    open_leads = int(late["n_events"])
+    lede = words.say_n(
+        "{n} lead of {month} has waited for more than a day without an answer.",
+        "{n} leads of {month} have waited for more than a day without an answer.",
+        open_leads,
+        month=words.month(about.month),
+    )
+    if not pd.isna(now["lower"]) and not now["provisional"] and not unstable(months):
+        lede = say("Usual: {range}.", range=words.percent_range(now["lower"], now["upper"])) + " " + lede
+    return about.opening("response_time", answer, lede)
+
+
+def speed(about: About, *, median: pd.DataFrame, usual_median: pd.DataFrame, bands: pd.DataFrame, change: pd.DataFrame) -> Answer:
+    """Answer how fast leads are answered.
+
+    Parameters
+    ----------
+    about : About
+        What the page is about.
+    median, usual_median : DataFrame
+        `response_time.response_time` of the month and of the twelve months before, one row each.
+    bands : DataFrame
+        `response_time.response_bands` of the month.
+    change : DataFrame
+        `response_time.response_change` within one hour, one row.
+
+    Returns
+    -------
+    Answer
+    """
+    words, say = about.words, about.words.say
+    now, before, none = median.iloc[0], usual_median.iloc[0], bands.iloc[-1]
+    reached = say("Half of the leads were answered within {delay}", delay=words.duration(now["value"])) if not pd.isna(now["value"]) else ""
+    first = reached or say("Half of the leads have not been answered yet")
+    compared = say("{first}; over the twelve months before, within {usual}.", first=first, usual=words.duration(before["value"]))
+    if pd.isna(before["value"]):
+        compared = first + "."
+    left = {"share": words.percent(none["value"]), "waiting": int(none["n_events"]), "n": int(none["n"])}
+    rest = say("{share} were not answered by a person so far ({waiting} of {n}).", **left)
+    # Judged at one hour, where young and old leads stand alike: the share not answered so far is always higher among the youngest.
+    return Answer(f"{compared} {_changed(about, change.iloc[0])} {rest}")
+
+
+def distribution(
+    about: About,
+    *,
+    bands: pd.DataFrame,
+    usual_bands: pd.DataFrame,
+    curve: pd.DataFrame,
+    usual_curve: pd.DataFrame,
+    within: pd.DataFrame,
+    usual_within: pd.DataFrame,
+) -> SideBySide:
+    """Show the leads by delay, and the share answered by each delay, against the twelve months before.
+
+    Parameters
+    ----------
+    about : About
+        What the page is about.
+    bands, usual_bands : DataFrame
+        `response_time.response_bands` of the month and of the twelve months before.
+    curve, usual_curve : DataFrame
+        `response_time.response_curve` of both.
+    within, usual_within : DataFrame
+        `response_time.answered_within` of both.
+
+    Returns
+    -------
+    SideBySide
+    """
+    words, say = about.words, about.words.say
+    now, usual = _at_hour(within), _at_hour(usual_within)
+    judged = {
+        -1: say("Fewer answers within the hour than over the twelve months before"),
+        0: say("Delays much as over the twelve months before: the intervals overlap"),
+        1: say("More answers within the hour than over the twelve months before"),
+    }
+    labels = band_labels(about, bands)
+    shares = words.listing(f"{label} {words.percent(value)}" for label, value in zip(labels, bands["value"], strict=True))
+    # The youngest leads have had less time: the last two bands have no fair comparison.
+    fair = usual_bands.assign(value=usual_bands["value"].where(usual_bands["horizon"].notna()))
+    left = Figure(
+        charts.plot_bands(bands, labels, words, past=fair, xlabel=say("share of the leads received in {month}", month=words.month(about.month))),
+        judged[differ(now, usual)],
+        say(
+            "n = {n} leads, {open} of them still waiting · black line: 95% interval · grey tick: the twelve months before",
+            n=int(bands["n"].iloc[0]),
+            open=int(bands["n_open"].iloc[-1]),
+        ),
+        say("Share of leads by delay of the first answer: {shares}.", shares=shares),
+    )
+    title = say(
+        "Within one hour: {now} now, {usual} over the twelve months before", now=words.percent(now["value"]), usual=words.percent(usual["value"])
+    )
+    drawn = charts.plot_incidence(
+        curve,
+        words,
+        cause="answered",
+        horizon=MONTH_SECONDS,
+        label=say("{share} in 1 h", share=words.percent(now["value"])),
+        past=usual_curve,
+        past_label=say("before: {share}", share=words.percent(usual["value"])),
+        ylabel=say("answered by then, share of all leads"),
+        xlabel=say("time since the inquiry (logarithmic)"),
+        delays=True,
+        mark=HOUR,
+    )
+    note = say("n = {n} and {before} leads · band: 95% interval · no answer counts as still waiting", n=int(now["n"]), before=int(usual["n"]))
+    points = words.listing(
+        f"{words.duration(row.horizon)} {words.percent(row.value)} ({words.percent_range(row.low, row.high)})" for row in within.itertuples()
+    )
+    return SideBySide(left, Figure(drawn, title, note, say("Share of leads answered by a person within: {points}.", points=points)))
+
+
+def lost_time(about: About, parts: pd.DataFrame) -> list:
+    """Show where the time goes on the way to an answer.
+
+    Parameters
+    ----------
+    about : About
+        What the page is about.
+    parts : DataFrame
+        `response_time.delay_parts`.
+
+    Returns
+    -------
+    list of Block
+        The answer, and the table.
+    """
+    words, say = about.words, about.words.say
+    names = {
+        "routing": say("Inquiry to assignment"),
+        "owner": say("Assignment to first attempt"),
+        "attempt": say("Inquiry to first attempt"),
+        "contact": say("Inquiry to first two-way contact"),
+    }
+    known = parts.set_index("part")["median"]
+    halves = {name: words.duration(known.get(name)) for name in names}
+    if "routing" in known.index and not pd.isna(known["routing"]) and not pd.isna(known["owner"]):
+        longer = say("the owner") if known["owner"] > known["routing"] else say("the assignment")
+        answer = say(
+            "Half of the leads are assigned within {routing} and tried within {owner} of that: most time goes with {longer}.",
+            longer=longer,
+            **{k: halves[k] for k in ("routing", "owner")},
+        )
+    elif "contact" not in known.index:
+        answer = say("Half of the leads are tried within {attempt}.", attempt=halves["attempt"])
+    else:
+        answer = say(
+            "Half of the leads are tried within {attempt}, and in two-way contact within {contact}.",
+            attempt=halves["attempt"],
+            contact=halves["contact"],
+        )
+    columns = [
+        Column("name", say("Part of the way")),
+        Column("n", say("Leads"), "number"),
+        Column("median", say("Half within"), "duration", n="n"),
+        Column("slow", say("Nine in ten\nwithin"), "duration", n="n"),
+        Column("n_events", say("Done\nin 1 h"), "number"),
+        Column("value", say("Share"), "percent", n="n"),
+        Column("value", say("95%\ninterval"), "range", n="n"),
+        Column("value", "", "drawn", n="n"),
+    ]
+    note = say("Wall clock, {month}; contact: a call that connected, a meeting held, a reply · – not reached", month=words.month(about.month))
+    frame = parts.assign(name=[names[part] for part in parts["part"]])
+    return [Answer(answer), tables.table(frame, columns, words=words, title=say("From inquiry to contact, part by part"), note=note)]
+
+
+def band_labels(about: About, bands: pd.DataFrame) -> list[str]:
+    """Name the bands of delay.
+
+    Parameters
+    ----------
+    about : About
+        What the page is about.
+    bands : DataFrame
+        `response_time.response_bands`.
+
+    Returns
+    -------
+    list of str
+    """
+    words, edges = about.words, bands["horizon"].dropna().tolist()
+    labels = [words.say("{high} or less", high=words.duration(edges[0]))]
+    labels += [words.say("{low} to {high}", low=words.duration(low), high=words.duration(high)) for low, high in pairwise(edges)]
+    return [*labels, words.say("more than {low}", low=words.duration(edges[-1])), words.say("not answered")]
+
+
+def _changed(about: About, row: pd.Series) -> str:
+    words, say = about.words, about.words.say
+    if pd.isna(row["value"]):
+        return ""
+    parts = {"points": words.number(100 * row["value"], signed=True), "range": words.number_range(100 * row["low"], 100 * row["high"])}
+    ways = {
+        1: say("Within the hour clearly more are answered than before: {points} points ({range}).", **parts),
+        -1: say("Within the hour clearly fewer are answered than before: {points} points ({range}).", **parts),
+        0: say("Within the hour the change of {points} points ({range}) is no more than noise.", **parts),
+    }
+    return ways[int(row["differs"])]
+
+
+def _at_hour(within: pd.DataFrame) -> pd.Series:
+    return within[within["horizon"] == HOUR].iloc[0]

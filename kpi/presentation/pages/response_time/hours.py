@@ -1,0 +1,106 @@
+"""When leads are answered late: by weekday and hour, on both clocks."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pandas as pd
+
+from kpi.presentation import charts
+from kpi.presentation.blocks import Answer, Figure, SideBySide, tables
+from kpi.presentation.blocks.tables import Column, Table
+from kpi.presentation.pages.about import About
+
+FLOOR = 20
+
+
+def week(about: About, by_hour: pd.DataFrame, both: pd.DataFrame) -> list:
+    """Show when leads are answered late, by weekday and hour of the inquiry.
+
+    Parameters
+    ----------
+    about : About
+        What the page is about.
+    by_hour : DataFrame
+        `response_time.answered_within` one hour, by weekday and hour, over twelve months.
+    both : DataFrame
+        `response_time.on_both_clocks` of the month.
+
+    Returns
+    -------
+    list of Block
+        The answer; the map beside the two clocks.
+    """
+    words, say = about.words, about.words.say
+    slots = _slots(about.hours)
+    cells = by_hour.assign(slot=[next(i for i, (first, last) in enumerate(slots) if first <= hour < last) for hour in by_hour["hour"]])
+    # Leads that came in less than an hour before the report date may still be answered in time: they say nothing yet.
+    cells = cells.assign(known=cells["n"] - cells["n_open"])
+    table = cells.groupby(["weekday", "slot"], as_index=False).agg(n=("known", "sum"), n_events=("n_events", "sum"))
+    table["value"] = (table["n_events"] / table["n"].where(table["n"] > 0)).astype("float64")
+    is_open = pd.DataFrame(
+        [(day, slot) for day in range(7) for slot, span in enumerate(slots) if _opens(about.hours[day], span)], columns=["weekday", "slot"]
+    )
+    marked = table.merge(is_open.assign(open=True), on=["weekday", "slot"], how="left")
+    marked["open"] = marked["open"].notna()
+    sums = marked.groupby("open")[["n", "n_events"]].sum()
+    parts = {name: _share(sums, flag, words) for name, flag in (("inside", True), ("outside", False))}
+    answer = say("In opening hours {inside} of leads are answered within the hour, outside them {outside}.", **parts)
+    title = say("Answered within the hour, by hour of the inquiry")
+    note = say(
+        "% of leads · n = {n} leads over twelve months, small figure: n of the cell · frame: opening hours · hatched: fewer than 20",
+        n=int(table["n"].sum()),
+    )
+    figure = Figure(charts.plot_week(table, words, hours=slots, open_hours=is_open, floor=FLOOR), title, note, answer)
+    return [Answer(answer), SideBySide(figure, clocks(about, both))]
+
+
+def clocks(about: About, both: pd.DataFrame) -> Table:
+    """Show both clocks side by side.
+
+    Parameters
+    ----------
+    about : About
+        What the page is about.
+    both : DataFrame
+        `response_time.on_both_clocks`.
+
+    Returns
+    -------
+    Table
+    """
+    say = about.words.say
+    names = {"wall": say("wall clock"), "business": say("business hours only")}
+    columns = [
+        Column("name", say("Clock")),
+        Column("median", say("Half within"), "duration", n="n"),
+        Column("slow", say("Nine in ten\nwithin"), "duration", n="n"),
+        Column("value", say("Answered\nin 1 h"), "percent", n="n"),
+        Column("value", say("95%\ninterval"), "range", n="n"),
+    ]
+    count = say("n = {n} leads of {month}", n=int(both["n"].iloc[0]), month=about.words.month(about.month))
+    note = count + " · " + say("Business hours: the clock stands still outside opening hours and on public holidays. – means not reached.")
+    frame = both.assign(name=[names[clock] for clock in both["clock"]])
+    return tables.table(frame, columns, words=about.words, title=say("Do opening hours explain the delay?"), note=note)
+
+
+def _share(sums: pd.DataFrame, flag: bool, words) -> str:
+    if flag not in sums.index or not sums.loc[flag, "n"]:
+        return words.percent(None)
+    return words.percent(sums.loc[flag, "n_events"] / sums.loc[flag, "n"])
+
+
+def _slots(week: list) -> list[tuple[int, int]]:
+    """Cut the day into hours that start and end with the opening hours, so that no slot is half open."""
+    edges = sorted({0, 24} | {minute // 60 for windows in week for window in windows for minute in window if minute % 60 == 0})
+    opens = min((window[0] // 60 for windows in week for window in windows), default=0)
+    slots = []
+    for first, last in pairwise(edges):
+        pieces = 1 if last <= opens else max(1, (last - first) // 2)
+        steps = [first + 2 * i for i in range(pieces)] + [last]
+        slots += list(pairwise(steps))
+    return slots
+
+
+def _opens(windows: list, span: tuple[int, int]) -> bool:
+    return any(opens <= span[0] * 60 and span[1] * 60 <= closes for opens, closes in windows)

@@ -1,0 +1,152 @@
+"""What a row must satisfy beyond its own cells: one of its key, a known parent, an end after its start; and the ledger that accounts for all rows."""
+
+from __future__ import annotations
+
+import duckdb
+import pandas as pd
+
+from kpi.schema import TABLES, Table
+from kpi.sources import sql
+from kpi.sources.checks import rules
+from kpi.sources.stage import Stage
+from kpi.sources.typing.cast import BLANK, Converted
+
+LEDGER = ["table", "found", "used", "set_aside", "reason"]
+SET_ASIDE = ["table", "file", "row", "column", "value", "reason"]
+DECISIONS = ["table", "file", "decision", "value"]
+ORDER = {"opportunities": ("created_at", "closed_at", rules.CLOSED_FIRST), "contracts": ("start_on", "end_on", rules.ENDED_FIRST)}
+
+
+def set_aside_rows(connection: duckdb.DuckDBPyConnection, table: Table, typed: Converted, provided: dict, tables: dict[str, str], zone: str) -> None:
+    """Mark the rows that end before they start, that repeat a key, or whose required parent is unknown.
+
+    Parameters
+    ----------
+    connection : DuckDBPyConnection
+        Holds the typed rows.
+    table : Table
+        The contract.
+    typed : Converted
+        Its rows; their faults are filled in.
+    provided : dict of str to collection
+        Columns that each table has.
+    tables : dict of str to str
+        Tables read so far, parents before children.
+    zone : str
+        The company's, for dates.
+    """
+    has = provided[table.name]
+    if table.name in ORDER and set(ORDER[table.name][:2]) <= set(has):
+        start, end, reason = ORDER[table.name]
+        if "day" in (typed.precision.get(start), typed.precision.get(end)):  # a date against an instant of the same day is no contradiction
+            first, last = (f"timezone({sql.text(zone)}, timezone('UTC', {name}))::date" for name in (start, end))
+        else:
+            first, last = start, end
+        _mark(connection, typed, end, reason, f"{last} < {first}")
+    if table.key:
+        _mark_duplicates(connection, table, typed)
+    for column in table.columns:
+        parent = column.references
+        if column.filled and parent in tables and column.name in has:
+            missing = f"{sql.ident(column.name)} not in (select {sql.ident(TABLES[parent].key[0])} from {tables[parent]})"
+            _mark(connection, typed, column.name, rules.ORPHAN.format(column=column.name), missing)
+
+
+def _mark(connection, typed: Converted, column: str, reason: str, condition: str) -> None:
+    typed.faults.append((column, reason))
+    connection.execute(
+        f"update {typed.name} set fault = {len(typed.faults) - 1}, bad = {sql.ident(column)}::varchar where fault = 0 and ({condition})"
+    )
+
+
+def _mark_duplicates(connection, table: Table, typed: Converted) -> None:
+    keys = ", ".join(sql.ident(name) for name in table.key)
+    # As many hashes as rows: no key twice. Fewer may be a matter of chance, and are looked into.
+    if connection.execute(f"select count(*) > count(distinct hash({keys})) from {typed.name} where fault = 0").fetchall()[0][0]:
+        again = f"select {keys} from {typed.name} where fault = 0 group by {keys} having count(*) > 1"
+        later = (
+            f"select file, row from {typed.name} where fault = 0 and ({keys}) in ({again}) "
+            f"qualify row_number() over (partition by {keys} order by file, row) > 1"
+        )
+        _mark(connection, typed, table.key[0], rules.DUPLICATE, f"(file, row) in ({later})")
+
+
+def keep(connection: duckdb.DuckDBPyConnection, table: Table, typed: Converted) -> str:
+    """Turn the typed rows into the canonical table: without those that have a fault, and without what only the checks needed.
+
+    Parameters
+    ----------
+    connection : DuckDBPyConnection
+        Where they are.
+    table : Table
+        The contract.
+    typed : Converted
+        Rows with their faults; gone afterwards.
+
+    Returns
+    -------
+    str
+        Name of the table.
+    """
+    name = sql.free_name(connection, table.name)
+    connection.execute(f"delete from {typed.name} where fault <> 0")
+    for column in typed.working:
+        connection.execute(f"alter table {typed.name} drop column {sql.ident(column)}")
+    connection.execute(f"alter table {typed.name} rename to {name}")
+    return name
+
+
+def ledger(connection: duckdb.DuckDBPyConnection, staged: Stage, typed: Converted) -> pd.DataFrame:
+    """Account for every row found: used, or set aside for a reason.
+
+    Parameters
+    ----------
+    connection : DuckDBPyConnection
+        Holds the tables.
+    staged : Stage
+        What was read.
+    typed : Converted
+        Rows with their faults.
+
+    Returns
+    -------
+    DataFrame
+        One row per reason, the first (reason ``""``) for the rows used; in each, and in their sums, ``found = used + set_aside``.
+    """
+    counted = dict(connection.execute(f"select fault, count(*) from {typed.name} group by fault").fetchall())
+    used, blank = counted.pop(0, 0), counted.pop(BLANK, 0)
+    aside: dict[str, int] = {rules.MISFIT: len(staged.misfits)} if staged.misfits else {}
+    for fault, n in sorted(counted.items()):
+        reason = typed.faults[fault][1]
+        aside[reason] = aside.get(reason, 0) + n
+    found = staged.n_read - blank + len(staged.misfits)
+    if found != used + sum(aside.values()):
+        raise AssertionError(f"{staged.table.name}: {found} rows found, but {used} used and {sum(aside.values())} set aside")
+    rows = [(staged.table.name, used, used, 0, "")] + [(staged.table.name, n, 0, n, reason) for reason, n in aside.items()]
+    return pd.DataFrame(rows, columns=LEDGER)
+
+
+def listed(connection: duckdb.DuckDBPyConnection, staged: Stage, typed: Converted) -> pd.DataFrame:
+    """List the rows set aside, with the cell that was to blame; filtered rows are only counted.
+
+    Parameters
+    ----------
+    connection : DuckDBPyConnection
+        Holds the rows.
+    staged : Stage
+        Files and misfits.
+    typed : Converted
+        Rows with their faults.
+
+    Returns
+    -------
+    DataFrame
+        ``table, file, row, column, value, reason`` in the order of the files.
+    """
+    found = connection.execute(f"select file, row, fault, coalesce(bad, '') from {typed.name} where fault > 1").fetchall()
+    rows = [(file, row, *typed.faults[fault][:1], value, typed.faults[fault][1]) for file, row, fault, value in found]
+    rows += [(file, row, "", text[:200], rules.MISFIT) for file, row, text in staged.misfits]
+    return pd.DataFrame(
+        [(staged.table.name, staged.labels[file], row, column, value, reason) for file, row, column, value, reason in sorted(rows)],
+        columns=SET_ASIDE,
+    )

@@ -1,0 +1,297 @@
+"""What the CRMs call things: the data files in ``aliases/``, one per system or per language of a system, read and looked names up in.
+
+The files come with the kit and are trusted like its code, since they hold expressions of SQL; a kpi.toml can name a system but not bring one.
+"""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import re
+import tomllib
+import unicodedata
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+
+from kpi import schema
+from kpi.errors import DataError
+
+FOLDER = Path(__file__).parent / "systems"
+GENERIC = "generic"  # its values hold for every system, its shapes only where no other system knows a file
+_QUOTES = str.maketrans({"’": "'", "ʼ": "'", "‘": "'", "«": '"', "»": '"', "“": '"', "”": '"', "„": '"', "\u00a0": " ", "\u202f": " "})
+
+
+@dataclass(frozen=True)
+class Shape:
+    """One kind of file that a system exports.
+
+    Attributes
+    ----------
+    system, name, table : str
+        System, name of the shape in its file, canonical table that its rows become; no table where it is only looked up.
+    title : str
+        How messages call it.
+    needs : tuple of str
+        Fields without which a file is not of this shape; ``a|b`` is satisfied by either.
+    never : tuple of str
+        Headers that tell another kind of file.
+    fields : dict of str to tuple
+        Field to the headers it may have, the preferred one first.
+    columns : dict of str to str
+        Canonical column to SQL over ``{field}``; a canonical column that is a field needs none.
+    values : dict of str to dict
+        List name to folded cell to value; a list named like a canonical column is applied to it.
+    parts : dict of str to str
+        Name to SQL that several columns share, written ``{name}`` there.
+    drop : dict of str to str
+        What is left out, in words, to its condition.
+    lookups : dict of str to dict
+        Name to ``shape`` or ``table``, ``key`` and ``on``: where ``{name.field}`` is looked up.
+    within : str
+        Shape of which this one reads other columns.
+    melt : tuple of str
+        Patterns of headers, each of whose cells becomes a row; groups ``stage`` and the like are fields ``{melt.stage}``.
+    closing : dict of str to str
+        ``at``, ``stage`` and ``when`` of the row that ends a melted record whose own stage has no date among the melted ones.
+    fold : dict of str to tuple
+        Field to the names that a log of changes gives it; the log becomes a row per state.
+    ignored : tuple of str
+        Headers that are known and not used; ``Date exited*`` stands for all that begin so.
+    lacks : tuple of str
+        What such a file cannot tell.
+    timezone : str
+        Zone of its local times where it is always the same.
+    utc : tuple of str
+        Headers of a connector, which writes local times in UTC.
+    footer : bool
+        Whether rows without a key, or with nothing but a first cell, are notes below the table.
+    """
+
+    system: str
+    name: str
+    table: str = ""
+    title: str = ""
+    needs: tuple[str, ...] = ()
+    never: tuple[str, ...] = ()
+    fields: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    columns: Mapping[str, str] = field(default_factory=dict)
+    values: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    parts: Mapping[str, str] = field(default_factory=dict)
+    drop: Mapping[str, str] = field(default_factory=dict)
+    lookups: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    within: str = ""
+    melt: tuple[str, ...] = ()
+    closing: Mapping[str, str] = field(default_factory=dict)
+    fold: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    ignored: tuple[str, ...] = ()
+    lacks: tuple[str, ...] = ()
+    timezone: str = ""
+    utc: tuple[str, ...] = ()
+    footer: bool = False
+
+    def places(self, headers: list[str]) -> dict[str, int]:
+        """Find the column of each field in a file.
+
+        Parameters
+        ----------
+        headers : list of str
+            As in the file.
+
+        Returns
+        -------
+        dict of str to int
+            Fields found, with the place of the header that comes first among their aliases.
+        """
+        folded: dict[str, int] = {}
+        for place, header in enumerate(headers):
+            folded.setdefault(fold(header), place)
+        found = {}
+        for name, aliases in self.fields.items():
+            place = next((folded[alias] for alias in map(fold, aliases) if alias in folded), None)
+            if place is not None:
+                found[name] = place
+        return found
+
+    def melted(self, headers: list[str]) -> list[tuple[int, dict[str, str]]]:
+        """Find the headers whose cells become rows.
+
+        Parameters
+        ----------
+        headers : list of str
+            As in the file.
+
+        Returns
+        -------
+        list of tuple
+            Place, and the groups of the pattern.
+        """
+        matches = [(place, _matched(self.melt, header)) for place, header in enumerate(headers)]
+        return [(place, match) for place, match in matches if match is not None]
+
+    def missing(self, found: Iterable[str]) -> list[str]:
+        """Say which needed fields a file lacks.
+
+        Parameters
+        ----------
+        found : iterable of str
+            Fields it has.
+
+        Returns
+        -------
+        list of str
+        """
+        found = set(found)
+        return [need for need in self.needs if not found & set(need.split("|"))]
+
+    def is_ignored(self, header: str) -> bool:
+        """Tell whether a header is known to be of no use.
+
+        Parameters
+        ----------
+        header : str
+            As in the file.
+
+        Returns
+        -------
+        bool
+        """
+        folded = fold(header)
+        return any(folded.startswith(fold(name)) if name.endswith("*") else folded == fold(name) for name in self.ignored)
+
+
+def fold(text: str) -> str:
+    """Fold a header or a value to what makes it the same as another one: letters and digits without case and accents.
+
+    Parameters
+    ----------
+    text : str
+        As written.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> fold("Activité - Attribué à l’utilisateur") == fold("ACTIVITE - Attribue a l'utilisateur")
+    True
+    """
+    plain = unicodedata.normalize("NFKD", text.replace("œ", "oe").replace("Œ", "oe").replace("æ", "ae").replace("ø", "o"))
+    return "".join(sign for sign in plain.casefold() if sign.isalnum())
+
+
+def folded(cell: str) -> str:
+    """Write the SQL that folds a cell as `fold` does.
+
+    Parameters
+    ----------
+    cell : str
+        SQL of a text.
+
+    Returns
+    -------
+    str
+    """
+    return rf"regexp_replace(lower(strip_accents(replace(nfc_normalize({cell}), 'œ', 'oe'))), '[^\p{{L}}\p{{N}}]', '', 'g')"
+
+
+def systems() -> list[str]:
+    """List the systems whose exports are known.
+
+    Returns
+    -------
+    list of str
+        Sorted; the generic set comes last.
+    """
+    names = {shape.system for shape in _load(FOLDER)}
+    return sorted(names, key=lambda name: (name == GENERIC, name))
+
+
+def shapes(system: str = "", table: str = "") -> list[Shape]:
+    """List the kinds of files of a system, or of all.
+
+    Parameters
+    ----------
+    system : str
+        Empty for all.
+    table : str
+        Canonical table; empty for all.
+
+    Returns
+    -------
+    list of Shape
+    """
+    return [shape for shape in _load(FOLDER) if system in ("", shape.system) and table in ("", shape.table)]
+
+
+def nearest_alias(header: str, known: Iterable[Shape]) -> str:
+    """Find the alias that a header is probably a variant of.
+
+    Parameters
+    ----------
+    header : str
+        One that matches nothing.
+    known : iterable of Shape
+        Where to look.
+
+    Returns
+    -------
+    str
+        Empty where none is near.
+    """
+    aliases = {fold(alias): alias for shape in known for names in shape.fields.values() for alias in names}
+    near = difflib.get_close_matches(fold(header), aliases, n=1, cutoff=0.8)
+    return aliases[near[0]] if near else ""
+
+
+def _matched(patterns: Iterable[str], header: str) -> dict[str, str] | None:
+    for pattern in patterns:
+        match = re.fullmatch(pattern, unicodedata.normalize("NFC", header).translate(_QUOTES).strip(), re.IGNORECASE)
+        if match:
+            return {name: text or "" for name, text in match.groupdict().items()}
+    return None
+
+
+@functools.cache
+def _load(folder: Path) -> tuple[Shape, ...]:
+    """Read all files; those of one system are put together, so that a language may have a file of its own."""
+    written: dict[str, dict] = {}
+    for path in sorted(folder.glob("*.toml")):
+        content = tomllib.loads(path.read_text("utf-8"))
+        _merge(written.setdefault(content.pop("system"), {}), content)
+    common = written.get(GENERIC, {}).get("values", {})
+    return tuple(
+        _shape(system, name, content, common, parts) for system, parts in written.items() for name, content in parts.items() if name != "values"
+    )
+
+
+def _merge(into: dict, more: dict) -> None:
+    for key, value in more.items():
+        if isinstance(value, dict):
+            _merge(into.setdefault(key, {}), value)
+        elif isinstance(value, list):
+            into[key] = [*into.get(key, []), *value]
+        else:
+            into.setdefault(key, value)
+
+
+def _shape(system: str, name: str, content: dict, common: dict, parts: dict) -> Shape:
+    unknown = set(content) - {item.name for item in fields(Shape)}
+    if unknown or (content.get("table") and content["table"] not in schema.TABLES):
+        raise DataError(f"the alias set {system} [{name}] has the unknown {', '.join(sorted(unknown)) or content['table']}")
+    inner = dict(content)
+    if "within" in content:  # the same file, so the same fields
+        for key in ("fields", "parts"):
+            inner[key] = {**parts[content["within"]].get(key, {}), **content.get(key, {})}
+    lists: dict[str, dict[str, str]] = {}
+    for values in (common, parts.get("values", {}), content.get("values", {})):
+        for column, meanings in values.items():
+            lists.setdefault(column, {}).update({fold(cell): value for value, cells in meanings.items() for cell in cells})
+    inner["values"] = lists
+    inner["fields"] = {key: tuple(names) for key, names in inner.get("fields", {}).items()}
+    inner["fold"] = {key: tuple(names) for key, names in inner.get("fold", {}).items()}
+    for key in ("needs", "never", "melt", "ignored", "lacks", "utc"):
+        inner[key] = tuple(inner.get(key, ()))
+    inner.setdefault("title", f"{system} {name.replace('_', ' ')}")
+    return Shape(system, name, **inner)

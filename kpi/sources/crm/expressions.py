@@ -1,0 +1,262 @@
+"""Expressions of alias sets: ``{field}`` and its kin turned into SQL over the columns of a file.
+
+========================  ====================================================================================================================
+``{amount}``              the cell of a field, stripped; missing where empty or where the file has no such column
+``{is_won?}``             the cell as yes or no; missing where it is neither
+``{stage|status}``        the cell translated by a list of values; missing where the list does not know it
+``{at@}``                 the cell, milliseconds since 1970 written out as a date
+``{deal.status}``         a column looked up in another file or table
+``{melt.stage}``          a part of the header that made the row
+``{row}``                 the row number
+``{company.currency}``    the company's
+========================  ====================================================================================================================
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from kpi.errors import DataError
+from kpi.schema import TABLES
+from kpi.sources import sql
+from kpi.sources.config import Company, Source
+from kpi.sources.crm.aliases import Shape, folded
+from kpi.sources.readers.part import Part, lone_cell
+from kpi.sources.typing.cast import NO, YES
+
+ROW = sql.ident("row of the file")  # no column of a user's is called so
+_PLACE = re.compile(r"\{(\w+)(?:\.(\w+))?([?@]|\|\w+)?\}")
+
+
+@dataclass(frozen=True)
+class Written:
+    """A formula as SQL.
+
+    Attributes
+    ----------
+    sql : str
+        Over the columns that `reshape` makes.
+    used : frozenset of int
+        Places of the headers it is made of.
+    told : bool
+        Whether anything that it asks for is there.
+    """
+
+    sql: str
+    used: frozenset[int]
+    told: bool
+
+
+@dataclass(frozen=True)
+class Bound:
+    """A shape's formulas bound to one file.
+
+    Attributes
+    ----------
+    shape : Shape
+        Kind of file.
+    places : dict of str to int
+        Fields that the file has.
+    headers : list of str
+        Of the file.
+    source : Source
+        Explicit columns and values.
+    company : Company
+        Its currency.
+    lookups : mapping
+        Shapes and canonical tables that can be looked up, with their tables in the connection.
+    """
+
+    shape: Shape
+    places: dict[str, int]
+    headers: list[str]
+    source: Source
+    company: Company
+    lookups: Mapping[str, str]
+
+    def write(self, formula: str) -> Written:
+        """Turn a formula into SQL.
+
+        Parameters
+        ----------
+        formula : str
+            Of an alias set.
+
+        Returns
+        -------
+        Written
+
+        Raises
+        ------
+        DataError
+            If it names a field that the shape does not have.
+        """
+        used: set[int] = set()
+        told: list[bool] = []
+
+        def put(match: re.Match) -> str:
+            name, inner, way = match[1], match[2] or "", match[3] or ""
+            part = self._inner(name, inner) if inner else self._field(name)
+            used.update(part.used)
+            if (name, inner) not in (("company", "currency"), ("row", "")):
+                told.append(part.told)
+            return self._way(part.sql, way)
+
+        text = _PLACE.sub(put, formula)
+        return Written(text, frozenset(used), any(told) or not told)
+
+    def column(self, name: str) -> Written | None:
+        """Write a canonical column.
+
+        Parameters
+        ----------
+        name : str
+            Of the canonical table.
+
+        Returns
+        -------
+        Written or None
+            None where the file has nothing that tells it.
+        """
+        formula = self.shape.columns.get(name) or (f"{{{name}}}" if name in {**self.shape.fields, **self.shape.fold, **self.shape.parts} else "")
+        if not formula:
+            return None
+        written = self.write(formula)
+        if not written.told:
+            return None
+        column = TABLES[self.shape.table][name]
+        listed = name in self.shape.values and (column.allowed or column.kind == "boolean")
+        if (listed or name in self.source.values) and f"|{name}}}" not in formula:
+            return Written(self._translated(written.sql, name, keep=True, aliases=bool(listed)), written.used, True)
+        return written
+
+    def footer(self, part: Part) -> str:
+        """Write the condition that a row is a note below the table.
+
+        Parameters
+        ----------
+        part : Part
+            The file.
+
+        Returns
+        -------
+        str
+        """
+        if not self.shape.footer:
+            return part.footer
+        keys = [self.write(f"{{{name}}}").sql for need in self.shape.needs[:1] for name in need.split("|")]
+        return f"coalesce({', '.join([*keys, 'null'])}) is null or ({lone_cell(part.cells)})"
+
+    def dropped(self) -> str:
+        """Write the condition that a record does not belong in the table.
+
+        Returns
+        -------
+        str
+        """
+        tests = [self.write(condition) for condition in self.shape.drop.values()]
+        return " or ".join(f"coalesce({test.sql}, false)" for test in tests if test.told) or "false"
+
+    def _field(self, name: str) -> Written:
+        if name == "row":
+            return Written(f"{ROW}::varchar", frozenset(), True)
+        if name in self.shape.parts:
+            written = self.write(self.shape.parts[name])
+            return Written(sql.ident(f"part {name}"), written.used, written.told)
+        if name in self.places:
+            return Written(sql.ident(f"field {name}"), frozenset({self.places[name]}), True)
+        if name in self.shape.fold:
+            return Written(sql.ident(f"field {name}"), frozenset({self.places[name] for name in ("field", "new") if name in self.places}), True)
+        if name not in self.shape.fields:
+            raise DataError(f"the alias set {self.shape.system} [{self.shape.name}] names the unknown field {name}")
+        return Written("null::varchar", frozenset(), False)
+
+    def _inner(self, name: str, inner: str) -> Written:
+        if (name, inner) == ("company", "currency"):
+            return Written(sql.text(self.company.currency), frozenset(), True)
+        if name == "melt":
+            places = frozenset(place for place, _ in self.shape.melted(self.headers))
+            return Written(sql.ident(f"melt {inner}"), places, True)
+        if name not in self.shape.lookups:
+            raise DataError(f"the alias set {self.shape.system} [{self.shape.name}] looks {inner} up in the unknown {name}")
+        lookup = self.shape.lookups[name]
+        relation = self.lookups.get(lookup.get("shape") or lookup["table"])
+        on = self.write(lookup["on"])
+        if relation is None or not on.told:
+            return Written("null::varchar", frozenset(), False)
+        prefix = "looked " if "shape" in lookup else ""
+        value, key = (f"looked.{sql.ident(prefix + column)}::varchar" for column in (inner, lookup["key"]))
+        return Written(f"(select min({value}) from {relation} as looked where {key} = {on.sql})", on.used, True)
+
+    def _way(self, cell: str, way: str) -> str:
+        if way == "?":
+            word = f"lower(replace({cell}, '.0', ''))"
+            return f"(case when {word} in ({sql.texts(YES)}) then true when {word} in ({sql.texts(NO)}) then false end)"
+        if way == "@":
+            stamp = f"strftime(make_timestamp({cell}::bigint * 1000), '%Y-%m-%dT%H:%M:%S.%fZ')"
+            return f"(case when length({cell}) = 13 and regexp_matches({cell}, '^[0-9]+$') then {stamp} else {cell} end)"
+        return self._translated(cell, way[1:], keep=False) if way else cell
+
+    def _translated(self, cell: str, name: str, *, keep: bool, aliases: bool = True) -> str:
+        """Translate by the data set's own values, letter by letter, then by those of the alias set, folded."""
+        own, known = self.source.values.get(name, {}), self.shape.values.get(name, {}) if aliases else {}
+        told = _looked(known, folded(cell)) if known else "null"
+        told = f"coalesce({told}, {cell})" if keep else told
+        # An own value may be the empty text, which means a missing one.
+        mine = f"coalesce({cell}, '')"
+        return f"nullif(case when {mine} in ({sql.texts(own)}) then {_looked(own, mine)} else {told} end, '')" if own else f"({told})"
+
+
+def _looked(values: Mapping[str, str], cell: str) -> str:
+    """Write the look-up in a list; as one CASE, planning a query with several of them takes minutes."""
+    return f"map([{sql.texts(values)}], [{sql.texts(values.values())}])[{cell}]"
+
+
+def bind(shape: Shape, headers: list[str], source: Source, company: Company, lookups: Mapping[str, str]) -> Bound:
+    """Bind a shape's formulas to a file.
+
+    Parameters
+    ----------
+    shape : Shape
+        Kind of file.
+    headers : list of str
+        Of the file.
+    source : Source
+        A column that it maps and that is a field too is taken from there.
+    company : Company
+        Its currency.
+    lookups : mapping
+        Tables in the connection.
+
+    Returns
+    -------
+    Bound
+    """
+    stated = {name: header.strip() for name, header in source.columns.items() if name in shape.fields}
+    places = shape.places(headers) | {name: headers.index(header) for name, header in stated.items() if header in headers}
+    return Bound(shape, places, headers, source, company, lookups)
+
+
+def headers_of(shape: Shape, column: str) -> list[str]:
+    """List the headers from which a canonical column could be made.
+
+    Parameters
+    ----------
+    shape : Shape
+        Kind of file.
+    column : str
+        Canonical column.
+
+    Returns
+    -------
+    list of str
+    """
+    names, found = [column], []
+    while names:
+        name = names.pop(0)
+        found += shape.fields.get(name, ())
+        formula = shape.columns.get(name, "") if name == column else shape.parts.get(name, "")
+        names += [match[1] for match in _PLACE.finditer(formula) if match[1] != name]
+    return list(dict.fromkeys(found))

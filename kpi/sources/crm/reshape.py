@@ -1,0 +1,226 @@
+"""Files whose rows are not records: headers that hold a date each, logs of changes, tables that others look up."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import ExitStack
+from dataclasses import replace
+
+import duckdb
+import pyarrow as pa
+
+from kpi.errors import DataError
+from kpi.schema import Column, Table
+from kpi.sources import sql
+from kpi.sources.config import Company, Source
+from kpi.sources.crm import expressions
+from kpi.sources.crm.aliases import Shape, fold
+from kpi.sources.crm.aliases import folded as fold_sql
+from kpi.sources.crm.expressions import ROW, Bound
+from kpi.sources.readers.part import Part, stripped
+from kpi.sources.stage import Stage
+from kpi.sources.typing import dialect, values
+
+_LOG = Table("opportunity_history", (Column("changed_at", "instant"),))
+
+
+def plain(part: Part, bound: Bound) -> str:
+    """Write the rows of a file with its fields beside.
+
+    Parameters
+    ----------
+    part : Part
+        The file.
+    bound : Bound
+        Where its fields are.
+
+    Returns
+    -------
+    str
+        SQL over ``{relation}``, with `ROW`, ``field …`` and ``part …`` columns.
+    """
+    fields = [f"{_clean(part, place)} as {sql.ident(f'field {name}')}" for name, place in bound.places.items()]
+    rows = f"select {', '.join(['*', f'{part.row}::bigint as {ROW}', *fields])} from {{relation}}"
+    # Each part in a query of its own: written out wherever it is used, planning would take seconds.
+    for name, formula in bound.shape.parts.items():
+        rows = f"select *, {bound.write(formula).sql} as {sql.ident(f'part {name}')} from ({rows})"
+    return rows
+
+
+def melted(part: Part, bound: Bound) -> str:
+    """Write a row for each filled cell under a header that names a stage.
+
+    Parameters
+    ----------
+    part : Part
+        The file.
+    bound : Bound
+        Its shape, which has patterns of headers.
+
+    Returns
+    -------
+    str
+        SQL over ``{relation}``, with ``melt …`` columns besides those of `plain`.
+    """
+    shape, headers = bound.shape, bound.shape.melted(part.headers)
+    cells = [{"at": _clean(part, place), "number": sql.text(str(number)), **_texts(groups)} for number, (place, groups) in enumerate(headers, 1)]
+    if shape.closing and cells:
+        now, ended, when = (bound.write(shape.closing[key]) for key in ("stage", "at", "when"))
+        if now.told and ended.told and when.told:
+            entered = " ".join(f"when {sql.text(fold(groups['stage']))} then {_clean(part, place)}" for place, groups in headers)
+            is_open_end = f"({when.sql}) and (case {fold_sql(now.sql)} {entered} end) is null"
+            cells.append(
+                {**dict.fromkeys(cells[0], "''"), "at": f"case when {is_open_end} then {ended.sql} end", "stage": now.sql, "number": "'999'"}
+            )
+    rows = ", ".join("{" + ", ".join(f"{sql.ident('melt ' + name)}: {cell}" for name, cell in row.items()) + "}" for row in cells)
+    return f'select * from (select *, unnest([{rows}], recursive := true) from ({plain(part, bound)})) where "melt at" is not null'
+
+
+def folded(connection: duckdb.DuckDBPyConnection, part: Part, bound: Bound, source: Source, opened: ExitStack) -> tuple[Part, str]:
+    """Turn a log of changes into the whole state after each: of each field the last value known, before its first change the old one.
+
+    Parameters
+    ----------
+    connection : DuckDBPyConnection
+        Where the log is kept meanwhile.
+    part : Part
+        The file.
+    bound : Bound
+        Its shape, which says what the log calls each field.
+    source : Source
+        How dates are written, where it says so.
+    opened : ExitStack
+        Drops what was kept.
+
+    Returns
+    -------
+    tuple of Part and str
+        The part to read from, and SQL over ``{relation}``. A field that the log never names keeps today's value of the opportunity.
+    """
+    log = _stored(connection, part, bound, opened)
+    names = {fold(alias): name for name, aliases in bound.shape.fold.items() for alias in aliases}
+    listed = " ".join(f"when {sql.text(alias)} then {sql.text(name)}" for alias, name in names.items())
+    moment = _moment(connection, log, bound, source)
+    old = bound.write("{old}").sql
+    kept = f"not ({bound.dropped()})"
+    fields = list(bound.shape.fold)
+    changed = ", ".join(
+        f"arg_max(new, {ROW}) filter (name = {sql.text(name)}) as {sql.ident('new ' + name)}, "
+        f"arg_min(old, {ROW}) filter (name = {sql.text(name)}) as {sql.ident('old ' + name)}"
+        for name in fields
+    )
+    begun = bound.lookups.get("opportunities")
+    first = (
+        f"""union all by name select {sql.ident("opportunity_id")} as id, strftime(created_at, '%Y-%m-%dT%H:%M:%SZ') as stamp,
+        timestamp '0001-01-01' as moment, 0 as {ROW} from {begun} as deal where created_at is not null
+        and opportunity_id in (select id from log) and opportunity_id not in (select id from log where name = 'created')"""
+        if begun and "old" in bound.places
+        else ""
+    )
+    states = ", ".join(_filled(name, bound) for name in fields)
+    around = f"""with log as (
+            select {bound.write("{opportunity_id}").sql} as id, {bound.write("{changed_at@}").sql} as stamp, {moment} as moment, {ROW},
+            case {fold_sql(bound.write("{field}").sql)} {listed} end as name,
+            coalesce({bound.write("{new}").sql}, '') as new, coalesce({old}, '') as old
+            from {{relation}} where {kept}),
+        changes as (
+            select id, any_value(stamp) as stamp, moment, min({ROW}) as {ROW}, {changed} from log where name is not null
+            group by id, moment, case when moment is null then {ROW} end {first})
+        select {ROW}, id as "field opportunity_id", stamp as "field changed_at", {states} from changes
+        window so_far as (partition by id order by moment, {ROW}),
+            later as (partition by id order by moment, {ROW} rows between 1 following and unbounded following)"""
+    cells = [sql.ident(f"field {name}") for name in ("opportunity_id", "changed_at", *fields)]
+    made = replace(part, headers=[""] * len(cells), cells=cells, families=["text"] * len(cells), reader=None, relation=log)
+    return made, around
+
+
+def kept(connection: duckdb.DuckDBPyConnection, beside: Iterable[tuple[Part, Shape]], source: Source, opened: ExitStack) -> dict[str, str]:
+    """Keep the files that a table's formulas look things up in.
+
+    Parameters
+    ----------
+    connection : DuckDBPyConnection
+        Where they are kept.
+    beside : iterable of tuple
+        Files with their kinds.
+    source : Source
+        Of the table.
+    opened : ExitStack
+        Drops them.
+
+    Returns
+    -------
+    dict of str to str
+        Shape to its table in the connection.
+
+    Raises
+    ------
+    DataError
+        If two files hold the same.
+    """
+    found: dict[str, str] = {}
+    for part, shape in beside:
+        if shape.name in found:
+            raise DataError(f"{part.label}: the files hold {shape.title} twice; name one")
+        stored = _stored(connection, part, expressions.bind(shape, part.headers, Source(), Company(), {}), opened)
+        # Under names of their own, or a look-up would compare a column with itself.
+        fields = ", ".join(f"{sql.ident(f'field {name}')} as {sql.ident(f'looked {name}')}" for name in shape.fields)
+        found[shape.name] = sql.free_name(connection, f"stage_{shape.name}_looked")
+        connection.execute(f"create temp table {found[shape.name]} as select {fields} from {stored}")
+        opened.callback(connection.execute, f"drop table if exists {found[shape.name]}")
+    return found
+
+
+def _stored(connection, part: Part, bound: Bound, opened: ExitStack) -> str:
+    name = sql.free_name(connection, f"stage_{bound.shape.name}")
+    relation = part.relation
+    if part.reader is not None:
+        relation = sql.free_name(connection, "stage_reader")
+        connection.register(relation, part.reader)
+    missing = [field for field in bound.shape.fields if field not in bound.places]
+    absent = "".join(f", null::varchar as {sql.ident(f'field {field}')}" for field in missing)
+    try:
+        rows = plain(part, bound).replace("{relation}", relation)
+        connection.execute(f"create temp table {name} as select *{absent} from ({rows})")
+    except (duckdb.Error, pa.ArrowException) as error:
+        raise DataError(part.csv.failure if part.csv and part.csv.failure else f"{part.label} cannot be read: {sql.first_line(error)}") from None
+    finally:
+        if part.reader is not None:
+            connection.unregister(relation)
+    opened.callback(connection.execute, f"drop table if exists {name}")
+    return name
+
+
+def _moment(connection, log: str, bound: Bound, source: Source) -> str:
+    """Write what a log is sorted by: its instants, read as the whole column is written."""
+    at = bound.write("{changed_at@}").sql
+    view = sql.free_name(connection, "stage_log")
+    connection.execute(f'create temp view {view} as select {at} as "changed_at", false as is_blank, false as is_filtered from {log}')
+    try:
+        written = dialect.decide(connection, Stage(_LOG, view, {"changed_at": "text"}, []), source)["changed_at"]
+    finally:
+        connection.execute(f"drop view {view}")
+    exact = f"coalesce(make_timestamp(epoch_us({values.zoned(at, written)})), " if written.has_offset else "("
+    return f"{exact}{values.local(at, written)})"
+
+
+def _filled(name: str, bound: Bound) -> str:
+    new, old = sql.ident(f"new {name}"), sql.ident(f"old {name}")
+    now = bound.write(f"{{deal.{name}}}").sql if "deal" in bound.shape.lookups and name != "created" else "null"
+    last, before = f"last_value({new} ignore nulls) over so_far", f"first_value({old} ignore nulls) over later"
+    return (
+        f"case when {last} is not null then nullif({last}, '') when {before} is not null then nullif({before}, '') "
+        f"else {now} end as {sql.ident(f'field {name}')}"
+    )
+
+
+def _clean(part: Part, place: int) -> str:
+    cell, family = part.cells[place], part.families[place]
+    if family == "number":  # six digits, so that no point can be taken for thousands
+        whole = f"{cell} = round({cell})"
+        return f"case when {whole} then {cell}::hugeint::varchar when isfinite({cell}::double) then printf('%.6f', {cell}::double) end"
+    return f"nullif({stripped(f'{cell}::varchar')}, '')"
+
+
+def _texts(groups: dict[str, str]) -> dict[str, str]:
+    return {name: sql.text(text.strip()) for name, text in groups.items()}

@@ -1,0 +1,247 @@
+"""Tables of a database: one SELECT, read-only, its answer handed on in the same order each time.
+
+PostgreSQL is read by the ADBC driver of Apache Arrow (extra ``warehouse``): permissive licence, wheels for every system, rows as Arrow. All tables
+of one database come from one transaction, so that they fit together. DuckDB's own extension for PostgreSQL would be a download at run time.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import sqlite3
+from collections.abc import Collection, Iterator
+from contextlib import ExitStack, closing
+from pathlib import Path
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
+
+import duckdb
+import pyarrow as pa
+
+from kpi.errors import DataError
+from kpi.sources import sql
+from kpi.sources.readers import files
+from kpi.sources.readers.database_address import DUCKDB, POSTGRESQL, SQLITE, Database
+from kpi.sources.readers.files import Input
+from kpi.sources.readers.part import family
+from kpi.sources.readers.query import check_query
+
+_BATCH = 50_000
+_TIMEOUT = "10"  # seconds to wait for a server
+_SESSION = r"-c default_transaction_read_only=on -c default_transaction_isolation=repeatable\ read -c TimeZone=UTC"
+_AS_IT_IS = ("int2", "int4", "int8", "float8", "bool", "text", "varchar", "bpchar", "name")
+_NUMERIC = ("numeric", "money")
+_MOMENTS = ("date", "timestamp", "timestamptz")
+_WAL = 2  # in a SQLite file's header: changes are kept in a second file
+_ALLOWED = {sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION, getattr(sqlite3, "SQLITE_RECURSIVE", 33)}
+
+
+class Databases:
+    """The databases of a data set, each opened once.
+
+    Parameters
+    ----------
+    folder : Path
+        Where kpi.toml is: files are relative to it.
+    scratch : Path
+        A folder to be thrown away.
+    opened : ExitStack
+        Closes them.
+    """
+
+    def __init__(self, folder: Path, scratch: Path, opened: ExitStack) -> None:
+        self.folder, self.scratch, self.opened = folder, scratch, opened
+        self._servers: dict[tuple[str, str], object] = {}
+        self._number = 0
+
+    def read(self, database: Database, table: str) -> tuple[pa.RecordBatchReader, Input]:
+        """Read one table or query.
+
+        Parameters
+        ----------
+        database : Database
+            Where from.
+        table : str
+            Canonical table, for messages.
+
+        Returns
+        -------
+        tuple
+            The rows, sorted by all columns, and what was read: the file, or for a server the rows themselves, hashed as CSV.
+
+        Raises
+        ------
+        DataError
+            If the database cannot be opened, or its query is not one SELECT or fails. No message holds the password.
+        """
+        self._number += 1
+        path = self.scratch / f"answer_{self._number}"
+        stored = self.opened.enter_context(closing(duckdb.connect(f"{path}.duckdb", config={"temp_directory": f"{path}.spill"})))
+        stored.execute("set TimeZone = 'UTC'")
+        if database.kind == POSTGRESQL:
+            self._from_server(database, table, stored)
+            listed = path.with_suffix(".csv")
+            stored.execute(f"copy (select * from answer order by all) to {sql.text(str(listed))} (format csv, header)")
+            source = files.fingerprint(listed, self.scratch)
+            source = Input(database.label(table), source.sha256, source.bytes)
+            listed.unlink()
+        else:
+            source = self._from_file(database, table, stored)
+        return stored.sql("select * from answer order by all").to_arrow_reader(_BATCH), source
+
+    def _from_file(self, database: Database, table: str, stored: duckdb.DuckDBPyConnection) -> Input:
+        file = self.folder / database.file
+        if not file.is_file():
+            raise DataError(f"[tables.{table}.database] names {database.file!r}, but no such file is in the data set")
+        source = files.fingerprint(file, self.folder)
+        read = {SQLITE: _sqlite, DUCKDB: _duckdb}[database.kind]
+        with ExitStack() as opened:
+            try:
+                _store(stored, read(file, database, table, self.scratch, opened))
+            except (sqlite3.Error, duckdb.Error, pa.ArrowException) as error:
+                raise DataError(f"[tables.{table}.database] {database.file} cannot be read: {sql.first_line(error)}") from None
+        return source
+
+    def _from_server(self, database: Database, table: str, stored: duckdb.DuckDBPyConnection) -> None:
+        driver = _driver(table)
+        password = _password(database, table)
+        try:
+            key = (database.url, password)
+            if key not in self._servers:
+                self._servers[key] = self.opened.enter_context(closing(driver.connect(_address(database.url, password))))
+            with self._servers[key].cursor() as cursor:
+                _postgresql(cursor, database, stored)
+        except (driver.Error, duckdb.Error, pa.ArrowException) as error:
+            said = re.search(r"(?:ERROR|FATAL): *([^\n]*)", str(error))
+            reason = said[1] if said else sql.first_line(error).rpartition("] ")[2]
+            reason = reason.replace(password, "...") if password else reason
+            raise DataError(f"[tables.{table}.database] {database.label(table)}: {reason}") from None
+
+
+def _selected(database: Database) -> str:
+    """Write what is read, so that it can stand after FROM: only a SELECT can."""
+    if database.table:
+        return ".".join(sql.ident(part) for part in database.table.split("."))
+    return f"({database.query.strip().rstrip(';')}\n) as answer"
+
+
+def _store(stored: duckdb.DuckDBPyConnection, rows: pa.RecordBatchReader, decimals: Collection[str] = ()) -> None:
+    """Keep the rows; what is neither number, date nor truth value becomes text, and `decimals`, which come as text, become numbers."""
+    stored.register("rows", rows)
+    stored.execute("create table raw as select * from rows")
+    stored.unregister("rows")
+    whole = {name: rf"coalesce(bool_and(regexp_matches({sql.ident(name)}, '^-?\d{{1,37}}$')), false)" for name in decimals}
+    # Whole numbers may be ids: they keep every digit.
+    exact = dict(zip(whole, stored.execute(f"select {', '.join(whole.values())} from raw").fetchall()[0], strict=True)) if whole else {}
+    cells = []
+    for name, kind, *_ in stored.execute("describe raw").fetchall():
+        cast = ("::hugeint" if exact[name] else "::double") if name in exact else "::varchar" if family(kind) == "text" else ""
+        cells.append(f"{sql.ident(name)}{cast} as {sql.ident(name)}")
+    stored.execute(f"create view answer as select {', '.join(cells)} from raw")
+
+
+def _driver(table: str):
+    try:
+        from adbc_driver_postgresql import dbapi
+    except ImportError:
+        raise DataError(
+            f"[tables.{table}.database] is a PostgreSQL database, whose driver is not installed: pip install 'sales-kpi-kit[warehouse]'"
+        ) from None
+    return dbapi
+
+
+def _password(database: Database, table: str) -> str:
+    name = database.password_env or "PGPASSWORD"
+    if database.password_env and not os.environ.get(name):
+        raise DataError(f"[tables.{table}.database] password_env names the environment variable {name}, which is not set")
+    return os.environ.get(name, "")
+
+
+def _address(url: str, password: str) -> str:
+    """Add to the address what only this process knows, and what makes the session read-only."""
+    parts = urlsplit(url)
+    given = dict(parse_qsl(parts.query))
+    given["options"] = f"{given.get('options', '')} {_SESSION}".strip()
+    given.setdefault("connect_timeout", _TIMEOUT)
+    if password:
+        given["password"] = password
+    return urlunsplit(("postgresql", parts.netloc, parts.path, urlencode(given, quote_via=quote), ""))
+
+
+def _postgresql(cursor, database: Database, stored: duckdb.DuckDBPyConnection) -> None:
+    """Store the answer of a server."""
+    selected = _selected(database)
+    cursor.execute(f"select * from {selected} limit 0")
+    described = cursor.fetch_record_batch().schema
+    kinds = {field.name: (field.metadata or {}).get(b"POSTGRESQL:type", b"").decode() for field in described}
+    cells = []
+    for name, kind in kinds.items():
+        cell = sql.ident(name)
+        if kind in _MOMENTS:  # "infinity" is no moment
+            cell = f"case when isfinite({cell}) then {cell} end"
+        elif kind == "float4":
+            cell = f"{cell}::text::float8"
+        elif kind not in _AS_IT_IS:
+            cell = f"{cell}::{'numeric::' if kind == 'money' else ''}text"
+        cells.append(f"{cell} as {sql.ident(name)}")
+    cursor.execute(f"select {', '.join(cells)} from {selected}")
+    _store(stored, cursor.fetch_record_batch(), [name for name, kind in kinds.items() if kind in _NUMERIC])
+
+
+def _sqlite(file: Path, database: Database, table: str, scratch: Path, opened: ExitStack) -> pa.RecordBatchReader:
+    """Read a SQLite file without leaving a trace beside it."""
+    with file.open("rb") as raw:
+        header = raw.read(20)
+    if header[18:20] and max(header[18:20]) == _WAL:  # opening it would write a file beside it
+        copies = scratch / f"sqlite_{len(list(scratch.iterdir()))}"
+        copies.mkdir()
+        for part in (file, file.with_name(f"{file.name}-wal")):
+            if part.is_file():
+                shutil.copyfile(part, copies / part.name)
+        file = copies / file.name
+        connection = opened.enter_context(closing(sqlite3.connect(file, check_same_thread=False)))
+    else:
+        connection = opened.enter_context(closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True, check_same_thread=False)))
+    connection.execute("select 1 from sqlite_master").fetchall()  # whether it is one at all
+    connection.set_authorizer(lambda action, *about: _allowed(action, about))
+    selected = _selected(database)
+    names = [column[0] for column in connection.execute(f"select * from {selected} limit 0").description]
+    asked = ", ".join(f"group_concat(distinct typeof({sql.ident(name)}))" for name in names)
+    kinds = [set((found or "").split(",")) - {"null", ""} for found in connection.execute(f"select {asked} from {selected}").fetchall()[0]]
+    types = [_arrow(kind) for kind in kinds]
+    cells = [
+        sql.ident(name) if kind <= {"text"} or type_ != pa.string() else f"cast({sql.ident(name)} as text)"
+        for name, kind, type_ in zip(names, kinds, types, strict=True)
+    ]
+    rows = connection.execute(f"select {', '.join(cells)} from {selected}")
+    schema = pa.schema(list(zip(names, types, strict=True)))
+    return pa.RecordBatchReader.from_batches(schema, _batches(rows, schema))
+
+
+def _allowed(action: int, about: tuple) -> int:
+    reaches_out = action == sqlite3.SQLITE_FUNCTION and about[1] == "load_extension"
+    return sqlite3.SQLITE_OK if action in _ALLOWED and not reaches_out else sqlite3.SQLITE_DENY
+
+
+def _arrow(kinds: set[str]) -> pa.DataType:
+    """Choose the type of a column whose cells each have their own: a mixed one is text."""
+    if kinds == {"integer"}:
+        return pa.int64()
+    return pa.float64() if kinds and kinds <= {"integer", "real"} else pa.string()
+
+
+def _batches(rows: sqlite3.Cursor, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+    while found := rows.fetchmany(_BATCH):
+        columns = [pa.array(cells, kind) for cells, kind in zip(zip(*found, strict=True), schema.types, strict=True)]
+        yield pa.RecordBatch.from_arrays(columns, schema=schema)
+
+
+def _duckdb(file: Path, database: Database, table: str, scratch: Path, opened: ExitStack) -> pa.RecordBatchReader:
+    """Read a DuckDB file on a connection that can neither write nor reach other files."""
+    if database.query:
+        check_query(database.query, table)
+    settings = {"enable_external_access": "false", "autoload_known_extensions": "false", "autoinstall_known_extensions": "false"}
+    connection = opened.enter_context(closing(duckdb.connect(str(file), read_only=True, config={**settings, "python_enable_replacements": "false"})))
+    connection.execute("set TimeZone = 'UTC'")
+    connection.execute("set lock_configuration = true")
+    return connection.sql(f"select * from {_selected(database)}").to_arrow_reader(_BATCH)

@@ -1,0 +1,197 @@
+"""Tables that a mapping cannot express: one SELECT of the user's, run where it can read the named files and do nothing else.
+
+A file that a database may read it may also write: DuckDB allows COPY inside a SELECT's WITH, and opens its folder for temporary data as well. So the
+database is given copies in a folder that is thrown away, never the files themselves.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+
+from kpi.errors import DataError
+from kpi.sources import sql
+from kpi.sources.config import FILE, Source
+from kpi.sources.readers.csv import ROW, Csv
+from kpi.sources.readers.files import Located
+from kpi.sources.readers.part import blank
+
+_BATCH = 100_000
+
+
+def check_query(query: str, table: str) -> None:
+    """Refuse a query that is not exactly one SELECT.
+
+    Parameters
+    ----------
+    query : str
+        As written in kpi.toml.
+    table : str
+        Canonical table, for messages.
+
+    Raises
+    ------
+    DataError
+        If it is anything else.
+    """
+    try:
+        statements = duckdb.extract_statements(_named(query))
+    except duckdb.Error as error:
+        raise DataError(f"[tables.{table}] query cannot be understood: {sql.first_line(error)}") from None
+    kinds = [statement.type.name for statement in statements]
+    if kinds == ["SELECT"]:
+        with duckdb.connect() as parser:
+            tree = parser.execute("select json_serialize_sql(?)", [statements[0].query]).fetchall()[0][0]
+        kinds += re.findall(r'"type":"([A-Z]+)_QUERY_NODE"', tree) + (["PIVOT"] if json.loads(tree)["error"] else [])
+    if kinds != ["SELECT"]:
+        raise DataError(f"[tables.{table}] query must be exactly one SELECT; it is {' with '.join(kinds) or 'empty'}")
+
+
+def restricted(files: list[list[Path]], folder: Path) -> duckdb.DuckDBPyConnection:
+    """Open a database that can read the given files and nothing else, and whose restrictions cannot be lifted.
+
+    Parameters
+    ----------
+    files : list of list of Path
+        Parquet files behind ``files[0]``, ``files[1]``, ...
+    folder : Path
+        A folder to be thrown away, where it may put temporary data.
+
+    Returns
+    -------
+    DuckDBPyConnection
+        With a view ``file_0``, ``file_1``, ... per entry.
+    """
+    connection = duckdb.connect()
+    allowed = [str(path) for paths in files for path in paths]
+    for setting in (
+        "TimeZone = 'UTC'",
+        "python_enable_replacements = false",
+        "autoinstall_known_extensions = false",
+        "autoload_known_extensions = false",
+        f"temp_directory = {sql.text(str(folder))}",
+        f"allowed_paths = [{sql.texts(allowed)}]",
+        "enable_external_access = false",
+    ):
+        connection.execute(f"set {setting}")
+    for number, paths in enumerate(files):
+        listed = sql.texts(str(path) for path in paths)
+        connection.execute(f"create view file_{number} as select * from read_parquet([{listed}], union_by_name = true)")
+    connection.execute("set lock_configuration = true")
+    return connection
+
+
+def rows(connection: duckdb.DuckDBPyConnection, source: Source, table: str) -> pa.RecordBatchReader:
+    """Run a table's query and stream its answer.
+
+    Parameters
+    ----------
+    connection : DuckDBPyConnection
+        A `restricted` one.
+    source : Source
+        Holds the query.
+    table : str
+        Canonical table, for messages.
+
+    Returns
+    -------
+    RecordBatchReader
+        The answer, sorted by all its columns so that it is the same each time, with the row number.
+
+    Raises
+    ------
+    DataError
+        If the query fails or reaches for something that it may not read.
+    """
+    try:
+        answer = connection.sql(_named(source.query)).order("all").to_arrow_reader(_BATCH)
+    except duckdb.Error as error:
+        raise DataError(f"[tables.{table}] query in {FILE} fails: {sql.first_line(error)}") from None
+    return numbered(answer)
+
+
+def numbered(answer: pa.RecordBatchReader) -> pa.RecordBatchReader:
+    """Add the row number to a stream of rows.
+
+    Parameters
+    ----------
+    answer : RecordBatchReader
+        Any rows.
+
+    Returns
+    -------
+    RecordBatchReader
+        The same and a column ``row``, from 1.
+    """
+    schema = answer.schema.append(pa.field(ROW_NUMBER, pa.int64()))
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        first = 1
+        for batch in answer:
+            row = pa.array(range(first, first + len(batch)), pa.int64())
+            yield pa.RecordBatch.from_arrays([*batch.columns, row], schema=schema)
+            first += len(batch)
+
+    return pa.RecordBatchReader.from_batches(schema, batches())
+
+
+ROW_NUMBER = "row number of the answer"  # no column of a user's is called so
+
+
+def as_parquet(connection: duckdb.DuckDBPyConnection, located: Located, csv: Csv | None, target: Path) -> Path:
+    """Copy a file for a query: CSV becomes Parquet, every cell a text, stripped, empty ones missing.
+
+    Parameters
+    ----------
+    connection : DuckDBPyConnection
+        Does the writing.
+    located : Located
+        The file.
+    csv : Csv or None
+        Its dialect, if it is a CSV file.
+    target : Path
+        Where to put the copy.
+
+    Returns
+    -------
+    Path
+        The copy.
+
+    Raises
+    ------
+    DataError
+        If it cannot be read.
+    """
+    if csv is None:
+        return Path(shutil.copyfile(located.path, target))
+    named = [(cell, header) for cell, header in zip(csv.columns, csv.header, strict=True) if header]
+    folded = [header.casefold() for _, header in named]
+    twice = next((header for _, header in named if folded.count(header.casefold()) > 1), None)
+    if twice is not None:
+        raise DataError(f"{located.label} has the column {twice!r} more than once; a query cannot tell them apart")
+    cells = ", ".join(f"nullif({cell}, '') as {sql.ident(header)}" for cell, header in named)
+    name = sql.free_name(connection, "stage_reader")
+    connection.register(name, csv.reader())
+    try:
+        connection.execute(
+            f"copy (select {cells} from {name} where not ({blank(csv.columns)}) order by {ROW}) to {sql.text(str(target))} (format parquet)"
+        )
+    except (duckdb.Error, pa.ArrowException) as error:
+        raise DataError(csv.failure or f"{located.label} cannot be read: {sql.first_line(error)}") from None
+    finally:
+        connection.unregister(name)
+    if csv.misfits:
+        row, text = csv.misfits[0]
+        raise DataError(f"{located.label} row {row} has the wrong number of cells ({text[:80]!r}); mend it before a query counts on it")
+    return target
+
+
+def _named(query: str) -> str:
+    """Turn files[0] into the name of its view."""
+    return re.sub(r"\bfiles\[(\d+)\]", r"file_\1", query)

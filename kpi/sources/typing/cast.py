@@ -1,0 +1,259 @@
+"""From cells to typed values in one pass of SQL; what cannot be read is named by column and reason, never turned into a silent gap."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import duckdb
+
+from kpi.schema import Column
+from kpi.sources import sql
+from kpi.sources.checks import rules
+from kpi.sources.stage import Stage
+from kpi.sources.typing import values, zones
+from kpi.sources.typing.values import Written
+
+YES = ("true", "1", "yes", "y", "oui", "o", "vrai", "t")
+NO = ("false", "0", "no", "n", "non", "faux", "f")
+FIRST_YEAR, LAST_YEAR = 1900, 2199  # a typing error such as 0202 or 9999 would stretch every calendar
+TYPES = {"text": "varchar", "instant": "timestamp", "date": "date", "number": "double", "integer": "bigint", "boolean": "boolean"}
+BLANK = -1  # no record, so no row to account for
+_DAY_IN_UTC = r"[T ] *0?0:00(:00([.,]0+)?)? ?(Z|UTC)$"
+_ID = r"^-?\d+\.0+$"
+
+
+@dataclass(frozen=True)
+class Clock:
+    """Which local times a table has.
+
+    Attributes
+    ----------
+    zone : str
+        Zone of naive instants.
+    company_zone : str
+        Zone of dates: a day is the company's day.
+    guess_days : bool
+        Whether an instant column that only has midnights counts as dates; true for files, not for frames.
+    """
+
+    zone: str
+    company_zone: str
+    guess_days: bool = True
+
+
+@dataclass
+class Converted:
+    """A table of typed values with the fault of each row.
+
+    Attributes
+    ----------
+    name : str
+        Working table: ``file``, ``row``, ``fault`` (0 none, `BLANK`, else an index into `faults`), ``bad`` (the cell), and all columns of
+        the contract.
+    faults : list of tuple
+        Column and reason per fault; the first stands for no fault.
+    precision : dict
+        Instant column to ``second`` or ``day``.
+    decisions : list
+        File, decision, value.
+    working : list of str
+        Columns of the working table that are not of the contract.
+    """
+
+    name: str
+    faults: list[tuple[str, str]]
+    precision: dict[str, str]
+    decisions: list[tuple[str, str, str]]
+    working: list[str]
+
+
+@dataclass(frozen=True)
+class _Times:
+    """What a column of dates or instants holds."""
+
+    precision: str
+    years: tuple[int, int]
+
+
+def convert(connection: duckdb.DuckDBPyConnection, staged: Stage, written: dict[str, Written], clock: Clock) -> Converted:
+    """Turn a working table of cells into typed values.
+
+    Parameters
+    ----------
+    connection : DuckDBPyConnection
+        Holds the working table; another one is made in it.
+    staged : Stage
+        Cells.
+    written : dict of str to Written
+        How each column is written.
+    clock : Clock
+        Zones.
+
+    Returns
+    -------
+    Converted
+    """
+    columns = [staged.table[name] for name in staged.families]
+    times = _measure(connection, staged, written, clock)
+    texts, locals_, typed = [], [], []
+    for column in columns:
+        name, family = column.name, staged.families[column.name]
+        texts.append(f"{sql.ident(name)} as {_cell(name)}")
+        if name in times and family in ("text", "instant", "date"):
+            locals_.append(f"{_local(name, family, written[name], times[name])} as {_wall(name)}")
+        typed.append(f"{_value(column, family, written[name], times.get(name), clock)} as {sql.ident(name)}")
+    faults, tests, bad = _faults(columns)
+    name = sql.free_name(connection, f"typed_{staged.table.name}")
+    walls = [f"local {column.name}" for column in columns if _in_zone(column, staged, times)]
+    every = [f"{sql.ident(c.name) if c.name in staged.families else 'null'}::{TYPES[c.kind]} as {sql.ident(c.name)}" for c in staged.table.columns]
+    connection.execute(
+        f"create table {name} as select file, row, {tests} as fault, {bad} as bad, {', '.join([*every, *map(sql.ident, walls)])} from ("
+        f"select *, {', '.join(typed)} from ("
+        f"select file, row, is_blank, is_footer, is_filtered, {', '.join([*texts, *locals_])} from {staged.name}))"
+    )
+    precision = {column.name: times[column.name].precision for column in columns if column.kind == "instant"}
+    noted = _noted(connection, name, staged, written, times, clock, columns)
+    return Converted(name, faults, precision, noted, ["file", "row", "fault", "bad", *walls])
+
+
+def _cell(name: str) -> str:
+    return sql.ident(f"cell {name}")
+
+
+def _wall(name: str) -> str:
+    return sql.ident(f"local {name}")
+
+
+def _measure(connection, staged: Stage, written: dict[str, Written], clock: Clock) -> dict[str, _Times]:
+    """Find the precision and the span of each column of dates, so that zone changes are written out for that span only."""
+    found, asked = {}, []
+    for name, family in staged.families.items():
+        if staged.table[name].kind not in ("instant", "date"):
+            continue
+        found[name] = _Times("day" if family == "date" else "second", (FIRST_YEAR, LAST_YEAR))
+        way = written[name]
+        if way.layout:
+            found[name] = _Times("second" if way.is_timed else "day", tuple(min(max(year, FIRST_YEAR), LAST_YEAR) for year in way.years))
+        elif family in ("text", "instant", "date"):
+            asked.append(name)
+    if not asked:
+        return found
+    parts = []
+    for name in asked:
+        cell, family = sql.ident(name), staged.families[name]
+        # Offsets left out here: they neither stretch the span by more than a day nor hide a time of day.
+        wall = _local(name, family, written[name], _Times("day", found[name].years), cell)
+        sound = f"year({wall}) between {FIRST_YEAR} and {LAST_YEAR}"
+        timed = f"count(*) filter ({wall} <> date_trunc('day', {wall}))"
+        if family == "text" and written[name].has_offset:
+            timed += f" + count(*) filter ({values.has_offset(cell)} and not regexp_matches({cell}, '{_DAY_IN_UTC}'))"
+        parts += [f"min(year({wall})) filter ({sound})", f"max(year({wall})) filter ({sound})", timed, f"count({cell})"]
+    row = connection.execute(f"select {', '.join(parts)} from {staged.name} where not is_blank and not is_filtered").fetchall()[0]
+    for place, name in enumerate(asked):
+        first, last, timed, filled = row[4 * place : 4 * place + 4]
+        is_day = staged.families[name] == "date" or (filled > 0 and timed == 0 and (clock.guess_days or staged.families[name] == "text"))
+        found[name] = _Times("day" if is_day else "second", (first or 2000, last or 2000))
+    return found
+
+
+def _local(name: str, family: str, written: Written, times: _Times, cell: str = "") -> str:
+    cell = cell or sql.ident(name)
+    if family != "text":
+        return f"{cell}::timestamp"
+    if times.precision == "day" and written.has_offset:  # midnights in UTC: dates that a system wrote out as instants
+        return values.local(f"regexp_replace({cell}, ' ?(Z|UTC)$', '')", written)
+    return values.local(cell, written)
+
+
+def _in_zone(column: Column, staged: Stage, times: dict[str, _Times]) -> bool:
+    """Whether the column's instants are local times of the table's zone."""
+    return column.kind == "instant" and staged.families[column.name] in ("text", "instant") and times[column.name].precision == "second"
+
+
+def _value(column: Column, family: str, written: Written, times: _Times | None, clock: Clock) -> str:
+    cell = _cell(column.name)
+    if column.kind == "text":
+        return _text(column, cell, family)
+    if column.kind in ("number", "integer"):
+        return _number(column, cell, family, written)
+    if column.kind == "boolean":
+        folded = f"lower({cell}::varchar)"
+        yes, no = (sql.texts([*words, f"{words[1]}.0"]) for words in (YES, NO))
+        return f"case when {folded} in ({yes}) then true when {folded} in ({no}) then false end"
+    value = _moment(column, cell, family, written, times, clock)
+    return f"case when year({value}) between {FIRST_YEAR} and {LAST_YEAR} then {value} end" if column.kind == "instant" else value
+
+
+def _number(column: Column, cell: str, family: str, written: Written) -> str:
+    read = {"text": values.number(cell, written), "number": f"{cell}::double", "boolean": f"{cell}::double"}.get(family, "null::double")
+    value = f"case when isfinite({read}) then {read} end"
+    return value if column.kind == "number" else f"case when {value} = round({value}) then try_cast({value} as bigint) end"
+
+
+def _text(column: Column, cell: str, family: str) -> str:
+    if family == "number":  # an id that pandas made a float because some were missing
+        return f"case when regexp_matches({cell}::varchar, '{_ID}') then {cell}::hugeint::varchar else {cell}::varchar end"
+    if column.allowed:
+        return f"case when lower({cell}::varchar) in ({sql.texts(column.allowed)}) then lower({cell}::varchar) end"
+    return f"{cell}::varchar"
+
+
+def _moment(column: Column, cell: str, family: str, written: Written, times: _Times, clock: Clock) -> str:
+    """Write the SQL of a naive UTC timestamp, or of a local date."""
+    wall = _wall(column.name)
+    if family == "boolean" or family == "number":
+        return f"null::{TYPES[column.kind]}"
+    offset = cell if family == "zoned" else values.zoned(cell, written) if written.has_offset and times.precision == "second" else ""
+    if column.kind == "date":
+        there = f"timezone({sql.text(clock.company_zone)}, {offset})" if offset else wall
+        return f"{there}::date" if family == "zoned" or not offset else f"coalesce({wall}, {there})::date"
+    exact = f"make_timestamp(epoch_us({offset}))"
+    if family == "zoned":
+        return exact
+    zone = clock.company_zone if times.precision == "day" else clock.zone
+    shifted = f"({zones.utc(wall, zone, times.years)})"
+    return f"coalesce({shifted}, {exact})" if offset else shifted
+
+
+def _faults(columns: list[Column]) -> tuple[list[tuple[str, str]], str, str]:
+    """Number the ways in which a row can fail, in the order in which they are looked for."""
+    faults, bad = [("", ""), ("", rules.FILTERED), ("", rules.FOOTER)], []
+    tests = [f"when is_blank then {BLANK} when is_footer then 2 when is_filtered then 1"]
+    for column in columns:
+        cell, value = _cell(column.name), sql.ident(column.name)
+        if column.filled:
+            tests.append(f"when {cell} is null then {len(faults)}")
+            faults.append((column.name, rules.EMPTY.format(column=column.name)))
+        if column.kind != "text" or column.allowed:
+            reason = rules.UNKNOWN_VALUE if column.allowed else rules.UNREADABLE
+            test = f"{cell} is not null and {value} is null"
+            tests.append(f"when {test} then {len(faults)}")
+            bad.append(f"when {test} then {cell}::varchar")
+            faults.append((column.name, reason.format(column=column.name)))
+    return faults, f"(case {' '.join(tests)} else 0 end)::integer", f"case {' '.join(bad)} end" if bad else "null::varchar"
+
+
+def _noted(connection, name: str, staged: Stage, written, times, clock: Clock, columns: list[Column]) -> list[tuple[str, str, str]]:
+    noted = []
+    for column in columns:
+        way, family = written[column.name], staged.families[column.name]
+        if family == "text" and column.kind == "number" and way.decimal == ",":
+            noted.append(("", "decimal", f"{column.name}: ,"))
+        if family == "text" and column.kind in ("instant", "date") and way.order:
+            noted.append(("", "dates", f"{column.name}: {way.order}"))
+        if column.kind == "instant" and times[column.name].precision == "day":
+            noted.append(("", "precision", f"{column.name}: day"))
+        if _in_zone(column, staged, times):
+            noted += _zone_noted(connection, name, column.name, times[column.name].years, clock)
+    return noted
+
+
+def _zone_noted(connection, name: str, column: str, years: tuple[int, int], clock: Clock) -> list[tuple[str, str, str]]:
+    wall = _wall(column)
+    gaps, twice = (zones.odd_hours(wall, clock.zone, years, gaps=gaps) for gaps in (True, False))
+    asked = f"count({wall}), count({sql.ident(column)}), count(*) filter ({gaps}), count(*) filter ({twice})"
+    n_local, n, n_gaps, n_twice = connection.execute(f"select {asked} from {name} where fault = 0").fetchall()[0]
+    noted = [("", "time zone", f"{column}: {clock.zone}")] if n_local else []
+    noted += [("", "time zone", f"{column}: offsets in the data: {n - n_local}")] if n > n_local else []
+    odd = {"local hours that do not exist": n_gaps, "local hours that occur twice": n_twice}
+    return noted + [("", decision, f"{column}: {count}") for decision, count in odd.items() if count]

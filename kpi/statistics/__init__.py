@@ -1,0 +1,1 @@
+"""Estimates from counts: survival and incidence, intervals, process control, shrinkage, optimisation; numbers in, numbers out."""
