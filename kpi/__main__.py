@@ -190,29 +190,12 @@ def lab(dataset: str) -> None:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command line and end the process with its status.
-
-    Parameters
-    ----------
-    arguments : list of str, optional
-        In place of those of the process.
-    """
+    """Run the command line and end the process with its status."""
     sys.exit(run(arguments))
 
 
 def run(arguments: list[str] | None = None) -> int:
-    """Run the command line; say on stderr, in a line, what went wrong.
-
-    Parameters
-    ----------
-    arguments : list of str, optional
-        In place of those of the process.
-
-    Returns
-    -------
-    int
-        0 all published; 2 wrong arguments; 3 data refused; 4 a notebook failed; 5 another run holds the month; 6 cannot write; 130, 143 interrupted.
-    """
+    """Run the command line; say on stderr, in a line, what went wrong."""
     before = signal.signal(signal.SIGTERM, _terminate)
     try:
         return kpi.main(arguments, prog_name="kpi", standalone_mode=False) or 0

@@ -21,12 +21,7 @@ SPARK = {"spark.sql.session.timeZone": "UTC", "spark.sql.timestampType": "TIMEST
 
 
 def connect() -> duckdb.DuckDBPyConnection:
-    """Open an embedded database that reads zoned columns as UTC, whatever the machine says.
-
-    Returns
-    -------
-    DuckDBPyConnection
-    """
+    """Open an embedded database that reads zoned columns as UTC, whatever the machine says."""
     connection = duckdb.connect()
     connection.execute("set TimeZone = 'UTC'")
     connection.execute("set preserve_insertion_order = false")
@@ -34,20 +29,7 @@ def connect() -> duckdb.DuckDBPyConnection:
 
 
 class Engine:
-    """Where the rows of one data set live.
-
-    Parameters
-    ----------
-    connection : DuckDBPyConnection
-        Holds the tables read on this machine; helper tables are put beside the data, since relations of two connections do not join.
-    name : str
-        ``duckdb``, ``polars`` or ``spark``.
-
-    Raises
-    ------
-    ParameterError
-        If the engine is unknown or not installed, or the Spark session does not keep UTC.
-    """
+    """Where the rows of one data set live."""
 
     def __init__(self, connection: duckdb.DuckDBPyConnection, name: str = "duckdb") -> None:
         if name not in ENGINES:
@@ -57,34 +39,14 @@ class Engine:
         self._numbers = itertools.count()
 
     def table(self, stored: object) -> nw.LazyFrame:
-        """Hand out a table.
-
-        Parameters
-        ----------
-        stored : str or Spark frame
-            Its name in the connection, or the table itself.
-
-        Returns
-        -------
-        LazyFrame
-        """
+        """Hand out a table."""
         if not isinstance(stored, str):
             return nw.from_native(stored)
         relation = self.connection.table(stored)
         return nw.from_native(relation) if self.name == "duckdb" else self._held(relation.to_arrow_table())
 
     def put(self, frame: pd.DataFrame) -> nw.LazyFrame:
-        """Put a helper table beside the data.
-
-        Parameters
-        ----------
-        frame : DataFrame
-            Small table made in pandas.
-
-        Returns
-        -------
-        LazyFrame
-        """
+        """Put a helper table beside the data."""
         arrow = pa.Table.from_pandas(frame, preserve_index=False)
         if self.name != "duckdb":
             return self._held(arrow)
@@ -96,18 +58,7 @@ class Engine:
         return nw.from_native(self.connection.table(name))
 
     def keep(self, frame: nw.LazyFrame) -> nw.LazyFrame:
-        """Compute a frame once, since each use of a lazy frame would run it again.
-
-        Parameters
-        ----------
-        frame : LazyFrame
-            Any frame of this engine.
-
-        Returns
-        -------
-        LazyFrame
-            The same rows, stored; on Spark with its executors, until nothing refers to them.
-        """
+        """Compute a frame once, since each use of a lazy frame would run it again."""
         native = frame.to_native()
         if self.name == "polars":
             return nw.from_native(native.collect().lazy())
@@ -130,17 +81,7 @@ class Engine:
 
 
 def spark_session():
-    """Find the Spark session at work, or start one on this machine.
-
-    Returns
-    -------
-    SparkSession
-
-    Raises
-    ------
-    ParameterError
-        If PySpark is not installed, or the session would shift instants.
-    """
+    """Find the Spark session at work, or start one on this machine."""
     try:
         from pyspark.sql import SparkSession
     except ImportError:
@@ -159,35 +100,12 @@ def spark_session():
 
 
 def is_spark(frame: object) -> bool:
-    """Tell whether a frame is one of Spark's.
-
-    Parameters
-    ----------
-    frame : object
-        Anything.
-
-    Returns
-    -------
-    bool
-    """
+    """Tell whether a frame is one of Spark's."""
     return nw.dependencies.is_pyspark_dataframe(frame)
 
 
 def collect(frame: nw.LazyFrame, sort: Sequence[str] = ()) -> pd.DataFrame:
-    """Bring an answer to pandas with one set of types whatever the engine.
-
-    Parameters
-    ----------
-    frame : LazyFrame
-        The answer; small.
-    sort : sequence of str
-        Columns to sort by; engines promise no order.
-
-    Returns
-    -------
-    DataFrame
-        Whole numbers as int64 (Int64 where cells are missing), numbers float64, text str.
-    """
+    """Bring an answer to pandas with one set of types whatever the engine."""
     table = frame.collect("pyarrow").to_native()
     answer = {name: _column(column) for name, column in zip(table.column_names, table.columns, strict=True)}
     answer = pd.DataFrame(answer)
@@ -207,42 +125,12 @@ def _column(column: pa.ChunkedArray) -> pd.Series:
 
 
 def grouped(frame: nw.LazyFrame, columns: Mapping[str, str], by: Sequence[str]) -> nw.LazyFrame:
-    """Give the grouping columns the names they are asked for by.
-
-    Parameters
-    ----------
-    frame : LazyFrame
-        Rows.
-    columns : mapping of str to str
-        Name of a group to the column that holds it.
-    by : sequence of str
-        Groups wanted; may be empty.
-
-    Returns
-    -------
-    LazyFrame
-        The rows with those columns added.
-    """
+    """Give the grouping columns the names they are asked for by."""
     return frame.with_columns(*[nw.col(columns[name]).alias(name) for name in by]) if by else frame
 
 
 def counts(frame: nw.LazyFrame, by: Sequence[str], **conditions: nw.Expr) -> pd.DataFrame:
-    """Count the rows of each group that meet each condition.
-
-    Parameters
-    ----------
-    frame : LazyFrame
-        Rows to count.
-    by : sequence of str
-        Grouping columns; empty gives one row.
-    **conditions : Expr
-        Name of a count and the condition a row must meet; unknown counts as not met.
-
-    Returns
-    -------
-    DataFrame
-        `by` and one int64 column per condition, sorted by `by`.
-    """
+    """Count the rows of each group that meet each condition."""
     # Columns first: a selection of nothing but literals would have one row, however many the frame has.
     flags = frame.with_columns(**{name: nw.when(condition).then(nw.lit(1)).otherwise(nw.lit(0)) for name, condition in conditions.items()})
     flags = flags.select(*by, *conditions)
@@ -252,20 +140,5 @@ def counts(frame: nw.LazyFrame, by: Sequence[str], **conditions: nw.Expr) -> pd.
 
 
 def sizes(frame: nw.LazyFrame, by: Sequence[str], name: str = "count") -> pd.DataFrame:
-    """Count the rows of each group.
-
-    Parameters
-    ----------
-    frame : LazyFrame
-        Rows to count.
-    by : sequence of str
-        Grouping columns, at least one.
-    name : str
-        Name of the count.
-
-    Returns
-    -------
-    DataFrame
-        `by` and the count, sorted by `by`.
-    """
+    """Count the rows of each group."""
     return collect(frame.group_by(*by).agg(nw.len().alias(name)), by)

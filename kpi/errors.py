@@ -28,15 +28,7 @@ class SchemaError(KpiError):
 
 
 class MissingTable(SchemaError):
-    """A metric needs a table or column that the data set does not have; the rest of a report is still made.
-
-    Parameters
-    ----------
-    table : str
-        Canonical table that is missing or incomplete.
-    column : str, optional
-        Its missing column; empty when the whole table is missing.
-    """
+    """A metric needs a table or column that the data set does not have; the rest of a report is still made."""
 
     def __init__(self, table: str, column: str = "") -> None:
         self.table, self.column = table, column
@@ -45,15 +37,7 @@ class MissingTable(SchemaError):
 
 
 class MissingTime(MissingTable):
-    """A metric needs the time of day of an instant that was recorded as a date only.
-
-    Parameters
-    ----------
-    table : str
-        Canonical table.
-    column : str
-        Its column with day precision.
-    """
+    """A metric needs the time of day of an instant that was recorded as a date only."""
 
     def __init__(self, table: str, column: str) -> None:
         super().__init__(table, column)

@@ -160,70 +160,22 @@ class Month:
 
 
 def day_number(day: date) -> int:
-    """Count the days since 1970-01-01.
-
-    Parameters
-    ----------
-    day : date
-        Local date.
-
-    Returns
-    -------
-    int
-    """
+    """Count the days since 1970-01-01."""
     return (date(day.year, day.month, day.day) - _EPOCH).days
 
 
 def day_of(number: int) -> date:
-    """Turn a day number back into a date.
-
-    Parameters
-    ----------
-    number : int
-        Days since 1970-01-01.
-
-    Returns
-    -------
-    date
-    """
+    """Turn a day number back into a date."""
     return _EPOCH + timedelta(days=int(number))
 
 
 def month_number(day: date) -> int:
-    """Number the month of a date so that consecutive months differ by one.
-
-    Parameters
-    ----------
-    day : date
-        Local date.
-
-    Returns
-    -------
-    int
-    """
+    """Number the month of a date so that consecutive months differ by one."""
     return day.year * 12 + day.month - 1
 
 
 def instant(value: Instant, zone: str) -> pd.Timestamp:
-    """Read an instant; a bare date means local midnight at its start, or the first instant of the day where the zone skips midnight.
-
-    Parameters
-    ----------
-    value : str, date, datetime or Timestamp
-        With an offset it is honoured; without one it is local time in `zone`.
-    zone : str
-        IANA name of the company's time zone.
-
-    Returns
-    -------
-    Timestamp
-        Naive UTC, microseconds.
-
-    Raises
-    ------
-    ParameterError
-        If it is no instant, or a local time that the zone skips.
-    """
+    """Read an instant; a bare date means local midnight at its start, or the first instant of the day where the zone skips midnight."""
     try:
         stamp = pd.Timestamp(value)
         if stamp.tzinfo is None:
@@ -238,43 +190,12 @@ def instant(value: Instant, zone: str) -> pd.Timestamp:
 
 
 def local_date(moment: pd.Timestamp, zone: str) -> date:
-    """Tell the local date of a naive UTC instant.
-
-    Parameters
-    ----------
-    moment : Timestamp
-        Naive UTC.
-    zone : str
-        IANA name of the zone.
-
-    Returns
-    -------
-    date
-    """
+    """Tell the local date of a naive UTC instant."""
     return moment.tz_localize("UTC").tz_convert(ZoneInfo(zone)).date()
 
 
 def last_days(as_of: pd.Timestamp, zone: str, days: int) -> Window:
-    """Cover the last fully observed local days before an instant.
-
-    Parameters
-    ----------
-    as_of : Timestamp
-        Naive UTC; its own local day counts only if it has not begun.
-    zone : str
-        IANA name of the company's zone.
-    days : int
-        How many days.
-
-    Returns
-    -------
-    Window
-
-    Raises
-    ------
-    ParameterError
-        If `days` is not positive.
-    """
+    """Cover the last fully observed local days before an instant."""
     if days < 1:
         raise ParameterError(f"a window of {days} days is empty; give a positive number of days")
     end = local_date(as_of, zone)
@@ -282,23 +203,7 @@ def last_days(as_of: pd.Timestamp, zone: str, days: int) -> Window:
 
 
 def open_windows(hours: Mapping[str, Sequence[str]]) -> list[list[tuple[int, int]]]:
-    """Read the opening hours of a week.
-
-    Parameters
-    ----------
-    hours : mapping of str to list of str
-        Weekday in English to windows such as ``"09:00-12:00"``; several a day.
-
-    Returns
-    -------
-    list
-        Seven lists, Monday first, of (opens, closes) in minutes after midnight.
-
-    Raises
-    ------
-    DataError
-        If a weekday or window is malformed, or does not start and end on a quarter of an hour.
-    """
+    """Read the opening hours of a week."""
     week: list[list[tuple[int, int]]] = [[] for _ in WEEKDAYS]
     for name, windows in hours.items():
         if name.lower() not in WEEKDAYS:
@@ -313,25 +218,7 @@ def open_windows(hours: Mapping[str, Sequence[str]]) -> list[list[tuple[int, int
 
 
 def calendar(zone: str, week: list[list[tuple[int, int]]], closed: set[date], start: pd.Timestamp, end: pd.Timestamp) -> pd.DataFrame:
-    """Build the helper table that turns an instant into local and business time.
-
-    Parameters
-    ----------
-    zone : str
-        IANA name of the company's zone.
-    week : list
-        Open windows per weekday, see `open_windows`.
-    closed : set of date
-        Public holidays.
-    start, end : Timestamp
-        Naive UTC; the table covers both.
-
-    Returns
-    -------
-    DataFrame
-        One row per quarter of an hour: ``hour_utc`` (naive UTC), ``quarter`` 0..3, ``epoch`` (seconds), local ``day``, ``month`` (numbers),
-        ``weekday`` (Monday 0), ``hour``, ``is_open`` (0 or 1) and ``open_seconds`` that had passed when the quarter began.
-    """
+    """Build the helper table that turns an instant into local and business time."""
     quarters = pd.date_range(start.floor("1D"), end.ceil("1D") + pd.Timedelta(days=1), freq="15min", tz="UTC", unit="us")
     local = quarters.tz_convert(ZoneInfo(zone))
     days = local.tz_localize(None).floor("1D").as_unit("s").asi8 // 86400

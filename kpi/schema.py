@@ -21,25 +21,7 @@ def N_(text: str) -> str:
 
 @dataclass(frozen=True)
 class Column:
-    """One column of a canonical table.
-
-    Attributes
-    ----------
-    name : str
-        Canonical name.
-    kind : str
-        ``text``, ``instant`` (naive UTC, microseconds), ``date``, ``number``, ``integer`` or ``boolean``.
-    required : bool
-        The table is refused without this column (a constant in kpi.toml serves too).
-    filled : bool
-        A row whose cell is empty is set aside.
-    allowed : tuple of str
-        The only values a text cell may have; empty means any.
-    references : str
-        Table whose key the cell holds.
-    default : str
-        What an absent column means: a literal, or ``company.currency``; empty means missing.
-    """
+    """One column of a canonical table."""
 
     name: str
     kind: Kind = "text"
@@ -232,30 +214,7 @@ RESULT = [
 
 
 def result(key: str, counts: pd.DataFrame, *, by: Sequence[str], view: str, window, as_of: pd.Timestamp, more: Sequence[str] = ()) -> pd.DataFrame:
-    """Put a metric's numbers under their contract.
-
-    Parameters
-    ----------
-    key : str
-        Catalogue key.
-    counts : DataFrame
-        One row per group (and horizon) with ``value`` and whatever of ``low``, ``high``, ``n``, ``n_events``, ``n_open``, ``horizon`` applies.
-    by : sequence of str
-        Grouping columns, kept to the left; month and quarter numbers become text such as ``2026-10``, ``2026-Q4``.
-    view : str
-        ``cohort``, ``period`` or ``snapshot``.
-    window : periods.Window
-        Local dates the view covers.
-    as_of : Timestamp
-        Naive UTC instant; only what happened strictly before it counted.
-    more : sequence of str
-        Further measures of the metric, kept to the right.
-
-    Returns
-    -------
-    DataFrame
-        `by`, the columns of `RESULT`, `more`; sorted by `by` and horizon, index 0..; counts are nullable integers.
-    """
+    """Put a metric's numbers under their contract."""
     table = counts.assign(kpi=key, view=view, window_start=window.start, window_end=window.end, as_of=as_of)
     table = table.reindex(columns=[*by, *RESULT, *more])
     for name, write in (("month", lambda number: str(Month.of(number))), ("quarter", lambda number: f"{number // 4}-Q{number % 4 + 1}")):
@@ -269,24 +228,7 @@ def result(key: str, counts: pd.DataFrame, *, by: Sequence[str], view: str, wind
 
 
 def grouping(by: str | Sequence[str], known: Mapping[str, str]) -> tuple[str, ...]:
-    """Check the grouping columns of a metric.
-
-    Parameters
-    ----------
-    by : str or sequence of str
-        What the caller asked for.
-    known : mapping
-        What the metric offers.
-
-    Returns
-    -------
-    tuple of str
-
-    Raises
-    ------
-    ParameterError
-        If one is unknown.
-    """
+    """Check the grouping columns of a metric."""
     names = (by,) if isinstance(by, str) else tuple(by)
     for name in names:
         if name not in known:

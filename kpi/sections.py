@@ -13,87 +13,24 @@ KNOWN = 0.9  # share of the lost and of the open deals whose amount must be know
 
 
 def lead_ways(data, as_of: pd.Timestamp, window=None) -> tuple[list[pd.DataFrame], list[pd.DataFrame]]:
-    """How leads become opportunities and customers by age: both curves, and both readings.
-
-    Parameters
-    ----------
-    data : Dataset
-        Uses `leads`, `activities`, `opportunities`.
-    as_of : Timestamp
-        Naive UTC.
-    window : Window, optional
-        Local dates of the time at risk; without it the 90 days before `as_of`.
-
-    Returns
-    -------
-    tuple of (list of DataFrame, list of DataFrame)
-        `pipeline.conversion_curve` of both ways; `pipeline.lead_to_opportunity` and `pipeline.lead_to_customer`.
-
-    Raises
-    ------
-    MissingTable
-        If a table is missing.
-    """
+    """How leads become opportunities and customers by age: both curves, and both readings."""
     more = {"as_of": as_of, "window": window}
     curves = [pipeline.conversion_curve(data, way, **more) for way in ("lead_to_opportunity", "lead_to_customer")]
     return curves, [pipeline.lead_to_opportunity(data, **more), pipeline.lead_to_customer(data, **more)]
 
 
 def weighted(data, as_of: pd.Timestamp) -> pd.DataFrame | None:
-    """What the open deals will likely bring, where the data set has a history of stages.
-
-    Parameters
-    ----------
-    data : Dataset
-        Uses `opportunity_history` and `stages`.
-    as_of : Timestamp
-        Naive UTC.
-
-    Returns
-    -------
-    DataFrame or None
-        `pipeline.weighted_pipeline`.
-    """
+    """What the open deals will likely bring, where the data set has a history of stages."""
     return _allowed(lambda: pipeline.weighted_pipeline(data, as_of=as_of))
 
 
 def coverage(data, as_of: pd.Timestamp) -> pd.DataFrame | None:
-    """How far the open deals cover the quarter's target, where the data set has targets and closing dates.
-
-    Parameters
-    ----------
-    data : Dataset
-        Uses `opportunities` and `targets`.
-    as_of : Timestamp
-        Naive UTC.
-
-    Returns
-    -------
-    DataFrame or None
-        `pipeline.coverage`.
-    """
+    """How far the open deals cover the quarter's target, where the data set has targets and closing dates."""
     return _allowed(lambda: pipeline.coverage(data, as_of=as_of))
 
 
 def won_by_group(data, as_of: pd.Timestamp, window, horizon: float) -> list[pd.DataFrame]:
-    """What share is won, by source, size, product and owner: those that the data have, sizes only where lost and open deals have them too.
-
-    Parameters
-    ----------
-    data : Dataset
-        Uses `opportunities` and `opportunity_history`.
-    as_of : Timestamp
-        Naive UTC.
-    window : Window
-        Local dates of creation.
-    horizon : float
-        Days since creation.
-
-    Returns
-    -------
-    list of DataFrame
-        `pipeline.opportunity_to_customer`, cohort reading, one for each group.
-    """
+    """What share is won, by source, size, product and owner: those that the data have, sizes only where lost and open deals have them too."""
     more = {"as_of": as_of, "view": "cohort", "window": window, "horizons": [horizon]}
     names = ("source", "size", "product", "owner") if _sized(data, as_of, window) else ("source", "product", "owner")
     found = [_allowed(lambda by=by: pipeline.opportunity_to_customer(data, by=by, **more)) for by in names]

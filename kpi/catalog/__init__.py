@@ -202,22 +202,7 @@ CATALOG: dict[str, Kpi] = {kpi.key: kpi for kpi in _ALL}
 
 
 def kpi(key: str) -> Kpi:
-    """Find a KPI by its key.
-
-    Parameters
-    ----------
-    key : str
-        e.g. ``pipeline.closed_win_rate``.
-
-    Returns
-    -------
-    Kpi
-
-    Raises
-    ------
-    ParameterError
-        If there is no such KPI.
-    """
+    """Find a KPI by its key."""
     if key not in CATALOG:
         raise ParameterError(f"KPI {key!r} is unknown; the catalogue has {', '.join(CATALOG)}")
     return CATALOG[key]

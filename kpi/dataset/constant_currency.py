@@ -12,24 +12,7 @@ from kpi.periods import local_date
 
 
 def constant_rates(fx: nw.LazyFrame, now: pd.Timestamp, zone: str, first: pd.Timestamp) -> pd.DataFrame:
-    """Take the rate of each currency in force on the day before an instant, and let it hold from before the first event on.
-
-    Parameters
-    ----------
-    fx : LazyFrame
-        Canonical table.
-    now : Timestamp
-        Naive UTC.
-    zone : str
-        The company's.
-    first : Timestamp
-        Naive UTC instant of the first event.
-
-    Returns
-    -------
-    DataFrame
-        ``currency``, ``from_on``, ``rate``.
-    """
+    """Take the rate of each currency in force on the day before an instant, and let it hold from before the first event on."""
     rates = collect(fx.select("currency", nw.col("from_on").cast(nw.Datetime("us")), "rate"), ["currency", "from_on"])
     known = rates[rates["from_on"] < pd.Timestamp(local_date(now, zone))].groupby("currency", as_index=False)["rate"].last()
     since = pd.Timestamp(local_date(first, zone) - timedelta(days=366)).as_unit("us")

@@ -20,25 +20,7 @@ _EVENTS = {
 
 
 def span(frames: Mapping[str, nw.LazyFrame], provided: Mapping[str, Collection[str]]) -> tuple[dict[str, pd.Timestamp], pd.Timestamp, pd.Timestamp]:
-    """Find the first event of each table, and the first and the last of all.
-
-    Parameters
-    ----------
-    frames : mapping of str to LazyFrame
-        Canonical tables.
-    provided : mapping of str to collection of str
-        Columns that were provided, by table.
-
-    Returns
-    -------
-    tuple of (dict, Timestamp, Timestamp)
-        First event by table, first and last of all; naive UTC. A table without rows does not say when it begins.
-
-    Raises
-    ------
-    DataError
-        If no row has a date.
-    """
+    """Find the first event of each table, and the first and the last of all."""
     firsts: dict[str, pd.Timestamp] = {}
     found: list[pd.Timestamp] = []
     for name, columns in _EVENTS.items():

@@ -17,40 +17,14 @@ OFFICE_HOURS = dict.fromkeys(periods.WEEKDAYS[:5], ("09:00-12:00", "14:00-18:00"
 
 @dataclass(frozen=True)
 class Hours:
-    """When somebody is at work.
-
-    Attributes
-    ----------
-    zone : str
-        IANA name of the time zone.
-    week : list
-        Open windows per weekday, see `periods.open_windows`.
-    country : str
-        Whose public holidays are kept; empty means none.
-    """
+    """When somebody is at work."""
 
     zone: str
     week: list
     country: str
 
     def calendar(self, start: pd.Timestamp, end: pd.Timestamp) -> pd.DataFrame:
-        """Build the helper table of these hours.
-
-        Parameters
-        ----------
-        start, end : Timestamp
-            Naive UTC; the table covers both.
-
-        Returns
-        -------
-        DataFrame
-            See `periods.calendar`.
-
-        Raises
-        ------
-        DataError
-            If no public holidays are known for the country.
-        """
+        """Build the helper table of these hours."""
         return periods.calendar(self.zone, self.week, self._closed(start, end), start, end)
 
     def _closed(self, start: pd.Timestamp, end: pd.Timestamp) -> set[date]:
@@ -63,27 +37,7 @@ class Hours:
 
 
 def hours_of_teams(company: Hours, weeks: Mapping[str, Mapping], calendars: pd.DataFrame | None) -> dict[str, Hours]:
-    """Find the teams that keep hours of their own.
-
-    Parameters
-    ----------
-    company : Hours
-        Zone and country where a team states none.
-    weeks : mapping of str to mapping
-        ``[hours.Nord]`` of kpi.toml, by team.
-    calendars : DataFrame, optional
-        Rows of the table `calendars`, sorted; they go first.
-
-    Returns
-    -------
-    dict of str to Hours
-        By team.
-
-    Raises
-    ------
-    DataError
-        If a weekday or a window is malformed.
-    """
+    """Find the teams that keep hours of their own."""
     rules = {team: replace(company, week=periods.open_windows(week)) for team, week in weeks.items()}
     if calendars is None:
         return rules

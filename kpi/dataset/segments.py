@@ -21,31 +21,7 @@ _FOLLOW = {
 
 
 def restricted(data, frames: Mapping[str, nw.LazyFrame], column: str, value: str) -> tuple[dict[str, nw.LazyFrame], dict[str, str]]:
-    """Keep the leads, opportunities and customers that carry a value, and what belongs to them.
-
-    Parameters
-    ----------
-    data : Dataset
-        Says which columns it has; its engine stores what is kept.
-    frames : mapping of str to LazyFrame
-        Its tables.
-    column : str
-        team, owner, source or segment.
-    value : str
-        The one to keep.
-
-    Returns
-    -------
-    tuple of (dict, dict)
-        The tables that can tell, restricted; and for those that cannot the column they lack.
-
-    Raises
-    ------
-    ParameterError
-        If no table has the column, or no row has the value.
-    MissingTable
-        If teams are asked for and there are no owners.
-    """
+    """Keep the leads, opportunities and customers that carry a value, and what belongs to them."""
     found, missing, kept = dict(frames), {}, 0
     own = "owner" if column == "team" else column
     members = data.table("owners").filter(nw.col("team") == value).select("owner").unique() if column == "team" else None
@@ -86,22 +62,7 @@ def _followed(frames: Mapping[str, nw.LazyFrame], name: str, owned: list[tuple[s
 
 
 def parse_where(text: str) -> dict[str, str]:
-    """Read ``team=Nord,source=Web form``.
-
-    Parameters
-    ----------
-    text : str
-        Pairs separated by commas; empty means no restriction.
-
-    Returns
-    -------
-    dict of str to str
-
-    Raises
-    ------
-    ParameterError
-        If a pair is malformed or its name is not one of team, owner, source, segment.
-    """
+    """Read ``team=Nord,source=Web form``."""
     pairs = {}
     for part in filter(None, (piece.strip() for piece in text.split(","))):
         name, equals, value = (piece.strip() for piece in part.partition("="))

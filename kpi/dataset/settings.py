@@ -18,18 +18,7 @@ _KINDS = {str: "a text", bool: "true or false", int: "a whole number of at least
 
 
 def check_settings(settings: Mapping[str, Mapping]) -> None:
-    """Refuse parameters that no metric has, or of the wrong kind.
-
-    Parameters
-    ----------
-    settings : mapping of str to mapping
-        Per area, as in kpi.toml.
-
-    Raises
-    ------
-    ParameterError
-        If one is unknown or its value is of the wrong kind; the nearest known one is named.
-    """
+    """Refuse parameters that no metric has, or of the wrong kind."""
     for area, given in settings.items():
         for key, value in given.items():
             kind = SETTINGS.get(area, {}).get(key)

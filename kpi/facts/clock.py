@@ -15,27 +15,7 @@ DAY_SECONDS = 86_400
 
 
 def clocked(data, frame: nw.LazyFrame, column: str, *fields: str, team: bool = False) -> nw.LazyFrame:
-    """Add to each row what the clock said at an instant.
-
-    Parameters
-    ----------
-    data : Dataset
-        Brings the calendar.
-    frame : LazyFrame
-        Rows with the instant.
-    column : str
-        Naive UTC instant, ``<stem>_at`` or ``at``.
-    *fields : str
-        Any of ``seconds`` (since 1970, UTC), ``business`` (business seconds so far), local ``day``, ``month`` (numbers), ``weekday``, ``hour``, and
-        ``open`` (1 in business hours).
-    team : bool
-        Take ``business`` and ``open`` from the calendar of the row's ``team``; missing for a team without one of its own.
-
-    Returns
-    -------
-    LazyFrame
-        The rows with int64 columns ``<stem>_<field>``; missing where the instant is.
-    """
+    """Add to each row what the clock said at an instant."""
     stem = column.removesuffix("_at").removesuffix("at")
     stem = f"{stem}_" if stem else ""
     at = nw.col(column)
@@ -66,22 +46,7 @@ _CALENDAR = ("epoch", "day", "month", "weekday", "hour", "is_open", "open_second
 
 
 def numbered(data, frame: nw.LazyFrame, column: str) -> nw.LazyFrame:
-    """Add the day number of a date, which belongs to no time zone.
-
-    Parameters
-    ----------
-    data : Dataset
-        Keeps the helper table.
-    frame : LazyFrame
-        Rows with the date.
-    column : str
-        Date, ``<stem>_on``.
-
-    Returns
-    -------
-    LazyFrame
-        The rows with int64 ``<stem>_day``; missing where the date is, or lies outside 1970 to 2099.
-    """
+    """Add the day number of a date, which belongs to no time zone."""
     if ("dates",) not in data.facts:
         dates = pd.date_range("1970-01-01", "2099-12-31", unit="us")
         data.facts["dates",] = data.engine.put(pd.DataFrame({"__on": dates, "__number": range(len(dates))}))
@@ -91,55 +56,18 @@ def numbered(data, frame: nw.LazyFrame, column: str) -> nw.LazyFrame:
 
 
 def on_days(days: nw.Expr, window: Window) -> nw.Expr:
-    """Tell whether a day number lies inside a window.
-
-    Parameters
-    ----------
-    days : Expr
-        Day numbers.
-    window : Window
-        Local dates.
-
-    Returns
-    -------
-    Expr
-        Boolean.
-    """
+    """Tell whether a day number lies inside a window."""
     first, after = window.days
     return (days >= first) & (days < after)
 
 
 def last_day(data, as_of: pd.Timestamp) -> int:
-    """Tell the last fully observed local day, on which open records are censored.
-
-    Parameters
-    ----------
-    data : Dataset
-        Brings the company's zone.
-    as_of : Timestamp
-        Naive UTC.
-
-    Returns
-    -------
-    int
-        Day number of the day before `as_of`.
-    """
+    """Tell the last fully observed local day, on which open records are censored."""
     return periods.day_number(periods.local_date(as_of, data.company.timezone)) - 1
 
 
 def once(build: Callable) -> Callable:
-    """Compute a fact once per data set and instant, and store it on the engine.
-
-    Parameters
-    ----------
-    build : callable
-        Function of (data, as_of) that returns a lazy frame.
-
-    Returns
-    -------
-    callable
-        The same function, remembering its answers in ``data.facts``.
-    """
+    """Compute a fact once per data set and instant, and store it on the engine."""
 
     @wraps(build)
     def remembered(data, as_of):

@@ -13,36 +13,13 @@ ENDLESS = 1_000_000  # day number of a contract without an end
 
 
 def is_contractual(data) -> bool:
-    """Tell whether customers are under contract.
-
-    Parameters
-    ----------
-    data : Dataset
-        ``[retention] contractual`` in kpi.toml.
-
-    Returns
-    -------
-    bool
-    """
+    """Tell whether customers are under contract."""
     return data.settings.get("retention", {}).get("contractual", False)
 
 
 @once
 def terms(data, as_of: pd.Timestamp) -> nw.LazyFrame:
-    """List the contracts begun by an instant.
-
-    Parameters
-    ----------
-    data : Dataset
-        Uses `contracts`.
-    as_of : Timestamp
-        Naive UTC.
-
-    Returns
-    -------
-    LazyFrame
-        The contracts with ``start_day`` and ``until`` (day numbers; `ENDLESS` without an end). A contract that ends before it begins is left out.
-    """
+    """List the contracts begun by an instant."""
     rows = numbered(data, numbered(data, data.table("contracts"), "start_on"), "end_on")
     rows = rows.with_columns(nw.col("end_day").fill_null(nw.lit(ENDLESS)).alias("until"))
     return rows.filter(nw.col("start_day") <= last_day(data, as_of), nw.col("until") > nw.col("start_day"))
@@ -50,22 +27,7 @@ def terms(data, as_of: pd.Timestamp) -> nw.LazyFrame:
 
 @once
 def covers(data, as_of: pd.Timestamp) -> nw.LazyFrame:
-    """Join the contracts of each customer that follow one another without a gap.
-
-    Parameters
-    ----------
-    data : Dataset
-        Uses `contracts`.
-    as_of : Timestamp
-        Naive UTC.
-
-    Returns
-    -------
-    LazyFrame
-        One row per customer and spell under contract: ``customer_id``, ``start_day``, ``until`` (first day not covered; planned ends count),
-        ``outcome`` (``lost`` where it ended by the last observed day, else ``censored``), ``months`` whole months from the start to that end, else
-        to the last observed day, and ``over`` (1 where days go beyond them, else 0).
-    """
+    """Join the contracts of each customer that follow one another without a gap."""
     order = {"order_by": ["start_day", "until", "contract_id"]}
     rows = terms(data, as_of).with_columns(nw.col("until").cum_max().over("customer_id", **order).alias("reach"))
     rows = data.engine.keep(rows.select("customer_id", "contract_id", "start_day", "until", "start_on", "end_on", "reach"))
@@ -96,24 +58,7 @@ def _aged(spells: nw.LazyFrame, last: int) -> nw.LazyFrame:
 
 
 def recurring(data, as_of: pd.Timestamp, days: dict[str, int], rate_day: int) -> nw.LazyFrame:
-    """Sum what each customer pays a month on some days.
-
-    Parameters
-    ----------
-    data : Dataset
-        Uses `contracts`, `fx`.
-    as_of : Timestamp
-        Naive UTC.
-    days : dict of str to int
-        Column to day number.
-    rate_day : int
-        Day whose rates turn every amount into the company's currency, so that a moving rate is no change of the contract.
-
-    Returns
-    -------
-    LazyFrame
-        One row per customer: ``customer_id`` and the columns of `days`, 0 where nothing is paid; contracts without a rate are left out.
-    """
+    """Sum what each customer pays a month on some days."""
     rows = rated(data, terms(data, as_of), nw.lit(rate_day)).filter(~nw.col("rate").is_null())
     paid = nw.col("monthly_amount") * nw.col("rate")
     covered = {name: (nw.col("start_day") <= day) & (nw.col("until") > day) for name, day in days.items()}

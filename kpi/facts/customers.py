@@ -17,22 +17,7 @@ from kpi.schema import BLANK
 
 @once
 def purchases(data, as_of: pd.Timestamp) -> nw.LazyFrame:
-    """Merge the orders of each customer and local day, net of refunds.
-
-    Parameters
-    ----------
-    data : Dataset
-        Uses `orders`, `customers`, `fx`; ``[retention] purchases`` in kpi.toml says what a purchase is.
-    as_of : Timestamp
-        Naive UTC.
-
-    Returns
-    -------
-    LazyFrame
-        One row per customer and local day with orders: ``customer_id``, ``day``, ``month``, ``amount`` and ``margin`` (company currency, net; a
-        refund whose sale is known, see `refunds`, counts on that sale's day), ``is_paid`` (net amount above 0), ``is_purchase`` as `purchase_reading`
-        says, ``source``, ``segment``.
-    """
+    """Merge the orders of each customer and local day, net of refunds."""
     orders = data.table("orders").filter(nw.col("at") < as_of)
     orders = clocked(data, orders, "at", "day", "month").rename({"at_day": "day", "at_month": "month"})
     own_days = orders.select("customer_id", "day", "month")
@@ -56,19 +41,7 @@ def purchases(data, as_of: pd.Timestamp) -> nw.LazyFrame:
 
 
 def purchase_reading(data) -> str:
-    """Say what counts as a purchase where customers are counted.
-
-    Parameters
-    ----------
-    data : Dataset
-        ``[retention] purchases`` in kpi.toml.
-
-    Returns
-    -------
-    str
-        ``net``: a day whose sales less refunds are above 0, the default; ``sales``: a day with a sale, taken back or not; ``documents``: a day with
-        any order, cancellations too. Values are net of refunds in each.
-    """
+    """Say what counts as a purchase where customers are counted."""
     return data.settings.get("retention", {}).get("purchases", "net")
 
 
@@ -95,25 +68,7 @@ def _with_origin(data, frame: nw.LazyFrame) -> nw.LazyFrame:
 
 
 def activity(data, as_of: pd.Timestamp, boundaries: Sequence[date], days: int | None) -> nw.LazyFrame:
-    """Tell for each customer whether it was active at each boundary.
-
-    Parameters
-    ----------
-    data : Dataset
-        Uses `contracts` where customers are under contract, else `orders`.
-    as_of : Timestamp
-        Naive UTC.
-    boundaries : sequence of date
-        Local midnights at the start of these days.
-    days : int or None
-        Activity window: active are those who bought in the `days` days before the boundary; None means active is who was under contract on the day
-        before; ``end_on`` is the first day no longer covered.
-
-    Returns
-    -------
-    LazyFrame
-        One row per customer: ``customer_id``, ``first_day``, and ``a0``, ``a1``, ... (1 where active at that boundary, else 0).
-    """
+    """Tell for each customer whether it was active at each boundary."""
     edges = [day_number(day) for day in boundaries]
     if days is None:
         terms = numbered(data, numbered(data, data.table("contracts"), "start_on"), "end_on")

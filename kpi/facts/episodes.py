@@ -15,22 +15,7 @@ _LINKS = 8  # longest chain of merges followed
 
 @once
 def episodes(data, as_of: pd.Timestamp) -> nw.LazyFrame:
-    """Tell for each lead which inquiry it belongs to.
-
-    Parameters
-    ----------
-    data : Dataset
-        Uses `leads` with ``merged_into`` and ``person_id`` where they exist, and `activities`.
-    as_of : Timestamp
-        Naive UTC.
-
-    Returns
-    -------
-    LazyFrame
-        One row per lead created before `as_of` and not deleted by then: ``lead_id`` and ``episode``, the lead that stands for the inquiry: the one
-        it was merged into, or the person's first lead since 30 days without any inquiry or human activity. A merge bears no date: it counts at any
-        `as_of`.
-    """
+    """Tell for each lead which inquiry it belongs to."""
     known = data.table("leads").filter(nw.col("created_at") < as_of)
     known = data.engine.keep(known.filter(nw.col("deleted_at").is_null() | (nw.col("deleted_at") >= as_of)))
     merges = _merges(data, known) if data.has("leads", "merged_into") else _NONE

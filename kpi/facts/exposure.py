@@ -17,59 +17,12 @@ VIEWS = ("period", "cohort")
 
 
 def at_risk(rows: nw.LazyFrame, window: Window, view: str, groups: Sequence[str], since: date | None = None) -> pd.DataFrame:
-    """Count the records by age at entry into observation, age at its end, and outcome.
-
-    Parameters
-    ----------
-    rows : LazyFrame
-        As for `exposed`, and the groups.
-    window : Window
-        Local dates of entry (cohort) or of the time at risk (period).
-    view : str
-        ``period`` or ``cohort``.
-    groups : sequence of str
-        Grouping columns.
-    since : date, optional
-        As for `exposed`.
-
-    Returns
-    -------
-    DataFrame
-        The groups, ``entry``, ``exit`` (days of age), ``outcome``, ``count``.
-
-    Raises
-    ------
-    ParameterError
-        If `view` is unknown.
-    """
+    """Count the records by age at entry into observation, age at its end, and outcome."""
     return engine.sizes(exposed(rows, window, view, since), [*groups, "entry", "exit", "outcome"])
 
 
 def exposed(rows: nw.LazyFrame, window: Window, view: str, since: date | None = None) -> nw.LazyFrame:
-    """Tell for each record at which age it came under observation, at which it left it, and with which outcome.
-
-    Parameters
-    ----------
-    rows : LazyFrame
-        ``start_day``, ``end_day`` (of the outcome, or the last observed day), ``outcome``.
-    window : Window
-        Local dates of entry (cohort) or of the time at risk (period).
-    view : str
-        ``period`` or ``cohort``.
-    since : date, optional
-        First local day on which outcomes were recorded: records from before enter late, at their age on it.
-
-    Returns
-    -------
-    LazyFrame
-        The rows ever under observation, with ``entry``, ``exit`` (days of age) and ``outcome``. Records without a start, or whose outcome lies before
-        it, are left out.
-
-    Raises
-    ------
-    ParameterError
-        If `view` is unknown.
-    """
+    """Tell for each record at which age it came under observation, at which it left it, and with which outcome."""
     if view not in VIEWS:
         raise ParameterError(f"view {view!r} is unknown; use period or cohort")
     first, after = window.days

@@ -21,31 +21,7 @@ _BUSINESS = ("assigned", "alerted", "touched", "contacted", "alert_touched", "di
 
 @once
 def leads(data, as_of: pd.Timestamp) -> nw.LazyFrame:
-    """State each inquiry as known at an instant.
-
-    Parameters
-    ----------
-    data : Dataset
-        Uses `leads`; where they exist `activities`, `owners`, `opportunities`, and `customers` for when those without a won deal were acquired.
-    as_of : Timestamp
-        Naive UTC; only what happened strictly before counts.
-
-    Returns
-    -------
-    LazyFrame
-        One row per inquiry received before `as_of` and not deleted by then; merged and re-created leads are one, with the earliest date. ``lead_id``,
-        ``source``, ``owner``, ``country``, ``team`` (its owner's when it came in), ``folded`` (leads in it), ``created_at`` and its ``created_``
-        seconds, business, day, month, quarter, weekday, hour, open. Seconds since 1970 of what followed, missing where it did not: assigned,
-        nurtured, alerted, touched, contacted, appointed, alert_touched, disqualified, opportunity, won (``<event>_seconds``, some with
-        ``<event>_business``), and ``opportunity_day``, ``won_day``. ``attempts`` within 30 days. ``outcome`` of the wait (answered, disqualified,
-        waiting) with ``delay`` and ``business_delay`` in seconds (open waits last until `as_of`). ``touched_before``: a touch within the 24 hours
-        before the inquiry. ``end`` of the way to an opportunity (opportunity, disqualified, open) and its ``end_day``.
-
-    Raises
-    ------
-    MissingTable
-        If there are no leads.
-    """
+    """State each inquiry as known at an instant."""
     links = episodes(data, as_of)
     frame = clocked(data, _inquiries(data, links, as_of), "created_at", "seconds", "day", "month", "weekday", "hour")
     frame = data.engine.keep(_with_team(data, frame))
@@ -120,17 +96,7 @@ def _first_opportunity(data, links: nw.LazyFrame, as_of: pd.Timestamp) -> nw.Laz
 
 
 def acquired_known(data) -> bool:
-    """Tell whether the data say when a lead became a customer, apart from its deals.
-
-    Parameters
-    ----------
-    data : Dataset
-        Knows its tables and columns.
-
-    Returns
-    -------
-    bool
-    """
+    """Tell whether the data say when a lead became a customer, apart from its deals."""
     return data.has("customers", "acquired_at") and data.has("leads", "customer_id")
 
 

@@ -10,24 +10,7 @@ from kpi.periods import day_number
 
 
 def in_company_currency(data, frame: nw.LazyFrame, column: str, day: nw.Expr) -> nw.LazyFrame:
-    """Convert an amount at the rate in force on its day.
-
-    Parameters
-    ----------
-    data : Dataset
-        Uses `fx` (company currency per unit); without it only amounts in the company's own currency count.
-    frame : LazyFrame
-        Rows with `column` and ``currency``.
-    column : str
-        Amount to convert.
-    day : Expr
-        Local day number at which the rate is taken.
-
-    Returns
-    -------
-    LazyFrame
-        The rows, with the amount in company currency, missing where no rate is known.
-    """
+    """Convert an amount at the rate in force on its day."""
     own = nw.col("currency") == data.company.currency
     if not data.has("fx"):
         return frame.with_columns(nw.when(own).then(nw.col(column)).otherwise(nw.lit(None)).alias(column))
@@ -39,22 +22,7 @@ def in_company_currency(data, frame: nw.LazyFrame, column: str, day: nw.Expr) ->
 
 
 def rated(data, frame: nw.LazyFrame, day: nw.Expr) -> nw.LazyFrame:
-    """Add the rate in force on a day.
-
-    Parameters
-    ----------
-    data : Dataset
-        Uses `fx`; without it only the company's own currency has a rate.
-    frame : LazyFrame
-        Rows with ``currency``.
-    day : Expr
-        Local day number.
-
-    Returns
-    -------
-    LazyFrame
-        The rows with ``rate``: company currency per unit, 1 for its own, missing where none is known.
-    """
+    """Add the rate in force on a day."""
     own = nw.col("currency") == data.company.currency
     if not data.has("fx"):
         return frame.with_columns(nw.when(own).then(nw.lit(1.0)).alias("rate"))
@@ -65,20 +33,7 @@ def rated(data, frame: nw.LazyFrame, day: nw.Expr) -> nw.LazyFrame:
 
 
 def rates_on(data, day: int) -> dict[str, float]:
-    """Tell the rates in force on one day.
-
-    Parameters
-    ----------
-    data : Dataset
-        Uses `fx`.
-    day : int
-        Local day number.
-
-    Returns
-    -------
-    dict of str to float
-        Currency to company currency per unit; currencies without a rate are left out.
-    """
+    """Tell the rates in force on one day."""
     known = collect(_daily_rates(data).filter(nw.col("fx_day") == day), ["fx_currency"]) if data.has("fx") else None
     found = {} if known is None else dict(zip(known["fx_currency"], known["rate"], strict=True))
     return found | {data.company.currency: 1.0}

@@ -16,21 +16,7 @@ _ORDER = ["changed_at", "seq"]
 
 
 def changes(data, as_of: pd.Timestamp) -> nw.LazyFrame:
-    """List every known change of every opportunity: the whole state after each; not stored, for those who read it once.
-
-    Parameters
-    ----------
-    data : Dataset
-        Uses `opportunities` and, where it exists, `opportunity_history`.
-    as_of : Timestamp
-        Naive UTC; later changes are left out.
-
-    Returns
-    -------
-    LazyFrame
-        The columns of `opportunity_history`. An opportunity without history has two inferred rows: open when created, its status when closed (the
-        stage before the close is unknown); one closed at an unknown date has none.
-    """
+    """List every known change of every opportunity: the whole state after each; not stored, for those who read it once."""
     rows = inferred(bare(data))
     if data.has("opportunity_history"):
         rows = nw.concat([data.table("opportunity_history").select(*_STATE), rows])
@@ -38,18 +24,7 @@ def changes(data, as_of: pd.Timestamp) -> nw.LazyFrame:
 
 
 def inferred(deals: nw.LazyFrame) -> nw.LazyFrame:
-    """Infer the changes of opportunities without history from what their records say.
-
-    Parameters
-    ----------
-    deals : LazyFrame
-        The columns of `opportunities`.
-
-    Returns
-    -------
-    LazyFrame
-        The columns of `opportunity_history`: open when created, the status of today when closed; none where closed at an unknown date.
-    """
+    """Infer the changes of opportunities without history from what their records say."""
     closed = nw.col("status") != "open"
     undated = closed & nw.col("closed_at").is_null()  # nobody knows how long it was open
     created = deals.filter(~nw.col("created_at").is_null(), ~undated).with_columns(
@@ -66,18 +41,7 @@ def inferred(deals: nw.LazyFrame) -> nw.LazyFrame:
 
 
 def bare(data) -> nw.LazyFrame:
-    """List the opportunities without any history; they are few where there is one, so they are stored.
-
-    Parameters
-    ----------
-    data : Dataset
-        Uses `opportunities` and, where it exists, `opportunity_history`.
-
-    Returns
-    -------
-    LazyFrame
-        The columns of `opportunities`.
-    """
+    """List the opportunities without any history; they are few where there is one, so they are stored."""
     deals = data.table("opportunities")
     if not data.has("opportunity_history"):
         return deals
@@ -89,41 +53,13 @@ def bare(data) -> nw.LazyFrame:
 
 @once
 def history(data, as_of: pd.Timestamp) -> nw.LazyFrame:
-    """List every known change of every opportunity, stored.
-
-    Parameters
-    ----------
-    data : Dataset
-        Uses `opportunities` and, where it exists, `opportunity_history`.
-    as_of : Timestamp
-        Naive UTC; later changes are left out.
-
-    Returns
-    -------
-    LazyFrame
-        As `changes`.
-    """
+    """List every known change of every opportunity, stored."""
     return changes(data, as_of)
 
 
 @once
 def opportunities(data, as_of: pd.Timestamp) -> nw.LazyFrame:
-    """State each opportunity as known at an instant.
-
-    Parameters
-    ----------
-    data : Dataset
-        Uses `opportunities`, `opportunity_history`, `fx`.
-    as_of : Timestamp
-        Naive UTC; owner, stage, amount and expected close are those known then.
-
-    Returns
-    -------
-    LazyFrame
-        One row per opportunity created before `as_of` (or at an unknown date) and not deleted by then: ``opportunity_id``, ``lead_id``,
-        ``customer_id``, ``source``, ``product``, ``owner``, ``stage``, ``status``, ``amount`` (company currency; missing without a rate),
-        ``currency``, ``expected_close_on``, ``lost_reason``, and ``created_``, ``closed_`` (missing while open): at, day, month, quarter (numbers).
-    """
+    """State each opportunity as known at an instant."""
     base = data.table("opportunities")
     base = base.filter(nw.col("created_at").is_null() | (nw.col("created_at") < as_of))
     base = base.filter(nw.col("deleted_at").is_null() | (nw.col("deleted_at") >= as_of))
@@ -180,23 +116,7 @@ def _last_state(data, as_of: pd.Timestamp) -> nw.LazyFrame:
 
 
 def stages(data) -> pd.DataFrame:
-    """List the stages in order.
-
-    Parameters
-    ----------
-    data : Dataset
-        Uses `stages`.
-
-    Returns
-    -------
-    DataFrame
-        ``stage``, ``position``, ``status``, sorted by position.
-
-    Raises
-    ------
-    MissingTable
-        If the data set has no table `stages`, so that no order is known.
-    """
+    """List the stages in order."""
     return collect(data.table("stages").select("stage", "position", "status"), ["position"])
 
 
@@ -209,26 +129,7 @@ def _with_positions(data, as_of: pd.Timestamp) -> nw.LazyFrame:
 
 @once
 def visits(data, as_of: pd.Timestamp) -> nw.LazyFrame:
-    """List every stay of an opportunity in an open stage.
-
-    Parameters
-    ----------
-    data : Dataset
-        Uses `opportunity_history` and `stages`.
-    as_of : Timestamp
-        Naive UTC.
-
-    Returns
-    -------
-    LazyFrame
-        One row per visit, opportunities deleted by then left out: ``opportunity_id``, ``stage``, ``owner``, ``entered_day``, ``left_day`` (missing
-        while it lasts).
-
-    Raises
-    ------
-    MissingTable
-        If there is no history or no order of stages.
-    """
+    """List every stay of an opportunity in an open stage."""
     known = opportunities(data, as_of).select("opportunity_id")
     rows = _with_positions(data, as_of).join(known, on="opportunity_id", how="semi")
     rows = rows.with_columns(*[nw.col(name).shift(1).over("opportunity_id", order_by=_ORDER).alias(f"{name}_before") for name in ("stage", "status")])
@@ -243,27 +144,7 @@ def visits(data, as_of: pd.Timestamp) -> nw.LazyFrame:
 
 @once
 def reached(data, as_of: pd.Timestamp) -> nw.LazyFrame:
-    """Tell for each opportunity when it first reached each stage or went beyond it.
-
-    Parameters
-    ----------
-    data : Dataset
-        Uses `opportunity_history` and `stages`.
-    as_of : Timestamp
-        Naive UTC.
-
-    Returns
-    -------
-    LazyFrame
-        One row per opportunity and stage reached, lost stages left out: ``opportunity_id``, ``position``, ``reached_day``, ``next_day`` (day the next
-        position or beyond was reached), ``skipped`` (1 where that was beyond), ``source``, ``owner``, ``status``, ``closed_day``. A skipped stage was
-        passed on the day of the skip.
-
-    Raises
-    ------
-    MissingTable
-        If there is no history or no order of stages.
-    """
+    """Tell for each opportunity when it first reached each stage or went beyond it."""
     order = stages(data).query("status != 'lost'")["position"].tolist()
     rows = _with_positions(data, as_of).filter(nw.col("status") != "lost")
     # Some sources leave a won deal in its last open stage: it has gone beyond all the same.

@@ -13,22 +13,7 @@ KEY = ["customer_id", "currency", "product", "cents"]
 
 @once
 def refunds(data, as_of: pd.Timestamp) -> nw.LazyFrame:
-    """Find for each refund the sale it takes back.
-
-    Parameters
-    ----------
-    data : Dataset
-        Uses `orders`.
-    as_of : Timestamp
-        Naive UTC.
-
-    Returns
-    -------
-    LazyFrame
-        One row per refund, that is of the kind refund or with an amount below 0: ``refund_id``, ``match`` and ``cancels``, the sale's order_id.
-        ``named``: the refund names a sale that is in the data. ``found``: it names none, and exactly one sale of the same customer, amount, currency
-        and product came before it and was not taken back yet. ``none``: no such sale, or several; ``cancels`` is missing.
-    """
+    """Find for each refund the sale it takes back."""
     orders = data.table("orders").filter(nw.col("at") < as_of)
     taken = _is_refund()
     named = orders.filter(taken).select(nw.col("order_id").alias("refund_id"), nw.col("refunds_order_id").alias("cancels"))

@@ -20,43 +20,12 @@ _SPELL = ("opportunity_id", "from_at", "until_at", "deleted_at", *_STATE, "curre
 
 
 def spells(data, as_of: pd.Timestamp) -> nw.LazyFrame:
-    """List the states of every opportunity; at each instant they tell what `facts.opportunities` tells of it.
-
-    Parameters
-    ----------
-    data : Dataset
-        Uses `opportunities` and, where it exists, `opportunity_history`.
-    as_of : Timestamp
-        Naive UTC; later changes are left out.
-
-    Returns
-    -------
-    LazyFrame
-        One row per state: ``opportunity_id``, ``from_at`` (`ALWAYS` if unknown), ``until_at`` (missing while it lasts; the state holds at t where
-        from_at < t <= until_at), ``deleted_at`` (only on the last state before a deletion), the state (``status``, ``stage``, ``owner``, ``amount``
-        in its own currency, ``expected_close_on``), ``currency``, and ``changed_at``, ``seq``, which put them in order.
-    """
+    """List the states of every opportunity; at each instant they tell what `facts.opportunities` tells of it."""
     return _named(_states(data, as_of), "stage", "owner")
 
 
 def turns(data, as_of: pd.Timestamp, since: pd.Timestamp) -> nw.LazyFrame:
-    """List the states from an instant on, each with the one before.
-
-    Parameters
-    ----------
-    data : Dataset
-        Uses `opportunities` and, where it exists, `opportunity_history`.
-    as_of : Timestamp
-        Naive UTC; later changes are left out.
-    since : Timestamp
-        Naive UTC; states that ended before, and deals closed before for good, are left out.
-
-    Returns
-    -------
-    LazyFrame
-        As `spells`, with ``status_before``, ``stage_before``, ``owner_before``, ``amount_before``, ``expected_before``: missing, or blank, on a first
-        state; not to be read where ``from_at`` lies before `since`.
-    """
+    """List the states from an instant on, each with the one before."""
     lasting = nw.when(nw.col("until_at").is_null()).then((nw.col("status") == "open") | (nw.col("from_at") >= since))
     rows = _states(data, as_of).filter(lasting.otherwise(nw.col("until_at") >= since))
     befores = zip(_STATE, _BEFORE, strict=True)

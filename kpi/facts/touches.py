@@ -14,26 +14,7 @@ COLUMNS = ("touched_at", "early_at", "contacted_at", "appointed_at", "alert_touc
 
 
 def touches(data, inquiries: nw.LazyFrame, links: nw.LazyFrame, as_of: pd.Timestamp) -> nw.LazyFrame:
-    """Sum up the activities of each inquiry.
-
-    Parameters
-    ----------
-    data : Dataset
-        Uses `activities`.
-    inquiries : LazyFrame
-        ``lead_id``, ``created_at``, ``created_seconds``, ``created_day``, ``alerted_at`` of each inquiry.
-    links : LazyFrame
-        ``lead_id`` and ``episode`` of every lead.
-    as_of : Timestamp
-        Naive UTC.
-
-    Returns
-    -------
-    LazyFrame
-        One row per inquiry with activities: ``lead_id``; ``touched_at`` first outbound activity of a person from the inquiry on, ``early_at`` the
-        last one before it; ``contacted_at`` first two-way event (a call that connected, a meeting held, a reply after a touch); ``appointed_at``
-        first appointment or meeting; ``alert_touched_at`` first touch from the alert on; ``attempts`` touches within 30 days.
-    """
+    """Sum up the activities of each inquiry."""
     done = data.table("activities", "lead_id").filter(nw.col("at") < as_of, ~nw.col("automated"), nw.col("done"), nw.col("kind").is_in(TOUCHES))
     done = done.select("lead_id", "at", "kind", "direction", "outcome").join(links, on="lead_id", how="inner").drop("lead_id")
     columns = ("lead_id", "created_at", "created_seconds", "created_day", "alerted_at")
@@ -69,17 +50,6 @@ def touches(data, inquiries: nw.LazyFrame, links: nw.LazyFrame, as_of: pd.Timest
 
 
 def untouched(inquiries: nw.LazyFrame) -> nw.LazyFrame:
-    """Stand in where the data set has no activities.
-
-    Parameters
-    ----------
-    inquiries : LazyFrame
-        ``lead_id``.
-
-    Returns
-    -------
-    LazyFrame
-        The columns of `touches`, empty.
-    """
+    """Stand in where the data set has no activities."""
     nothing = nw.lit(None).cast(nw.Datetime("us"))
     return inquiries.select("lead_id", *[nothing.alias(name) for name in COLUMNS], nw.lit(None).cast(nw.Int64).alias("attempts"))

@@ -6,23 +6,7 @@ import narwhals.stable.v2 as nw
 
 
 def wait(frame: nw.LazyFrame, start: str, end: str, *, now_seconds: int) -> nw.LazyFrame:
-    """Add the outcome and the length of each wait.
-
-    Parameters
-    ----------
-    frame : LazyFrame
-        Inquiries with ``<event>_seconds`` and ``<event>_business`` of both events and of ``disqualified``, and ``now_business``.
-    start, end : str
-        Events, e.g. ``created`` and ``touched``.
-    now_seconds : int
-        The instant at which open waits are censored, in seconds since 1970.
-
-    Returns
-    -------
-    LazyFrame
-        The rows with ``outcome`` (answered; disqualified before; waiting; before: the end or the disqualification came before the start) and
-        ``delay``, ``business_delay`` in seconds.
-    """
+    """Add the outcome and the length of each wait."""
     begins, ends, declined = nw.col(f"{start}_seconds"), nw.col(f"{end}_seconds"), nw.col("disqualified_seconds")
     before = (ends < begins).fill_null(False) | (declined < begins).fill_null(False)
     answered = ~ends.is_null() & ~before & (declined.is_null() | (ends <= declined))

@@ -18,25 +18,6 @@ STEPS = 8  # of Newton's method, which settles in three or four
 def fitted(counts: Counts, horizon: int, days: int, draws: int, seed: int) -> Model:
     """Estimate the model from the counts, and draw it anew as often as counts of the same size would scatter.
 
-    Parameters
-    ----------
-    counts : Counts
-        Of a window.
-    horizon : int
-        Days ahead.
-    days : int
-        Length of the window.
-    draws : int
-        How many draws.
-    seed : int
-        Of the draws.
-
-    Returns
-    -------
-    Model
-
-    Notes
-    -----
     Parametric bootstrap: binomial exits among the days at risk and binomial steps forward among the exits of each cell of stage and age, gamma
     inflow, normal for the means of amounts and for what `shrunk` says of the sources.
     """
@@ -57,22 +38,7 @@ def fitted(counts: Counts, horizon: int, days: int, draws: int, seed: int) -> Mo
 
 
 def cells(counts: Counts, name: str, *columns: str) -> np.ndarray:
-    """Sum counts by stage and band of age.
-
-    Parameters
-    ----------
-    counts : Counts
-        The counts.
-    name : str
-        ``exposure`` or ``exits``.
-    *columns : str
-        What to sum.
-
-    Returns
-    -------
-    ndarray
-        Stages x bands, whole numbers.
-    """
+    """Sum counts by stage and band of age."""
     table = getattr(counts, name)
     found = np.zeros((len(counts.stages), len(BANDS)), dtype="int64")
     np.add.at(found, (places(counts, table), table["band"].to_numpy()), table[list(columns)].sum(axis=1).to_numpy(dtype="int64"))
@@ -80,40 +46,12 @@ def cells(counts: Counts, name: str, *columns: str) -> np.ndarray:
 
 
 def places(counts: Counts, table: pd.DataFrame) -> np.ndarray:
-    """Give the place of each row's stage.
-
-    Parameters
-    ----------
-    counts : Counts
-        Knows the stages.
-    table : DataFrame
-        With ``position``.
-
-    Returns
-    -------
-    ndarray
-        From 0.
-    """
+    """Give the place of each row's stage."""
     return pd.Index(counts.stages["position"]).get_indexer(table["position"])
 
 
 def surprise(table: pd.DataFrame, odds: np.ndarray, by: str) -> tuple[pd.Index, np.ndarray, np.ndarray, np.ndarray]:
-    """Estimate what each group adds to the log odds that the cells lead one to expect.
-
-    Parameters
-    ----------
-    table : DataFrame
-        `by`, ``events``, ``n``.
-    odds : ndarray
-        Log odds expected of each row.
-    by : str
-        Grouping column.
-
-    Returns
-    -------
-    tuple
-        Groups of at least `FLOOR` records, in order; the step in log odds of each; its variance; its records.
-    """
+    """Estimate what each group adds to the log odds that the cells lead one to expect."""
     frame = table.assign(group=table[by])
     sizes = frame.groupby("group")["n"].sum()
     large = sizes.index[sizes >= FLOOR]
@@ -189,17 +127,7 @@ def _amounts(counts: Counts, sources: list[str], draws: int, rng: np.random.Gene
 
 
 def mean_and_error(sums: pd.Series) -> tuple[float, float]:
-    """Give a mean and its standard error from sums.
-
-    Parameters
-    ----------
-    sums : Series
-        ``n``, ``total``, ``squares``.
-
-    Returns
-    -------
-    tuple of float
-    """
+    """Give a mean and its standard error from sums."""
     mean = float(sums["total"] / sums["n"])
     variance = max(float(sums["squares"] / sums["n"]) - mean**2, 0.0)
     return mean, float(np.sqrt(variance / max(sums["n"] - 1, 1)))

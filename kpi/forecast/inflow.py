@@ -16,22 +16,7 @@ from kpi.statistics.intervals import quantile_of
 
 
 def inflows(counts: Counts, model: Model, days: int) -> list[Lever]:
-    """For each source, how many deals come in.
-
-    Parameters
-    ----------
-    counts : Counts
-        The counts.
-    model : Model
-        Fitted to them.
-    days : int
-        Length of the window.
-
-    Returns
-    -------
-    list of Lever
-        The shift is one of the log of the inflow.
-    """
+    """For each source, how many deals come in."""
     found, quarters = [], range(days // QUARTER)
     for place, source in enumerate(model.sources):
         by_quarter = counts.entries[counts.entries["source"] == source].groupby("quarter")["count"].sum()
@@ -47,18 +32,7 @@ def inflows(counts: Counts, model: Model, days: int) -> list[Lever]:
 
 
 def lead_conversion(counts: Counts) -> list[Lever]:
-    """Share of the leads that become an opportunity.
-
-    Parameters
-    ----------
-    counts : Counts
-        The counts.
-
-    Returns
-    -------
-    list of Lever
-        One, or none without leads; the shift is one of log odds.
-    """
+    """Share of the leads that become an opportunity."""
     if counts.leads.empty:
         return []
     made = counts.leads["lag"] >= 0
@@ -77,29 +51,7 @@ def lead_conversion(counts: Counts) -> list[Lever]:
 
 
 def response(data, counts: Counts, now: pd.Timestamp, window) -> list[Lever]:
-    """Share of the leads answered within the hour, and the opportunities that go with it: an association.
-
-    Parameters
-    ----------
-    data : Dataset
-        Uses `leads`, `activities`, `opportunities`, `owners`.
-    counts : Counts
-        The counts.
-    now : Timestamp
-        Naive UTC.
-    window : Window
-        Local dates of the leads.
-
-    Returns
-    -------
-    list of Lever
-        One, or none without leads; the shift is one of the opportunities of a lead, relative to those there are.
-
-    Raises
-    ------
-    MissingTable
-        If leads or activities are missing, or have no time of day.
-    """
+    """Share of the leads answered within the hour, and the opportunities that go with it: an association."""
     by = "team" if data.has("owners") else "source"
     row = response_time.what_if(data, as_of=now, window=window, past=window, by=by).iloc[0]
     made = counts.leads.loc[counts.leads["lag"] >= 0, "count"].sum() / max(counts.leads["count"].sum(), 1)
@@ -113,20 +65,7 @@ def response(data, counts: Counts, now: pd.Timestamp, window) -> list[Lever]:
 
 
 def amounts(counts: Counts, model: Model) -> list[Lever]:
-    """Mean amount of a won deal.
-
-    Parameters
-    ----------
-    counts : Counts
-        The counts.
-    model : Model
-        Fitted to them.
-
-    Returns
-    -------
-    list of Lever
-        One; the shift is one of the log of the mean.
-    """
+    """Mean amount of a won deal."""
     whole = counts.amounts[["n", "total", "squares"]].sum()
     n = int(whole["n"])
     lever = Lever("amount", "", "money", n=n, n_events=n)
@@ -143,20 +82,7 @@ def amounts(counts: Counts, model: Model) -> list[Lever]:
 
 
 def more_from_leads(counts: Counts, shift: np.ndarray) -> np.ndarray:
-    """By how much opportunities from leads grow, relative to now, when the log odds of every source move.
-
-    Parameters
-    ----------
-    counts : Counts
-        With leads.
-    shift : ndarray
-        Of the log odds.
-
-    Returns
-    -------
-    ndarray
-        One per shift.
-    """
+    """By how much opportunities from leads grow, relative to now, when the log odds of every source move."""
     table = counts.leads.assign(events=counts.leads["count"].where(counts.leads["lag"] >= 0, 0)).groupby("source")[["count", "events"]].sum()
     n = table["count"].to_numpy(dtype="float64")
     share = (table["events"].to_numpy(dtype="float64") + 0.5) / (n + 1)
@@ -165,38 +91,12 @@ def more_from_leads(counts: Counts, shift: np.ndarray) -> np.ndarray:
 
 
 def lags(counts: Counts, horizon: int) -> np.ndarray:
-    """Share of the opportunities of each coming day that stem from leads yet to come: the others' leads are there already.
-
-    Parameters
-    ----------
-    counts : Counts
-        With leads.
-    horizon : int
-        Days.
-
-    Returns
-    -------
-    ndarray
-        One per day.
-    """
+    """Share of the opportunities of each coming day that stem from leads yet to come: the others' leads are there already."""
     made = counts.leads[counts.leads["lag"] >= 0]
     found = np.bincount(np.minimum(made["lag"], horizon), made["count"], horizon + 1)[:horizon]
     return found.cumsum() / max(made["count"].sum(), 1)
 
 
 def shares_from_leads(counts: Counts, sources: list[str]) -> np.ndarray:
-    """Share of the deals of each source that came from a lead.
-
-    Parameters
-    ----------
-    counts : Counts
-        The counts.
-    sources : list of str
-        In order.
-
-    Returns
-    -------
-    ndarray
-        In [0, 1].
-    """
+    """Share of the deals of each source that came from a lead."""
     return counts.from_leads.reindex(sources, fill_value=0.0).to_numpy(dtype="float64")

@@ -21,19 +21,7 @@ LONGEST = 730  # days within which half of the stays must be over to tell how lo
 
 @dataclass(frozen=True)
 class Lever:
-    """One factor and where it might go.
-
-    Attributes
-    ----------
-    kind, group, unit, basis, best, n, n_events, n_open
-        As in the result of `gains`.
-    place : int
-        Which stage or source.
-    shift, error : float
-        By how much it might move, on the scale of its kind (log odds, log, or share), and the standard deviation of that.
-    now, then : float
-        The factor now, and moved.
-    """
+    """One factor and where it might go."""
 
     kind: str
     group: str
@@ -55,29 +43,11 @@ class Lever:
         return self.n >= FLOOR and not np.isnan(self.shift)
 
     def drawn(self, draws: int, rng: np.random.Generator) -> np.ndarray:
-        """Draw how far it might move.
-
-        Parameters
-        ----------
-        draws : int
-            How many.
-        rng : numpy.random.Generator
-            Random numbers.
-
-        Returns
-        -------
-        ndarray
-            The estimate, then the draws.
-        """
+        """Draw how far it might move."""
         return self.shift + self.error * np.concatenate([[0.0], rng.standard_normal(draws)])
 
     def row(self) -> dict:
-        """Give the columns of the result that do not depend on the model.
-
-        Returns
-        -------
-        dict
-        """
+        """Give the columns of the result that do not depend on the model."""
         told = {"kind": self.kind, "group": self.group, "unit": self.unit, "n": self.n, "n_events": self.n_events, "n_open": self.n_open}
         known = self.is_known
         told |= {"from": self.now, "to": self.then if known else np.nan, "shift": self.shift if known else np.nan}
@@ -85,24 +55,7 @@ class Lever:
 
 
 def target(names, steps: np.ndarray, variances: np.ndarray, whole: float, basis: str) -> dict:
-    """Choose where a factor might go: to the best of its groups, or to the end of its own interval.
-
-    Parameters
-    ----------
-    names : sequence of str
-        Groups of at least `FLOOR` records.
-    steps, variances : ndarray
-        By how much each differs from what is usual, and the variance of that.
-    whole : float
-        Variance of the factor itself.
-    basis : str
-        What the groups are.
-
-    Returns
-    -------
-    dict
-        ``shift``, ``error``, ``basis``, ``best`` of a `Lever`.
-    """
+    """Choose where a factor might go: to the best of its groups, or to the end of its own interval."""
     if len(steps) >= 3:
         mean, deviation = shrunk(np.asarray(steps), np.asarray(variances))
         ranked = np.where([name != BLANK for name in names], mean, -np.inf)
@@ -114,20 +67,7 @@ def target(names, steps: np.ndarray, variances: np.ndarray, whole: float, basis:
 
 
 def conversions(counts: Counts, model: Model) -> list[Lever]:
-    """For each stage, the share of the deals that goes on.
-
-    Parameters
-    ----------
-    counts : Counts
-        The counts.
-    model : Model
-        Fitted to them.
-
-    Returns
-    -------
-    list of Lever
-        The shift is one of log odds.
-    """
+    """For each stage, the share of the deals that goes on."""
     found, point = [], _point(model, GOING_ON)
     table = counts.exits.assign(
         n=counts.exits["advanced"] + counts.exits["lost"], events=counts.exits["advanced"], place=places(counts, counts.exits)
@@ -148,20 +88,7 @@ def conversions(counts: Counts, model: Model) -> list[Lever]:
 
 
 def paces(counts: Counts, model: Model) -> list[Lever]:
-    """For each stage, how long deals stay in it.
-
-    Parameters
-    ----------
-    counts : Counts
-        The counts.
-    model : Model
-        Fitted to them.
-
-    Returns
-    -------
-    list of Lever
-        The shift is one of the log of the chance per day that a stay ends.
-    """
+    """For each stage, how long deals stay in it."""
     found, point = [], _point(model, LONGEST)
     ends, risk = cells(counts, "exits", "advanced", "lost"), counts.exposure
     usual = risk["days"] * model.ends[0][places(counts, risk), risk["band"]]

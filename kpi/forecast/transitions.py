@@ -27,27 +27,7 @@ WHO = ["source", "owner"]
 
 @dataclass(frozen=True)
 class Counts:
-    """The counts of one data set at one instant.
-
-    Attributes
-    ----------
-    stages : DataFrame
-        Open stages in order: ``position``, ``stage``, ``next_stage``. One without a name where no stages are known: the way as a whole.
-    exposure : DataFrame
-        ``position``, ``source``, ``owner``, ``band``, ``days``: days at risk inside the window.
-    exits : DataFrame
-        ``position``, ``source``, ``owner``, ``band``, ``advanced``, ``lost``: ends of a stay inside the window.
-    waiting : DataFrame
-        ``position``, ``source``, ``age`` (days, those of the last band as one), ``count``: deals open at the instant.
-    entries : DataFrame
-        ``source``, ``quarter`` (91 days each, 0 the last one), ``count``: deals that came in.
-    amounts : DataFrame
-        ``source``, ``owner``, ``n``, ``total``, ``squares``: amounts of the deals won inside the window, where known.
-    leads : DataFrame
-        ``source``, ``owner``, ``lag`` (days until the opportunity, -1 for none within 90), ``count``; empty without leads.
-    from_leads : Series
-        Share of the deals that came from a lead, by source.
-    """
+    """The counts of one data set at one instant."""
 
     stages: pd.DataFrame
     exposure: pd.DataFrame
@@ -60,26 +40,7 @@ class Counts:
 
 
 def counted(data, now: pd.Timestamp, window: Window) -> Counts:
-    """Count what the model needs; rows are aggregated in the engine.
-
-    Parameters
-    ----------
-    data : Dataset
-        Uses `opportunities`; where they exist `opportunity_history` and `stages`, `leads`.
-    now : Timestamp
-        Naive UTC.
-    window : Window
-        Local dates up to `now`.
-
-    Returns
-    -------
-    Counts
-
-    Raises
-    ------
-    MissingTable
-        If there are no opportunities.
-    """
+    """Count what the model needs; rows are aggregated in the engine."""
     order, rows = _steps(data, now)
     watched = facts.exposed(rows, window, "period")
     first = int(order["position"].iloc[0])

@@ -31,24 +31,7 @@ _TABLE = TABLES["opportunity_history"]
 
 
 def with_differences(connection, seen: Sequence[Seen], told: str, zone: str) -> str:
-    """Add what changed between exports to the history that the system tells.
-
-    Parameters
-    ----------
-    connection : DuckDBPyConnection
-        Holds what was seen.
-    seen : sequence of Seen
-        Opportunities, oldest export first.
-    told : str
-        Table of the history told by the system; empty where there is none.
-    zone : str
-        The company's.
-
-    Returns
-    -------
-    str
-        Name of the table of both, all columns of `opportunity_history`; empty where there is neither.
-    """
+    """Add what changed between exports to the history that the system tells."""
     if len({item.exported_on for item in seen}) < 2:
         return told
     name, days = sql.free_name(connection, "history"), sorted({item.exported_on for item in seen})

@@ -15,21 +15,7 @@ FOLDER, FILE = "imports", "log.json"
 
 @dataclass(frozen=True)
 class Original:
-    """A file as it was given.
-
-    Attributes
-    ----------
-    path : str
-        Where it is kept, relative to the data set.
-    sha256 : str
-        Of its bytes.
-    bytes : int
-        Its size.
-    system : str
-        Alias set that recognised it; empty where its headers are canonical.
-    tables : tuple of str
-        Canonical tables that it has rows of; none where it is only looked up in.
-    """
+    """A file as it was given."""
 
     path: str
     sha256: str
@@ -40,19 +26,7 @@ class Original:
 
 @dataclass(frozen=True)
 class Export:
-    """What one command imported: files that were exported together.
-
-    Attributes
-    ----------
-    exported_on : date
-        Last local day that the files tell about.
-    full : bool
-        Whether they hold every record of their tables.
-    files : tuple of Original
-        At least one.
-    rows : dict of str to dict
-        Per table the rows found, used and set aside.
-    """
+    """What one command imported: files that were exported together."""
 
     exported_on: date
     full: bool
@@ -62,15 +36,7 @@ class Export:
 
 @dataclass(frozen=True)
 class Log:
-    """All imports of a data set, in the order in which they came.
-
-    Attributes
-    ----------
-    version : int
-        Number of the folder that holds the tables made of them; 0 before the first.
-    exports : tuple of Export
-        The imports.
-    """
+    """All imports of a data set, in the order in which they came."""
 
     version: int = 0
     exports: tuple[Export, ...] = ()
@@ -81,57 +47,19 @@ class Log:
         return max((export.exported_on for export in self.exports), default=None)
 
     def holding(self, sha256: str, exported_on: date | None) -> list[int]:
-        """Find the imports that a file belongs to.
-
-        Parameters
-        ----------
-        sha256 : str
-            Of the file.
-        exported_on : date, optional
-            Only those of this day.
-
-        Returns
-        -------
-        list of int
-        """
+        """Find the imports that a file belongs to."""
         days = [exported_on] if exported_on else [export.exported_on for export in self.exports]
         return [
             place for place, export in enumerate(self.exports) if export.exported_on in days and any(file.sha256 == sha256 for file in export.files)
         ]
 
     def counted(self, rows: list[dict[str, dict[str, int]]]) -> Log:
-        """Write down anew how many rows each import had.
-
-        Parameters
-        ----------
-        rows : list of dict
-            As in `Export`, one per import.
-
-        Returns
-        -------
-        Log
-        """
+        """Write down anew how many rows each import had."""
         return replace(self, exports=tuple(replace(export, rows=found) for export, found in zip(self.exports, rows, strict=True)))
 
 
 def read(folder: Path) -> Log:
-    """Read what was imported into a data set.
-
-    Parameters
-    ----------
-    folder : Path
-        The data set.
-
-    Returns
-    -------
-    Log
-        An empty one where nothing was.
-
-    Raises
-    ------
-    DataError
-        If the file was spoilt.
-    """
+    """Read what was imported into a data set."""
     path = folder / FOLDER / FILE
     if not path.is_file():
         return Log()
@@ -152,39 +80,13 @@ def read(folder: Path) -> Log:
 
 
 def dumps(log: Log) -> str:
-    """Write the log.
-
-    Parameters
-    ----------
-    log : Log
-        What was imported.
-
-    Returns
-    -------
-    str
-        JSON.
-    """
+    """Write the log."""
     exports = [{**asdict(export), "exported_on": export.exported_on.isoformat()} for export in log.exports]
     return json.dumps({"version": log.version, "imports": exports}, indent=1, ensure_ascii=False) + "\n"
 
 
 def sha256(path: Path) -> str:
-    """Hash a file.
-
-    Parameters
-    ----------
-    path : Path
-        The file.
-
-    Returns
-    -------
-    str
-
-    Raises
-    ------
-    DataError
-        If it cannot be read.
-    """
+    """Hash a file."""
     try:
         with path.open("rb") as opened:
             return hashlib.file_digest(opened, "sha256").hexdigest()

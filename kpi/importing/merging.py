@@ -17,24 +17,7 @@ PLACE = "place of the import"
 
 
 def merged(connection, table: str, seen: Sequence[Seen], zone: str) -> tuple[str, dict[str, str]]:
-    """Merge what the exports show of a table.
-
-    Parameters
-    ----------
-    connection : DuckDBPyConnection
-        Holds what was seen.
-    table : str
-        Canonical table.
-    seen : sequence of Seen
-        At least one, oldest first.
-    zone : str
-        The company's.
-
-    Returns
-    -------
-    tuple
-        Name of the merged table, and the SQL type of each of its columns: dates where every export only had dates.
-    """
+    """Merge what the exports show of a table."""
     seen = seen[-1:] if table in SETTINGS else seen
     relation = sql.free_name(connection, f"merged_{table}")
     names = [name for name in TABLES[table].names if any(name in item.provided for item in seen)]
@@ -58,19 +41,7 @@ def merged(connection, table: str, seen: Sequence[Seen], zone: str) -> tuple[str
 
 
 def united(seen: Sequence[Seen], names: Sequence[str]) -> str:
-    """Write the SQL of all rows seen, each with the place of its export.
-
-    Parameters
-    ----------
-    seen : sequence of Seen
-        Oldest first.
-    names : sequence of str
-        Columns.
-
-    Returns
-    -------
-    str
-    """
+    """Write the SQL of all rows seen, each with the place of its export."""
     return " union all ".join(f"select {_list(names)}, {number} as {sql.ident(PLACE)} from {item.relation}" for number, item in enumerate(seen))
 
 
@@ -82,35 +53,12 @@ def _standing(name: str, seen: Sequence[Seen]) -> str:
 
 
 def midnight(day: date, zone: str) -> str:
-    """Write the SQL of a local midnight in naive UTC.
-
-    Parameters
-    ----------
-    day : date
-        The day that begins.
-    zone : str
-        IANA name.
-
-    Returns
-    -------
-    str
-    """
+    """Write the SQL of a local midnight in naive UTC."""
     return f"timezone('UTC', timezone({sql.text(zone)}, timestamp '{day}'))"
 
 
 def stored_types(table: str) -> dict[str, str]:
-    """Say how the columns of a table are stored that was not read from exports.
-
-    Parameters
-    ----------
-    table : str
-        Canonical table.
-
-    Returns
-    -------
-    dict of str to str
-        SQL types.
-    """
+    """Say how the columns of a table are stored that was not read from exports."""
     return {column.name: "timestamptz" if column.kind == "instant" else TYPES[column.kind] for column in TABLES[table].columns}
 
 

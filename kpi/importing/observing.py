@@ -21,35 +21,7 @@ _PLACE = re.compile(r"\.\./[^/\s]+/")  # which folder an original is in says not
 
 
 def observe_all(connection, company: Company, explicit: Mapping[str, Source], exports: Sequence[Export], paths: Mapping[str, Path], scratch: Path):
-    """Read all exports: first the tables that stand for themselves, then those that are looked up in what all exports know of the others.
-
-    Parameters
-    ----------
-    connection : DuckDBPyConnection
-        Where they are kept.
-    company : Company
-        Zone and currency.
-    explicit : mapping of str to Source
-        ``[imports.<table>]`` of kpi.toml, which wins over what was recognised.
-    exports : sequence of Export
-        What to read.
-    paths : mapping of str to Path
-        Hash to the file, wherever it is now.
-    scratch : Path
-        A folder to be thrown away.
-
-    Returns
-    -------
-    tuple
-        Tables seen (list of `Seen`, oldest export first), and the account of the rows of each export (list of `Account`).
-
-    Raises
-    ------
-    DataError
-        If a file cannot be read, or it cannot be told how it is written.
-    SchemaError
-        If a required column is missing.
-    """
+    """Read all exports: first the tables that stand for themselves, then those that are looked up in what all exports know of the others."""
     seen: list[Seen] = []
     accounts: list[list[Account]] = [[] for _ in exports]
     waiting = []

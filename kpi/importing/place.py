@@ -24,13 +24,7 @@ _PLAN, _LOCK = "plan.json", ".import.lock"
 
 @dataclass(frozen=True)
 class Place:
-    """A data set that is imported into.
-
-    Attributes
-    ----------
-    folder : Path
-        The data set.
-    """
+    """A data set that is imported into."""
 
     folder: Path
 
@@ -40,47 +34,17 @@ class Place:
         return self.folder / log.FOLDER / ".new"
 
     def tables(self, version: int) -> Path:
-        """Say where the tables of a version are.
-
-        Parameters
-        ----------
-        version : int
-            Its number.
-
-        Returns
-        -------
-        Path
-        """
+        """Say where the tables of a version are."""
         return self.folder / settings.TABLES / str(version)
 
     def prepare(self) -> Path:
-        """Make an empty folder for the tables.
-
-        Returns
-        -------
-        Path
-        """
+        """Make an empty folder for the tables."""
         shutil.rmtree(self.staging, ignore_errors=True)
         (self.staging / "tables").mkdir(parents=True)
         return self.staging / "tables"
 
     def commit(self, version: int, originals: dict[str, Path], toml: str, logged: str) -> None:
-        """Put an import in force.
-
-        Parameters
-        ----------
-        version : int
-            Its number.
-        originals : dict of str to Path
-            Files to keep: where in the data set, and where they are now.
-        toml, logged : str
-            The new kpi.toml and log.
-
-        Raises
-        ------
-        OSError
-            If something cannot be written; the data set is then as it was.
-        """
+        """Put an import in force."""
         added = [name for name in originals if not (self.folder / name).exists()]
         for number, name in enumerate(added):
             shutil.copyfile(originals[name], self.staging / str(number))
@@ -131,24 +95,7 @@ class Place:
 
 @contextmanager
 def reserved(folder: Path) -> Iterator[Place]:
-    """Hold a data set for this import.
-
-    Parameters
-    ----------
-    folder : Path
-        The data set; made if missing, and removed again if nothing comes of it.
-
-    Yields
-    ------
-    Place
-
-    Raises
-    ------
-    BusyError
-        If another import holds it.
-    WriteError
-        If it cannot be written.
-    """
+    """Hold a data set for this import."""
     is_new, is_first, is_done = not folder.exists(), not (folder / _LOCK).exists(), False
     place, lock = Place(folder), FileLock(folder / _LOCK, timeout=0)
     try:

@@ -14,17 +14,7 @@ from kpi.sources.readers.files import Located
 
 @dataclass(frozen=True)
 class Kind:
-    """What a file was found to be.
-
-    Attributes
-    ----------
-    system : str
-        Alias set; empty where the headers are canonical.
-    tables : tuple of str
-        Canonical tables that it has rows of; none where it is only looked up in.
-    title : str
-        What to call it.
-    """
+    """What a file was found to be."""
 
     system: str
     tables: tuple[str, ...]
@@ -32,24 +22,7 @@ class Kind:
 
 
 def kind(path: Path, system: str = "") -> Kind:
-    """Tell what a file holds.
-
-    Parameters
-    ----------
-    path : Path
-        CSV, Parquet or workbook.
-    system : str
-        The system, if it is known.
-
-    Returns
-    -------
-    Kind
-
-    Raises
-    ------
-    DataError
-        If nothing fits; the message lists what was found.
-    """
+    """Tell what a file holds."""
     table = "" if system else _canonical(path)
     if table:
         return Kind("", (table,), f"canonical {table}")
@@ -71,18 +44,6 @@ def _canonical(path: Path) -> str:
 
 
 def looked_up(system: str, table: str) -> set[str]:
-    """Name the canonical tables that a system's rows of a table are looked up in.
-
-    Parameters
-    ----------
-    system : str
-        Alias set; empty where the headers are canonical.
-    table : str
-        Canonical table.
-
-    Returns
-    -------
-    set of str
-    """
+    """Name the canonical tables that a system's rows of a table are looked up in."""
     known = aliases.shapes(system, table) if system else []
     return {lookup["table"] for shape in known for lookup in shape.lookups.values() if lookup.get("table")} - {table}

@@ -38,31 +38,7 @@ _HAPPENED = {
 
 @dataclass(frozen=True)
 class Outcome:
-    """What an import found and did.
-
-    Attributes
-    ----------
-    folder : Path
-        The data set.
-    files : dict of str to str
-        File given to what it was found to be.
-    known : tuple of str
-        Files given that had been imported already.
-    exported_on : date, optional
-        Last day that the files given tell about; missing where all were known.
-    is_dated : bool
-        Whether that day was found in the files.
-    company : Company
-        Whose zone and currency were used.
-    account : Account, optional
-        Rows of the files given, and what was decided.
-    tables : dict of str to dict
-        Per table made: ``rows``, ``new``, ``changed``, ``deleted`` (numbers).
-    has_differences : bool
-        Whether differences between exports became history.
-    is_changed : bool
-        Whether the data set is another one now.
-    """
+    """What an import found and did."""
 
     folder: Path
     files: dict[str, str]
@@ -85,36 +61,7 @@ def bring_in(
     full: bool = False,
     max_set_aside: float = MAX_SET_ASIDE,
 ) -> Outcome:
-    """Import exports of one day into a data set.
-
-    Parameters
-    ----------
-    files : sequence of Path
-        What was exported together.
-    to : Path
-        The data set; made if there is none.
-    system : str
-        Which system made the files; empty means find out.
-    exported_on : date, optional
-        Last local day that they tell about; the newest date found in them if missing.
-    full : bool
-        They hold every record of their tables: what is missing was deleted.
-    max_set_aside : float
-        Share of a table's rows, in [0, 1], above which the files are refused.
-
-    Returns
-    -------
-    Outcome
-
-    Raises
-    ------
-    DataError
-        If a file is not understood, or too many of its rows cannot be used. Nothing is changed then.
-    ParameterError
-        If the files hold no date and none is given.
-    WriteError
-        If the data set cannot be written.
-    """
+    """Import exports of one day into a data set."""
     for file in files:
         if not file.is_file():
             raise ParameterError(f"there is no file {str(file)!r}")

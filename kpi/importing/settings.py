@@ -18,36 +18,12 @@ TABLES = f"{FOLDER}/tables"
 
 
 def path(version: int, table: str) -> str:
-    """Say where the table of a version is, relative to the data set.
-
-    Parameters
-    ----------
-    version : int
-        Counts the imports that changed something.
-    table : str
-        Canonical table.
-
-    Returns
-    -------
-    str
-    """
+    """Say where the table of a version is, relative to the data set."""
     return f"{TABLES}/{version}/{table}.parquet"
 
 
 def created(company: Company, newest: date) -> str:
-    """Write a kpi.toml for a new data set.
-
-    Parameters
-    ----------
-    company : Company
-        What is known.
-    newest : date
-        Last day that its exports tell about.
-
-    Returns
-    -------
-    str
-    """
+    """Write a kpi.toml for a new data set."""
     return (
         "# Made by kpi import. Keys may be added and changed; an import changes exported_at and the paths of its tables only.\n"
         f"[company]\nname = {_quoted(company.name)}\nlanguage = {_quoted(company.language)}\n"
@@ -57,28 +33,7 @@ def created(company: Company, newest: date) -> str:
 
 
 def edited(text: str, tables: Collection[str], version: int, before: int, newest: date, newest_before: date | None) -> str:
-    """Point kpi.toml at the tables of an import.
-
-    Parameters
-    ----------
-    text : str
-        As it is; comments and all other keys stay.
-    tables : collection of str
-        Canonical tables that were made.
-    version, before : int
-        The new version and the one that it replaces.
-    newest, newest_before : date
-        Last day that the exports tell about, and told about before.
-
-    Returns
-    -------
-    str
-
-    Raises
-    ------
-    DataError
-        If a table comes from elsewhere already, or the file is written in a way that cannot be edited; the message says what to do.
-    """
+    """Point kpi.toml at the tables of an import."""
     wanted = deepcopy(tomllib.loads(text))
     sections = wanted.setdefault("tables", {})
     for name, section in sections.items():
@@ -107,20 +62,7 @@ def edited(text: str, tables: Collection[str], version: int, before: int, newest
 
 
 def refuse_others(folder: Path, tables: Collection[str]) -> None:
-    """Refuse to import a table that the data set has from a file of its own.
-
-    Parameters
-    ----------
-    folder : Path
-        The data set.
-    tables : collection of str
-        Canonical tables to be made.
-
-    Raises
-    ------
-    DataError
-        If there is one.
-    """
+    """Refuse to import a table that the data set has from a file of its own."""
     for name in tables:
         found = [entry.name for entry in folder.glob(f"{name}.*") if entry.suffix in (".csv", ".parquet", ".gz", ".xlsx")]
         if found:

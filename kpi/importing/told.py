@@ -9,17 +9,7 @@ _WIDTH = 400
 
 
 def as_text(outcome: Outcome) -> str:
-    """Tell what was understood and done.
-
-    Parameters
-    ----------
-    outcome : Outcome
-        Of an import.
-
-    Returns
-    -------
-    str
-    """
+    """Tell what was understood and done."""
     parts = ["\n".join(_file(outcome, name, title) for name, title in outcome.files.items())]
     if outcome.exported_on:
         why = "the newest date in the files; say otherwise with --exported-on" if outcome.is_dated else "as given"

@@ -10,21 +10,7 @@ from kpi.sources import sql
 
 
 def write(connection, table: str, relation: str, types: Mapping[str, str], zone: str, path: Path) -> None:
-    """Write a table, the same bytes for the same rows.
-
-    Parameters
-    ----------
-    connection : DuckDBPyConnection
-        Holds it.
-    table, relation : str
-        Canonical table, and its name in the connection.
-    types : mapping of str to str
-        SQL type of each column; instants become dates where only dates were given.
-    zone : str
-        The company's, for dates.
-    path : Path
-        Where to.
-    """
+    """Write a table, the same bytes for the same rows."""
     cells = []
     for name, kind in types.items():
         cell = sql.ident(name)
@@ -42,22 +28,7 @@ def write(connection, table: str, relation: str, types: Mapping[str, str], zone:
 
 
 def compared(connection, table: str, new: Path, old: Path) -> dict[str, int]:
-    """Count what is new in a table.
-
-    Parameters
-    ----------
-    connection : DuckDBPyConnection
-        Does the reading.
-    table : str
-        Canonical table.
-    new, old : Path
-        Folders of the tables as made and as they were.
-
-    Returns
-    -------
-    dict of str to int
-        ``rows``, ``new``, ``changed``, ``deleted`` (rows with a date of deletion), ``is_same`` (0 or 1: byte by byte).
-    """
+    """Count what is new in a table."""
     path, before = new / f"{table}.parquet", old / f"{table}.parquet"
     fresh = f"read_parquet({sql.text(str(path))})"
     names = [row[0] for row in connection.execute(f"describe select * from {fresh}").fetchall()]

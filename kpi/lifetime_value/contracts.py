@@ -23,20 +23,7 @@ REGULAR = 0.9  # share of the ends that must fall on such a renewal
 
 
 def renewal_period(data, now: pd.Timestamp) -> int:
-    """Find how many months lie between the renewals of a contract.
-
-    Parameters
-    ----------
-    data : Dataset
-        Uses `contracts`; ``[retention] renewal_months`` in kpi.toml decides first.
-    now : Timestamp
-        Naive UTC.
-
-    Returns
-    -------
-    int
-        The longest of 12, 6 and 3 months of which at least nine in ten of the times under contract that ended are whole multiples; else 1.
-    """
+    """Find how many months lie between the renewals of a contract."""
     settings = data.settings.get("retention", {})
     if "renewal_months" in settings:
         return settings["renewal_months"]
@@ -51,34 +38,6 @@ def renewal_period(data, now: pd.Timestamp) -> int:
 def contract_value(data, now: pd.Timestamp, by: str, days: int, discount: float, level: float) -> pd.DataFrame:
     """What a customer under contract is expected to pay within the time ahead.
 
-    Parameters
-    ----------
-    data : Dataset
-        Uses `contracts`, and what tells the group.
-    now : Timestamp
-        Naive UTC.
-    by : str
-        One of `customers.GROUPS`; empty for all customers under contract together.
-    days : int
-        Length of the time ahead, taken as whole months.
-    discount : float
-        Yearly discount rate.
-    level : float
-        Coverage of the interval, in (0, 1).
-
-    Returns
-    -------
-    DataFrame
-        As `expected_value` gives it, ``purchases`` missing: all customers under contract at `now`; by group all who were won in the last 24 months,
-        those who have left with an expected value of 0. ``n_events`` those who have renewed. No value under 50 customers who came to a renewal.
-
-    Raises
-    ------
-    MissingTable
-        If there are no contracts, or the group is not recorded.
-
-    Notes
-    -----
     Each month ahead counts with the monthly amount, the probability that the renewals before it are passed (shifted beta-geometric, given those
     passed already), and its discount. The interval holds what is not known of the parameters and how customers differ.
     """

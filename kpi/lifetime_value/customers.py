@@ -13,23 +13,7 @@ HOUR = 3600
 
 
 def customers(data, now: pd.Timestamp) -> nw.LazyFrame:
-    """One row per customer who ever bought.
-
-    Parameters
-    ----------
-    data : Dataset
-        Uses `orders`, `customers`.
-    now : Timestamp
-        Naive UTC; only what happened strictly before it counts.
-
-    Returns
-    -------
-    LazyFrame
-        ``customer_id``, ``source``, ``segment``, ``first_day``, ``last_day``, ``first_month``, ``repeats`` (days with a
-        purchase after the first), ``recency`` and
-        ``age`` in days, ``spent`` and ``spent_squared``, ``amount`` (mean per purchase), ``net``
-        and ``margin`` of all days, ``costs`` of winning it (0 where not ``costs_known``).
-    """
+    """One row per customer who ever bought."""
     rows = facts.purchases(data, now)
     bought = nw.when(nw.col("is_paid"))
     frame = rows.group_by("customer_id").agg(
@@ -54,27 +38,7 @@ def customers(data, now: pd.Timestamp) -> nw.LazyFrame:
 
 
 def grouped(data, now: pd.Timestamp, by: str) -> nw.LazyFrame:
-    """The customers with the group they belong to.
-
-    Parameters
-    ----------
-    data : Dataset
-        Uses what the group needs: `customers` for the owner, the products of `orders`, `leads` and `activities` for the response.
-    now : Timestamp
-        Naive UTC.
-    by : str
-        One of `GROUPS`, or empty.
-
-    Returns
-    -------
-    LazyFrame
-        As `customers`, with the column `by`.
-
-    Raises
-    ------
-    MissingTable
-        If the table or column that tells the group is missing.
-    """
+    """The customers with the group they belong to."""
     frame = customers(data, now)
     if by in ("", "source", "segment"):
         if by:
@@ -84,68 +48,21 @@ def grouped(data, now: pd.Timestamp, by: str) -> nw.LazyFrame:
 
 
 def with_group(data, now: pd.Timestamp, frame: nw.LazyFrame, by: str) -> nw.LazyFrame:
-    """Add to customers the group they belong to.
-
-    Parameters
-    ----------
-    data : Dataset
-        Uses what the group needs.
-    now : Timestamp
-        Naive UTC.
-    frame : LazyFrame
-        Rows with ``customer_id``.
-    by : str
-        One of `GROUPS`.
-
-    Returns
-    -------
-    LazyFrame
-        The rows with the column `by`.
-
-    Raises
-    ------
-    MissingTable
-        If the table or column that tells the group is missing.
-    """
+    """Add to customers the group they belong to."""
     told = {"product": _first_products, "response": _responses}
     found = told[by](data, now) if by in told else data.table("customers", by).select("customer_id", by)
     return frame.join(found, on="customer_id", how="left").with_columns(nw.col(by).fill_null(nw.lit(schema.BLANK)))
 
 
 def counted(frame: nw.LazyFrame, *groups: str) -> pd.DataFrame:
-    """Count the customers alike.
-
-    Parameters
-    ----------
-    frame : LazyFrame
-        From `customers` or `grouped`.
-    *groups : str
-        Grouping columns.
-
-    Returns
-    -------
-    DataFrame
-        `groups`, ``repeats``, ``recency``, ``age``, ``count``, and sums of ``spent``, ``spent_squared``, ``net``, ``margin``,
-        ``costs``, ``costs_known``.
-    """
+    """Count the customers alike."""
     names = [*groups, "repeats", "recency", "age"]
     sums = [nw.col(name).sum() for name in ("spent", "spent_squared", "net", "margin", "costs", "costs_known")]
     return engine.collect(frame.group_by(*names).agg(nw.len().alias("count"), *sums), names)
 
 
 def amounts(frame: nw.LazyFrame) -> pd.DataFrame:
-    """Count the customers who bought as often at the same mean amount.
-
-    Parameters
-    ----------
-    frame : LazyFrame
-        From `customers`.
-
-    Returns
-    -------
-    DataFrame
-        ``purchases``, ``amount``, ``count``.
-    """
+    """Count the customers who bought as often at the same mean amount."""
     cents = frame.with_columns(nw.col("amount").round(4))
     return engine.sizes(cents, ["purchases", "amount"])
 
@@ -169,41 +86,13 @@ def _responses(data, now: pd.Timestamp) -> nw.LazyFrame:
 
 
 def since(data, now: pd.Timestamp, day: int) -> pd.DataFrame:
-    """Count the purchases of each customer from a day on.
-
-    Parameters
-    ----------
-    data : Dataset
-        Uses `orders`.
-    now : Timestamp
-        Naive UTC.
-    day : int
-        Day number.
-
-    Returns
-    -------
-    DataFrame
-        ``customer_id``, ``later``; customers without one are absent.
-    """
+    """Count the purchases of each customer from a day on."""
     bought = facts.purchases(data, now).filter(nw.col("is_paid"), nw.col("day") >= day)
     return engine.sizes(bought, ["customer_id"], "later")
 
 
 def pause(data, now: pd.Timestamp) -> int:
-    """Days that 95 % of the pauses between two purchases do not exceed.
-
-    Parameters
-    ----------
-    data : Dataset
-        Uses `orders`.
-    now : Timestamp
-        Naive UTC.
-
-    Returns
-    -------
-    int
-        365 as long as nobody has bought twice.
-    """
+    """Days that 95 % of the pauses between two purchases do not exceed."""
     bought = facts.purchases(data, now).filter(nw.col("is_paid")).select("customer_id", "day")
     gaps = bought.with_columns((nw.col("day") - nw.col("day").shift(1).over("customer_id", order_by="day")).alias("gap"))
     sizes = engine.sizes(gaps.filter(~nw.col("gap").is_null()), ["gap"])
@@ -212,20 +101,7 @@ def pause(data, now: pd.Timestamp) -> int:
 
 
 def with_costs(data, frame: nw.LazyFrame) -> nw.LazyFrame:
-    """Add to customers what it cost to win them.
-
-    Parameters
-    ----------
-    data : Dataset
-        Uses `customers`.
-    frame : LazyFrame
-        Rows with ``customer_id``.
-
-    Returns
-    -------
-    LazyFrame
-        The rows with ``costs`` (0 where unknown) and ``costs_known`` (1 or 0).
-    """
+    """Add to customers what it cost to win them."""
     if not data.has("customers", "acquisition_cost"):
         return frame.with_columns(nw.lit(0.0).alias("costs"), nw.lit(0).alias("costs_known"))
     own = data.table("customers").select("customer_id", nw.col("acquisition_cost").alias("costs"))

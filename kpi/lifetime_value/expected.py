@@ -25,19 +25,7 @@ FALL = 0.05  # of the probability of being active that puts a customer at risk
 
 @dataclass(frozen=True)
 class Fitted:
-    """Both models of a data set.
-
-    Attributes
-    ----------
-    purchases : PurchaseModel
-        How often.
-    spending : SpendingModel
-        How much.
-    margin : float
-        Margin as a share of revenue; 1 where no margin is recorded.
-    measure : str
-        ``margin`` or ``amount``.
-    """
+    """Both models of a data set."""
 
     purchases: PurchaseModel
     spending: SpendingModel
@@ -208,18 +196,7 @@ def fit(data, *, as_of: Instant) -> Fitted | None:
 
 
 def measure_of(data) -> str:
-    """Say what worth is measured by.
-
-    Parameters
-    ----------
-    data : Dataset
-        Its orders may have margins.
-
-    Returns
-    -------
-    str
-        ``margin`` where orders have it, else ``amount`` (revenue).
-    """
+    """Say what worth is measured by."""
     return "margin" if data.has("orders", "margin") else "amount"
 
 

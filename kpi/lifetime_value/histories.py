@@ -18,15 +18,7 @@ CHUNK = 8192  # customers at a time: what is worked out of them stays in the pro
 
 
 class Histories:
-    """Counted customers, with what does not depend on the parameters.
-
-    Parameters
-    ----------
-    x, recency, age, count : ndarray
-        Repeat purchases, time from the first to the last purchase, time from the first to the end of observation, customers alike.
-    model : str
-        ``mbg`` or ``bg``.
-    """
+    """Counted customers, with what does not depend on the parameters."""
 
     def __init__(self, x: np.ndarray, recency: np.ndarray, age: np.ndarray, count: np.ndarray, model: Model) -> None:
         self.x, self.recency, self.age, self.count, self.shift = x, recency, age, count, float(model == "mbg")
@@ -37,34 +29,13 @@ class Histories:
         self.many = np.bincount(kind, count, len(self.kinds))
 
     def thinned(self, size: int) -> Histories:
-        """Take every so many-th row.
-
-        Parameters
-        ----------
-        size : int
-            At least so many rows, if there are as many.
-
-        Returns
-        -------
-        Histories
-        """
+        """Take every so many-th row."""
         step = max(1, len(self.x) // size)
         parts = (part[::step] for part in (self.x, self.recency, self.age, self.count))
         return self if step == 1 else Histories(*parts, "mbg" if self.shift else "bg")
 
     def likelihood(self, place: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
-        """Log-likelihood and its slopes by the working parameters.
-
-        Parameters
-        ----------
-        place : ndarray
-            See `natural_parameters`.
-
-        Returns
-        -------
-        tuple
-            Value, gradient and Hessian.
-        """
+        """Log-likelihood and its slopes by the working parameters."""
         size, slopes = np.array(natural_parameters(place, 1.0)), slopes_of_logs(place)
         value, gradient, hessian = self.natural(*size)
         by_log = gradient * size
@@ -74,18 +45,7 @@ class Histories:
         return value, slopes.T @ by_log, chained
 
     def natural(self, r: float, alpha: float, a: float, b: float) -> tuple[float, np.ndarray, np.ndarray]:
-        """Log-likelihood and its slopes by r, alpha, a, b.
-
-        Parameters
-        ----------
-        r, alpha, a, b : float
-            Parameters of the model, `alpha` in the unit of time of the customers.
-
-        Returns
-        -------
-        tuple
-            Value, gradient and Hessian.
-        """
+        """Log-likelihood and its slopes by r, alpha, a, b."""
         value, gradient, hessian = self._by_kind(r, a, b)
         parts = [_observed(*rows, r, alpha) for rows in _chunks(self.x, self.age, self.count)]
         parts += [_lost(*rows, r, alpha, a, b + self.shift - 1) for rows in _chunks(*self.lost)]
@@ -145,58 +105,20 @@ def _lost(x, recency, age, n, r: float, alpha: float, a: float, b: float) -> tup
 
 
 def natural_parameters(place: np.ndarray, unit: float) -> tuple[float, float, float, float]:
-    """Turn the working parameters into r, alpha, a, b.
-
-    Parameters
-    ----------
-    place : ndarray
-        Log of the mean rate, log alpha, logit of the mean drop-out, log (a + b).
-    unit : float
-        Length of the working unit of time.
-
-    Returns
-    -------
-    tuple of float
-    """
+    """Turn the working parameters into r, alpha, a, b."""
     rate, scale, drop, size = place
     total = np.exp(size)
     return float(np.exp(rate + scale)), float(np.exp(scale) * unit), float(total * expit(drop)), float(total * expit(-drop))
 
 
 def slopes_of_logs(place: np.ndarray) -> np.ndarray:
-    """Logarithms of r, alpha, a, b by the working parameters.
-
-    Parameters
-    ----------
-    place : ndarray
-        See `natural_parameters`.
-
-    Returns
-    -------
-    ndarray
-        One row per logarithm.
-    """
+    """Logarithms of r, alpha, a, b by the working parameters."""
     share = expit(place[2])
     return np.array([[1.0, 1, 0, 0], [0, 1, 0, 0], [0, 0, 1 - share, 1], [0, 0, -share, 1]])
 
 
 def checked(table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Read counted customers.
-
-    Parameters
-    ----------
-    table : DataFrame
-        ``repeats``, ``recency``, ``age``, ``count``.
-
-    Returns
-    -------
-    tuple of ndarray
-
-    Raises
-    ------
-    DataError
-        If there is no customer, or the counts cannot be.
-    """
+    """Read counted customers."""
     x, recency, age, count = (table[name].to_numpy("float64") for name in (*COLUMNS, "count"))
     if not len(x) or count.sum() <= 0:
         raise DataError("no customer has bought: there is nothing to fit")

@@ -17,23 +17,6 @@ Function = Callable[[np.ndarray, np.ndarray], np.ndarray]  # kinds, places -> va
 def smoothly(function: Function, kind: np.ndarray, place: np.ndarray) -> np.ndarray:
     """Values of a function of a kind that is smooth in a place.
 
-    Parameters
-    ----------
-    function : callable
-        Kinds and places, arrays of one length, to values above 0.
-    kind : ndarray
-        Of each row: 0, 1, 2, ...
-    place : ndarray
-        Of each row.
-
-    Returns
-    -------
-    ndarray
-        One value per row. A kind with many rows is worked out at the roots of a Chebyshev polynomial only, and its rows are read off; where the last
-        terms have not died away a longer one is tried, and at last every row is worked out.
-
-    Notes
-    -----
     Trefethen (2019), Approximation Theory and Approximation Practice, chapters 3 and 8.
     """
     values = np.full(len(place), np.nan)

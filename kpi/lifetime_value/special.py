@@ -12,20 +12,7 @@ UNDERFLOW = -600.0
 
 
 def log_rise(z, m) -> np.ndarray:
-    """Logarithm of z (z + 1) ... (z + m - 1) = gamma(z + m) / gamma(z).
-
-    Parameters
-    ----------
-    z : array or float
-        Above 0.
-    m : array or float
-        From 0 on, need not be whole.
-
-    Returns
-    -------
-    ndarray
-        Without the cancellation of two large logarithms.
-    """
+    """Logarithm of z (z + 1) ... (z + m - 1) = gamma(z + m) / gamma(z)."""
     z, m = np.broadcast_arrays(np.asarray(z, "float64"), np.asarray(m, "float64"))
     with np.errstate(all="ignore"):
         direct = gammaln(z + m) - gammaln(z)
@@ -41,24 +28,6 @@ def _stirling(z: np.ndarray) -> np.ndarray:
 def purchases_to_come(shape, reach, a, beta) -> np.ndarray:
     """Purchases that a customer still active is expected to make.
 
-    Parameters
-    ----------
-    shape : array or float
-        Of the gamma distribution of the customer's rate, as known now: r + x.
-    reach : array or float
-        Time ahead, in units of that distribution's scale: t / (alpha + T).
-    a : array or float
-        First parameter of the beta distribution of dropping out after a purchase.
-    beta : array or float
-        Second one, as known now.
-
-    Returns
-    -------
-    ndarray
-        One number for each, in one row.
-
-    Notes
-    -----
     The mean of (1 - (1 + p t / (alpha + T))^-s) / p over p. Fader, Hardie and Lee (2005), Marketing Science 24:275-284, write it with Gauss' 2F1;
     in Euler's form the first parameter of 2F1 no longer grows with the number of purchases, and what is divided by a - 1 is taken
     out of the series, so that a = 1 is no exception. Few purchases, a large `a` or rates known beforehand cancel there; for these the terms, all
@@ -73,18 +42,7 @@ def purchases_to_come(shape, reach, a, beta) -> np.ndarray:
 
 
 def squared_to_come(shape, reach, a, beta) -> np.ndarray:
-    """Mean of the square of the number of purchases that a customer still active makes.
-
-    Parameters
-    ----------
-    shape, reach, a, beta : array or float
-        As for `purchases_to_come`.
-
-    Returns
-    -------
-    ndarray
-        One number for each, in one row.
-    """
+    """Mean of the square of the number of purchases that a customer still active makes."""
     shape, reach, a, beta = _flat(shape, reach, a, beta)
     return _counted(shape, reach / (1 + reach), a, beta, 2)
 

@@ -18,24 +18,7 @@ ROUND = (1, 2, 5, 10)
 
 
 def deals(data, now: pd.Timestamp, groups: Sequence[str] = (), columns: Mapping[str, str] = DEAL_GROUPS) -> nw.LazyFrame:
-    """State each opportunity as known at an instant, with the columns to group by.
-
-    Parameters
-    ----------
-    data : Dataset
-        As for `facts.opportunities`.
-    now : Timestamp
-        Naive UTC.
-    groups : sequence of str
-        Already checked; ``size`` is the lower end of the band of amounts, missing where the amount is.
-    columns : mapping of str to str
-        Name of a group to the column that holds it.
-
-    Returns
-    -------
-    LazyFrame
-        The columns of `facts.opportunities`, and the groups.
-    """
+    """State each opportunity as known at an instant, with the columns to group by."""
     frame = facts.opportunities(data, now)
     if "size" in groups:
         frame = frame.with_columns(_band(nw.col("amount"), size_bands(data, now)).alias("size"))
@@ -43,24 +26,7 @@ def deals(data, now: pd.Timestamp, groups: Sequence[str] = (), columns: Mapping[
 
 
 def beside(data, rows: nw.LazyFrame, now: pd.Timestamp, groups: Sequence[str]) -> nw.LazyFrame:
-    """Put the groups of its deal beside each row that does not carry them itself.
-
-    Parameters
-    ----------
-    data : Dataset
-        As for `facts.opportunities`.
-    rows : LazyFrame
-        With ``opportunity_id``.
-    now : Timestamp
-        Naive UTC.
-    groups : sequence of str
-        Names of `STANDING`, already checked.
-
-    Returns
-    -------
-    LazyFrame
-        The rows of known deals, with the groups.
-    """
+    """Put the groups of its deal beside each row that does not carry them itself."""
     wanted = [name for name in groups if name not in rows.collect_schema().names()]
     if not wanted:
         return rows
@@ -68,20 +34,7 @@ def beside(data, rows: nw.LazyFrame, now: pd.Timestamp, groups: Sequence[str]) -
 
 
 def size_bands(data, now: pd.Timestamp) -> list[float]:
-    """Tell at which amounts a deal counts as larger: the parameter ``[pipeline] size_bands``, else round amounts near the quarters of all deals.
-
-    Parameters
-    ----------
-    data : Dataset
-        Uses `opportunities` and `opportunity_history`.
-    now : Timestamp
-        Naive UTC; the amounts are those known then.
-
-    Returns
-    -------
-    list of float
-        Lower ends of the bands in the company's currency, the first one 0.
-    """
+    """Tell at which amounts a deal counts as larger: the parameter ``[pipeline] size_bands``, else round amounts near the quarters of all deals."""
     given = data.settings.get("pipeline", {}).get("size_bands")
     if given is not None:
         return [0.0, *map(float, given)]
@@ -107,20 +60,7 @@ def _band(amount: nw.Expr, ends: Sequence[float]) -> nw.Expr:
 
 
 def by_group(table: pd.DataFrame, groups: Sequence[str]) -> Iterator[tuple[dict, pd.DataFrame]]:
-    """Take a table of counts apart, group by group.
-
-    Parameters
-    ----------
-    table : DataFrame
-        With the groups, which may be missing.
-    groups : sequence of str
-        Grouping columns; without any the table is one part, were it empty.
-
-    Yields
-    ------
-    tuple of (dict, DataFrame)
-        The names of a group, and its rows.
-    """
+    """Take a table of counts apart, group by group."""
     if not groups:
         yield {}, table
         return

@@ -75,30 +75,7 @@ def stage_conversion(
 
 
 def steps(data, as_of: pd.Timestamp, groups: Sequence[str] = (), direct: bool = False) -> nw.LazyFrame:
-    """List the steps that opportunities are at or have taken: from reaching a stage to reaching the next one, or beyond it, or to the loss.
-
-    Parameters
-    ----------
-    data : Dataset
-        Uses `opportunity_history`, `opportunities`, `stages`.
-    as_of : Timestamp
-        Naive UTC; only what happened strictly before it counts.
-    groups : sequence of str
-        Any of source, owner, product, size.
-    direct : bool
-        Passing over the next stage is an outcome of its own, ``skipped``.
-
-    Returns
-    -------
-    LazyFrame
-        One row per opportunity and stage reached, the last one left out: ``position``, the groups, ``start_day``, ``end_day``, ``outcome``
-        (``advanced``, ``skipped``, ``lost``, ``censored``).
-
-    Raises
-    ------
-    MissingTable
-        If there is no history of stages or no order of them.
-    """
+    """List the steps that opportunities are at or have taken: from reaching a stage to reaching the next one, or beyond it, or to the loss."""
     order = stages(data).query("status != 'lost'")
     moved, lost = ~nw.col("next_day").is_null(), nw.col("status") == "lost"
     ends = nw.when(moved).then(nw.col("next_day")).when(lost).then(nw.col("closed_day")).otherwise(nw.lit(last_day(data, as_of)))

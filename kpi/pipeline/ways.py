@@ -34,48 +34,12 @@ WAYS = {way.key.removeprefix("pipeline."): way for way in (LEAD_TO_OPPORTUNITY, 
 
 
 def recorded_from(data, way: Way) -> date | None:
-    """Tell since when the outcomes of a way were recorded, where that is long after its records begin.
-
-    Parameters
-    ----------
-    data : Dataset
-        Knows it of its tables.
-    way : Way
-        One of `WAYS`.
-
-    Returns
-    -------
-    date or None
-        Leads from before it enter late, at their age on that day; None where nothing is missing.
-    """
+    """Tell since when the outcomes of a way were recorded, where that is long after its records begin."""
     return None if way is OPPORTUNITY_TO_CUSTOMER else data.recorded_from("opportunities")
 
 
 def lives(data, way: Way, now: pd.Timestamp, groups: Sequence[str] = ()) -> nw.LazyFrame:
-    """List the records on a way: first day, last day and outcome of each.
-
-    Parameters
-    ----------
-    data : Dataset
-        As for the way.
-    way : Way
-        One of `WAYS`.
-    now : Timestamp
-        Naive UTC.
-    groups : sequence of str
-        Grouping columns, already checked.
-
-    Returns
-    -------
-    LazyFrame
-        ``lead_id`` or ``opportunity_id``, ``start_day``, ``end_day``, ``outcome`` (``censored`` while open), and the groups. Leads that name an
-        opportunity from before opportunities were recorded have had their outcome then, unseen: they are left out.
-
-    Raises
-    ------
-    MissingTable
-        If a table or a group's column is missing.
-    """
+    """List the records on a way: first day, last day and outcome of each."""
     last = nw.lit(last_day(data, now))
     if way is OPPORTUNITY_TO_CUSTOMER:
         data.table("opportunities", *[name for name in groups if name in ("source", "product")])
@@ -101,18 +65,7 @@ def lives(data, way: Way, now: pd.Timestamp, groups: Sequence[str] = ()) -> nw.L
 
 
 def converted_unseen(data) -> nw.LazyFrame:
-    """List the leads from before opportunities were recorded that name one all the same: it is not there, but it once was.
-
-    Parameters
-    ----------
-    data : Dataset
-        Uses `leads` and `opportunities`.
-
-    Returns
-    -------
-    LazyFrame
-        ``lead_id``.
-    """
+    """List the leads from before opportunities were recorded that name one all the same: it is not there, but it once was."""
     since = instant(data.recorded_from("opportunities"), data.company.timezone)
     named = data.table("leads").filter(~nw.col("opportunity_id").is_null(), nw.col("created_at") < since)
     return named.join(data.table("opportunities").select("opportunity_id"), on="opportunity_id", how="anti").select("lead_id")

@@ -26,22 +26,7 @@ _HEADING, _BAND = re.compile(r"<h1>(.*?)</h1>", re.DOTALL), re.compile(r'<p clas
 
 
 def summary(data, month: Month, pulse: nbformat.NotebookNode | None) -> dict:
-    """Note down what the page of all months will say about a month.
-
-    Parameters
-    ----------
-    data : Dataset
-        As reported.
-    month : Month
-        The month reported.
-    pulse : NotebookNode or None
-        The executed notebook whose answer speaks for the month, if it was made.
-
-    Returns
-    -------
-    dict
-        ``sentence``, ``band``, ``signals`` (number of headline KPIs that stand out), ``tiles`` (key, kind, name and the months of the KPIs shown).
-    """
+    """Note down what the page of all months will say about a month."""
     series = {item.key: (item, table) for item in compute.CHAIN if (table := _months(data, month, item.key)) is not None}
     signals = sum(bool(table["signal"].iloc[-1]) for _, table in series.values() if len(table) and table["month"].iloc[-1] == str(month))
     tiles = [_tile(*series[key]) for key in SHOWN if key in series and len(series[key][1])]
@@ -50,20 +35,7 @@ def summary(data, month: Month, pulse: nbformat.NotebookNode | None) -> dict:
 
 
 def page(out: Path, words: Words) -> str:
-    """Lay out the page of all months from the months' manifests.
-
-    Parameters
-    ----------
-    out : Path
-        Folder of all months; what is no month in it is left alone.
-    words : Words
-        Language of the page; the sentence on a month stays in the language in which the month was made.
-
-    Returns
-    -------
-    str
-        A whole HTML document.
-    """
+    """Lay out the page of all months from the months' manifests."""
     folders = sorted((path for path in out.iterdir() if path.is_dir() and _FOLDER.fullmatch(path.name)), reverse=True)
     months = [(path.name, made) for path in folders if (made := manifest.read(path)).get("pages")]
     rows = [_row(name, made, words) for name, made in months]

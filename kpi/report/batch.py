@@ -44,55 +44,7 @@ def report(
     deadline: float = DEADLINE,
     max_set_aside: float = quality.MAX_SET_ASIDE,
 ) -> list[Path]:
-    """Publish a month: pages, numbers, lists and executed notebooks.
-
-    Parameters
-    ----------
-    dataset : str or Path
-        Data set; a relative one is also looked for upward from the working directory.
-    month : str
-        E.g. ``2026-10``; empty for the last complete one.
-    lang : str
-        ``en`` or ``fr``; empty for the company's language.
-    out : str or Path
-        Where to publish. What is restricted has folders of its own there, e.g. ``team=Nord``, and a page of all months each.
-    where : str
-        Restriction, e.g. ``team=Nord``; empty for the whole company.
-    each : str
-        ``team``: one report per team.
-    only : sequence of str
-        Names of the notebooks to make pages of. They join the pages already published from equal inputs; others are dropped.
-    jobs : int
-        Notebooks that run at the same time; 0 for two, or one where there is one processor.
-    force : bool
-        Make the month again although inputs, parameters and versions are those of the one published.
-    progress : str
-        ``none``, ``lines`` or ``bars``, on stderr.
-    notebooks : str or Path
-        Folder of the notebooks.
-    deadline : float
-        Seconds that a notebook may take.
-    max_set_aside : float
-        Share of a table's rows, in [0, 1], above which the data are refused.
-
-    Returns
-    -------
-    list of Path
-        First page of each report published, or found unchanged.
-
-    Raises
-    ------
-    ParameterError
-        If an argument is unknown, misspelt or outside its range.
-    DataError, SchemaError
-        If the data cannot be read or trusted, or do not cover the month.
-    RunError
-        If a notebook failed; nothing of its month is published, the notebook is kept under ``failed``.
-    BusyError
-        If another run is making the same month.
-    WriteError
-        If `out` cannot be written.
-    """
+    """Publish a month: pages, numbers, lists and executed notebooks."""
     # What can be refused without reading the data is refused before.
     found = request.notebooks(Path(notebooks))
     chosen, conditions = request.chosen(only, found), parse_where(where)
@@ -173,20 +125,7 @@ def _executed_file(month: Path, name: str) -> Path:
 
 
 def publish_archive(out: Path, words: Words) -> None:
-    """Make the page of all months again.
-
-    Parameters
-    ----------
-    out : Path
-        Folder of all months.
-    words : Words
-        Language of the page.
-
-    Raises
-    ------
-    WriteError
-        If it cannot be written.
-    """
+    """Make the page of all months again."""
     with publish.reserved_archive(out):
         publish.replace(out / "index.html", archive.page(out, words))
 

@@ -58,28 +58,7 @@ class Section:
 
 
 def render(notebook: NotebookNode, *, words: Words, page: str, title: str, company: str, nav: Nav) -> str:
-    """Lay out an executed notebook as a report page.
-
-    Parameters
-    ----------
-    notebook : NotebookNode
-        Executed; cells tagged ``notebook-only`` are left out, code is never shown.
-    words : Words
-        Language of the page.
-    page : str
-        Name of the page; its heading where the notebook has no opening block.
-    title : str
-        Title of the document, e.g. ``October 2026 · Pipeline · Ateliers Vauclair``.
-    company : str
-        Whose report it is.
-    nav : sequence of (str, str, bool)
-        Label and address of each page and whether it is this one; a page that was not made has no address.
-
-    Returns
-    -------
-    str
-        A whole HTML document; equal notebooks give equal text.
-    """
+    """Lay out an executed notebook as a report page."""
     sections, opening, closing = _sections(notebook)
     band = _BAND.search(opening)
     frame = _frame(words, title, company, nav)
@@ -96,36 +75,7 @@ def render(notebook: NotebookNode, *, words: Words, page: str, title: str, compa
 def render_archive(
     rows: Sequence[Mapping], *, words: Words, title: str, company: str, nav: Nav, answer: str = "", lede: str = "", band: str = ""
 ) -> str:
-    """Lay out the page of all months.
-
-    Parameters
-    ----------
-    rows : sequence of mapping
-        Newest first. Each with ``month`` (``2026-10``), ``label``, ``href`` (empty when nothing is published), ``sentence``, ``signals`` (number),
-        ``tiles`` (label, value as text, `Spark` or its drawing), ``state`` (complete, provisional, replaced, running) and ``state_label``.
-    words : Words
-        Language of the page.
-    title : str
-        Title of the document.
-    company : str
-        Whose reports they are.
-    nav : sequence of (str, str, bool)
-        As for `render`.
-    answer, lede : str
-        Heading and what follows it; by default the heading counts the signals.
-    band : str
-        What a reader must know before all else.
-
-    Returns
-    -------
-    str
-        A whole HTML document.
-
-    Raises
-    ------
-    ParameterError
-        If a drawing was not made by the kit.
-    """
+    """Lay out the page of all months."""
     frame = _frame(words, title, company, nav)
     frame["band"] = band
     months = f"{rows[-1]['label']} – {rows[0]['label']}" if len(rows) > 1 else rows[0]["label"] if rows else ""

@@ -17,24 +17,7 @@ SOCKET_PATH = 90  # longer paths do not fit a Unix socket's address
 
 
 def manager(name: str, folder: Path, scratch: Path, launched: Callable[[AsyncKernelManager], None]) -> type[AsyncKernelManager]:
-    """Make the class that starts the kernel of one notebook.
-
-    Parameters
-    ----------
-    name : str
-        The notebook's name.
-    folder : Path
-        Where the kernel starts.
-    scratch : Path
-        Private folder for sockets and settings.
-    launched : callable
-        Told the manager as soon as the process runs.
-
-    Returns
-    -------
-    type
-        To be handed to nbclient, which makes the manager itself.
-    """
+    """Make the class that starts the kernel of one notebook."""
     socket = scratch / f"{name}-ipc"
     ipc = os.name == "posix" and len(os.fsencode(socket)) < SOCKET_PATH
     spec = KernelSpec(argv=[sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"], language="python", display_name="Python 3")
@@ -58,13 +41,7 @@ def manager(name: str, folder: Path, scratch: Path, launched: Callable[[AsyncKer
 
 
 def end(running: AsyncKernelManager) -> None:
-    """End a kernel and whatever it started, at once.
-
-    Parameters
-    ----------
-    running : AsyncKernelManager
-        Its manager.
-    """
+    """End a kernel and whatever it started, at once."""
     provisioner = running.provisioner
     process = getattr(provisioner, "process", None)
     if process is None:

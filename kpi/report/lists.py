@@ -19,22 +19,7 @@ DIGITS = 6
 
 
 def csv_text(table: pd.DataFrame, words: Words, zone: str) -> str:
-    """Write a table for a spreadsheet.
-
-    Parameters
-    ----------
-    table : DataFrame
-        Instants are naive UTC.
-    words : Words
-        The report's language: French spreadsheets expect semicolons and decimal commas.
-    zone : str
-        Zone in which instants are written, the company's.
-
-    Returns
-    -------
-    str
-        CSV with a byte order mark. Text that a spreadsheet would take for a formula gets a leading apostrophe; numbers and dates are left alone.
-    """
+    """Write a table for a spreadsheet."""
     comma = words.lang == "fr"
     out = io.StringIO()
     out.write(BOM)
@@ -46,18 +31,7 @@ def csv_text(table: pd.DataFrame, words: Words, zone: str) -> str:
 
 
 def harmless(text: str) -> str:
-    """Keep a spreadsheet from running a text.
-
-    Parameters
-    ----------
-    text : str
-        A cell from the data, which may be hostile.
-
-    Returns
-    -------
-    str
-        The text, with an apostrophe before what would be a formula.
-    """
+    """Keep a spreadsheet from running a text."""
     return f"'{text}" if text.startswith(FORMULA) else text
 
 

@@ -25,33 +25,12 @@ CODE = (".py", ".css", ".j2", ".html", ".json", ".po", ".toml", ".csv")
 
 
 def dumps(content: object) -> str:
-    """Write JSON as every file of a month has it: missing values as null, dates in ISO format, no noise in the last digits.
-
-    Parameters
-    ----------
-    content : object
-        Dictionaries, lists, texts, numbers, dates.
-
-    Returns
-    -------
-    str
-    """
+    """Write JSON as every file of a month has it: missing values as null, dates in ISO format, no noise in the last digits."""
     return json.dumps(_plain(content), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def read(folder: Path) -> dict:
-    """Read the manifest of a published month.
-
-    Parameters
-    ----------
-    folder : Path
-        The month's folder.
-
-    Returns
-    -------
-    dict
-        Empty when there is none that can be read.
-    """
+    """Read the manifest of a published month."""
     try:
         content = json.loads((folder / FILE).read_text("utf-8"))
     except (OSError, ValueError):
@@ -60,22 +39,7 @@ def read(folder: Path) -> dict:
 
 
 def origin(data, notebooks: Mapping[str, Path], month: object) -> dict:
-    """Say what a month is made from, but for its parameters.
-
-    Parameters
-    ----------
-    data : Dataset
-        As read.
-    notebooks : mapping of str to Path
-        All notebooks that belong to a month.
-    month : Month
-        The month; the analyst's notes on it count as an input.
-
-    Returns
-    -------
-    dict
-        ``inputs`` (path, sha256, bytes), ``versions``.
-    """
+    """Say what a month is made from, but for its parameters."""
     inputs = [{"path": item.path, "sha256": item.sha256, "bytes": item.bytes} for item in data.inputs]
     note = data.folder / "notes" / f"{month}.md"
     if note.is_file():
@@ -88,41 +52,12 @@ def origin(data, notebooks: Mapping[str, Path], month: object) -> dict:
 
 
 def fingerprint(*parts: object) -> str:
-    """Sum up what decides the bytes of a month.
-
-    Parameters
-    ----------
-    *parts : object
-        Anything that `dumps` takes.
-
-    Returns
-    -------
-    str
-        Hexadecimal SHA-256.
-    """
+    """Sum up what decides the bytes of a month."""
     return hashlib.sha256(dumps(parts).encode()).hexdigest()
 
 
 def metrics(table: pd.DataFrame, gone: pd.DataFrame, words: Words, currency: str) -> dict:
-    """Put every number beside its contract.
-
-    Parameters
-    ----------
-    table : DataFrame
-        From `headline.metrics`.
-    gone : DataFrame
-        From `headline.missing`.
-    words : Words
-        Language of names and definitions.
-    currency : str
-        Of the amounts.
-
-    Returns
-    -------
-    dict
-        ``currency``; ``kpis``: name, definition, unit, better direction and source by key; ``rows``: the numbers; ``missing``: what the data
-        do not allow.
-    """
+    """Put every number beside its contract."""
     keys = dict.fromkeys([*table["kpi"], *gone["kpi"]])
     return {
         "currency": currency,
@@ -133,18 +68,7 @@ def metrics(table: pd.DataFrame, gone: pd.DataFrame, words: Words, currency: str
 
 
 def accounts(data) -> dict:
-    """Account for the rows of a data set and for what was decided about them.
-
-    Parameters
-    ----------
-    data : Dataset
-        As read.
-
-    Returns
-    -------
-    dict
-        ``tables``: found, used, set aside, and why; ``decisions``.
-    """
+    """Account for the rows of a data set and for what was decided about them."""
     by_reason = data.ledger[data.ledger["reason"] != ""]
     causes = {name: dict(zip(rows["reason"], rows["set_aside"], strict=True)) for name, rows in by_reason.groupby("table", sort=False)}
     tables = {row["table"]: {**{k: v for k, v in row.items() if k != "table"}, "reasons": causes.get(row["table"], {})} for row in _records(data)}

@@ -19,26 +19,7 @@ INJECTED = "injected-parameters"  # tag that papermill gives to the cell with th
 
 
 def prepared(path: Path, words: Words, parameters: Sequence[str]) -> nbformat.NotebookNode:
-    """Read a notebook and put its text into the reader's language.
-
-    Parameters
-    ----------
-    path : Path
-        The notebook as committed.
-    words : Words
-        The report's language.
-    parameters : sequence of str
-        Names that its cell tagged ``parameters`` must set.
-
-    Returns
-    -------
-    NotebookNode
-
-    Raises
-    ------
-    RunError
-        If it cannot be read, or lacks a parameter.
-    """
+    """Read a notebook and put its text into the reader's language."""
     try:
         notebook = nbformat.read(path, as_version=4)
     except (OSError, ValueError, nbformat.ValidationError) as error:
@@ -57,19 +38,7 @@ def prepared(path: Path, words: Words, parameters: Sequence[str]) -> nbformat.No
 
 
 def normalised(notebook: nbformat.NotebookNode, names: Mapping[str, str]) -> nbformat.NotebookNode:
-    """Free an executed notebook of run times, paths, random ids and memory addresses: the same inputs give the same bytes.
-
-    Parameters
-    ----------
-    notebook : NotebookNode
-        As executed; unchanged.
-    names : mapping of str to str
-        Paths of this machine, and what to write in their place.
-
-    Returns
-    -------
-    NotebookNode
-    """
+    """Free an executed notebook of run times, paths, random ids and memory addresses: the same inputs give the same bytes."""
     clean = copy.deepcopy(notebook)
     clean.metadata.pop("papermill", None)
     for cell in clean.cells:

@@ -17,15 +17,7 @@ ARCHIVE_WAIT = 60.0  # seconds; the page of all months is made in far less
 
 @dataclass(frozen=True)
 class Place:
-    """Where one month is published.
-
-    Attributes
-    ----------
-    out : Path
-        Folder of all months.
-    month : str
-        ``2026-10``.
-    """
+    """Where one month is published."""
 
     out: Path
     month: str
@@ -72,26 +64,7 @@ class Place:
 
 @contextmanager
 def reserved(out: Path, month: str) -> Iterator[Place]:
-    """Hold a month for this run, with an empty folder to make it in.
-
-    Parameters
-    ----------
-    out : Path
-        Folder of all months; made if missing.
-    month : str
-        ``2026-10``.
-
-    Yields
-    ------
-    Place
-
-    Raises
-    ------
-    BusyError
-        If another run holds it.
-    WriteError
-        If the folder cannot be written.
-    """
+    """Hold a month for this run, with an empty folder to make it in."""
     place = Place(out, month)
     with writing(out):
         out.mkdir(parents=True, exist_ok=True)
@@ -107,22 +80,7 @@ def reserved(out: Path, month: str) -> Iterator[Place]:
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Say in a sentence that the disk is full or a folder protected.
-
-    Parameters
-    ----------
-    path : Path
-        What is being written, for the message.
-
-    Yields
-    ------
-    None
-
-    Raises
-    ------
-    WriteError
-        In place of the system's error.
-    """
+    """Say in a sentence that the disk is full or a folder protected."""
     try:
         yield
     except OSError as error:
@@ -130,40 +88,14 @@ def writing(path: Path) -> Iterator[None]:
 
 
 def write(path: Path, content: str | bytes) -> None:
-    """Write a file of a month, its line ends alike on every system.
-
-    Parameters
-    ----------
-    path : Path
-        Where; its folder is made if missing.
-    content : str or bytes
-        Text, written as UTF-8, or bytes.
-
-    Raises
-    ------
-    WriteError
-        If it cannot be written whole.
-    """
+    """Write a file of a month, its line ends alike on every system."""
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
 def replace(path: Path, content: str) -> None:
-    """Write a file so that readers see the old or the new one, never half of it.
-
-    Parameters
-    ----------
-    path : Path
-        The file.
-    content : str
-        Its text.
-
-    Raises
-    ------
-    WriteError
-        If it cannot be written.
-    """
+    """Write a file so that readers see the old or the new one, never half of it."""
     fresh = path.with_name(f".{path.name}.new")
     write(fresh, content)
     with writing(path):
@@ -172,22 +104,7 @@ def replace(path: Path, content: str) -> None:
 
 @contextmanager
 def reserved_archive(out: Path) -> Iterator[None]:
-    """Hold the page of all months, for as long as it takes to make it.
-
-    Parameters
-    ----------
-    out : Path
-        Folder of all months.
-
-    Yields
-    ------
-    None
-
-    Raises
-    ------
-    BusyError
-        If another run holds it for a minute.
-    """
+    """Hold the page of all months, for as long as it takes to make it."""
     with _held(out / ".index.lock", ARCHIVE_WAIT, f"another run is making the page of all months in {out}; wait for it to end"):
         yield
 

@@ -37,19 +37,7 @@ _HEADS = {"set_aside": "set aside"}
 
 
 def tables(data) -> pd.DataFrame:
-    """Sum the ledger up, a row per table.
-
-    Parameters
-    ----------
-    data : Dataset
-        As read.
-
-    Returns
-    -------
-    DataFrame
-        ``table``, ``found``, ``filtered`` (no records of the table: left out by ``where`` in kpi.toml or by an alias set, or notes below it),
-        ``used``, ``set_aside`` (for cause), ``share`` (set aside among those not filtered, in [0, 1], missing for an empty table).
-    """
+    """Sum the ledger up, a row per table."""
     ledger = data.ledger
     filtered = ledger["set_aside"].where(ledger["reason"].isin(rules.NO_RECORDS), 0)
     rows = ledger.assign(filtered=filtered, set_aside=ledger["set_aside"] - filtered)
@@ -61,18 +49,7 @@ def tables(data) -> pd.DataFrame:
 
 
 def lacking(data) -> pd.DataFrame:
-    """List what each report will go without, and why.
-
-    Parameters
-    ----------
-    data : Dataset
-        As read.
-
-    Returns
-    -------
-    DataFrame
-        ``report``, ``lacks``, ``because``.
-    """
+    """List what each report will go without, and why."""
     unused = "orders" if data.settings.get("retention", {}).get("contractual") else "contracts"
     gone = [need for need in NEEDS if need[1] != unused and not data.has(need[1], need[2])]
     rows = [(report, what, f"{table} lacks {column}" if data.has(table) else f"no table {table}") for report, table, column, what in gone]
@@ -86,20 +63,7 @@ def lacking(data) -> pd.DataFrame:
 
 
 def refuse(data, limit: float = MAX_SET_ASIDE) -> None:
-    """Refuse data of which too much had to be set aside.
-
-    Parameters
-    ----------
-    data : Dataset
-        As read.
-    limit : float
-        Share of a table's rows that may be set aside, in [0, 1], where ``max_set_aside`` of the table in kpi.toml says nothing.
-
-    Raises
-    ------
-    DataError
-        If a table lies above it; the message names the table and its main reason.
-    """
+    """Refuse data of which too much had to be set aside."""
     summed = tables(data)
     summed["limit"] = [data.limits.get(table, limit) for table in summed["table"]]
     over = summed[summed["share"] > summed["limit"]]
@@ -108,39 +72,14 @@ def refuse(data, limit: float = MAX_SET_ASIDE) -> None:
 
 
 def listing(data, examples: int) -> pd.DataFrame:
-    """List why rows were set aside, with some of them.
-
-    Parameters
-    ----------
-    data : Dataset
-        As read.
-    examples : int
-        Rows to name per reason.
-
-    Returns
-    -------
-    DataFrame
-        ``table``, ``reason``, ``rows`` (their number), ``examples`` (list of ``file:row`` with the column and the value to blame).
-    """
+    """List why rows were set aside, with some of them."""
     causes = data.ledger[data.ledger["reason"] != ""]
     found = [_examples(data.set_aside, row, examples) for row in causes.itertuples()]
     return pd.DataFrame({"table": causes["table"], "reason": causes["reason"], "rows": causes["set_aside"], "examples": found}).reset_index(drop=True)
 
 
 def as_text(data, examples: int) -> str:
-    """Account for a data set, to be read in a terminal.
-
-    Parameters
-    ----------
-    data : Dataset
-        As read.
-    examples : int
-        Rows to name per reason.
-
-    Returns
-    -------
-    str
-    """
+    """Account for a data set, to be read in a terminal."""
     company, listed = data.company, listing(data, examples)
     parts = [f"{company.name}: complete months up to {data.last_month()}, data until {data.ends_at:%Y-%m-%d %H:%M} UTC"]
     summed = tables(data)
@@ -159,20 +98,7 @@ def as_text(data, examples: int) -> str:
 
 
 def as_records(data, examples: int) -> dict:
-    """Account for a data set, to be read by a program.
-
-    Parameters
-    ----------
-    data : Dataset
-        As read.
-    examples : int
-        Rows to name per reason.
-
-    Returns
-    -------
-    dict
-        ``company``, ``last_month``, ``data_end`` (naive UTC), ``tables``, ``set_aside``, ``flags``, ``lacking``, ``decisions``, ``inputs``.
-    """
+    """Account for a data set, to be read by a program."""
     records = {"tables": tables(data), "set_aside": listing(data, examples), "flags": data.flags}
     records |= {"lacking": lacking(data), "decisions": data.decisions}
     return {
@@ -194,17 +120,7 @@ def _shortened(flags: pd.DataFrame, most: int = 5) -> pd.DataFrame:
 
 
 def aligned(table: pd.DataFrame) -> str:
-    """Write a table in columns: numbers to the right, text to the left.
-
-    Parameters
-    ----------
-    table : DataFrame
-        To write.
-
-    Returns
-    -------
-    str
-    """
+    """Write a table in columns: numbers to the right, text to the left."""
     right = [pd.api.types.is_numeric_dtype(table[name]) for name in table.columns]
     cells = [list(table.columns), *([_cell(value) for value in row] for row in table.itertuples(index=False, name=None))]
     widths = [max(len(row[i]) for row in cells) for i in range(len(right))]

@@ -27,33 +27,7 @@ ORDER = ("pulse", "response_time", "pipeline", "retention")  # as in the pages' 
 
 @dataclass(frozen=True)
 class Request:
-    """One month to publish, everything about it decided and checked.
-
-    Attributes
-    ----------
-    data : Dataset
-        Restricted as asked.
-    label : str
-        The data set's name in what is published: no path of this machine.
-    month : Month
-        The month reported.
-    words : Words
-        Language.
-    conditions : dict of str to str
-        What `data` is restricted to.
-    out : Path
-        Folder of all months.
-    notebooks : dict of str to Path
-        All pages that a month has, in order.
-    only : tuple of str
-        Those asked for.
-    force : bool
-        Make the month even if nothing changed.
-    runner : Runner
-        How notebooks are run.
-    tell : callable
-        Takes one line of news.
-    """
+    """One month to publish, everything about it decided and checked."""
 
     data: Dataset
     label: str
@@ -83,22 +57,7 @@ class Request:
         return next(iter(self.notebooks.values())).parent
 
     def restricted(self, conditions: dict[str, str]) -> Request:
-        """Ask for the same of a part of the company, published in a folder of its own.
-
-        Parameters
-        ----------
-        conditions : dict of str to str
-            E.g. ``{"team": "Nord"}``; empty keeps the whole.
-
-        Returns
-        -------
-        Request
-
-        Raises
-        ------
-        ParameterError
-            If no row has the value; the message names the nearest team.
-        """
+        """Ask for the same of a part of the company, published in a folder of its own."""
         if not conditions:
             return self
         if parse_where(_written(conditions)) != conditions:
@@ -107,23 +66,7 @@ class Request:
 
 
 def notebooks(folder: Path) -> dict[str, Path]:
-    """Find the notebooks that make a month's pages.
-
-    Parameters
-    ----------
-    folder : Path
-        Where they lie.
-
-    Returns
-    -------
-    dict of str to Path
-        By name, in the order of the pages.
-
-    Raises
-    ------
-    ParameterError
-        If there is none.
-    """
+    """Find the notebooks that make a month's pages."""
     found = {path.stem: path for path in sorted(folder.glob("*.ipynb"))}
     if not found:
         raise ParameterError(f"there is no notebook in {folder}; install the kit editable from its checkout")
@@ -131,24 +74,7 @@ def notebooks(folder: Path) -> dict[str, Path]:
 
 
 def chosen(only: Sequence[str], found: Mapping[str, Path]) -> tuple[str, ...]:
-    """Keep the notebooks asked for.
-
-    Parameters
-    ----------
-    only : sequence of str
-        Their names; none means all.
-    found : mapping of str to Path
-        From `notebooks`.
-
-    Returns
-    -------
-    tuple of str
-
-    Raises
-    ------
-    ParameterError
-        If one does not exist; the message names the nearest.
-    """
+    """Keep the notebooks asked for."""
     for name in only:
         if name not in found:
             raise ParameterError(f"there is no notebook {name!r}{nearest(name, found)} There are {', '.join(found)}")
@@ -156,47 +82,14 @@ def chosen(only: Sequence[str], found: Mapping[str, Path]) -> tuple[str, ...]:
 
 
 def label(given: Path, data: Dataset) -> str:
-    """Name a data set without naming this machine.
-
-    Parameters
-    ----------
-    given : Path
-        As the user wrote it.
-    data : Dataset
-        As found.
-
-    Returns
-    -------
-    str
-        A relative path as given; of an absolute one its way from the checkout, or the folder's name.
-    """
+    """Name a data set without naming this machine."""
     if not given.is_absolute():
         return given.as_posix()
     return data.folder.relative_to(CHECKOUT).as_posix() if data.folder.is_relative_to(CHECKOUT) else data.folder.name
 
 
 def values(data: Dataset, each: str, conditions: Mapping[str, str]) -> list[str]:
-    """List what there is to report on one by one.
-
-    Parameters
-    ----------
-    data : Dataset
-        The whole company.
-    each : str
-        ``team``.
-    conditions : mapping of str to str
-        Restriction that holds for all.
-
-    Returns
-    -------
-    list of str
-        Names of the teams.
-
-    Raises
-    ------
-    ParameterError
-        If `each` is not known, is restricted already, or the data set knows no teams.
-    """
+    """List what there is to report on one by one."""
     if each != "team":
         raise ParameterError(f"each {each!r} is not understood; write team")
     if each in conditions:
@@ -208,24 +101,7 @@ def values(data: Dataset, each: str, conditions: Mapping[str, str]) -> list[str]
 
 
 def part(data: Dataset, conditions: Mapping[str, str]) -> Dataset:
-    """Restrict a data set, with a hint where a team is misspelt.
-
-    Parameters
-    ----------
-    data : Dataset
-        The whole company.
-    conditions : mapping of str to str
-        From `parse_where`.
-
-    Returns
-    -------
-    Dataset
-
-    Raises
-    ------
-    ParameterError
-        If no row has the value; the message names the nearest team.
-    """
+    """Restrict a data set, with a hint where a team is misspelt."""
     try:
         return data.where(conditions)
     except ParameterError as error:

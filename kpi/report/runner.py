@@ -32,19 +32,7 @@ logging.getLogger("papermill").addHandler(logging.NullHandler())  # its news are
 
 @dataclass(frozen=True)
 class Executed:
-    """How a notebook ended.
-
-    Attributes
-    ----------
-    name : str
-        Stem of its file.
-    notebook : NotebookNode
-        As executed, complete or up to where it failed.
-    seconds : float
-        Wall time.
-    failure : str
-        Why it is not to be trusted; empty when it ran through.
-    """
+    """How a notebook ended."""
 
     name: str
     notebook: nbformat.NotebookNode
@@ -54,17 +42,7 @@ class Executed:
 
 @dataclass
 class Runner:
-    """Executes notebooks side by side.
-
-    Parameters
-    ----------
-    jobs : int
-        How many kernels run at the same time.
-    deadline : float
-        Seconds that one notebook may take in all.
-    bars : bool
-        Draw a progress bar per notebook on stderr.
-    """
+    """Executes notebooks side by side."""
 
     jobs: int = 1
     deadline: float = DEADLINE
@@ -73,21 +51,7 @@ class Runner:
     _stopped: threading.Event = field(default_factory=threading.Event, init=False)
 
     def run(self, notebooks: Mapping[str, nbformat.NotebookNode], parameters: Mapping[str, str], folder: Path) -> Running:
-        """Start the notebooks; the caller goes on meanwhile.
-
-        Parameters
-        ----------
-        notebooks : mapping of str to NotebookNode
-            By name; the first ones start first.
-        parameters : mapping of str to str
-            Values for the cell tagged ``parameters``.
-        folder : Path
-            Where the kernels start, as in JupyterLab the notebooks' own folder.
-
-        Returns
-        -------
-        Running
-        """
+        """Start the notebooks; the caller goes on meanwhile."""
         scratch = tempfile.TemporaryDirectory(prefix="kpi-")
         pool = ThreadPoolExecutor(self.jobs)
         futures = {
@@ -150,19 +114,7 @@ class Runner:
 
 
 class Running:
-    """Notebooks under way; leaving the ``with`` block early ends their kernels.
-
-    Parameters
-    ----------
-    runner : Runner
-        Owns the kernels.
-    pool : ThreadPoolExecutor
-        Where they are waited for.
-    futures : dict of Future to str
-        The notebooks' names.
-    scratch : TemporaryDirectory
-        Removed at the end.
-    """
+    """Notebooks under way; leaving the ``with`` block early ends their kernels."""
 
     def __init__(self, runner: Runner, pool: ThreadPoolExecutor, futures: dict[Future, str], scratch: tempfile.TemporaryDirectory) -> None:
         self._runner, self._pool, self._futures, self._scratch = runner, pool, futures, scratch
@@ -177,12 +129,7 @@ class Running:
         self._scratch.cleanup()
 
     def results(self) -> Iterator[Executed]:
-        """Hand out the notebooks as they end.
-
-        Yields
-        ------
-        Executed
-        """
+        """Hand out the notebooks as they end."""
         pending = set(self._futures)
         while pending:
             # A wait without limit cannot be interrupted from the keyboard on Windows.
@@ -204,18 +151,7 @@ def _ran_through(notebook: nbformat.NotebookNode) -> bool:
 
 
 def failures(executed: Sequence[Executed]) -> str:
-    """Say in one line which notebooks failed and why.
-
-    Parameters
-    ----------
-    executed : sequence of Executed
-        All notebooks of a run.
-
-    Returns
-    -------
-    str
-        Empty when all ran through.
-    """
+    """Say in one line which notebooks failed and why."""
     return "; ".join(f"{item.name}.ipynb {_short(item.failure)}" for item in sorted(executed, key=lambda item: item.name) if item.failure)
 
 

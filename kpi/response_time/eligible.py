@@ -27,31 +27,7 @@ GROUPS = {
 
 
 def eligible(data, as_of: Instant, window: Window, by: Sequence[str] = (), *, start: str = "created") -> nw.LazyFrame:
-    """Keep the inquiries that a window counts.
-
-    Parameters
-    ----------
-    data : Dataset
-        Uses `leads` and `activities`.
-    as_of : Instant
-        Only what happened strictly before it counts.
-    window : Window
-        Local dates of the event that starts the clock.
-    by : sequence of str
-        Groups, already checked.
-    start : str
-        Event that starts the clock: ``created``, ``assigned`` or ``alerted``.
-
-    Returns
-    -------
-    LazyFrame
-        Rows of `facts.leads`; those touched within the day before their inquiry are left out where the inquiry starts the clock.
-
-    Raises
-    ------
-    MissingTable
-        If leads or activities are missing, the column of the starting event, or `owners` for teams.
-    """
+    """Keep the inquiries that a window counts."""
     data.table("activities", "lead_id")
     if "team" in by:
         data.table("owners")
@@ -64,35 +40,7 @@ def eligible(data, as_of: Instant, window: Window, by: Sequence[str] = (), *, st
 
 
 def wait_curve(data, rows: nw.LazyFrame, by: Sequence[str], *, as_of: Instant, start: str, end: str, clock: str, level: float) -> pd.DataFrame:
-    """Estimate how long inquiries wait from one event to another.
-
-    Parameters
-    ----------
-    data : Dataset
-        Tells which instants have day precision only.
-    rows : LazyFrame
-        From `eligible`.
-    by : sequence of str
-        Groups.
-    as_of : Instant
-        Where open waits are censored.
-    start, end : str
-        Events, as in `facts.wait`.
-    clock : str
-        ``wall`` or ``business``.
-    level : float
-        Coverage of the interval, in (0, 1).
-
-    Returns
-    -------
-    DataFrame
-        `survival.aalen_johansen` for the causes answered and disqualified, in seconds.
-
-    Raises
-    ------
-    ParameterError
-        If `clock` is unknown.
-    """
+    """Estimate how long inquiries wait from one event to another."""
     if clock not in CLOCKS:
         raise ParameterError(f"clock {clock!r} is unknown; use wall or business")
     waits = facts.wait(rows, start, end, now_seconds=int(data.instant(as_of).timestamp())).filter(nw.col("outcome") != "before")
@@ -105,24 +53,7 @@ def wait_curve(data, rows: nw.LazyFrame, by: Sequence[str], *, as_of: Instant, s
 
 
 def within(data, curve: pd.DataFrame, thresholds: Sequence[float], by: Sequence[str]) -> pd.DataFrame:
-    """Read the share answered off a curve; delays under a day are unknown where stamps have day precision only.
-
-    Parameters
-    ----------
-    data : Dataset
-        Tells the precision.
-    curve : DataFrame
-        From `wait_curve`.
-    thresholds : sequence of float
-        Delays in seconds.
-    by : sequence of str
-        Groups.
-
-    Returns
-    -------
-    DataFrame
-        As `survival.at`.
-    """
+    """Read the share answered off a curve; delays under a day are unknown where stamps have day precision only."""
     values = survival.at(curve, thresholds, "answered", list(by))
     if has_day_precision(data):
         values.loc[values["horizon"] < DAY_SECONDS, ["value", "low", "high"]] = float("nan")
@@ -130,56 +61,18 @@ def within(data, curve: pd.DataFrame, thresholds: Sequence[float], by: Sequence[
 
 
 def has_day_precision(data) -> bool:
-    """Tell whether inquiries or activities carry dates without a time, so that no delay under a day is known.
-
-    Parameters
-    ----------
-    data : Dataset
-        Tells the precision of its columns.
-
-    Returns
-    -------
-    bool
-    """
+    """Tell whether inquiries or activities carry dates without a time, so that no delay under a day is known."""
     return bool(_dates_only(data))
 
 
 def need_times(data) -> None:
-    """Refuse a metric that tells minutes apart where inquiries or activities carry dates only.
-
-    Parameters
-    ----------
-    data : Dataset
-        Tells the precision of its columns.
-
-    Raises
-    ------
-    MissingTime
-        If it does.
-    """
+    """Refuse a metric that tells minutes apart where inquiries or activities carry dates only."""
     for table, column in _dates_only(data):
         raise MissingTime(table, column)
 
 
 def typical(data, curve: pd.DataFrame, share: float, by: Sequence[str]) -> pd.DataFrame:
-    """Read the delay by which a share was answered off a curve; in whole days where stamps have day precision only.
-
-    Parameters
-    ----------
-    data : Dataset
-        Tells the precision.
-    curve : DataFrame
-        From `wait_curve`.
-    share : float
-        In (0, 1).
-    by : sequence of str
-        Groups.
-
-    Returns
-    -------
-    DataFrame
-        As `survival.quantile`; with day precision a delay under a day is missing.
-    """
+    """Read the delay by which a share was answered off a curve; in whole days where stamps have day precision only."""
     values = survival.quantile(curve, share, "answered", list(by))
     if has_day_precision(data):
         days = values[["value", "low", "high"]] // DAY_SECONDS * DAY_SECONDS
@@ -192,20 +85,5 @@ def _dates_only(data) -> list[tuple[str, str]]:
 
 
 def groups_of(by: str | Sequence[str]) -> tuple[str, ...]:
-    """Check the groups a response metric is asked for.
-
-    Parameters
-    ----------
-    by : str or sequence of str
-        What the caller asked for.
-
-    Returns
-    -------
-    tuple of str
-
-    Raises
-    ------
-    ParameterError
-        If one is unknown.
-    """
+    """Check the groups a response metric is asked for."""
     return schema.grouping(by, GROUPS)

@@ -199,38 +199,13 @@ def retention_rate(data, *, as_of: Instant, months: int = 24, span: int = 1, lev
 
 
 def check_lengths(months: int, span: int = 1) -> None:
-    """Refuse periods of no length.
-
-    Parameters
-    ----------
-    months : int
-        How many periods.
-    span : int
-        Length of each in months.
-
-    Raises
-    ------
-    ParameterError
-        If one is not positive.
-    """
+    """Refuse periods of no length."""
     if span < 1 or months < 1:
         raise ParameterError(f"months={months}, span={span}: both must be at least 1")
 
 
 def last_month(data, as_of: Instant) -> Month:
-    """Find the last month that is over.
-
-    Parameters
-    ----------
-    data : Dataset
-        Brings the company's zone.
-    as_of : Instant
-        The date.
-
-    Returns
-    -------
-    Month
-    """
+    """Find the last month that is over."""
     now = data.instant(as_of)
     return Month.of(periods.month_number(periods.local_date(now, data.company.timezone))).previous
 

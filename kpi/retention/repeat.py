@@ -56,27 +56,7 @@ def repeat_purchase_curve(
 
 
 def second_purchases(data, now: pd.Timestamp, groups: Sequence[str] = ()) -> nw.LazyFrame:
-    """List the customers by their first purchase, and when they bought again.
-
-    Parameters
-    ----------
-    data : Dataset
-        Uses `orders`, `customers`.
-    now : Timestamp
-        Naive UTC.
-    groups : sequence of str
-        Grouping columns, already checked.
-
-    Returns
-    -------
-    LazyFrame
-        One row per customer with a purchase: ``customer_id``, ``start_day``, ``end_day``, ``outcome`` (again, censored), and the groups.
-
-    Raises
-    ------
-    MissingTable
-        If there are no orders.
-    """
+    """List the customers by their first purchase, and when they bought again."""
     bought = facts.purchases(data, now).filter(nw.col("is_purchase"))
     ordered = bought.with_columns(
         nw.col("day").shift(1).over("customer_id", order_by="day").alias("before"),

@@ -153,57 +153,19 @@ def most_profitable_customers(data, *, as_of: Instant, limit: int = 100) -> pd.D
 
 
 def measure_of(data) -> str:
-    """Say what worth is measured by.
-
-    Parameters
-    ----------
-    data : Dataset
-        Its orders may have margins.
-
-    Returns
-    -------
-    str
-        ``margin`` where orders have it, else ``amount`` (revenue).
-    """
+    """Say what worth is measured by."""
     return "margin" if data.has("orders", "margin") else "amount"
 
 
 def all_time(data, now: pd.Timestamp) -> Window:
-    """Cover the days from the first order to the date.
-
-    Parameters
-    ----------
-    data : Dataset
-        Uses `orders`.
-    now : Timestamp
-        Naive UTC.
-
-    Returns
-    -------
-    Window
-        Local dates.
-    """
+    """Cover the days from the first order to the date."""
     first = engine.collect(facts.purchases(data, now).select(nw.col("day").min().alias("first")))["first"].iloc[0]
     end = last_days(now, data.company.timezone, 1).end
     return Window(end if pd.isna(first) else day_of(first), end)
 
 
 def bought_to_date(data, now: pd.Timestamp) -> nw.LazyFrame:
-    """List the customers who ever bought, with what they brought.
-
-    Parameters
-    ----------
-    data : Dataset
-        Uses `orders`, `customers`.
-    now : Timestamp
-        Naive UTC.
-
-    Returns
-    -------
-    LazyFrame
-        One row per customer: ``amount`` and ``margin`` (missing where none is known; refunds of any day lower them), ``purchases``, ``first_day``,
-        ``last_day``, ``source``, ``segment``.
-    """
+    """List the customers who ever bought, with what they brought."""
     rows = facts.purchases(data, now)
     known = (~nw.col("margin").is_null()).cast(nw.Int64).sum()
     frame = rows.group_by("customer_id").agg(

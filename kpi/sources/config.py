@@ -31,34 +31,7 @@ _EMPTY: Mapping[str, str] = MappingProxyType({})
 
 @dataclass(frozen=True)
 class Company:
-    """Whose data these are, and how it counts money, time and years.
-
-    Parameters
-    ----------
-    name : str
-        As shown on pages.
-    logo : str
-        Image file, relative to kpi.toml; empty for none.
-    language : str
-        ``en`` or ``fr``.
-    currency : str
-        ISO 4217 code.
-    timezone : str
-        IANA name; days, months and hours are those of this zone.
-    country : str
-        ISO 3166 code, for holidays; empty for none.
-    fiscal_year_starts : int
-        Month, 1 to 12.
-    exported_at : Timestamp, optional
-        Naive UTC instant at which the data end.
-    simulated : bool
-        Whether the data are made up, which every page then says.
-
-    Raises
-    ------
-    DataError
-        If a value is impossible; the message names its key.
-    """
+    """Whose data these are, and how it counts money, time and years."""
 
     name: str = ""
     logo: str = ""
@@ -85,39 +58,7 @@ class Company:
 
 @dataclass(frozen=True)
 class Source:
-    """Where one canonical table comes from, as written under ``[tables.<name>]``.
-
-    Parameters
-    ----------
-    path : str
-        File, glob, ``archive.zip/member.csv`` or ``workbook.xlsx/Sheet``; empty when `query` is used.
-    files : tuple of str
-        Files that `query` reads as ``files[0]``, ``files[1]``, ..., or that `format` recognises, those that the table is looked up in among them.
-    query : str
-        One SELECT in DuckDB's SQL.
-    database : Database, optional
-        A table or query of a database, in place of files.
-    format : str
-        Alias set of the system that made the files, e.g. ``hubspot``; what is stated here wins over it.
-    columns : mapping
-        Canonical column to header in the file.
-    constants : mapping
-        Canonical column to the value of all rows.
-    values : mapping
-        Canonical column to a mapping of cell to value; the cell ``""`` is an empty one.
-    where : mapping
-        Header (or canonical column) to the cells of the rows to keep.
-    timezone : str
-        Zone of local times without offset; empty means the company's.
-    dates : tuple of str
-        Formats of dates that are not written year first.
-    decimal, delimiter, encoding : str
-        What cannot be decided from the file; empty means decide.
-    max_set_aside : float, optional
-        Share of the rows, from 0 to 1, above which the data are refused.
-    recorded_from : date, optional
-        First day on which what becomes of leads was recorded here; without it, found in the data.
-    """
+    """Where one canonical table comes from, as written under ``[tables.<name>]``."""
 
     path: str = ""
     files: tuple[str, ...] = ()
@@ -139,23 +80,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Config:
-    """A kpi.toml that was read and found sound.
-
-    Attributes
-    ----------
-    company : Company
-        ``[company]``.
-    hours : dict
-        ``[hours]``: open windows per weekday, as written.
-    settings : dict
-        ``[response]``, ``[pipeline]``, ``[retention]``, ``[pulse]``: parameters of the metrics, as written.
-    tables : dict of str to Source
-        Canonical tables that the data set has, in the order of `kpi.schema`.
-    folder, path : Path
-        The data set's folder and its kpi.toml.
-    imports : dict of str to Source
-        ``[imports.<table>]``: how the exports that `kpi import` reads are written, where they do not decide it themselves.
-    """
+    """A kpi.toml that was read and found sound."""
 
     company: Company
     hours: dict
@@ -167,22 +92,7 @@ class Config:
 
 
 def read_config(path: str | Path) -> Config:
-    """Read the kpi.toml of a data set.
-
-    Parameters
-    ----------
-    path : str or Path
-        Its folder, or the kpi.toml itself; a relative one is also looked for upward from the working directory.
-
-    Returns
-    -------
-    Config
-
-    Raises
-    ------
-    DataError
-        If there is none, it is malformed, or a section, key or value is unknown.
-    """
+    """Read the kpi.toml of a data set."""
     file = _locate(Path(path))
     try:
         written = tomllib.loads(file.read_bytes().decode("utf-8-sig"))
@@ -200,40 +110,14 @@ def read_config(path: str | Path) -> Config:
 
 
 def nearest(name: str, options: Iterable[str]) -> str:
-    """Say which of several names was probably meant.
-
-    Parameters
-    ----------
-    name : str
-        What was written.
-    options : iterable of str
-        What exists.
-
-    Returns
-    -------
-    str
-        ``; did you mean 'leads'?``, or a full stop.
-    """
+    """Say which of several names was probably meant."""
     folded = {option.casefold(): option for option in options}
     found = difflib.get_close_matches(name.casefold(), folded, n=1, cutoff=0.5)
     return f"; did you mean {folded[found[0]]!r}?" if found else "."
 
 
 def check_zone(zone: str, key: str) -> None:
-    """Refuse a time zone that does not exist.
-
-    Parameters
-    ----------
-    zone : str
-        IANA name.
-    key : str
-        Where it was written, for the message.
-
-    Raises
-    ------
-    DataError
-        If it is unknown.
-    """
+    """Refuse a time zone that does not exist."""
     try:
         ZoneInfo(zone)
     except (ZoneInfoNotFoundError, ValueError, OSError):

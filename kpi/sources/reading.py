@@ -36,32 +36,7 @@ ORDER = sorted(schema.TABLES, key=lambda name: (name not in _FIRST, any(c.filled
 
 @dataclass(frozen=True)
 class Reading:
-    """What was read: canonical tables in a connection, and an account of every row.
-
-    Attributes
-    ----------
-    tables : dict of str to str
-        Canonical name to the table's name in the connection (from `read_spark`, to the Spark frame); columns as in `kpi.schema`, instants naive UTC.
-    provided : dict of str to frozenset
-        Columns that the sources really have: mapped, constant, or by default.
-    precision : dict
-        (table, instant column) to ``second`` or ``day``; a day's instant is its local midnight.
-    ledger : DataFrame
-        ``table, found, used, set_aside, reason``: per table one row for the rows used (reason ``""``) and one per reason; in each, and in their
-        sums, ``found = used + set_aside``.
-    set_aside : DataFrame
-        ``table, file, row, column, value, reason``: each row set aside, but for those that kpi.toml filters.
-    decisions : DataFrame
-        ``table, file, decision, value``: what was decided from the data.
-    flags : DataFrame
-        ``table, column, flag, rule, rows, example``: faults of rows that are used all the same, see `reasons.RULES`.
-    recorded : dict of str to date
-        Tables of outcomes that begin long after the leads do, and the first local day they record.
-    limits : dict of str to float
-        Share of a table's rows that may be set aside, where kpi.toml says so.
-    inputs : list of Input
-        Files read, kpi.toml first.
-    """
+    """What was read: canonical tables in a connection, and an account of every row."""
 
     tables: dict[str, object]
     provided: dict[str, frozenset[str]]
@@ -76,26 +51,7 @@ class Reading:
 
 
 def read(config: Config, connection: duckdb.DuckDBPyConnection) -> Reading:
-    """Read all tables of a data set into a database.
-
-    Parameters
-    ----------
-    config : Config
-        From `read_config`.
-    connection : DuckDBPyConnection
-        Where the tables are made; its time zone must be UTC.
-
-    Returns
-    -------
-    Reading
-
-    Raises
-    ------
-    DataError
-        If a file cannot be found or read, or it cannot be told how it is written.
-    SchemaError
-        If a required column is missing.
-    """
+    """Read all tables of a data set into a database."""
     found, hashed = _Found(connection, config.company), {}
     with ExitStack() as opened:
         hasher = opened.enter_context(ThreadPoolExecutor(1))  # beside the reading, which leaves it time
@@ -123,29 +79,7 @@ def read(config: Config, connection: duckdb.DuckDBPyConnection) -> Reading:
 
 
 def read_frames(frames: Mapping[str, object], company: Company, connection: duckdb.DuckDBPyConnection) -> Reading:
-    """Read canonical tables from frames in memory, under the same checks as files.
-
-    Parameters
-    ----------
-    frames : mapping of str to frame
-        Canonical table to a pandas, Polars or Arrow frame, a DuckDB relation, or the path of a Parquet file. Instants are naive UTC or zoned; dates
-        are the company's.
-    company : Company
-        Currency and time zone.
-    connection : DuckDBPyConnection
-        Where the tables are made; its time zone must be UTC.
-
-    Returns
-    -------
-    Reading
-
-    Raises
-    ------
-    SchemaError
-        If a table is unknown or lacks a required column.
-    DataError
-        If a frame cannot be read.
-    """
+    """Read canonical tables from frames in memory, under the same checks as files."""
     for name in frames:
         if name not in schema.TABLES:
             raise SchemaError(f"there is no table {name!r}{nearest(name, schema.TABLES)} There are {', '.join(schema.TABLES)}")

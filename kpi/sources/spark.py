@@ -39,31 +39,7 @@ _SPACE = r"[\s\p{Z}\x{feff}\x{200b}]"
 
 
 def read_spark(frames: Mapping[str, object], company: Company, engine: Engine) -> Reading:
-    """Check tables where they are, on Spark; frames of this machine are read as ever and put beside them.
-
-    Parameters
-    ----------
-    frames : mapping of str to frame
-        Canonical table to a Spark frame, or to what `read_frames` takes. A Spark column must have a type that fits: instants are timestamps (those
-        without zone are UTC) or dates of the company.
-    company : Company
-        Currency and time zone.
-    engine : Engine
-        Of the name ``spark``.
-
-    Returns
-    -------
-    Reading
-        Its `tables` are Spark frames. Of the rows set aside, `LISTED` per table are listed, without row numbers; rows that are used are not
-        searched for oddities, so `flags` holds those of the other frames only.
-
-    Raises
-    ------
-    SchemaError
-        If a table is unknown, or a column is required and missing or has another type.
-    DataError
-        If another frame cannot be read.
-    """
+    """Check tables where they are, on Spark; frames of this machine are read as ever and put beside them."""
     reading = read_frames({name: frame for name, frame in frames.items() if not is_spark(frame)}, company, engine.connection)
     found = _Found(engine, company, reading)
     for name in (name for name in ORDER if name in frames):

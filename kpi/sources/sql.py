@@ -9,79 +9,26 @@ import duckdb
 
 
 def ident(name: str) -> str:
-    """Quote a name.
-
-    Parameters
-    ----------
-    name : str
-        Column or table, however strange.
-
-    Returns
-    -------
-    str
-    """
+    """Quote a name."""
     return '"' + name.replace('"', '""') + '"'
 
 
 def text(value: str) -> str:
-    """Quote a text.
-
-    Parameters
-    ----------
-    value : str
-        Any text.
-
-    Returns
-    -------
-    str
-    """
+    """Quote a text."""
     return "'" + value.replace("'", "''") + "'"
 
 
 def texts(values: Iterable[str]) -> str:
-    """Quote several texts, separated by commas.
-
-    Parameters
-    ----------
-    values : iterable of str
-        Any texts.
-
-    Returns
-    -------
-    str
-    """
+    """Quote several texts, separated by commas."""
     return ", ".join(text(value) for value in values)
 
 
 def free_name(connection: duckdb.DuckDBPyConnection, stem: str) -> str:
-    """Find a table name that is not taken in a connection.
-
-    Parameters
-    ----------
-    connection : DuckDBPyConnection
-        Where the table will be.
-    stem : str
-        The name wanted; a number is appended if it is taken.
-
-    Returns
-    -------
-    str
-    """
+    """Find a table name that is not taken in a connection."""
     taken = {row[0] for row in connection.execute("select table_name from information_schema.tables").fetchall()}
     return next(name for name in itertools.chain([stem], (f"{stem}_{n}" for n in itertools.count(2))) if name not in taken)
 
 
 def first_line(error: Exception) -> str:
-    """Shorten an engine's error to what a reader of kpi.toml can use.
-
-    Parameters
-    ----------
-    error : Exception
-        As raised.
-
-    Returns
-    -------
-    str
-        Its first line; the rest quotes SQL.
-    """
+    """Shorten an engine's error to what a reader of kpi.toml can use."""
     return str(error).strip().partition("\n")[0]

@@ -27,30 +27,7 @@ _LIGHT = 1 << 28  # bytes of text files whose cells stay in memory as they were 
 
 @dataclass
 class Stage:
-    """The working table of one canonical table.
-
-    Attributes
-    ----------
-    table : Table
-        The contract.
-    name : str
-        Working table, or view, in the connection: ``file`` (index into `labels`), ``row``, ``is_blank``, ``is_footer``, ``is_filtered`` (footers
-        too), and the provided columns.
-    families : dict of str to str
-        Provided canonical columns and what their cells are.
-    labels : list of str
-        The parts.
-    misfits : list
-        File, row and text of records with a wrong number of cells.
-    n_read : int
-        Records read from all parts, misfits left out.
-    decisions : list
-        File, decision and value.
-    looks : dict of str to Dates or Numbers
-        What the cells of a column have in common, for dates and numbers straight from text files.
-    held : list of str
-        Parsed files that the working table is a view of.
-    """
+    """The working table of one canonical table."""
 
     table: Table
     name: str
@@ -63,45 +40,14 @@ class Stage:
     held: list[str] = field(default_factory=list)
 
     def drop(self, connection: duckdb.DuckDBPyConnection) -> None:
-        """Give its memory back.
-
-        Parameters
-        ----------
-        connection : DuckDBPyConnection
-            Where it is.
-        """
+        """Give its memory back."""
         connection.execute(f"drop {'view' if self.held else 'table'} {self.name}")
         for relation in self.held:
             connection.unregister(relation)
 
 
 def stage(connection: duckdb.DuckDBPyConnection, table: Table, source: Source, parts: list[Part], currency: str) -> Stage:
-    """Put all parts of a table into one working table.
-
-    Parameters
-    ----------
-    connection : DuckDBPyConnection
-        Where it is made.
-    table : Table
-        The contract.
-    source : Source
-        Mapping, constants, values and rows to keep.
-    parts : list of Part
-        At least one.
-    currency : str
-        The company's, where the table has none.
-
-    Returns
-    -------
-    Stage
-
-    Raises
-    ------
-    SchemaError
-        If a required column is missing.
-    DataError
-        If a part cannot be read.
-    """
+    """Put all parts of a table into one working table."""
     bound = [_bind(table, source, part) for part in parts]
     names = [column.name for column in table.columns if column.name in source.constants or any(column.name in places for places in bound)]
     families = {name: _common(name, source, parts, bound) for name in names}

@@ -20,23 +20,7 @@ SCATTERED = 0.995  # share of the samples that must not consist of equal values
 
 
 def quantile_of(level: float) -> float:
-    """Give the number of standard errors that an interval reaches to either side.
-
-    Parameters
-    ----------
-    level : float
-        Coverage of the interval, in (0, 1).
-
-    Returns
-    -------
-    float
-        The standard normal quantile, e.g. 1.96 for 0.95.
-
-    Raises
-    ------
-    ParameterError
-        If `level` is not inside (0, 1).
-    """
+    """Give the number of standard errors that an interval reaches to either side."""
     if not 0 < level < 1:
         raise ParameterError(f"level is {level}; give a coverage inside (0, 1), such as 0.95")
     return float(ndtri((1 + level) / 2))
@@ -45,30 +29,6 @@ def quantile_of(level: float) -> float:
 def wilson(events, n, level: float = 0.95) -> tuple:
     """Range in which a rate lies, given how many of how many.
 
-    Parameters
-    ----------
-    events : number, array or Series
-        How many had the event; need not be whole.
-    n : number, array or Series
-        How many there were.
-    level : float
-        Coverage of the interval, in (0, 1).
-
-    Returns
-    -------
-    tuple
-        ``(low, high)`` in [0, 1], each a float, an array, or a Series with the index of the input, like the input.
-        Missing where `n` is 0 or anything is missing: nothing is known of a rate of nobody.
-
-    Raises
-    ------
-    ParameterError
-        If `level` is not inside (0, 1).
-    DataError
-        If some count is negative, or there are more events than records.
-
-    Notes
-    -----
     Wilson (1927), JASA 22:209-212. The end of an interval at 0 events is exactly 0, at `n` events exactly 1.
 
     Examples
@@ -99,38 +59,6 @@ def bootstrap(
 ) -> tuple[float, float]:
     """Range in which a mean, a median or a sum lies, by drawing the same number of records again and again.
 
-    Parameters
-    ----------
-    values : array or Series
-        One value per record, or per group of equal records when `counts` is given. A missing value is no record: it is left out.
-    statistic : str or callable
-        ``mean``, ``median`` or ``sum``, quick even for many records; or a function of the array of one sample's values, called once per draw.
-    seed : int
-        Start of the random numbers: same records and seed, same interval, whatever the order of the records.
-    level : float
-        Coverage of the interval, in (0, 1).
-    draws : int
-        Number of samples drawn.
-    counts : array or Series, optional
-        How many records have each value; default 1.
-    weights : array or Series, optional
-        Weight of each record in the mean, e.g. its amount: with ``values`` 1 for won and 0 for lost, the win rate by amount. A record
-        without weight is left out.
-
-    Returns
-    -------
-    tuple of float
-        ``(low, high)`` in the unit of `values`; missing with fewer than two records, which say nothing about how far they scatter.
-
-    Raises
-    ------
-    ParameterError
-        If `statistic`, `level` or `draws` is out of range, or `weights` come with a statistic other than the mean.
-    DataError
-        If a count is negative or not whole, a weight is negative, or the lengths differ.
-
-    Notes
-    -----
     Efron and Tibshirani (1993), An Introduction to the Bootstrap. Of a mean the studentized interval (chapter 12.5), since amounts are skewed and
     percentiles then cover too little: of 20 lognormal amounts 0.89 instead of 0.94. Of a weighted mean the bias-corrected and accelerated one
     (chapter 14.3): 0.93 instead of 0.89. Of all else percentiles (chapter 13), and of a mean so few or so alike that many samples do not scatter. The

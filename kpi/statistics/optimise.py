@@ -19,19 +19,7 @@ Likelihood = Callable[[np.ndarray], tuple[float, np.ndarray, np.ndarray]]  # pla
 
 @dataclass(frozen=True)
 class Maximum:
-    """Where a likelihood is largest.
-
-    Attributes
-    ----------
-    place : ndarray
-        The working parameters there.
-    value : float
-        Log-likelihood.
-    covariance : ndarray
-        Inverse of the negative Hessian over the free parameters; 0 for those held.
-    held : tuple of bool
-        Parameters at the edge of their box.
-    """
+    """Where a likelihood is largest."""
 
     place: np.ndarray
     value: float
@@ -40,46 +28,13 @@ class Maximum:
 
 
 def maximise(whole: Likelihood, part: Likelihood, starts: list[np.ndarray], lower: np.ndarray, upper: np.ndarray) -> Maximum:
-    """Find the largest value of a log-likelihood inside a box.
-
-    Parameters
-    ----------
-    whole : callable
-        Log-likelihood, gradient and Hessian of all counts at a place.
-    part : callable
-        The same of a sample, for the first steps.
-    starts : list of ndarray
-        Where to begin; the best of the places they lead to counts.
-    lower, upper : ndarray
-        The box.
-
-    Returns
-    -------
-    Maximum
-    """
+    """Find the largest value of a log-likelihood inside a box."""
     near = max((_newton(part, np.clip(start, lower, upper), lower, upper) for start in starts), key=lambda one: one.value)
     return _newton(whole, near.place, lower, upper)
 
 
 def draws(maximum: Maximum, number: int, seed: int, lower: np.ndarray, upper: np.ndarray) -> np.ndarray:
-    """Draw working parameters as uncertain as the data leave them.
-
-    Parameters
-    ----------
-    maximum : Maximum
-        From `maximise`.
-    number : int
-        How many draws.
-    seed : int
-        Start of the random numbers.
-    lower, upper : ndarray
-        The box; draws outside are put on its edge.
-
-    Returns
-    -------
-    ndarray
-        One row per draw, normal with the inverse Hessian as covariance.
-    """
+    """Draw working parameters as uncertain as the data leave them."""
     spread, axes = np.linalg.eigh(maximum.covariance)
     noise = np.random.default_rng(seed).standard_normal((number, len(spread)))
     return np.clip(maximum.place + noise * np.sqrt(np.clip(spread, 0, WIDEST**2)) @ axes.T, lower, upper)

@@ -27,32 +27,6 @@ ROUNDING = 1e-9  # of the centre: months that differ by less are equal
 def behaviour(series: pd.DataFrame, kind: Kind) -> pd.DataFrame:
     """Tell months that stand out from months within the usual scatter.
 
-    Parameters
-    ----------
-    series : DataFrame
-        One row per month, sorted: ``month`` (``2026-10``), ``value`` and, for rates, ``n`` (records behind the rate).
-    kind : str
-        ``count`` and ``mean`` (limits: mean +- 2.66 mean moving ranges), ``money`` (the same on the logarithms, for amounts vary by factors;
-        the centre is the geometric mean), or ``rate`` (pooled rate +- 3 binomial standard deviations, wider for months with fewer records).
-
-    Returns
-    -------
-    DataFrame
-        `series` with ``centre``, ``lower``, ``upper`` (unit of ``value``), ``signal`` (bool), ``reason`` (empty, ``above``, ``below``,
-        ``run_above``, ``run_below``; outside the limits goes before a run), ``provisional`` (bool, the same in all rows). Missing limits mean
-        that there is nothing to set them by.
-
-    Raises
-    ------
-    ParameterError
-        If `kind` is unknown.
-    SchemaError
-        If a column is missing.
-    DataError
-        If months are malformed, repeated or not sorted, or a rate lies outside [0, 1].
-
-    Notes
-    -----
     - The months before the last set the limits: the month reported does not help to set its own. Those months are judged by the same limits.
     - Fewer than 12 of them with a value: provisional, no signal is raised.
     - A month without value, absent from the table, or a rate of no records, is a gap, not 0: it is no signal, moving ranges do not bridge it and
@@ -87,27 +61,6 @@ def behaviour(series: pd.DataFrame, kind: Kind) -> pd.DataFrame:
 def false_alarm_rate(charts: int, baseline: int, seed: int) -> float:
     """Chance that the latest month shows a signal on some chart although nothing has changed.
 
-    Parameters
-    ----------
-    charts : int
-        Number of charts looked at, taken as independent.
-    baseline : int
-        Months with a value that set the limits; with fewer than 12 no signal is raised, so none is false.
-    seed : int
-        Start of the random numbers.
-
-    Returns
-    -------
-    float
-        Probability in [0, 1], to some 0.0005 for one chart; normal values are assumed.
-
-    Raises
-    ------
-    ParameterError
-        If `charts` or `baseline` is negative.
-
-    Notes
-    -----
     Limits guessed from a dozen months are at times too narrow, so the rate is above that of known limits. Those would show a signal in 1.05 % of
     months: 0.27 % outside the limits, 0.78 % at the end of a run. Champ and Woodall's one false alarm in 152.7 points counts each run once, this
     rate also the months by which a run goes on, since they too are shown as signals.

@@ -10,20 +10,6 @@ POINTS = 400
 def shrunk(values: np.ndarray, variances: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Estimate each group's own value when groups scatter about a common one, and by how much is not known.
 
-    Parameters
-    ----------
-    values : ndarray
-        One estimate per group, at least three.
-    variances : ndarray
-        Of each estimate, above 0.
-
-    Returns
-    -------
-    tuple of ndarray
-        Means and standard deviations given all of the data.
-
-    Notes
-    -----
     Normal hierarchical model, common mean and scatter with flat priors, the scatter integrated out on a grid (Gelman 2006, Bayesian Analysis
     1:515-534). The group with the highest mean may be taken as the best without further correction: given the data, its mean does not depend on its
     having been chosen (Senn 2008, Clinical Trials 5:131-140). Nobody's scatter is taken for zero, so some room is left even between groups that look

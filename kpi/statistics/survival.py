@@ -36,31 +36,6 @@ UNDECIDED = 0.05  # share without outcome at the end of follow-up that a reading
 def event_table(rows: pd.DataFrame, causes: Sequence[str], by: Sequence[str] = ()) -> pd.DataFrame:
     """Count, per time bin, the records that came under observation and those that left it, by outcome.
 
-    Parameters
-    ----------
-    rows : DataFrame
-        Counted records: columns `by`, ``entry`` and ``exit`` (bins, numbers, entry <= exit), ``outcome`` (one of `causes`, or
-        ``censored``), ``count``. The same combination may stand in several rows.
-    causes : sequence of str
-        Names of the outcomes.
-    by : sequence of str
-        Grouping columns.
-
-    Returns
-    -------
-    DataFrame
-        One row per group and bin in which something happened, sorted: `by`, ``time``, ``entered``, ``censored``, one integer column per cause.
-        No rows give an empty table.
-
-    Raises
-    ------
-    SchemaError
-        If a column is missing.
-    ParameterError
-        If a cause has the name of another column of the table.
-    DataError
-        If an outcome is unknown, a time is missing, an exit precedes its entry, or a count is negative or not whole.
-
     Examples
     --------
     >>> rows = pd.DataFrame({"entry": 0, "exit": [2, 2, 5], "outcome": ["won", "censored", "lost"], "count": [3, 1, 4]})
@@ -83,34 +58,6 @@ def event_table(rows: pd.DataFrame, causes: Sequence[str], by: Sequence[str] = (
 def aalen_johansen(table: pd.DataFrame, causes: Sequence[str], by: Sequence[str] = (), level: float = 0.95) -> pd.DataFrame:
     """Share of all records that had each outcome by a given time, records still open counted for as long as they were seen.
 
-    Parameters
-    ----------
-    table : DataFrame
-        Event table; grouping columns not named in `by` are summed over.
-    causes : sequence of str
-        Names of the outcomes that compete, all of them: an outcome left out would count as still open.
-    by : sequence of str
-        Grouping columns.
-    level : float
-        Coverage of the intervals, in (0, 1).
-
-    Returns
-    -------
-    DataFrame
-        One row per group and bin, sorted: `by`, ``time``, ``entered``, ``censored``, ``at_risk``, the count of each cause, ``survival`` (share
-        without outcome), and per cause ``incidence_``, ``se_``, ``low_``, ``high_`` in [0, 1]. Incidences and survival sum to 1.
-
-    Raises
-    ------
-    SchemaError
-        If a column is missing.
-    ParameterError
-        If `level` is not inside (0, 1), or a cause has a reserved name.
-    DataError
-        If the table does not add up: more exits than records at risk, or records that never leave.
-
-    Notes
-    -----
     Estimator: Aalen and Johansen (1978), Scandinavian Journal of Statistics 5:141-150. Variance: delta method over the multinomial counts
     of each bin (Marubini and Valsecchi 1995, Analysing Survival Data from Clinical Trials and Observational Studies); without censoring and
     late entry it is p (1 - p) / n, with a single cause it is Greenwood's. Interval: log(-log) of the share without that outcome, so that a
@@ -140,35 +87,6 @@ def aalen_johansen(table: pd.DataFrame, causes: Sequence[str], by: Sequence[str]
 def kaplan_meier(table: pd.DataFrame, by: Sequence[str] = (), level: float = 0.95, causes: Sequence[str] | None = None) -> pd.DataFrame:
     """Share of records still without any outcome at a given time, records still open counted for as long as they were seen.
 
-    Parameters
-    ----------
-    table : DataFrame
-        Event table.
-    by : sequence of str
-        Grouping columns.
-    level : float
-        Coverage of the intervals, in (0, 1).
-    causes : sequence of str, optional
-        Outcome columns, taken together; default all columns but `by`, ``time``, ``entered`` and ``censored``. Name them to sum over other
-        grouping columns.
-
-    Returns
-    -------
-    DataFrame
-        One row per group and bin, sorted: `by`, ``time``, ``entered``, ``censored``, ``at_risk``, ``events``, ``survival``, ``se``, ``low``,
-        ``high``; survival and its limits in [0, 1].
-
-    Raises
-    ------
-    SchemaError
-        If a column is missing, or an outcome column holds no counts.
-    ParameterError
-        If `level` is not inside (0, 1), or a cause has a reserved name.
-    DataError
-        If the table does not add up.
-
-    Notes
-    -----
     Kaplan and Meier (1958), JASA 53:457-481, Greenwood's variance, log(-log) interval (Kalbfleisch and Prentice 1980).
     """
     by = _names(by)
@@ -186,33 +104,6 @@ def kaplan_meier(table: pd.DataFrame, by: Sequence[str] = (), level: float = 0.9
 
 def at(curve: pd.DataFrame, horizons: Sequence[float], cause: str | None = None, by: Sequence[str] = ()) -> pd.DataFrame:
     """Read the share with an outcome off a curve at stated delays, with the counts behind it.
-
-    Parameters
-    ----------
-    curve : DataFrame
-        From `aalen_johansen` or `kaplan_meier`.
-    horizons : sequence of float
-        Delays, in the unit of ``time``; a bin counts as within the delay when its time is at most the delay.
-    cause : str, optional
-        Outcome whose incidence is read; none reads the survival of `kaplan_meier`.
-    by : sequence of str
-        Grouping columns of the curve.
-
-    Returns
-    -------
-    DataFrame
-        One row per group and horizon, sorted: `by`, ``horizon``, ``value``, ``low``, ``high`` in [0, 1], ``n`` entered by the horizon, ``n_events``
-        with the outcome by the horizon, ``n_open`` last seen before the horizon without outcome, so unknown at it (one seen through the horizon is
-        known). The value is missing before the first record entered. After the last time anybody was under observation the truth lies between the
-        last value and that plus the share still without outcome: where that share is at most `UNDECIDED`, the last value is given and ``high`` raised
-        by it; else missing. An empty curve without groups gives ``n`` 0 and no value; with groups, no rows.
-
-    Raises
-    ------
-    ParameterError
-        If the curve does not hold the outcome, or `by` leaves out one of its grouping columns.
-    SchemaError
-        If a grouping column is missing.
 
     Examples
     --------
@@ -254,34 +145,6 @@ def at(curve: pd.DataFrame, horizons: Sequence[float], cause: str | None = None,
 def quantile(curve: pd.DataFrame, p: float, cause: str | None = None, by: Sequence[str] = ()) -> pd.DataFrame:
     """Delay within which a stated share of all records has had the outcome, such as the median.
 
-    Parameters
-    ----------
-    curve : DataFrame
-        From `aalen_johansen` or `kaplan_meier`.
-    p : float
-        The share, in (0, 1): 0.5 for the median, 0.9 for the delay that nine in ten keep.
-    cause : str, optional
-        Outcome whose incidence counts; none takes any outcome, from `kaplan_meier`.
-    by : sequence of str
-        Grouping columns of the curve.
-
-    Returns
-    -------
-    DataFrame
-        One row per group, sorted: `by`, ``p``, ``value``, ``low``, ``high`` in the unit of ``time``, ``n`` entered, ``n_events``,
-        ``n_open`` censored. ``value`` is the smallest time at which the incidence is at least `p`; missing means not reached. ``low`` and
-        ``high`` are the times at which the upper and the lower limit of the incidence reach `p`; a missing ``high`` has no end within
-        what was observed.
-
-    Raises
-    ------
-    ParameterError
-        If `p` is not inside (0, 1), the curve does not hold the outcome, or `by` leaves out one of its grouping columns.
-    SchemaError
-        If a grouping column is missing.
-
-    Notes
-    -----
     Brookmeyer and Crowley (1982), Biometrics 38:29-41, with the log(-log) interval of the curve.
     """
     if not 0 < p < 1:

@@ -21,19 +21,7 @@ END = "<!-- kpi:end -->"  # a page without it was not finished
 
 @dataclass(repr=False)
 class Opening(Block):
-    """How a page begins: the answer in one sentence, with the number that matters.
-
-    Attributes
-    ----------
-    eyebrow : str
-        Month, page and the instant as of which things are known.
-    answer : str
-        The heading of the page, two lines at most.
-    lede : str
-        What is usual and what comes next.
-    band : str
-        What a reader must know before all else, e.g. that the data are simulated; mostly empty.
-    """
+    """How a page begins: the answer in one sentence, with the number that matters."""
 
     eyebrow: str
     answer: str
@@ -52,13 +40,7 @@ class Opening(Block):
 
 @dataclass(repr=False)
 class Answer(Block):
-    """One sentence that answers a section's question, with its interval.
-
-    Attributes
-    ----------
-    sentence : str
-        Chosen from the numbers, never fixed.
-    """
+    """One sentence that answers a section's question, with its interval."""
 
     sentence: str
 
@@ -70,26 +52,7 @@ class Answer(Block):
 
 
 class Figure(Block):
-    """A drawn plot with its finding, its caption and its alternative text; the plot is closed afterwards.
-
-    Parameters
-    ----------
-    axes : Axes or Figure
-        The plot, as a `plot_*` function returned it.
-    title : str
-        The finding, or what to read.
-    note : str
-        Unit if it is not on the axis, n, what the interval and the marks mean.
-    alt : str
-        The finding with its numbers, for who cannot see the plot.
-    foot : str
-        A caveat, if it belongs to this plot.
-
-    Raises
-    ------
-    ParameterError
-        If the alternative text is empty.
-    """
+    """A drawn plot with its finding, its caption and its alternative text; the plot is closed afterwards."""
 
     def __init__(self, axes: Axes | Canvas, title: str, note: str, alt: str, foot: str = "") -> None:
         if not alt.strip():
@@ -113,13 +76,7 @@ class Figure(Block):
 
 
 class SideBySide(Block):
-    """Two blocks beside each other where there is room, one below the other on a phone.
-
-    Parameters
-    ----------
-    left, right : Block or sequence of Block
-        A figure, a table, or such a one with the note that belongs to it.
-    """
+    """Two blocks beside each other where there is room, one below the other on a phone."""
 
     def __init__(self, left: Block | Sequence[Block], right: Block | Sequence[Block]) -> None:
         self.sides = tuple((side,) if isinstance(side, Block) else tuple(side) for side in (left, right))
@@ -133,25 +90,7 @@ class SideBySide(Block):
 
 @dataclass(frozen=True, repr=False)
 class Tile:
-    """One key figure with its months.
-
-    Attributes
-    ----------
-    title : str
-        Name of the KPI.
-    value : str
-        Its value, formatted.
-    of : str
-        What it is of, and last month's value, e.g. ``of 415 · Sep 37%``.
-    usual : str
-        Its usual range and that it is routine.
-    spark : Spark, optional
-        Its months; without, the tile has no drawing.
-    signal : str
-        What the signal says, e.g. ``Signal: below the usual 35–50%``; empty when there is none.
-    lag : str
-        How it leads on to the next tile, e.g. ``12 days →``; also ``×`` or ``=``.
-    """
+    """One key figure with its months."""
 
     title: str
     value: str
@@ -163,13 +102,7 @@ class Tile:
     lag: str = ""
 
     def html(self) -> str:
-        """Markup of the tile.
-
-        Returns
-        -------
-        str
-            A safe ``li`` element.
-        """
+        """Markup of the tile."""
         lag = f'<span class="lag{" op" if len(self.lag) == 1 else ""}" aria-hidden="true">{text(self.lag)}</span>' if self.lag else ""
         of = f'<span class="n">{text(self.of)}</span>' if self.of else ""
         below = f'<p class="flag">{text("◆" + self.signal)}</p>' if self.signal else paragraph(self.usual)
@@ -182,17 +115,7 @@ class Tile:
 
 @dataclass(repr=False)
 class Tiles(Block):
-    """The chain of key figures, in causal order.
-
-    Attributes
-    ----------
-    tiles : sequence of Tile
-        Eight of them fill two rows.
-    label : str
-        Name of the list, for who cannot see it.
-    note : str
-        How to read the drawings.
-    """
+    """The chain of key figures, in causal order."""
 
     tiles: Sequence[Tile]
     label: str
@@ -208,19 +131,7 @@ class Tiles(Block):
 
 @dataclass(frozen=True, repr=False)
 class Adjustment:
-    """One thing to do about the numbers.
-
-    Attributes
-    ----------
-    title : str
-        What to do, in the imperative.
-    evidence : str
-        Why, with interval and n.
-    worth : str
-        What it may be worth, and what speaks against it.
-    link : tuple of str
-        Label and address of the place that shows more; empty for none.
-    """
+    """One thing to do about the numbers."""
 
     title: str
     evidence: str
@@ -230,13 +141,7 @@ class Adjustment:
 
 @dataclass(repr=False)
 class Adjustments(Block):
-    """At most three adjustments to consider, the most useful first.
-
-    Attributes
-    ----------
-    items : sequence of Adjustment
-        In order.
-    """
+    """At most three adjustments to consider, the most useful first."""
 
     items: Sequence[Adjustment]
 
@@ -254,13 +159,7 @@ class Adjustments(Block):
 
 @dataclass(repr=False)
 class NoData(Block):
-    """The box that stands where a section has nothing to show.
-
-    Attributes
-    ----------
-    reason : str
-        Which column of which table is missing, and that the rest does not depend on it; names between backticks.
-    """
+    """The box that stands where a section has nothing to show."""
 
     reason: str
 
@@ -273,28 +172,14 @@ class NoData(Block):
 
 @dataclass(repr=False)
 class Absent(NoData):
-    """What stands in a notebook where a section does not concern the data set; a page goes without it.
-
-    Attributes
-    ----------
-    reason : str
-        Which table it would need; names between backticks.
-    """
+    """What stands in a notebook where a section does not concern the data set; a page goes without it."""
 
     name = "absent"
 
 
 @dataclass(repr=False)
 class Note(Block):
-    """A caveat, to stand right under what it is about.
-
-    Attributes
-    ----------
-    body : str
-        The caveat.
-    title : str
-        Its point in two or three words.
-    """
+    """A caveat, to stand right under what it is about."""
 
     body: str
     title: str = ""
@@ -308,15 +193,7 @@ class Note(Block):
 
 @dataclass(repr=False)
 class Definition(Block):
-    """What a number counts, folded away until asked for.
-
-    Attributes
-    ----------
-    summary : str
-        The question it answers.
-    paragraphs : sequence of str
-        The definition.
-    """
+    """What a number counts, folded away until asked for."""
 
     summary: str
     paragraphs: Sequence[str]
@@ -330,15 +207,7 @@ class Definition(Block):
 
 @dataclass(repr=False)
 class Prose(Block):
-    """What the analyst wrote about the month, in Markdown.
-
-    Attributes
-    ----------
-    markdown : str
-        Text from outside: HTML in it is shown as text, images are left out, links lead to http(s) or to places relative to the page.
-    title : str
-        A line above it.
-    """
+    """What the analyst wrote about the month, in Markdown."""
 
     markdown: str
     title: str = ""
@@ -365,15 +234,7 @@ class Prose(Block):
 
 @dataclass(repr=False)
 class Closing(Block):
-    """How a page ends: the rows it rests on, and where to find more. Its mark tells that the notebook ran through.
-
-    Attributes
-    ----------
-    sentences : sequence of str
-        The ledger: rows read = used + set aside, by reason.
-    links : sequence of (str, str)
-        Label and address.
-    """
+    """How a page ends: the rows it rests on, and where to find more. Its mark tells that the notebook ran through."""
 
     sentences: Sequence[str]
     links: Sequence[tuple[str, str]] = ()

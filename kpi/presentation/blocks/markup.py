@@ -25,23 +25,11 @@ class Block:
     name = ""
 
     def html(self) -> str:
-        """Markup of the block, without its style sheet.
-
-        Returns
-        -------
-        str
-            Safe HTML: every value in it is escaped.
-        """
+        """Markup of the block, without its style sheet."""
         return self._html()
 
     def plain(self) -> str:
-        """What the block says where no HTML can be shown.
-
-        Returns
-        -------
-        str
-            A line or a few.
-        """
+        """What the block says where no HTML can be shown."""
         return self._plain()
 
     def _html(self) -> str:
@@ -59,116 +47,36 @@ class Block:
 
 
 def text(value: str | float) -> str:
-    """Make a text or a number safe for a page.
-
-    Parameters
-    ----------
-    value : str or number
-        ``◆`` and ``◇`` become the marks of a signal and of a hollow one, words between backticks become code.
-
-    Returns
-    -------
-    str
-        HTML in which no character of `value` acts as markup.
-
-    Raises
-    ------
-    ParameterError
-        If it is neither text nor a number.
-    """
+    """Make a text or a number safe for a page."""
     safe = re.sub(r"`([^`\n]+)`", r"<code>\1</code>", attribute(value))
     return re.sub("([◆◇]) ?", lambda mark: _DIAMONDS[mark[1]], safe)  # the mark brings its own space
 
 
 def attribute(value: str | float) -> str:
-    """Make a text or a number safe between the quotes of an attribute.
-
-    Parameters
-    ----------
-    value : str or number
-        What the attribute says.
-
-    Returns
-    -------
-    str
-        Escaped text.
-
-    Raises
-    ------
-    ParameterError
-        If it is neither text nor a number.
-    """
+    """Make a text or a number safe between the quotes of an attribute."""
     if not isinstance(value, str | numbers.Number) or isinstance(value, bool):
         raise ParameterError(f"a page shows text and numbers, not {type(value).__name__}; say it first by the methods of Words")
     return html.escape(printable(str.__str__(value) if isinstance(value, str) else str(value)))
 
 
 def printable(value: str) -> str:
-    """Replace what no page can carry: control characters and halves of characters.
-
-    Parameters
-    ----------
-    value : str
-        Any text.
-
-    Returns
-    -------
-    str
-        The text with U+FFFD in their place; line ends and tabs stay.
-    """
+    """Replace what no page can carry: control characters and halves of characters."""
     return _UNPRINTABLE.sub("\ufffd", value)
 
 
 def paragraph(value: str, css: str = "") -> str:
-    """Set a text as a paragraph.
-
-    Parameters
-    ----------
-    value : str
-        Its text; an empty one gives nothing at all.
-    css : str
-        Class of the paragraph.
-
-    Returns
-    -------
-    str
-        Safe HTML.
-    """
+    """Set a text as a paragraph."""
     label = f' class="{css}"' if css else ""
     return f"<p{label}>{text(value)}</p>" if value else ""
 
 
 def link(label: str, href: str) -> str:
-    """Set a link, if it leads where a report may lead.
-
-    Parameters
-    ----------
-    label : str
-        What the reader sees.
-    href : str
-        Relative address or one on http(s); of any other only the label is left.
-
-    Returns
-    -------
-    str
-        Safe HTML.
-    """
+    """Set a link, if it leads where a report may lead."""
     return f'<a href="{attribute(href)}">{text(label)}</a>' if is_safe_address(href) else text(label)
 
 
 def is_safe_address(href: str) -> bool:
-    """Say whether a link may lead there: http(s), or a place relative to the page.
-
-    Parameters
-    ----------
-    href : str
-        Address as written.
-
-    Returns
-    -------
-    bool
-        False for scripts, data, other machines' shares and whatever cannot be read as an address.
-    """
+    """Say whether a link may lead there: http(s), or a place relative to the page."""
     if not href or re.search(r"[\x00-\x20\x7f\\]", href) or href.startswith("//"):
         return False
     try:
@@ -180,17 +88,6 @@ def is_safe_address(href: str) -> bool:
 
 @functools.cache
 def style(name: str = "style") -> str:
-    """Read a style sheet, without its comments and line ends.
-
-    Parameters
-    ----------
-    name : str
-        ``style`` for the blocks, ``frame`` for what stands around them on a page.
-
-    Returns
-    -------
-    str
-        CSS without any ``<``.
-    """
+    """Read a style sheet, without its comments and line ends."""
     sheet = re.sub(r"/\*.*?\*/", "", (HERE / f"{name}.css").read_text("utf-8"), flags=re.DOTALL)
     return "".join(line.strip() for line in sheet.splitlines())

@@ -18,21 +18,7 @@ class Svg(str):
 
 @dataclass(frozen=True)
 class Spark:
-    """The months of one KPI over the range in which they vary by themselves.
-
-    Attributes
-    ----------
-    values : sequence of float
-        One per month, the last one is the month of the report; a missing one leaves a gap.
-    low, mid, high : float or sequence of float
-        Limits and centre, the same for all months or one per month; missing where unknown.
-    signals : sequence of bool
-        Months that are signals.
-    alt : str
-        What the drawing says, in words and numbers.
-    is_provisional : bool
-        The last month is drawn hollow.
-    """
+    """The months of one KPI over the range in which they vary by themselves."""
 
     values: Sequence[float]
     low: Limit
@@ -49,20 +35,7 @@ class Spark:
             raise ParameterError("a drawing needs an alternative text")
 
     def svg(self, *, width: int = 252, height: int = 62, dots: bool = True) -> Svg:
-        """Draw the months.
-
-        Parameters
-        ----------
-        width, height : int
-            Size of the drawing in its own units; the page scales it.
-        dots : bool
-            Mark every month and the centre; without, only signals and the last month.
-
-        Returns
-        -------
-        Svg
-            An ``svg`` element, its colours left to the style sheet.
-        """
+        """Draw the months."""
         values, low, mid, high = (self._months(column) for column in (self.values, self.low, self.mid, self.high))
         known = [value for value in (*values, *low, *high) if math.isfinite(value)]
         bottom, top = (min(known), max(known)) if known else (0.0, 1.0)
@@ -122,24 +95,7 @@ def _line(points: list[tuple[float, float] | None], css: str = "l") -> str:
 def interval(
     value: float, low: float, high: float, *, axis: tuple[float, float], reference: float | None = None, width: int = 176, height: int = 22
 ) -> str:
-    """Draw an estimate with its interval, as one row of a shared axis.
-
-    Parameters
-    ----------
-    value, low, high : float
-        Estimate and interval; where one is missing only the reference is drawn.
-    axis : tuple of float
-        Values at the left and the right end.
-    reference : float, optional
-        Value of the dashed line.
-    width, height : int
-        Size in pixels.
-
-    Returns
-    -------
-    str
-        An ``svg`` element, hidden from screen readers: the table has the numbers.
-    """
+    """Draw an estimate with its interval, as one row of a shared axis."""
     xs = _scale(axis, width)
     parts = [] if reference is None or not math.isfinite(reference) else [f'<path class="m" d="M{xs(reference)} 0V{height}"/>']
     if all(math.isfinite(number) for number in (value, low, high)):
@@ -148,22 +104,7 @@ def interval(
 
 
 def interval_axis(labels: Sequence[tuple[float, str]], *, axis: tuple[float, float], width: int = 176, height: int = 22) -> str:
-    """Write the scale over a column of drawn intervals.
-
-    Parameters
-    ----------
-    labels : sequence of (float, str)
-        Values and their texts; those at the ends of the axis stay inside the drawing.
-    axis : tuple of float
-        Values at the left and the right end.
-    width, height : int
-        Size in pixels.
-
-    Returns
-    -------
-    str
-        An ``svg`` element, hidden from screen readers.
-    """
+    """Write the scale over a column of drawn intervals."""
     xs, parts = _scale(axis, width), []
     for at, label in labels:
         anchor = "" if at <= axis[0] else ' text-anchor="end"' if at >= axis[1] else ' text-anchor="middle"'

@@ -23,30 +23,7 @@ _NICE = (1, 2, 3, 4, 5, 6, 8, 10)  # whole percentages stay whole
 
 @dataclass(frozen=True)
 class Column:
-    """One column of a table: where its values stand and how they are written.
-
-    Attributes
-    ----------
-    name : str
-        Column of the result; of a ``range`` it is not used.
-    label : str
-        Its heading, in the reader's language; a line end in it breaks it.
-    kind : str
-        ``text``, ``number``, ``percent``, ``money``, ``change`` (of money), ``duration`` (seconds), ``days``, ``date``, ``month``, ``when``
-        (instant, in the table's zone), ``range`` (the interval in figures) or ``drawn`` (estimate and interval as a drawing).
-    digits : int
-        Decimals of a number or percentage.
-    n : str
-        Column with the number of records an estimate rests on: under the floor it says "too few". Empty: no floor.
-    unit : str
-        Of a ``range`` or ``drawn``: how its ends are written: ``number``, ``percent``, ``money``; for ``drawn`` also ``days``, ``duration``.
-    ends : tuple of str
-        Columns with the interval, for ``range`` and ``drawn``.
-    axis : tuple of float, optional
-        Ends of the drawn axis; chosen from the data where not given.
-    reference : float, optional
-        Dashed line of a drawing; the total's estimate where not given.
-    """
+    """One column of a table: where its values stand and how they are written."""
 
     name: str
     label: str
@@ -81,19 +58,7 @@ class Cell:
 
 @dataclass(repr=False)
 class Table(Block):
-    """A table ready to be shown.
-
-    Attributes
-    ----------
-    title : str
-        Bold line above it: the question.
-    note : str
-        Grey line: scope, unit, interval, dashed line.
-    head : sequence of Cell
-        Headings.
-    rows : sequence of (str, sequence of Cell)
-        Class of the row (``""``, ``best``, ``tot``) and its cells; the first one heads the row.
-    """
+    """A table ready to be shown."""
 
     title: str
     note: str
@@ -128,43 +93,7 @@ def table(
     currency: str = "EUR",
     zone: str = "UTC",
 ) -> Table:
-    """Lay out a result as a table.
-
-    Parameters
-    ----------
-    result : DataFrame
-        Tidy, one row per line of the table, in the order to show.
-    columns : sequence of Column
-        The first one heads the rows.
-    words : Words
-        The reader's language.
-    title, note : str
-        The question, and scope, unit, interval.
-    total : DataFrame, optional
-        One row with the same columns, put last.
-    strong : str
-        Row to print bold, by the value of its first column.
-    limit : int
-        Most rows shown; the note then says how many there are.
-    whole : str
-        Where all of them are, e.g. ``lists/stale_deals.csv``.
-    floor : int
-        Least number of records for an estimate; below, only counts are shown.
-    currency, zone : str
-        Of the amounts, and of the reader's clock.
-
-    Returns
-    -------
-    Table
-        A block to show.
-
-    Raises
-    ------
-    SchemaError
-        If the result lacks a column.
-    ParameterError
-        If the total has not exactly one row.
-    """
+    """Lay out a result as a table."""
     lacking = set().union(*(column.needs for column in columns)) - set(result.columns)
     if lacking:
         raise SchemaError(f"the table {title!r} needs {sorted(lacking)}; the result has {list(result.columns)}")

@@ -68,30 +68,13 @@ SETTINGS = {
 
 @contextlib.contextmanager
 def context() -> Iterator[None]:
-    """Let the kit's looks hold for the plots drawn inside, and for nothing else.
-
-    Yields
-    ------
-    None
-        Use as ``with style.context():``.
-    """
+    """Let the kit's looks hold for the plots drawn inside, and for nothing else."""
     with mpl.rc_context(SETTINGS):
         yield
 
 
 def looks(plot: Callable) -> Callable:
-    """Let a plot be drawn in the kit's looks, whatever those of the session are.
-
-    Parameters
-    ----------
-    plot : callable
-        Draws on an Axes and returns it.
-
-    Returns
-    -------
-    callable
-        The same, drawing inside `context`: texts take their size, and whether ``$`` begins a formula, from the settings in force when they are made.
-    """
+    """Let a plot be drawn in the kit's looks, whatever those of the session are."""
 
     @functools.wraps(plot)
     def drawn(*args, **kwargs):
@@ -102,37 +85,13 @@ def looks(plot: Callable) -> Callable:
 
 
 def axes(height: float = 3.0, width: float = WIDTH) -> Axes:
-    """Begin a plot of the size pages expect.
-
-    Parameters
-    ----------
-    height : float
-        Inches, 2.4 to 3.75.
-    width : float
-        Inches.
-
-    Returns
-    -------
-    Axes
-        Empty, in a figure of its own.
-    """
+    """Begin a plot of the size pages expect."""
     with context():
         return plt.subplots(figsize=(width, height))[1]
 
 
 def png(drawn: Axes | Figure) -> tuple[bytes, int, int]:
-    """Turn a plot into a picture of 256 colours, about a quarter of the usual size, and close it.
-
-    Parameters
-    ----------
-    drawn : Axes or Figure
-        The plot.
-
-    Returns
-    -------
-    tuple of (bytes, int, int)
-        The PNG file, and its width and height on the page in CSS pixels. Equal plots give equal bytes.
-    """
+    """Turn a plot into a picture of 256 colours, about a quarter of the usual size, and close it."""
     figure = drawn if isinstance(drawn, Figure) else drawn.get_figure(root=True)
     full = io.BytesIO()
     with context():  # tick labels are made when drawn
@@ -151,16 +110,5 @@ def png(drawn: Axes | Figure) -> tuple[bytes, int, int]:
 
 
 def ticks(write: Callable[[float], str]) -> FuncFormatter:
-    """Write an axis in the reader's language.
-
-    Parameters
-    ----------
-    write : callable
-        From a value to its text, e.g. ``words.percent`` or ``lambda days: words.number(days)``.
-
-    Returns
-    -------
-    FuncFormatter
-        For ``ax.xaxis.set_major_formatter``.
-    """
+    """Write an axis in the reader's language."""
     return FuncFormatter(lambda value, _: write(float(value)))

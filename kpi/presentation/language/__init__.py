@@ -15,16 +15,6 @@ __all__ = ["Words", "missing", "placeholders"]
 class Words(Times):
     """How one language says things; the same object goes through tables, plots and pages.
 
-    Parameters
-    ----------
-    lang : str
-        ``en`` or ``fr``.
-
-    Raises
-    ------
-    ParameterError
-        If the kit does not speak that language.
-
     Examples
     --------
     >>> words = Words("en")

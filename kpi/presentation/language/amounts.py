@@ -13,75 +13,19 @@ class Amounts(Sentences):
     """How one language writes numbers, shares and money."""
 
     def number(self, value: float | None, digits: int = 0, *, signed: bool = False) -> str:
-        """Write a number with its thousands set apart.
-
-        Parameters
-        ----------
-        value : float or None
-            A missing one gives "–".
-        digits : int
-            Decimals, always that many.
-        signed : bool
-            Put a plus before what is above zero: the number is a change.
-
-        Returns
-        -------
-        str
-            E.g. ``1,234.5`` and ``1 234,5``.
-        """
+        """Write a number with its thousands set apart."""
         return MISSING if missing(value) else written(value, digits, self.lang, signed=signed)
 
     def number_range(self, low: float | None, high: float | None, digits: int = 0) -> str:
-        """Write an interval of numbers.
-
-        Parameters
-        ----------
-        low, high : float or None
-            Its ends; if one is missing, "–".
-        digits : int
-            Decimals.
-
-        Returns
-        -------
-        str
-            E.g. ``340–476``; with a negative end ``−14 to +12``, since a dash before a minus is hard to read.
-        """
+        """Write an interval of numbers."""
         return self._range(low, high, lambda value, signed: self.number(value, digits, signed=signed), "", digits)
 
     def percent(self, value: float | None, digits: int = 0, *, signed: bool = False) -> str:
-        """Write a share as a percentage.
-
-        Parameters
-        ----------
-        value : float or None
-            Share in [0, 1]; a missing one gives "–".
-        digits : int
-            Decimals of the percentage.
-        signed : bool
-            Put a plus before what is above zero.
-
-        Returns
-        -------
-        str
-            E.g. ``34%`` and ``34 %``.
-        """
+        """Write a share as a percentage."""
         return MISSING if missing(value) else self.number(hundredfold(value), digits, signed=signed) + self._percent_sign
 
     def percent_range(self, low: float | None, high: float | None, digits: int = 0) -> str:
-        """Write an interval of shares, its unit once.
-
-        Parameters
-        ----------
-        low, high : float or None
-            Ends in [0, 1]; if one is missing, "–".
-        digits : int
-            Decimals of the percentages.
-
-        Returns
-        -------
-        str
-            E.g. ``29–38%`` and ``29–38 %``.
-        """
+        """Write an interval of shares, its unit once."""
         return self._range(low, high, lambda value, signed: self.number(hundredfold(value), digits, signed=signed), self._percent_sign, digits + 2)
 
     @property
@@ -97,22 +41,7 @@ class Amounts(Sentences):
         return (ends[0] if ends[0] == ends[1] else "–".join(ends)) + unit
 
     def money(self, value: float | None, currency: str, *, signed: bool = False) -> str:
-        """Write an amount, short enough to be read at a glance.
-
-        Parameters
-        ----------
-        value : float or None
-            Amount in `currency`; a missing one gives "–".
-        currency : str
-            ISO code, e.g. ``EUR``.
-        signed : bool
-            Put a plus before what is above zero.
-
-        Returns
-        -------
-        str
-            In full under 10,000 (``€2,361``), then in thousands (``€13.6k``, ``€1,486k``), from ten million on in millions (``€14.9M``).
-        """
+        """Write an amount, short enough to be read at a glance."""
         if missing(value):
             return MISSING
         power, digits = compact(abs(value))
@@ -120,37 +49,11 @@ class Amounts(Sentences):
         return sign(exact, signed) + self._with_currency(self.number(abs(exact), digits), power, currency)
 
     def money_change(self, value: float | None, currency: str) -> str:
-        """Write a change of an amount with its sign.
-
-        Parameters
-        ----------
-        value : float or None
-            Change in `currency`; a missing one gives "–".
-        currency : str
-            ISO code.
-
-        Returns
-        -------
-        str
-            E.g. ``+€31.0k``, ``−€109k``, ``−109 k€``.
-        """
+        """Write a change of an amount with its sign."""
         return self.money(value, currency, signed=True)
 
     def money_range(self, low: float | None, high: float | None, currency: str) -> str:
-        """Write an interval of amounts, in one unit.
-
-        Parameters
-        ----------
-        low, high : float or None
-            Ends in `currency`; if one is missing, "–".
-        currency : str
-            ISO code.
-
-        Returns
-        -------
-        str
-            E.g. ``€271–458k`` and ``271–458 k€``.
-        """
+        """Write an interval of amounts, in one unit."""
         if missing(low) or missing(high):
             return MISSING
         power, digits = compact(max(abs(low), abs(high)))

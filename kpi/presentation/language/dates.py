@@ -16,18 +16,7 @@ class Times(Amounts):
     """How one language writes times."""
 
     def days(self, n: float | None) -> str:
-        """Write a length in days.
-
-        Parameters
-        ----------
-        n : float or None
-            Days; a missing number gives "–".
-
-        Returns
-        -------
-        str
-            E.g. ``1 day``, ``1.6 days``, ``20 days``; one decimal under 10 where there is one.
-        """
+        """Write a length in days."""
         if missing(n):
             return MISSING
         exact = rounded(n, 1)
@@ -36,18 +25,7 @@ class Times(Amounts):
         return self.number(n, digits) + NBSP + unit
 
     def duration(self, seconds: float | None) -> str:
-        """Write how long something took.
-
-        Parameters
-        ----------
-        seconds : float or None
-            A missing one gives "–".
-
-        Returns
-        -------
-        str
-            E.g. ``45 s``, ``55 min``, ``3 h 54``, ``2 days``.
-        """
+        """Write how long something took."""
         if missing(seconds):
             return MISSING
         if seconds < 59.5:
@@ -61,120 +39,39 @@ class Times(Amounts):
         return self.days(seconds / 86_400)
 
     def date(self, day: dt.date | None) -> str:
-        """Write a date in full.
-
-        Parameters
-        ----------
-        day : date or None
-            A missing one gives "–".
-
-        Returns
-        -------
-        str
-            ``1 November 2026``, ``1er novembre 2026``.
-        """
+        """Write a date in full."""
         if missing(day):
             return MISSING
         first = "1er" if self.lang == "fr" and day.day == 1 else str(day.day)
         return f"{first}{NBSP}{format_date(day, 'MMMM y', locale=self.lang)}"
 
     def month(self, month: object) -> str:
-        """Write a month with its year.
-
-        Parameters
-        ----------
-        month : str, Month or date
-            ``2026-10``, whatever prints so, or a date in it.
-
-        Returns
-        -------
-        str
-            ``October 2026``, ``octobre 2026``.
-        """
+        """Write a month with its year."""
         return format_date(_first_day(month), "LLLL y", locale=self.lang)
 
     def month_short(self, month: object) -> str:
-        """Write the name of a month, short.
-
-        Parameters
-        ----------
-        month : str, Month or date
-            ``2026-10``, whatever prints so, or a date in it.
-
-        Returns
-        -------
-        str
-            ``Oct``, ``oct.``.
-        """
+        """Write the name of a month, short."""
         return format_date(_first_day(month), "LLL", locale=self.lang)
 
     def weekday(self, number: int) -> str:
-        """Write the name of a day of the week, short.
-
-        Parameters
-        ----------
-        number : int
-            0 is Monday.
-
-        Returns
-        -------
-        str
-            ``Mon``, ``lun.``.
-        """
+        """Write the name of a day of the week, short."""
         return format_date(dt.date(2024, 1, 1 + number), "EEE", locale=self.lang)  # 1 January 2024 was a Monday
 
     def clock(self, time: dt.time | dt.datetime) -> str:
-        """Write a time of day.
-
-        Parameters
-        ----------
-        time : time or datetime
-            Local time.
-
-        Returns
-        -------
-        str
-            ``09:03``; ``9 h 03``.
-        """
+        """Write a time of day."""
         if self.lang == "en":
             return f"{time.hour:02d}:{time.minute:02d}"
         return f"{time.hour}{NBSP}h" + (f"{NBSP}{time.minute:02d}" if time.minute else "")
 
     def when(self, at: dt.datetime | None, zone: str) -> str:
-        """Write an instant of the last months in local time.
-
-        Parameters
-        ----------
-        at : datetime or None
-            Naive UTC (or with a zone of its own); a missing one gives "–".
-        zone : str
-            Zone of the reader, e.g. ``Europe/Paris``.
-
-        Returns
-        -------
-        str
-            ``Mon 12 Oct, 09:03``; ``lun. 12 oct., 9 h 03``.
-        """
+        """Write an instant of the last months in local time."""
         if missing(at):
             return MISSING
         local = _local(at, zone)
         return f"{format_date(local, 'EEE d MMM', locale=self.lang)}, {self.clock(local)}".replace(" ", NBSP, 2)
 
     def moment(self, at: dt.datetime | None, zone: str) -> str:
-        """Write an instant in full, with the place whose clock it is.
-
-        Parameters
-        ----------
-        at : datetime or None
-            Naive UTC (or with a zone of its own); a missing one gives "–".
-        zone : str
-            Zone of the reader, e.g. ``Europe/Paris``.
-
-        Returns
-        -------
-        str
-            ``1 November 2026, 00:00 Paris``; ``1er novembre 2026, 0 h, heure de Paris``.
-        """
+        """Write an instant in full, with the place whose clock it is."""
         if missing(at):
             return MISSING
         local, place = _local(at, zone), get_timezone_location(zone, locale=self.lang, return_city=True)

@@ -10,18 +10,7 @@ MISSING, MINUS = "–", "\u2212"
 
 
 def missing(value: object) -> bool:
-    """Say whether a value is None, NaN, NaT or NA.
-
-    Parameters
-    ----------
-    value : object
-        One value, not a column.
-
-    Returns
-    -------
-    bool
-        True when there is nothing to write.
-    """
+    """Say whether a value is None, NaN, NaT or NA."""
     try:
         return value is None or bool(value != value)
     except TypeError:  # pandas' NA refuses to be a bool
@@ -29,94 +18,29 @@ def missing(value: object) -> bool:
 
 
 def written(value: float, digits: int, lang: str, *, signed: bool = False) -> str:
-    """Write a number with its thousands set apart.
-
-    Parameters
-    ----------
-    value : float
-        Not missing.
-    digits : int
-        Decimals, always that many.
-    lang : str
-        ``en`` or ``fr``.
-    signed : bool
-        Put a plus before what is above zero.
-
-    Returns
-    -------
-    str
-        With a true minus.
-    """
+    """Write a number with its thousands set apart."""
     exact = rounded(value, digits)
     return sign(exact, signed) + format_decimal(abs(exact), "#,##0" + ("." + "0" * digits if digits else ""), locale=lang)
 
 
 def rounded(value: float | decimal.Decimal, digits: int) -> decimal.Decimal:
-    """Round half up, as readers do by hand.
-
-    Parameters
-    ----------
-    value : float or Decimal
-        Not missing.
-    digits : int
-        Decimals to keep.
-
-    Returns
-    -------
-    Decimal
-        Exact, and never minus zero.
-    """
+    """Round half up, as readers do by hand."""
     exact = decimal.Decimal(str(value)).quantize(decimal.Decimal(1).scaleb(-digits), decimal.ROUND_HALF_UP)
     return exact if exact else abs(exact)
 
 
 def hundredfold(share: float) -> decimal.Decimal:
-    """Turn a share into a percentage, exactly: .285 * 100 is 28.499999999999996 in floats.
-
-    Parameters
-    ----------
-    share : float
-        Usually in [0, 1].
-
-    Returns
-    -------
-    Decimal
-        In per cent.
-    """
+    """Turn a share into a percentage, exactly: .285 * 100 is 28.499999999999996 in floats."""
     return decimal.Decimal(str(share)) * 100
 
 
 def sign(value: decimal.Decimal, signed: bool) -> str:
-    """Write the sign of a number.
-
-    Parameters
-    ----------
-    value : Decimal
-        The number, rounded.
-    signed : bool
-        Whether a plus is wanted.
-
-    Returns
-    -------
-    str
-        A true minus, ``+`` or nothing.
-    """
+    """Write the sign of a number."""
     return MINUS if value < 0 else "+" if signed and value > 0 else ""
 
 
 def compact(size: float) -> tuple[int, int]:
-    """Choose how an amount is shortened, by its size once rounded.
-
-    Parameters
-    ----------
-    size : float
-        Amount without its sign.
-
-    Returns
-    -------
-    tuple of int
-        Power of a thousand it is divided by, and decimals that are left.
-    """
+    """Choose how an amount is shortened, by its size once rounded."""
     if rounded(size, 0) < 10_000:
         return 0, 0
     if rounded(size / 1000, 0) < 10_000:

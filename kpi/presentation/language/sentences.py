@@ -15,13 +15,7 @@ from kpi.presentation.language.translations import LANGUAGES, placeholders, tran
 
 @dataclass(frozen=True)
 class Sentences:
-    """How one language says sentences.
-
-    Parameters
-    ----------
-    lang : str
-        ``en`` or ``fr``.
-    """
+    """How one language says sentences."""
 
     lang: str = "en"
 
@@ -30,84 +24,20 @@ class Sentences:
             raise ParameterError(f"language {self.lang!r} is unknown; choose one of {', '.join(LANGUAGES)}")
 
     def note(self, text: str) -> str:
-        """Mark a text for translation, as `N_` does.
-
-        Parameters
-        ----------
-        text : str
-            English text, as a literal.
-
-        Returns
-        -------
-        str
-            `text`, unchanged.
-        """
+        """Mark a text for translation, as `N_` does."""
         return text
 
     def translate(self, text: str) -> str:
-        """Say a fixed text in this language: a Markdown cell, the name of a KPI.
-
-        Parameters
-        ----------
-        text : str
-            English text; braces in it mean nothing.
-
-        Returns
-        -------
-        str
-            Its translation, or `text` itself where there is none.
-        """
+        """Say a fixed text in this language: a Markdown cell, the name of a KPI."""
         found = translations(self.lang).get(text, text)
         return found if isinstance(found, str) else found[0]
 
     def say(self, text: str, /, **values) -> str:
-        """Say a sentence in this language, with its values filled in.
-
-        Parameters
-        ----------
-        text : str
-            English sentence with named places, as a literal, e.g. ``"Answered within {delay}"``.
-        **values
-            One text (or whole number) for each place; other numbers and dates are to be formatted first, by the methods below.
-
-        Returns
-        -------
-        str
-            Plain text.
-
-        Raises
-        ------
-        KeyError
-            If places and values do not match.
-        ParameterError
-            If a value is neither text nor a whole number.
-        """
+        """Say a sentence in this language, with its values filled in."""
         return self._fill(self.translate(text), values)
 
     def say_n(self, one: str, many: str, n: int, /, **values) -> str:
-        """Say a sentence about a count, in the singular or the plural.
-
-        Parameters
-        ----------
-        one, many : str
-            English sentence for one and for several, both as literals; ``{n}`` is the count.
-        n : int
-            The count; 0 is plural in English and singular in French.
-        **values
-            One text (or whole number) for each further place.
-
-        Returns
-        -------
-        str
-            Plain text.
-
-        Raises
-        ------
-        KeyError
-            If places and values do not match.
-        ParameterError
-            If a value is neither text nor a whole number.
-        """
+        """Say a sentence about a count, in the singular or the plural."""
         plural = abs(n) >= 2 if self.lang == "fr" else n != 1
         found = translations(self.lang).get(one, (one, many))
         text = found if isinstance(found, str) else found[plural]
@@ -126,31 +56,9 @@ class Sentences:
         raise ParameterError(f"{name} is {value!r}; say it first with number, percent, money, date, … of Words")
 
     def sentence(self, text: str) -> str:
-        """Begin a sentence: the first letter becomes a capital.
-
-        Parameters
-        ----------
-        text : str
-            Any text, e.g. ``octobre 2026``.
-
-        Returns
-        -------
-        str
-            The text with its first letter in upper case, the rest unchanged.
-        """
+        """Begin a sentence: the first letter becomes a capital."""
         return text[:1].upper() + text[1:]
 
     def listing(self, items: Iterable[str]) -> str:
-        """Enumerate: "a, b and c".
-
-        Parameters
-        ----------
-        items : iterable of str
-            What to enumerate, in order.
-
-        Returns
-        -------
-        str
-            Empty when there is nothing.
-        """
+        """Enumerate: "a, b and c"."""
         return format_list([str(item) for item in items], locale="en_GB" if self.lang == "en" else self.lang)

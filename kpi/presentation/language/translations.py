@@ -15,35 +15,13 @@ LOCALE = Path(__file__).parent / "locale"
 
 
 def placeholders(text: str) -> set[str]:
-    """List the named places of a sentence.
-
-    Parameters
-    ----------
-    text : str
-        E.g. ``"{n} leads wait"``.
-
-    Returns
-    -------
-    set of str
-        E.g. ``{"n"}``.
-    """
+    """List the named places of a sentence."""
     return {name for _, name, _, _ in string.Formatter().parse(text) if name is not None}
 
 
 @functools.cache
 def translations(lang: str) -> dict[str, str | tuple[str, str]]:
-    """Read what the catalogue says in one language.
-
-    Parameters
-    ----------
-    lang : str
-        ``en`` or ``fr``.
-
-    Returns
-    -------
-    dict
-        Translations by English text; of plural sentences both forms, by the singular. Empty for English.
-    """
+    """Read what the catalogue says in one language."""
     if lang == "en":
         return {}
     with (LOCALE / lang / "LC_MESSAGES" / "kpi.po").open("rb") as file:
@@ -58,18 +36,7 @@ def translations(lang: str) -> dict[str, str | tuple[str, str]]:
 
 
 def typeset(french: str) -> str:
-    """Set the fine spaces of French, so that the catalogue can be typed with plain ones.
-
-    Parameters
-    ----------
-    french : str
-        As typed.
-
-    Returns
-    -------
-    str
-        With U+202F before ``? ! ; %`` and inside guillemets, U+00A0 before a colon, and typographic apostrophes.
-    """
+    """Set the fine spaces of French, so that the catalogue can be typed with plain ones."""
     text = re.sub(r" ([?!;%»])", rf"{NARROW}\1", french)
     text = re.sub(r" :(?![-|])", f"{NBSP}:", text)  # but not the rule under a Markdown table's head
     return re.sub(r"(?<=\w)'(?=\w)", "’", text.replace("« ", "«" + NARROW))

@@ -25,29 +25,7 @@ PAGES = {
 
 @dataclass(frozen=True)
 class About:
-    """What a page is about.
-
-    Attributes
-    ----------
-    words : Words
-        Its language.
-    company, currency, zone : str
-        As in ``[company]`` of kpi.toml.
-    month : Month
-        The month reported.
-    as_of : Timestamp
-        Naive UTC; only what happened strictly before it counts.
-    restricted : str
-        What the data were restricted to, e.g. ``team=Nord``; empty for the whole company.
-    is_simulated : bool
-        No real company is behind the data.
-    hours : list
-        Open windows per weekday in minutes, Monday first.
-    is_contractual : bool
-        Customers are under contract.
-    lacking : set
-        Tables that the opening of the page has already named as missing.
-    """
+    """What a page is about."""
 
     words: Words
     company: str
@@ -102,21 +80,7 @@ class About:
         return Window(end - timedelta(days=days), end)
 
     def opening(self, page: str, answer: str, lede: str = "") -> Opening:
-        """Begin a page.
-
-        Parameters
-        ----------
-        page : str
-            Key of `PAGES`.
-        answer : str
-            The answer in one sentence.
-        lede : str
-            What is usual, what is next.
-
-        Returns
-        -------
-        Opening
-        """
+        """Begin a page."""
         say = self.words.say
         parts = [self.words.sentence(self.words.month(self.month)), self.words.translate(PAGES[page]), self.restricted]
         known = say("as known on {moment}", moment=self.words.moment(self.as_of, self.zone))
@@ -209,23 +173,7 @@ def section(about: About, page: str = "", only: str = "") -> Iterator[None]:
 
 
 def closing(about: About, ledger: pd.DataFrame, *, tables: list[str], notes: list[str] | None = None) -> Closing:
-    """End a page: the rows it rests on, and where to find more.
-
-    Parameters
-    ----------
-    about : About
-        What the page is about.
-    ledger : DataFrame
-        `Dataset.account`.
-    tables : list of str
-        Tables the page rests on; those missing are left out.
-    notes : list of str, optional
-        Further sentences.
-
-    Returns
-    -------
-    Closing
-    """
+    """End a page: the rows it rests on, and where to find more."""
     words = about.words
     sentences = [_account(words, name, ledger[ledger["table"] == name]) for name in tables if (ledger["table"] == name).any()]
     links = [(words.say("numbers and definitions"), "metrics.json"), (words.say("inputs and versions"), "manifest.json")]
@@ -258,89 +206,29 @@ TABLE_NAMES = {
 
 
 def end_label(words: Words, name: str, row: pd.Series) -> str:
-    """Name a curve at its end, with its value where there is one.
-
-    Parameters
-    ----------
-    words : Words
-        The reader's language.
-    name : str
-        What the curve is.
-    row : Series
-        ``value``, ``low``, ``high`` at the end.
-
-    Returns
-    -------
-    str
-    """
+    """Name a curve at its end, with its value where there is one."""
     if pd.isna(row["value"]):
         return name
     return f"{name}\n{words.percent(row['value'])} ({words.percent_range(row['low'], row['high'])})"
 
 
 def quarter_name(words, quarter: str) -> str:
-    """Name a quarter as the reader's language does.
-
-    Parameters
-    ----------
-    words : Words
-        The language.
-    quarter : str
-        As in results: ``2026-Q4``.
-
-    Returns
-    -------
-    str
-    """
+    """Name a quarter as the reader's language does."""
     return words.say("Q{quarter} {year}", quarter=quarter[-1], year=quarter[:4])
 
 
 def unstable(months: pd.DataFrame) -> bool:
-    """Tell whether the months that set the limits are themselves mostly no common process, so that nothing is usual.
-
-    Parameters
-    ----------
-    months : DataFrame
-        With ``signal``, from `headline.months`; the last one is the month reported.
-
-    Returns
-    -------
-    bool
-        True when more than a quarter of the months before were signals.
-    """
+    """Tell whether the months that set the limits are themselves mostly no common process, so that nothing is usual."""
     return bool(len(months) > 1 and months["signal"].iloc[:-1].mean() > 0.25)
 
 
 def differ(one: pd.Series, other: pd.Series) -> int:
-    """Tell whether two estimates differ by more than chance: their intervals do not overlap.
-
-    Parameters
-    ----------
-    one, other : Series
-        ``value``, ``low``, ``high``.
-
-    Returns
-    -------
-    int
-        1 if `one` is clearly above, -1 if clearly below, 0 if the intervals overlap or one is missing.
-    """
+    """Tell whether two estimates differ by more than chance: their intervals do not overlap."""
     if one["low"] > other["high"]:
         return 1
     return -1 if one["high"] < other["low"] else 0
 
 
 def named(words: Words, value: str) -> str:
-    """Write the name of a group, which may be that of the empty cells.
-
-    Parameters
-    ----------
-    words : Words
-        The reader's language.
-    value : str
-        As in the result.
-
-    Returns
-    -------
-    str
-    """
+    """Write the name of a group, which may be that of the empty cells."""
     return words.say("(blank)") if value == BLANK else str(value)

@@ -24,21 +24,7 @@ TITLES = {
 
 
 def winners(about: About, groups: list[pd.DataFrame], total: pd.DataFrame) -> list:
-    """Compare where winners come from, group by group.
-
-    Parameters
-    ----------
-    about : About
-        What the page is about.
-    groups : list of DataFrame
-        `pipeline.opportunity_to_customer` within 180 days, cohort of twelve months: by source first, then by other groups.
-    total : DataFrame
-        The same for all opportunities, one row.
-
-    Returns
-    -------
-    list of Block
-    """
+    """Compare where winners come from, group by group."""
     split = [(frame.columns[0], _in_order(about, frame)) for frame in groups if len(frame) > 1]
     said = [text for text in (_difference(about.words, name, frame) for name, frame in split) if text]
     answer = " ".join(said) or about.words.say("Neither source nor size, product or owner settles a difference in how many deals are won.")

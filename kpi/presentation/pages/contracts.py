@@ -13,21 +13,7 @@ LEAST = 50
 
 
 def staying(about: About, *, survival: pd.DataFrame, curve: pd.DataFrame, median: pd.DataFrame, renewals: pd.DataFrame) -> list:
-    """Show how long customers stay under contract.
-
-    Parameters
-    ----------
-    about : About
-        What the page is about.
-    survival, curve, median : DataFrame
-        `retention.contract_survival`, `retention.contract_survival_curve`, `retention.contract_median`.
-    renewals : DataFrame
-        `retention.renewals`, one row.
-
-    Returns
-    -------
-    list of Block
-    """
+    """Show how long customers stay under contract."""
     words, say, half = about.words, about.words.say, median.iloc[0]
     if curve.empty:
         return [Answer(say("No contract had begun by that date."))]
@@ -74,21 +60,7 @@ def _renewed(about: About, row: pd.Series) -> str:
 
 
 def expected(about: About, value: pd.DataFrame, check: pd.DataFrame) -> list:
-    """Say what customers under contract are expected to bring, and beside it how well the model would have held.
-
-    Parameters
-    ----------
-    about : About
-        What the page is about.
-    value : DataFrame
-        `lifetime_value.expected_value`, one row.
-    check : DataFrame
-        `lifetime_value.renewal_check`.
-
-    Returns
-    -------
-    list of Block
-    """
+    """Say what customers under contract are expected to bring, and beside it how well the model would have held."""
     if not about.is_contractual:
         return []
     words, say, row = about.words, about.words.say, value.iloc[0]

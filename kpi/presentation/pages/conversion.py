@@ -16,23 +16,7 @@ WAYS = {"pipeline.lead_to_opportunity": N_("Lead to opportunity"), "pipeline.lea
 
 
 def usual_rate(about: About, won: pd.DataFrame, closed: pd.DataFrame, by_amount: pd.DataFrame, lost: pd.DataFrame) -> list:
-    """Put the usual win rate, by count and by amount, beside the share won, and say why they differ.
-
-    Parameters
-    ----------
-    about : About
-        What the page is about.
-    won : DataFrame
-        `pipeline.opportunity_to_customer` of the last 90 days.
-    closed, by_amount : DataFrame
-        `pipeline.closed_win_rate` of the same days by count and by amount.
-    lost : DataFrame
-        `pipeline.average_value` of the lost deals of the same days.
-
-    Returns
-    -------
-    list of Block
-    """
+    """Put the usual win rate, by count and by amount, beside the share won, and say why they differ."""
     words, say = about.words, about.words.say
     frame = pd.concat([won[won["horizon"] == HORIZON], closed, by_amount], ignore_index=True)
     if not _carries_amounts(lost):
@@ -93,21 +77,7 @@ def _amount_against(words, frame: pd.DataFrame, lost: pd.DataFrame) -> str:
 
 
 def ways(about: About, curves: list[pd.DataFrame], past_curves: list[pd.DataFrame], results: list[pd.DataFrame], past: list[pd.DataFrame]) -> list:
-    """Show how leads become opportunities and customers by age, now and a year ago.
-
-    Parameters
-    ----------
-    about : About
-        What the page is about.
-    curves, past_curves : list of DataFrame
-        `pipeline.conversion_curve` of lead to opportunity and of lead to customer, now and a year earlier.
-    results, past : list of DataFrame
-        `pipeline.lead_to_opportunity` and `pipeline.lead_to_customer` of both.
-
-    Returns
-    -------
-    list of Block
-    """
+    """Show how leads become opportunities and customers by age, now and a year ago."""
     say = about.words.say
     rows = [(_at(now, HORIZON), _at(then, HORIZON)) for now, then in zip(results, past, strict=True)]
     made = {

@@ -23,19 +23,7 @@ GROUPS = {
 
 
 def revenue(about: About, net: pd.DataFrame, gross: pd.DataFrame) -> list:
-    """Account for the revenue of the customers of a year ago.
-
-    Parameters
-    ----------
-    about : About
-        What the page is about.
-    net, gross : DataFrame
-        `retention.net_revenue_retention` and `retention.gross_revenue_retention`, one row each.
-
-    Returns
-    -------
-    list of Block
-    """
+    """Account for the revenue of the customers of a year ago."""
     words, say, row, kept = about.words, about.words.say, net.iloc[0], gross.iloc[0]
     if pd.isna(row["value"]):
         return [Answer(say("The data do not reach back far enough to follow the revenue of the customers of a year ago."))]
@@ -91,23 +79,7 @@ def _parts(about: About, row: pd.Series):
 
 
 def value(about: About, deciles: pd.DataFrame, best: pd.DataFrame, mean: pd.DataFrame) -> list:
-    """Show who brings the value.
-
-    Parameters
-    ----------
-    about : About
-        What the page is about.
-    deciles : DataFrame
-        `retention.value_deciles`.
-    best : DataFrame
-        `retention.best_customers`.
-    mean : DataFrame
-        `retention.value_to_date`, one row.
-
-    Returns
-    -------
-    list of Block
-    """
+    """Show who brings the value."""
     words, say, row = about.words, about.words.say, mean.iloc[0]
     measures = {"margin": say("margin to date"), "amount": say("revenue to date (no margin is recorded)")}
     measure = measures[row["measure"]]
@@ -143,21 +115,7 @@ def value(about: About, deciles: pd.DataFrame, best: pd.DataFrame, mean: pd.Data
 
 
 def groups(about: About, groups: pd.DataFrame, profitable: pd.DataFrame | None) -> list:
-    """Show the customers by recency, frequency and value, and the most profitable ones.
-
-    Parameters
-    ----------
-    about : About
-        What the page is about.
-    groups : DataFrame
-        `retention.value_groups`.
-    profitable : DataFrame or None
-        `retention.most_profitable_customers`; None where no margin is recorded.
-
-    Returns
-    -------
-    list of Block
-    """
+    """Show the customers by recency, frequency and value, and the most profitable ones."""
     words, say = about.words, about.words.say
     if not groups["n"].sum():
         return []

@@ -21,21 +21,7 @@ BASES = {
 
 
 def levers(about: About, gains: pd.DataFrame, expected: pd.DataFrame) -> list:
-    """Show what each lever would bring, and whether that is settled.
-
-    Parameters
-    ----------
-    about : About
-        What the page is about.
-    gains : DataFrame
-        `levers.gains`.
-    expected : DataFrame
-        `levers.expected_won`.
-
-    Returns
-    -------
-    list of Block
-    """
+    """Show what each lever would bring, and whether that is settled."""
     words, say = about.words, about.words.say
     known = gains[gains["value"].notna()]
     if known.empty:

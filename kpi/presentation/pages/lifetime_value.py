@@ -23,28 +23,7 @@ BANDS = {"within 1 h": N_("within 1 h"), "1 to 24 h": N_("1 to 24 h"), "later": 
 
 
 def expected(about: About, value: pd.DataFrame, check: pd.DataFrame, at_risk: pd.DataFrame, *, active: pd.DataFrame, tracking: pd.DataFrame) -> list:
-    """Say what customers are expected to bring, and beside it how well the model would have held.
-
-    Parameters
-    ----------
-    about : About
-        What the page is about.
-    value : DataFrame
-        `lifetime_value.expected_value`, one row.
-    check : DataFrame
-        `lifetime_value.model_check`.
-    at_risk : DataFrame
-        `lifetime_value.at_risk`.
-    active : DataFrame
-        `lifetime_value.active_probability`, one row.
-    tracking : DataFrame
-        `lifetime_value.tracking`.
-
-    Returns
-    -------
-    list of Block
-        Empty where customers are under contract: `contracts.expected` speaks of these.
-    """
+    """Say what customers are expected to bring, and beside it how well the model would have held."""
     words, say, row = about.words, about.words.say, value.iloc[0]
     if about.is_contractual:
         return []
@@ -84,19 +63,7 @@ def expected(about: About, value: pd.DataFrame, check: pd.DataFrame, at_risk: pd
 
 
 def right_customers(about: About, values: dict[str, pd.DataFrame]) -> list:
-    """Compare what the customers of each group, won in the last 24 months, have brought, will bring, and cost.
-
-    Parameters
-    ----------
-    about : About
-        What the page is about.
-    values : dict of str to DataFrame
-        `lifetime_value.right_customers`.
-
-    Returns
-    -------
-    list of Block
-    """
+    """Compare what the customers of each group, won in the last 24 months, have brought, will bring, and cost."""
     blocks = [block for group, value in values.items() for block in _group(about, group, value)]
     return blocks or [Answer(about.words.say("The data do not say where customers came from, or too few have bought again."))]
 

@@ -36,23 +36,7 @@ FACTORS = {
 
 
 def went(about: About, account: pd.DataFrame, ages: pd.DataFrame, limits: pd.DataFrame) -> list:
-    """Show where the open pipeline went in the month, and which of the open deals are stale.
-
-    Parameters
-    ----------
-    about : About
-        What the page is about.
-    account : DataFrame
-        `pipeline.waterfall` of the month.
-    ages : DataFrame
-        `pipeline.open_ages`.
-    limits : DataFrame
-        `pipeline.stale_limits`.
-
-    Returns
-    -------
-    list of Block
-    """
+    """Show where the open pipeline went in the month, and which of the open deals are stale."""
     words, say = about.words, about.words.say
     money = partial(words.money, currency=about.currency)
     value, deals = account.set_index("step")["value"], account.set_index("step")["deals"]
@@ -110,21 +94,7 @@ def _ageing(about: About, ages: pd.DataFrame, limits: pd.DataFrame) -> Figure:
 
 
 def slipping(about: About, stale: pd.DataFrame, pushes: pd.DataFrame | None) -> list:
-    """List the stale deals to decide on, and say how often closing dates are pushed out.
-
-    Parameters
-    ----------
-    about : About
-        What the page is about.
-    stale : DataFrame
-        `pipeline.stale_deals`.
-    pushes : DataFrame or None
-        `pipeline.pushes`, where the data have closing dates.
-
-    Returns
-    -------
-    list of Block
-    """
+    """List the stale deals to decide on, and say how often closing dates are pushed out."""
     words, say = about.words, about.words.say
     total = words.money(stale["amount"].sum(), about.currency)
     answer = words.say_n(
@@ -153,19 +123,7 @@ def slipping(about: About, stale: pd.DataFrame, pushes: pd.DataFrame | None) -> 
 
 
 def lost(about: About, reasons: pd.DataFrame, by_amount: pd.DataFrame) -> list:
-    """Say why deals are lost.
-
-    Parameters
-    ----------
-    about : About
-        What the page is about.
-    reasons, by_amount : DataFrame
-        `pipeline.loss_reasons` by count and by amount.
-
-    Returns
-    -------
-    list of Block
-    """
+    """Say why deals are lost."""
     words, say = about.words, about.words.say
     frame = reasons.sort_values(["n_events", "reason"], ascending=[False, True], ignore_index=True)
     answer = say("No deal was lost in the last 90 days.")
@@ -191,19 +149,7 @@ def lost(about: About, reasons: pd.DataFrame, by_amount: pd.DataFrame) -> list:
 
 
 def pace(about: About, velocity: pd.DataFrame) -> list:
-    """Say what the pipeline brings per day, and which factor moved it.
-
-    Parameters
-    ----------
-    about : About
-        What the page is about.
-    velocity : DataFrame
-        `pipeline.sales_velocity`.
-
-    Returns
-    -------
-    list of Block
-    """
+    """Say what the pipeline brings per day, and which factor moved it."""
     words, say = about.words, about.words.say
     money = partial(words.money, currency=about.currency)
     row, factors = velocity.iloc[0], velocity.iloc[1:]

@@ -20,21 +20,7 @@ WAYS = {
 
 
 def opening(about: About, won: pd.DataFrame, before: pd.DataFrame, closed: pd.DataFrame) -> Opening:
-    """Open the page: how many opportunities are won, and whether that has changed.
-
-    Parameters
-    ----------
-    about : About
-        What the page is about.
-    won, before : DataFrame
-        `pipeline.opportunity_to_customer`, period reading of the last 90 days and of the 90 days a year earlier.
-    closed : DataFrame
-        `pipeline.closed_win_rate` of the last 90 days.
-
-    Returns
-    -------
-    Opening
-    """
+    """Open the page: how many opportunities are won, and whether that has changed."""
     words, say = about.words, about.words.say
     now, past, rate = _at(won, HORIZON), _at(before, HORIZON), closed.iloc[0]
     if pd.isna(now["value"]):
@@ -58,23 +44,7 @@ def opening(about: About, won: pd.DataFrame, before: pd.DataFrame, closed: pd.Da
 
 
 def winning(about: About, *, curve: pd.DataFrame, past_curve: pd.DataFrame, won: pd.DataFrame, past: pd.DataFrame, steps: list[pd.DataFrame]) -> list:
-    """Show the share won by age, now and a year ago, beside every conversion.
-
-    Parameters
-    ----------
-    about : About
-        What the page is about.
-    curve, past_curve : DataFrame
-        `pipeline.conversion_curve` of opportunity to customer, period reading, now and a year earlier.
-    won, past : DataFrame
-        `pipeline.opportunity_to_customer` of both.
-    steps : list of DataFrame
-        Period readings of the conversions, in order.
-
-    Returns
-    -------
-    list of Block
-    """
+    """Show the share won by age, now and a year ago, beside every conversion."""
     words, say = about.words, about.words.say
     now, before = _at(won, HORIZON), _at(past, HORIZON)
     labels = [end_label(words, name, row) for name, row in ((say("last 90 days"), now), (say("a year earlier"), before))]
@@ -128,19 +98,7 @@ def winning(about: About, *, curve: pd.DataFrame, past_curve: pd.DataFrame, won:
 
 
 def conversions(about: About, results: list[pd.DataFrame]) -> Table:
-    """List every conversion with its interval.
-
-    Parameters
-    ----------
-    about : About
-        What the page is about.
-    results : list of DataFrame
-        Period readings of the conversions.
-
-    Returns
-    -------
-    Table
-    """
+    """List every conversion with its interval."""
     words, say = about.words, about.words.say
     frame = pd.concat(results, ignore_index=True)
     frame["step"] = [say("{way}, {days} d", way=words.translate(WAYS[row.kpi]), days=int(row.horizon)) for row in frame.itertuples()]
@@ -156,19 +114,7 @@ def conversions(about: About, results: list[pd.DataFrame]) -> Table:
 
 
 def cohorts(about: About, won: pd.DataFrame) -> Table:
-    """List the quarters: how many of the opportunities created then were won.
-
-    Parameters
-    ----------
-    about : About
-        What the page is about.
-    won : DataFrame
-        `pipeline.opportunity_to_customer` within 180 days, cohort reading by quarter.
-
-    Returns
-    -------
-    Table
-    """
+    """List the quarters: how many of the opportunities created then were won."""
     say = about.words.say
     columns = [
         Column("quarter", say("Created in")),
@@ -195,25 +141,7 @@ def holding(
     weighted: pd.DataFrame | None = None,
     coverage: pd.DataFrame | None = None,
 ) -> list:
-    """Show what the pipeline holds at the date.
-
-    Parameters
-    ----------
-    about : About
-        What the page is about.
-    by_stage, by_owner : DataFrame
-        `pipeline.open_pipeline` by stage and by owner.
-    amounts : DataFrame
-        `pipeline.average_value` of won, lost and open deals.
-    weighted : DataFrame or None
-        `pipeline.weighted_pipeline`, where the data have a history of stages.
-    coverage : DataFrame or None
-        `pipeline.coverage`, where the data have targets and closing dates.
-
-    Returns
-    -------
-    list of Block
-    """
+    """Show what the pipeline holds at the date."""
     words, say = about.words, about.words.say
     deals, known = int(by_stage["n"].sum()), int(by_stage["n_events"].sum())
     total = words.money(by_stage["value"].sum() if known else None, about.currency)

@@ -27,19 +27,7 @@ _PHRASES = {
 
 
 def opening(about: About, chain: list[pd.DataFrame]) -> Opening:
-    """Open the page: what the month brought, and what of it is a signal.
-
-    Parameters
-    ----------
-    about : About
-        What the page is about.
-    chain : list of DataFrame
-        `headline.chain`: one table per headline KPI with its months and its ``name``, ``kind``.
-
-    Returns
-    -------
-    Opening
-    """
+    """Open the page: what the month brought, and what of it is a signal."""
     words, say = about.words, about.words.say
     if not chain:
         return about.opening("pulse", say("The data set has none of the headline numbers."))
@@ -60,21 +48,7 @@ def opening(about: About, chain: list[pd.DataFrame]) -> Opening:
 
 
 def tiles(about: About, chain: list[pd.DataFrame], false_alarms: float) -> Tiles:
-    """Show the chain of headline numbers, each with its months and the range within which it varies by itself.
-
-    Parameters
-    ----------
-    about : About
-        What the page is about.
-    chain : list of DataFrame
-        `headline.chain`.
-    false_alarms : float
-        Probability that a month without any change shows at least one signal, from `signals.false_alarm_rate`.
-
-    Returns
-    -------
-    Tiles
-    """
+    """Show the chain of headline numbers, each with its months and the range within which it varies by itself."""
     words, say = about.words, about.words.say
     first = min(months["month"].iloc[0] for months in chain) if chain else str(about.month)
     rate = words.number(1 / false_alarms) if false_alarms > 0 else "–"
@@ -89,25 +63,7 @@ def tiles(about: About, chain: list[pd.DataFrame], false_alarms: float) -> Tiles
 
 
 def glance(about: About, chain: list[pd.DataFrame], false_alarms: float, *, missing: pd.DataFrame, note: str = "") -> list:
-    """Show the tiles, what is missing, and what the analyst wrote about the month.
-
-    Parameters
-    ----------
-    about : About
-        What the page is about.
-    chain : list of DataFrame
-        `headline.chain`.
-    false_alarms : float
-        As for `tiles`.
-    missing : DataFrame
-        `headline.absent`.
-    note : str
-        Markdown from the data set; empty for none.
-
-    Returns
-    -------
-    list of Block
-    """
+    """Show the tiles, what is missing, and what the analyst wrote about the month."""
     blocks: list = [tiles(about, chain, false_alarms)] if chain else []
     if len(missing):
         names = about.words.listing(f"`{name}`" for name in missing["table"])
@@ -118,19 +74,7 @@ def glance(about: About, chain: list[pd.DataFrame], false_alarms: float, *, miss
 
 
 def tile(about: About, months: pd.DataFrame) -> Tile:
-    """Make the tile of one headline number.
-
-    Parameters
-    ----------
-    about : About
-        What the page is about.
-    months : DataFrame
-        Its months, from `headline.chain`.
-
-    Returns
-    -------
-    Tile
-    """
+    """Make the tile of one headline number."""
     words, say = about.words, about.words.say
     now, name = months.iloc[-1], months["name"].iloc[-1]
     usual = _usual(about, months)
@@ -171,21 +115,7 @@ def tile(about: About, months: pd.DataFrame) -> Tile:
 
 
 def conversions(about: About, results: list[pd.DataFrame], closed: pd.DataFrame) -> list:
-    """List the conversions as things go now, each with its interval, n and open records, and the usual win rate beside them.
-
-    Parameters
-    ----------
-    about : About
-        What the page is about.
-    results : list of DataFrame
-        Period readings; shown within 180 days.
-    closed : DataFrame
-        `pipeline.closed_win_rate`.
-
-    Returns
-    -------
-    list of Block
-    """
+    """List the conversions as things go now, each with its interval, n and open records, and the usual win rate beside them."""
     words, say = about.words, about.words.say
     frame = pd.concat([result[result["horizon"] == pipeline.HORIZON] for result in results], ignore_index=True)
     frame["step"] = [words.translate(pipeline.WAYS[key]) for key in frame["kpi"]]
@@ -214,23 +144,7 @@ def conversions(about: About, results: list[pd.DataFrame], closed: pd.DataFrame)
 
 
 def value(about: About, months: pd.DataFrame, row: pd.Series, *, column: str = "value") -> str:
-    """Write a value in the KPI's unit.
-
-    Parameters
-    ----------
-    about : About
-        What the page is about.
-    months : DataFrame
-        The KPI's months, with ``kind``.
-    row : Series
-        The month.
-    column : str
-        What of it.
-
-    Returns
-    -------
-    str
-    """
+    """Write a value in the KPI's unit."""
     kind = months["kind"].iloc[-1]
     if kind == "money":
         return about.words.money(row[column], about.currency)

@@ -14,23 +14,7 @@ YEAR = 365
 
 
 def opening(about: About, year: pd.DataFrame, window: int | None, *, is_set: bool = False) -> Opening:
-    """Open the page: how many customers are active, and how that changed over a year.
-
-    Parameters
-    ----------
-    about : About
-        What the page is about.
-    year : DataFrame
-        `retention.net_customer_growth` over twelve months, one row.
-    window : int or None
-        `retention.activity_window`.
-    is_set : bool
-        Whether kpi.toml sets it.
-
-    Returns
-    -------
-    Opening
-    """
+    """Open the page: how many customers are active, and how that changed over a year."""
     words, say, row = about.words, about.words.say, year.iloc[0]
     change = int(row["end"] - row["start"])
     parts = {"n": int(row["end"]), "change": words.number(change, signed=True), "share": words.percent(row["value"], signed=True)}
@@ -50,21 +34,7 @@ def opening(about: About, year: pd.DataFrame, window: int | None, *, is_set: boo
 
 
 def growth(about: About, year: pd.DataFrame, quarter: pd.DataFrame, months: pd.DataFrame) -> list:
-    """Account for the change in customers over the year, the quarter, and month by month.
-
-    Parameters
-    ----------
-    about : About
-        What the page is about.
-    year, quarter : DataFrame
-        `retention.net_customer_growth` over twelve and over three months, one row each.
-    months : DataFrame
-        The same month by month.
-
-    Returns
-    -------
-    list of Block
-    """
+    """Account for the change in customers over the year, the quarter, and month by month."""
     words, say, row = about.words, about.words.say, year.iloc[0]
     steps = [int(row["new"]), int(row["reactivated"]), -int(row["lost"])]
     sum_of = {name: int(row[name]) for name in ("start", "new", "reactivated", "lost", "end")}
@@ -118,21 +88,7 @@ READINGS = {
 
 
 def purchases(about: About, reading: str, refunds: pd.DataFrame) -> list:
-    """Say what counts as a purchase, and what became of the refunds.
-
-    Parameters
-    ----------
-    about : About
-        What the page is about.
-    reading : str
-        `retention.purchase_reading`.
-    refunds : DataFrame
-        `retention.refunds`.
-
-    Returns
-    -------
-    list of Block
-    """
+    """Say what counts as a purchase, and what became of the refunds."""
     words, say = about.words, about.words.say
     told = refunds.set_index("match")
     counts = {name: int(told.loc[name, "n_events"]) for name in ("named", "found", "none")}
@@ -162,25 +118,7 @@ def coming_back(
     by_month: pd.DataFrame,
     by_quarter: pd.DataFrame,
 ) -> list:
-    """Show how many customers buy again, and how soon.
-
-    Parameters
-    ----------
-    about : About
-        What the page is about.
-    repeat, past : DataFrame
-        `retention.repeat_purchase`, period reading of the last 180 days and of the 180 days a year earlier.
-    curve, past_curve : DataFrame
-        `retention.repeat_purchase_curve` of both.
-    by_month : DataFrame
-        `retention.retention_curve`.
-    by_quarter : DataFrame
-        `retention.repeat_purchase`, cohort reading by quarter of the first purchase.
-
-    Returns
-    -------
-    list of Block
-    """
+    """Show how many customers buy again, and how soon."""
     words, say = about.words, about.words.say
     now, before = _at(repeat, YEAR), _at(past, YEAR)
     share = words.percent(now["value"])
@@ -242,21 +180,7 @@ def _by_quarter(about: About, by_quarter: pd.DataFrame):
 
 
 def matrix(about: About, cells: pd.DataFrame, compared: pd.DataFrame) -> list:
-    """Show the cohort matrix, and whether any cohort stands out.
-
-    Parameters
-    ----------
-    about : About
-        What the page is about.
-    cells : DataFrame
-        `retention.cohort_matrix`.
-    compared : DataFrame
-        `headline.compared_cohorts`: the cohorts at one age with their limits.
-
-    Returns
-    -------
-    list of Block
-    """
+    """Show the cohort matrix, and whether any cohort stands out."""
     words, say = about.words, about.words.say
     drawn = charts.plot_cohorts(cells, words, xlabel=say("months since the first purchase"))
     outside = compared[compared["signal"] & compared["reason"].isin(["above", "below"])] if len(compared) else compared

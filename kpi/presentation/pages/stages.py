@@ -22,27 +22,7 @@ MOVES = {
 
 
 def stuck(about: About, funnel: pd.DataFrame, flow: pd.DataFrame, conversion: pd.DataFrame, stay: pd.DataFrame, moves: pd.DataFrame) -> list:
-    """Show where deals get stuck: how far they get, what share goes on from each stage, how long they stay, who went where.
-
-    Parameters
-    ----------
-    about : About
-        What the page is about.
-    funnel : DataFrame
-        `pipeline.funnel`.
-    flow : DataFrame
-        `pipeline.stage_flow`.
-    conversion : DataFrame
-        `pipeline.stage_conversion`.
-    stay : DataFrame
-        `pipeline.time_in_stage`.
-    moves : DataFrame
-        `pipeline.stage_moves`.
-
-    Returns
-    -------
-    list of Block
-    """
+    """Show where deals get stuck: how far they get, what share goes on from each stage, how long they stay, who went where."""
     return [
         Answer(_weakest(about.words, conversion)),
         SideBySide(_funnel(about, funnel), _flow(about, flow)),

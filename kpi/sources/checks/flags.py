@@ -48,17 +48,7 @@ _PLACE = 1 << 40  # file and row in one number, so that the first row of a fault
 
 @dataclass(frozen=True)
 class Known:
-    """What the checks of a table may look at besides its own rows.
-
-    Attributes
-    ----------
-    company : Company
-        Zone, currency, end of the data.
-    tables : mapping of str to str
-        Tables read so far: `stages` and `fx` come first.
-    provided : mapping of str to collection
-        Columns that each table has.
-    """
+    """What the checks of a table may look at besides its own rows."""
 
     company: Company
     tables: Mapping[str, str]
@@ -66,41 +56,12 @@ class Known:
 
 
 def folded(cell: str) -> str:
-    """Write the SQL of a name without case, accents, spaces and signs.
-
-    Parameters
-    ----------
-    cell : str
-        SQL of the text.
-
-    Returns
-    -------
-    str
-    """
+    """Write the SQL of a name without case, accents, spaces and signs."""
     return rf"regexp_replace(lower(strip_accents({cell})), '[^\p{{L}}\p{{N}}]+', '', 'g')"
 
 
 def flags(connection: duckdb.DuckDBPyConnection, table: Table, typed: Converted, labels: list[str], known: Known) -> list[tuple]:
-    """Count the faults of the rows that are used, in one pass, and instants that too many rows share.
-
-    Parameters
-    ----------
-    connection : DuckDBPyConnection
-        Holds the typed rows.
-    table : Table
-        The contract.
-    typed : Converted
-        Rows with their faults; those set aside are not looked at.
-    labels : list of str
-        Files by number.
-    known : Known
-        Other tables, and the company.
-
-    Returns
-    -------
-    list of tuple
-        Rows of `FLAGS`.
-    """
+    """Count the faults of the rows that are used, in one pass, and instants that too many rows share."""
     found = _counted(connection, table, typed, _conditions(connection, table, typed, known), typed.name, labels)
     if table.name == "opportunity_history" and {"stages"} <= set(known.tables):
         found += _counted(connection, table, typed, _moves(), _story(typed, known), labels)
@@ -118,23 +79,7 @@ def _counted(connection, table: Table, typed: Converted, conditions: dict[tuple[
 
 
 def flag(table: str, column: str, message: str, n: int, example: str) -> tuple:
-    """Put a fault into a row of `FLAGS`.
-
-    Parameters
-    ----------
-    table, column : str
-        Where it is.
-    message : str
-        One of `reasons`.
-    n : int
-        Rows that have it.
-    example : str
-        The first of them as ``file:row``, or the name to blame.
-
-    Returns
-    -------
-    tuple
-    """
+    """Put a fault into a row of `FLAGS`."""
     return (table, column, message.format(column=column), rules.rule(message).rule, n, example)
 
 

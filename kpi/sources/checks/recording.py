@@ -18,17 +18,7 @@ USUAL = 0.1  # share of a usual month's records from which on a month counts as 
 
 @dataclass(frozen=True)
 class Recording:
-    """Since when a table records what becomes of the leads.
-
-    Attributes
-    ----------
-    since : date
-        First local day.
-    earlier : int
-        Leads created before it.
-    seen, expected : int
-        Outcomes before it: those there are, and those there would be by what became of the later leads at the same age.
-    """
+    """Since when a table records what becomes of the leads."""
 
     since: date
     earlier: int
@@ -44,24 +34,6 @@ def recorded_from(
 ) -> dict[str, Recording]:
     """Find the tables of outcomes that begin long after the leads do.
 
-    Parameters
-    ----------
-    connection : DuckDBPyConnection
-        Holds the canonical tables.
-    tables : mapping of str to str
-        Their names.
-    provided : mapping of str to collection
-        Columns that each has.
-    zone : str
-        The company's.
-
-    Returns
-    -------
-    dict of str to Recording
-        By table: ``opportunities``, ``activities``; empty where leads and outcomes begin together.
-
-    Notes
-    -----
     A table begins with the first month that has a tenth of a usual month's records. It begins too late where the leads from before, at the rate and
     speed of the later ones, would have had at least `EXPECTED` outcomes before its first day, and hardly any (`SEEN`) is there.
     """
@@ -95,18 +67,7 @@ def _fates(connection, links: str, leads: str, zone: str) -> list[tuple]:
 
 
 def recording(fates: list[tuple[date, date | None, int]]) -> Recording | None:
-    """Tell whether outcomes begin long after the leads.
-
-    Parameters
-    ----------
-    fates : list of tuple
-        Local day of creation, that of the first outcome (None without one), and the number of leads, in order.
-
-    Returns
-    -------
-    Recording or None
-        None where they begin together, or nothing can be said.
-    """
+    """Tell whether outcomes begin long after the leads."""
     since = _begin(fates)
     if since is None:
         return None

@@ -25,22 +25,7 @@ _NAMED = {
 
 
 def loose_links(connection: duckdb.DuckDBPyConnection, tables: Mapping[str, str], provided: Mapping[str, frozenset[str]]) -> list[tuple]:
-    """Count optional references to records that are not there, and those that only their spelling keeps from being there.
-
-    Parameters
-    ----------
-    connection : DuckDBPyConnection
-        Holds the canonical tables.
-    tables : mapping of str to str
-        Their names.
-    provided : mapping of str to collection
-        Columns that each has.
-
-    Returns
-    -------
-    list of tuple
-        Rows of `flags.FLAGS`: the row stays, the link leads nowhere.
-    """
+    """Count optional references to records that are not there, and those that only their spelling keeps from being there."""
     found = []
     for name, stored in tables.items():
         for column in TABLES[name].columns:
@@ -57,24 +42,7 @@ def loose_links(connection: duckdb.DuckDBPyConnection, tables: Mapping[str, str]
 
 
 def near_keys(connection: duckdb.DuckDBPyConnection, table: str, column: str, lost: str, parent: str, stored: str) -> list[tuple]:
-    """Find links that lead nowhere for their spelling alone.
-
-    Parameters
-    ----------
-    connection : DuckDBPyConnection
-        Holds the tables.
-    table, column : str
-        Where the links are.
-    lost : str
-        SQL of the links, one column ``said``.
-    parent, stored : str
-        Table they should lead to, and its name in the connection.
-
-    Returns
-    -------
-    list of tuple
-        At most one row of `flags.FLAGS`.
-    """
+    """Find links that lead nowhere for their spelling alone."""
     key = sql.ident(TABLES[parent].key[0])
     keys = f"select {folded(key)} as bare, min({key}) as key from {stored} group by bare"
     links = f"select said, count(*) as n, {folded('said')} as bare from {lost} group by said"
@@ -85,24 +53,7 @@ def near_keys(connection: duckdb.DuckDBPyConnection, table: str, column: str, lo
 
 
 def near_orphans(connection: duckdb.DuckDBPyConnection, table: Table, typed: Converted, tables: Mapping[str, str]) -> list[tuple]:
-    """Find rows set aside for want of their record, where only the spelling of its key differs.
-
-    Parameters
-    ----------
-    connection : DuckDBPyConnection
-        Holds the tables.
-    table : Table
-        The contract.
-    typed : Converted
-        Its rows with their faults.
-    tables : mapping of str to str
-        Tables read so far.
-
-    Returns
-    -------
-    list of tuple
-        Rows of `flags.FLAGS`.
-    """
+    """Find rows set aside for want of their record, where only the spelling of its key differs."""
     found = []
     for number, (column, reason) in enumerate(typed.faults):
         if column and reason == rules.ORPHAN.format(column=column):
@@ -113,22 +64,7 @@ def near_orphans(connection: duckdb.DuckDBPyConnection, table: Table, typed: Con
 
 
 def near_names(connection: duckdb.DuckDBPyConnection, tables: Mapping[str, str], provided: Mapping[str, frozenset[str]]) -> list[tuple]:
-    """Find names written in several ways: owners, products, sources, stages that only case, accents, spaces or signs keep apart.
-
-    Parameters
-    ----------
-    connection : DuckDBPyConnection
-        Holds the canonical tables.
-    tables : mapping of str to str
-        Their names.
-    provided : mapping of str to collection
-        Columns that each has.
-
-    Returns
-    -------
-    list of tuple
-        Rows of `flags.FLAGS`, one per table and rarer spelling, with the more usual one.
-    """
+    """Find names written in several ways: owners, products, sources, stages that only case, accents, spaces or signs keep apart."""
     said = [
         f"select {sql.text(column)} as col, {sql.text(table)} as tab, {sql.ident(column)} as name, count(*) as n from {tables[table]} group by name"
         for column, named in _NAMED.items()

@@ -18,23 +18,7 @@ ORDER = {"opportunities": ("created_at", "closed_at", rules.CLOSED_FIRST), "cont
 
 
 def set_aside_rows(connection: duckdb.DuckDBPyConnection, table: Table, typed: Converted, provided: dict, tables: dict[str, str], zone: str) -> None:
-    """Mark the rows that end before they start, that repeat a key, or whose required parent is unknown.
-
-    Parameters
-    ----------
-    connection : DuckDBPyConnection
-        Holds the typed rows.
-    table : Table
-        The contract.
-    typed : Converted
-        Its rows; their faults are filled in.
-    provided : dict of str to collection
-        Columns that each table has.
-    tables : dict of str to str
-        Tables read so far, parents before children.
-    zone : str
-        The company's, for dates.
-    """
+    """Mark the rows that end before they start, that repeat a key, or whose required parent is unknown."""
     has = provided[table.name]
     if table.name in ORDER and set(ORDER[table.name][:2]) <= set(has):
         start, end, reason = ORDER[table.name]
@@ -72,22 +56,7 @@ def _mark_duplicates(connection, table: Table, typed: Converted) -> None:
 
 
 def keep(connection: duckdb.DuckDBPyConnection, table: Table, typed: Converted) -> str:
-    """Turn the typed rows into the canonical table: without those that have a fault, and without what only the checks needed.
-
-    Parameters
-    ----------
-    connection : DuckDBPyConnection
-        Where they are.
-    table : Table
-        The contract.
-    typed : Converted
-        Rows with their faults; gone afterwards.
-
-    Returns
-    -------
-    str
-        Name of the table.
-    """
+    """Turn the typed rows into the canonical table: without those that have a fault, and without what only the checks needed."""
     name = sql.free_name(connection, table.name)
     connection.execute(f"delete from {typed.name} where fault <> 0")
     for column in typed.working:
@@ -97,22 +66,7 @@ def keep(connection: duckdb.DuckDBPyConnection, table: Table, typed: Converted) 
 
 
 def ledger(connection: duckdb.DuckDBPyConnection, staged: Stage, typed: Converted) -> pd.DataFrame:
-    """Account for every row found: used, or set aside for a reason.
-
-    Parameters
-    ----------
-    connection : DuckDBPyConnection
-        Holds the tables.
-    staged : Stage
-        What was read.
-    typed : Converted
-        Rows with their faults.
-
-    Returns
-    -------
-    DataFrame
-        One row per reason, the first (reason ``""``) for the rows used; in each, and in their sums, ``found = used + set_aside``.
-    """
+    """Account for every row found: used, or set aside for a reason."""
     counted = dict(connection.execute(f"select fault, count(*) from {typed.name} group by fault").fetchall())
     used, blank = counted.pop(0, 0), counted.pop(BLANK, 0)
     aside: dict[str, int] = {rules.MISFIT: len(staged.misfits)} if staged.misfits else {}
@@ -127,22 +81,7 @@ def ledger(connection: duckdb.DuckDBPyConnection, staged: Stage, typed: Converte
 
 
 def listed(connection: duckdb.DuckDBPyConnection, staged: Stage, typed: Converted) -> pd.DataFrame:
-    """List the rows set aside, with the cell that was to blame; filtered rows are only counted.
-
-    Parameters
-    ----------
-    connection : DuckDBPyConnection
-        Holds the rows.
-    staged : Stage
-        Files and misfits.
-    typed : Converted
-        Rows with their faults.
-
-    Returns
-    -------
-    DataFrame
-        ``table, file, row, column, value, reason`` in the order of the files.
-    """
+    """List the rows set aside, with the cell that was to blame; filtered rows are only counted."""
     found = connection.execute(f"select file, row, fault, coalesce(bad, '') from {typed.name} where fault > 1").fetchall()
     rows = [(file, row, *typed.faults[fault][:1], value, typed.faults[fault][1]) for file, row, fault, value in found]
     rows += [(file, row, "", text[:200], rules.MISFIT) for file, row, text in staged.misfits]

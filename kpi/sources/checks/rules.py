@@ -51,18 +51,7 @@ NO_RECORDS = (FILTERED, FOOTER)  # rows that were never meant as records of the 
 
 @dataclass(frozen=True)
 class Rule:
-    """What is done about a fault.
-
-    Attributes
-    ----------
-    fault : str
-        Message, with ``{column}`` where a column is named.
-    rule : str
-        ``mended`` (the value is put right, the row counted), ``set aside`` (the row is listed and not used), ``flagged`` (the row is used as it is,
-        and counted) or ``fatal`` (nothing is reported).
-    how : str
-        What becomes of the row, and what can be done about it.
-    """
+    """What is done about a fault."""
 
     fault: str
     rule: str
@@ -104,18 +93,7 @@ ALL = tuple(rule.fault for rule in RULES)
 
 
 def parts(reason: str) -> tuple[str, str]:
-    """Take a reason apart into the message to translate and the column it names.
-
-    Parameters
-    ----------
-    reason : str
-        As found in a ledger, e.g. ``"empty lead_id"``.
-
-    Returns
-    -------
-    tuple of str
-        Message, with ``{column}`` where the column goes, and the column; ``("", "")`` for the rows used.
-    """
+    """Take a reason apart into the message to translate and the column it names."""
     for message in ALL:
         head, hole, tail = message.partition("{column}")
         if reason == message:
@@ -126,16 +104,5 @@ def parts(reason: str) -> tuple[str, str]:
 
 
 def rule(reason: str) -> Rule | None:
-    """Find the rule of a fault.
-
-    Parameters
-    ----------
-    reason : str
-        As found in a ledger or among the flags.
-
-    Returns
-    -------
-    Rule or None
-        None for the rows used.
-    """
+    """Find the rule of a fault."""
     return next((one for one in RULES if one.fault == parts(reason)[0]), None)

@@ -24,49 +24,7 @@ _QUOTES = str.maketrans({"’": "'", "ʼ": "'", "‘": "'", "«": '"', "»": '"'
 
 @dataclass(frozen=True)
 class Shape:
-    """One kind of file that a system exports.
-
-    Attributes
-    ----------
-    system, name, table : str
-        System, name of the shape in its file, canonical table that its rows become; no table where it is only looked up.
-    title : str
-        How messages call it.
-    needs : tuple of str
-        Fields without which a file is not of this shape; ``a|b`` is satisfied by either.
-    never : tuple of str
-        Headers that tell another kind of file.
-    fields : dict of str to tuple
-        Field to the headers it may have, the preferred one first.
-    columns : dict of str to str
-        Canonical column to SQL over ``{field}``; a canonical column that is a field needs none.
-    values : dict of str to dict
-        List name to folded cell to value; a list named like a canonical column is applied to it.
-    parts : dict of str to str
-        Name to SQL that several columns share, written ``{name}`` there.
-    drop : dict of str to str
-        What is left out, in words, to its condition.
-    lookups : dict of str to dict
-        Name to ``shape`` or ``table``, ``key`` and ``on``: where ``{name.field}`` is looked up.
-    within : str
-        Shape of which this one reads other columns.
-    melt : tuple of str
-        Patterns of headers, each of whose cells becomes a row; groups ``stage`` and the like are fields ``{melt.stage}``.
-    closing : dict of str to str
-        ``at``, ``stage`` and ``when`` of the row that ends a melted record whose own stage has no date among the melted ones.
-    fold : dict of str to tuple
-        Field to the names that a log of changes gives it; the log becomes a row per state.
-    ignored : tuple of str
-        Headers that are known and not used; ``Date exited*`` stands for all that begin so.
-    lacks : tuple of str
-        What such a file cannot tell.
-    timezone : str
-        Zone of its local times where it is always the same.
-    utc : tuple of str
-        Headers of a connector, which writes local times in UTC.
-    footer : bool
-        Whether rows without a key, or with nothing but a first cell, are notes below the table.
-    """
+    """One kind of file that a system exports."""
 
     system: str
     name: str
@@ -91,18 +49,7 @@ class Shape:
     footer: bool = False
 
     def places(self, headers: list[str]) -> dict[str, int]:
-        """Find the column of each field in a file.
-
-        Parameters
-        ----------
-        headers : list of str
-            As in the file.
-
-        Returns
-        -------
-        dict of str to int
-            Fields found, with the place of the header that comes first among their aliases.
-        """
+        """Find the column of each field in a file."""
         folded: dict[str, int] = {}
         for place, header in enumerate(headers):
             folded.setdefault(fold(header), place)
@@ -114,63 +61,23 @@ class Shape:
         return found
 
     def melted(self, headers: list[str]) -> list[tuple[int, dict[str, str]]]:
-        """Find the headers whose cells become rows.
-
-        Parameters
-        ----------
-        headers : list of str
-            As in the file.
-
-        Returns
-        -------
-        list of tuple
-            Place, and the groups of the pattern.
-        """
+        """Find the headers whose cells become rows."""
         matches = [(place, _matched(self.melt, header)) for place, header in enumerate(headers)]
         return [(place, match) for place, match in matches if match is not None]
 
     def missing(self, found: Iterable[str]) -> list[str]:
-        """Say which needed fields a file lacks.
-
-        Parameters
-        ----------
-        found : iterable of str
-            Fields it has.
-
-        Returns
-        -------
-        list of str
-        """
+        """Say which needed fields a file lacks."""
         found = set(found)
         return [need for need in self.needs if not found & set(need.split("|"))]
 
     def is_ignored(self, header: str) -> bool:
-        """Tell whether a header is known to be of no use.
-
-        Parameters
-        ----------
-        header : str
-            As in the file.
-
-        Returns
-        -------
-        bool
-        """
+        """Tell whether a header is known to be of no use."""
         folded = fold(header)
         return any(folded.startswith(fold(name)) if name.endswith("*") else folded == fold(name) for name in self.ignored)
 
 
 def fold(text: str) -> str:
     """Fold a header or a value to what makes it the same as another one: letters and digits without case and accents.
-
-    Parameters
-    ----------
-    text : str
-        As written.
-
-    Returns
-    -------
-    str
 
     Examples
     --------
@@ -182,64 +89,23 @@ def fold(text: str) -> str:
 
 
 def folded(cell: str) -> str:
-    """Write the SQL that folds a cell as `fold` does.
-
-    Parameters
-    ----------
-    cell : str
-        SQL of a text.
-
-    Returns
-    -------
-    str
-    """
+    """Write the SQL that folds a cell as `fold` does."""
     return rf"regexp_replace(lower(strip_accents(replace(nfc_normalize({cell}), 'œ', 'oe'))), '[^\p{{L}}\p{{N}}]', '', 'g')"
 
 
 def systems() -> list[str]:
-    """List the systems whose exports are known.
-
-    Returns
-    -------
-    list of str
-        Sorted; the generic set comes last.
-    """
+    """List the systems whose exports are known."""
     names = {shape.system for shape in _load(FOLDER)}
     return sorted(names, key=lambda name: (name == GENERIC, name))
 
 
 def shapes(system: str = "", table: str = "") -> list[Shape]:
-    """List the kinds of files of a system, or of all.
-
-    Parameters
-    ----------
-    system : str
-        Empty for all.
-    table : str
-        Canonical table; empty for all.
-
-    Returns
-    -------
-    list of Shape
-    """
+    """List the kinds of files of a system, or of all."""
     return [shape for shape in _load(FOLDER) if system in ("", shape.system) and table in ("", shape.table)]
 
 
 def nearest_alias(header: str, known: Iterable[Shape]) -> str:
-    """Find the alias that a header is probably a variant of.
-
-    Parameters
-    ----------
-    header : str
-        One that matches nothing.
-    known : iterable of Shape
-        Where to look.
-
-    Returns
-    -------
-    str
-        Empty where none is near.
-    """
+    """Find the alias that a header is probably a variant of."""
     aliases = {fold(alias): alias for shape in known for names in shape.fields.values() for alias in names}
     near = difflib.get_close_matches(fold(header), aliases, n=1, cutoff=0.8)
     return aliases[near[0]] if near else ""

@@ -19,15 +19,7 @@ from kpi.sources.readers.part import Part
 
 @dataclass(frozen=True)
 class Dressed:
-    """A table's files under their canonical columns.
-
-    Attributes
-    ----------
-    parts : list of Part
-        One per file that has rows of the table.
-    zone : str
-        Time zone of the system's local times; empty where the export depends on who made it.
-    """
+    """A table's files under their canonical columns."""
 
     parts: list[Part]
     zone: str
@@ -44,38 +36,7 @@ def dressed(
     *,
     has_history: bool,
 ) -> Dressed:
-    """Put the files of a table under their canonical columns by the alias set that kpi.toml names.
-
-    Parameters
-    ----------
-    connection : DuckDBPyConnection
-        Where files that are looked up are kept.
-    table : Table
-        The contract.
-    source : Source
-        Its ``format`` names the system; explicit columns, constants and values win.
-    parts : list of Part
-        Files as they are.
-    company : Company
-        Its currency.
-    tables : mapping
-        Canonical tables read so far, to look up in.
-    opened : ExitStack
-        Closes what is kept.
-    has_history : bool
-        Whether the data set has the table `opportunity_history`, from whatever source.
-
-    Returns
-    -------
-    Dressed
-
-    Raises
-    ------
-    SchemaError
-        If a required column cannot be made; the message names the nearest header.
-    DataError
-        If a file is of no kind that the table needs.
-    """
+    """Put the files of a table under their canonical columns by the alias set that kpi.toml names."""
     mains, beside = [], []
     for part in parts:
         shape = mapping.choose(source.format, table.name, part, source, strict=bool(source.files))

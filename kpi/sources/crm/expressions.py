@@ -32,17 +32,7 @@ _PLACE = re.compile(r"\{(\w+)(?:\.(\w+))?([?@]|\|\w+)?\}")
 
 @dataclass(frozen=True)
 class Written:
-    """A formula as SQL.
-
-    Attributes
-    ----------
-    sql : str
-        Over the columns that `reshape` makes.
-    used : frozenset of int
-        Places of the headers it is made of.
-    told : bool
-        Whether anything that it asks for is there.
-    """
+    """A formula as SQL."""
 
     sql: str
     used: frozenset[int]
@@ -51,23 +41,7 @@ class Written:
 
 @dataclass(frozen=True)
 class Bound:
-    """A shape's formulas bound to one file.
-
-    Attributes
-    ----------
-    shape : Shape
-        Kind of file.
-    places : dict of str to int
-        Fields that the file has.
-    headers : list of str
-        Of the file.
-    source : Source
-        Explicit columns and values.
-    company : Company
-        Its currency.
-    lookups : mapping
-        Shapes and canonical tables that can be looked up, with their tables in the connection.
-    """
+    """A shape's formulas bound to one file."""
 
     shape: Shape
     places: dict[str, int]
@@ -77,22 +51,7 @@ class Bound:
     lookups: Mapping[str, str]
 
     def write(self, formula: str) -> Written:
-        """Turn a formula into SQL.
-
-        Parameters
-        ----------
-        formula : str
-            Of an alias set.
-
-        Returns
-        -------
-        Written
-
-        Raises
-        ------
-        DataError
-            If it names a field that the shape does not have.
-        """
+        """Turn a formula into SQL."""
         used: set[int] = set()
         told: list[bool] = []
 
@@ -108,18 +67,7 @@ class Bound:
         return Written(text, frozenset(used), any(told) or not told)
 
     def column(self, name: str) -> Written | None:
-        """Write a canonical column.
-
-        Parameters
-        ----------
-        name : str
-            Of the canonical table.
-
-        Returns
-        -------
-        Written or None
-            None where the file has nothing that tells it.
-        """
+        """Write a canonical column."""
         formula = self.shape.columns.get(name) or (f"{{{name}}}" if name in {**self.shape.fields, **self.shape.fold, **self.shape.parts} else "")
         if not formula:
             return None
@@ -133,29 +81,14 @@ class Bound:
         return written
 
     def footer(self, part: Part) -> str:
-        """Write the condition that a row is a note below the table.
-
-        Parameters
-        ----------
-        part : Part
-            The file.
-
-        Returns
-        -------
-        str
-        """
+        """Write the condition that a row is a note below the table."""
         if not self.shape.footer:
             return part.footer
         keys = [self.write(f"{{{name}}}").sql for need in self.shape.needs[:1] for name in need.split("|")]
         return f"coalesce({', '.join([*keys, 'null'])}) is null or ({lone_cell(part.cells)})"
 
     def dropped(self) -> str:
-        """Write the condition that a record does not belong in the table.
-
-        Returns
-        -------
-        str
-        """
+        """Write the condition that a record does not belong in the table."""
         tests = [self.write(condition) for condition in self.shape.drop.values()]
         return " or ".join(f"coalesce({test.sql}, false)" for test in tests if test.told) or "false"
 
@@ -215,44 +148,14 @@ def _looked(values: Mapping[str, str], cell: str) -> str:
 
 
 def bind(shape: Shape, headers: list[str], source: Source, company: Company, lookups: Mapping[str, str]) -> Bound:
-    """Bind a shape's formulas to a file.
-
-    Parameters
-    ----------
-    shape : Shape
-        Kind of file.
-    headers : list of str
-        Of the file.
-    source : Source
-        A column that it maps and that is a field too is taken from there.
-    company : Company
-        Its currency.
-    lookups : mapping
-        Tables in the connection.
-
-    Returns
-    -------
-    Bound
-    """
+    """Bind a shape's formulas to a file."""
     stated = {name: header.strip() for name, header in source.columns.items() if name in shape.fields}
     places = shape.places(headers) | {name: headers.index(header) for name, header in stated.items() if header in headers}
     return Bound(shape, places, headers, source, company, lookups)
 
 
 def headers_of(shape: Shape, column: str) -> list[str]:
-    """List the headers from which a canonical column could be made.
-
-    Parameters
-    ----------
-    shape : Shape
-        Kind of file.
-    column : str
-        Canonical column.
-
-    Returns
-    -------
-    list of str
-    """
+    """List the headers from which a canonical column could be made."""
     names, found = [column], []
     while names:
         name = names.pop(0)

@@ -21,25 +21,7 @@ from kpi.sources.readers.part import Part, typed_part
 
 @dataclass(frozen=True)
 class Recognised:
-    """What a file was found to be.
-
-    Attributes
-    ----------
-    system, table : str
-        System, and the canonical table that its rows become; the name of the shape where it is only looked up by other tables.
-    score : int
-        Headers that are known aliases.
-    mapping : dict of str to str
-        Canonical column to the headers it is made of.
-    unmatched : dict of str to str
-        Headers that are no known alias, to the nearest one; empty where none is near.
-    title : str
-        What kind of export it is.
-    also : tuple of str
-        Further canonical tables that the same file yields.
-    lacks : tuple of str
-        What such an export cannot tell.
-    """
+    """What a file was found to be."""
 
     system: str
     table: str
@@ -52,24 +34,7 @@ class Recognised:
 
 
 def recognise(path: str | Path, *, system: str = "") -> Recognised:
-    """Tell from its headers which system wrote a file and what it holds.
-
-    Parameters
-    ----------
-    path : str or Path
-        CSV, Parquet or workbook, also ``workbook.xlsx/Sheet``.
-    system : str
-        The system, if it is known; empty means look in all.
-
-    Returns
-    -------
-    Recognised
-
-    Raises
-    ------
-    DataError
-        If nothing fits, or two kinds of file fit equally well; the message lists the candidates.
-    """
+    """Tell from its headers which system wrote a file and what it holds."""
     file = Path(path)
     is_sheet = not file.exists() and file.parent.suffix.lower() == ".xlsx"
     located = Located(f"{file.parent.name}/{file.name}", file.parent, file.name) if is_sheet else Located(file.name, file)
@@ -90,37 +55,13 @@ def recognise(path: str | Path, *, system: str = "") -> Recognised:
 
 
 def hits(system: str = "", table: str = "") -> Callable[[list[str]], int]:
-    """Make the function that counts known headers in a row of a sheet.
-
-    Parameters
-    ----------
-    system, table : str
-        Where to look; empty means everywhere.
-
-    Returns
-    -------
-    callable
-        The most headers that one kind of file knows.
-    """
+    """Make the function that counts known headers in a row of a sheet."""
     known = aliases.shapes(system, table) or aliases.shapes(system)
     return lambda cells: max((len(shape.places(cells)) + len(shape.melted(cells)) for shape in known), default=0)
 
 
 def unmatched(shape: Shape, headers: list[str]) -> dict[str, str]:
-    """Find the headers that a system's alias set does not know.
-
-    Parameters
-    ----------
-    shape : Shape
-        Kind of file.
-    headers : list of str
-        As in the file.
-
-    Returns
-    -------
-    dict of str to str
-        Header to the nearest alias, empty where none is near.
-    """
+    """Find the headers that a system's alias set does not know."""
     everything = aliases.shapes(shape.system)
     siblings = [other for other in everything if other.table == shape.table or shape.name in (other.name, other.within) or shape.within == other.name]
     known = {aliases.fold(alias) for other in siblings for names in other.fields.values() for alias in names}
@@ -130,31 +71,7 @@ def unmatched(shape: Shape, headers: list[str]) -> dict[str, str]:
 
 
 def choose(system: str, table: str, part: Part, source: Source, *, strict: bool) -> Shape:
-    """Choose the kind of file that a table's file is.
-
-    Parameters
-    ----------
-    system : str
-        Alias set.
-    table : str
-        Canonical table.
-    part : Part
-        The file.
-    source : Source
-        Explicit columns count as found.
-    strict : bool
-        Whether the file may be one that is only looked up.
-
-    Returns
-    -------
-    Shape
-        The one with most known headers among those whose needed fields are there; else, unless `strict`, the nearest one.
-
-    Raises
-    ------
-    DataError
-        If the system has no such table, or `strict` and nothing fits.
-    """
+    """Choose the kind of file that a table's file is."""
     known = aliases.shapes(system, table)
     if not known:
         offered = ", ".join(dict.fromkeys(shape.table for shape in aliases.shapes(system) if shape.table))

@@ -25,20 +25,7 @@ _LOG = Table("opportunity_history", (Column("changed_at", "instant"),))
 
 
 def plain(part: Part, bound: Bound) -> str:
-    """Write the rows of a file with its fields beside.
-
-    Parameters
-    ----------
-    part : Part
-        The file.
-    bound : Bound
-        Where its fields are.
-
-    Returns
-    -------
-    str
-        SQL over ``{relation}``, with `ROW`, ``field …`` and ``part …`` columns.
-    """
+    """Write the rows of a file with its fields beside."""
     fields = [f"{_clean(part, place)} as {sql.ident(f'field {name}')}" for name, place in bound.places.items()]
     rows = f"select {', '.join(['*', f'{part.row}::bigint as {ROW}', *fields])} from {{relation}}"
     # Each part in a query of its own: written out wherever it is used, planning would take seconds.
@@ -48,20 +35,7 @@ def plain(part: Part, bound: Bound) -> str:
 
 
 def melted(part: Part, bound: Bound) -> str:
-    """Write a row for each filled cell under a header that names a stage.
-
-    Parameters
-    ----------
-    part : Part
-        The file.
-    bound : Bound
-        Its shape, which has patterns of headers.
-
-    Returns
-    -------
-    str
-        SQL over ``{relation}``, with ``melt …`` columns besides those of `plain`.
-    """
+    """Write a row for each filled cell under a header that names a stage."""
     shape, headers = bound.shape, bound.shape.melted(part.headers)
     cells = [{"at": _clean(part, place), "number": sql.text(str(number)), **_texts(groups)} for number, (place, groups) in enumerate(headers, 1)]
     if shape.closing and cells:
@@ -77,26 +51,7 @@ def melted(part: Part, bound: Bound) -> str:
 
 
 def folded(connection: duckdb.DuckDBPyConnection, part: Part, bound: Bound, source: Source, opened: ExitStack) -> tuple[Part, str]:
-    """Turn a log of changes into the whole state after each: of each field the last value known, before its first change the old one.
-
-    Parameters
-    ----------
-    connection : DuckDBPyConnection
-        Where the log is kept meanwhile.
-    part : Part
-        The file.
-    bound : Bound
-        Its shape, which says what the log calls each field.
-    source : Source
-        How dates are written, where it says so.
-    opened : ExitStack
-        Drops what was kept.
-
-    Returns
-    -------
-    tuple of Part and str
-        The part to read from, and SQL over ``{relation}``. A field that the log never names keeps today's value of the opportunity.
-    """
+    """Turn a log of changes into the whole state after each: of each field the last value known, before its first change the old one."""
     log = _stored(connection, part, bound, opened)
     names = {fold(alias): name for name, aliases in bound.shape.fold.items() for alias in aliases}
     listed = " ".join(f"when {sql.text(alias)} then {sql.text(name)}" for alias, name in names.items())
@@ -135,29 +90,7 @@ def folded(connection: duckdb.DuckDBPyConnection, part: Part, bound: Bound, sour
 
 
 def kept(connection: duckdb.DuckDBPyConnection, beside: Iterable[tuple[Part, Shape]], source: Source, opened: ExitStack) -> dict[str, str]:
-    """Keep the files that a table's formulas look things up in.
-
-    Parameters
-    ----------
-    connection : DuckDBPyConnection
-        Where they are kept.
-    beside : iterable of tuple
-        Files with their kinds.
-    source : Source
-        Of the table.
-    opened : ExitStack
-        Drops them.
-
-    Returns
-    -------
-    dict of str to str
-        Shape to its table in the connection.
-
-    Raises
-    ------
-    DataError
-        If two files hold the same.
-    """
+    """Keep the files that a table's formulas look things up in."""
     found: dict[str, str] = {}
     for part, shape in beside:
         if shape.name in found:

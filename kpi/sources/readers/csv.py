@@ -31,29 +31,7 @@ ROW = "row"  # position of a record in its file, the header being row 1
 
 @dataclass
 class Csv:
-    """A CSV file whose dialect is known, and what reading it counted.
-
-    Attributes
-    ----------
-    located : Located
-        The file.
-    encoding, delimiter : str
-        As decided or declared.
-    header : list of str
-        Names in the first record, stripped.
-    first : int
-        Number of the header's record, 1 unless blank lines or ``sep=`` come before it.
-    tail : bytes
-        Last bytes of the file, to recognise a quote that is never closed.
-    n_records : int
-        Records after the header with as many cells as it, blank ones included; counted while reading.
-    misfits : list
-        Row number and text of the records with too few or too many cells.
-    failure : str
-        What stopped Arrow, if anything did.
-    looks : list of tuple
-        Places of columns to look at while reading, and what takes the look.
-    """
+    """A CSV file whose dialect is known, and what reading it counted."""
 
     located: Located
     encoding: str
@@ -79,12 +57,7 @@ class Csv:
         return [("encoding", self.encoding), ("delimiter", names.get(self.delimiter, self.delimiter))]
 
     def reader(self) -> pa.RecordBatchReader:
-        """Stream its rows: all cells as text without blanks around it, and the row number.
-
-        Returns
-        -------
-        RecordBatchReader
-        """
+        """Stream its rows: all cells as text without blanks around it, and the row number."""
         schema = pa.schema([*((name, pa.string()) for name in self.columns), (ROW, pa.int64())])
         return pa.RecordBatchReader.from_batches(schema, self._batches(schema))
 
@@ -150,26 +123,7 @@ def _ahead(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
 
 
 def examine(located: Located, *, encoding: str = "", delimiter: str = "", table: str = "") -> Csv:
-    """Decide how a CSV file is written.
-
-    Parameters
-    ----------
-    located : Located
-        The file.
-    encoding, delimiter : str
-        Declared in kpi.toml; empty means decide.
-    table : str
-        Canonical table, for messages.
-
-    Returns
-    -------
-    Csv
-
-    Raises
-    ------
-    DataError
-        If the file is empty, no text, or its encoding or delimiter cannot be told.
-    """
+    """Decide how a CSV file is written."""
     try:
         with located.open() as opened:
             encoding, tail = _encoding(opened, located, encoding, table)

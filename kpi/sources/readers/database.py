@@ -37,17 +37,7 @@ _ALLOWED = {sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION,
 
 
 class Databases:
-    """The databases of a data set, each opened once.
-
-    Parameters
-    ----------
-    folder : Path
-        Where kpi.toml is: files are relative to it.
-    scratch : Path
-        A folder to be thrown away.
-    opened : ExitStack
-        Closes them.
-    """
+    """The databases of a data set, each opened once."""
 
     def __init__(self, folder: Path, scratch: Path, opened: ExitStack) -> None:
         self.folder, self.scratch, self.opened = folder, scratch, opened
@@ -55,25 +45,7 @@ class Databases:
         self._number = 0
 
     def read(self, database: Database, table: str) -> tuple[pa.RecordBatchReader, Input]:
-        """Read one table or query.
-
-        Parameters
-        ----------
-        database : Database
-            Where from.
-        table : str
-            Canonical table, for messages.
-
-        Returns
-        -------
-        tuple
-            The rows, sorted by all columns, and what was read: the file, or for a server the rows themselves, hashed as CSV.
-
-        Raises
-        ------
-        DataError
-            If the database cannot be opened, or its query is not one SELECT or fails. No message holds the password.
-        """
+        """Read one table or query."""
         self._number += 1
         path = self.scratch / f"answer_{self._number}"
         stored = self.opened.enter_context(closing(duckdb.connect(f"{path}.duckdb", config={"temp_directory": f"{path}.spill"})))

@@ -17,19 +17,7 @@ _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 @dataclass(frozen=True)
 class Database:
-    """A table or a query of a database.
-
-    Parameters
-    ----------
-    url : str
-        ``postgresql://user@host/db``, ``sqlite:///file.db`` or ``duckdb:///file.duckdb``; files are relative to kpi.toml.
-    table : str
-        Table or view to read, with its schema where needed; empty when `query` is used.
-    query : str
-        One SELECT in the database's own SQL.
-    password_env : str
-        Environment variable that holds the password; empty for ``PGPASSWORD``.
-    """
+    """A table or a query of a database."""
 
     url: str
     table: str = ""
@@ -47,40 +35,13 @@ class Database:
         return "" if self.kind == POSTGRESQL else unquote(urlsplit(self.url).path.removeprefix("/"))
 
     def label(self, canonical: str) -> str:
-        """Name it in lists; a server's host and user stay out of what is published.
-
-        Parameters
-        ----------
-        canonical : str
-            The canonical table, which names a query.
-
-        Returns
-        -------
-        str
-        """
+        """Name it in lists; a server's host and user stay out of what is published."""
         name = self.file or unquote(urlsplit(self.url).path.strip("/")) or POSTGRESQL
         return f"{name}/{self.table or f'query for {canonical}'} (database)"
 
 
 def database(written: object, where: str) -> Database:
-    """Check the keys of a database.
-
-    Parameters
-    ----------
-    written : object
-        What kpi.toml says.
-    where : str
-        The section, for messages; they never show a value, since it might hold a password.
-
-    Returns
-    -------
-    Database
-
-    Raises
-    ------
-    DataError
-        If a key is unknown, missing or impossible, or the url holds a password.
-    """
+    """Check the keys of a database."""
     known = [item.name for item in fields(Database)]
     if not isinstance(written, dict):
         raise DataError(f"{where} is a section with the keys {', '.join(known)}")
@@ -104,20 +65,7 @@ def database(written: object, where: str) -> Database:
 
 
 def refuse_password(text: str, where: str) -> None:
-    """Refuse an address that seems to hold a password, without showing it.
-
-    Parameters
-    ----------
-    text : str
-        Any text of kpi.toml.
-    where : str
-        Its key, for the message.
-
-    Raises
-    ------
-    DataError
-        If it does.
-    """
+    """Refuse an address that seems to hold a password, without showing it."""
     if _PASSWORD.search(text):
         raise DataError(
             f"{where} seems to hold a password, which kpi.toml must not: take it out, put it into the environment variable PGPASSWORD, "

@@ -20,17 +20,7 @@ _WORKBOOKS = (".xlsx", ".xlsm")
 
 @dataclass(frozen=True)
 class Input:
-    """A file that was read.
-
-    Attributes
-    ----------
-    path : str
-        Relative to the data set.
-    sha256 : str
-        Of its bytes.
-    bytes : int
-        Its size.
-    """
+    """A file that was read."""
 
     path: str
     sha256: str
@@ -39,17 +29,7 @@ class Input:
 
 @dataclass(frozen=True)
 class Located:
-    """A table's file, a member of an archive, or a sheet of a workbook.
-
-    Attributes
-    ----------
-    label : str
-        How messages and lists name it, relative to the data set.
-    path : Path
-        The file itself.
-    member : str
-        Name inside the archive, or of the sheet; empty for a plain file.
-    """
+    """A table's file, a member of an archive, or a sheet of a workbook."""
 
     label: str
     path: Path
@@ -71,17 +51,7 @@ class Located:
         return math.inf if self.member or self.path.suffix.lower() == ".gz" else self.path.stat().st_size
 
     def open(self) -> BinaryIO:
-        """Open its bytes, decompressed.
-
-        Returns
-        -------
-        file object
-
-        Raises
-        ------
-        DataError
-            If the archive lacks the member or cannot be opened.
-        """
+        """Open its bytes, decompressed."""
         try:
             if self.member and not self.is_workbook:
                 with zipfile.ZipFile(self.path) as archive:
@@ -92,27 +62,7 @@ class Located:
 
 
 def locate(pattern: str, folder: Path, table: str) -> list[Located]:
-    """Find the files that a path of kpi.toml means.
-
-    Parameters
-    ----------
-    pattern : str
-        File, glob, ``archive.zip/member.csv`` or ``workbook.xlsx/Sheet``, relative to kpi.toml.
-    folder : Path
-        Where kpi.toml is.
-    table : str
-        Canonical table, for messages.
-
-    Returns
-    -------
-    list of Located
-        At least one, sorted by name.
-
-    Raises
-    ------
-    DataError
-        If nothing is there.
-    """
+    """Find the files that a path of kpi.toml means."""
     archive, member = _archive(pattern, folder)
     if member and archive.suffix.lower() in _WORKBOOKS:
         return [Located(f"{_label(archive, folder)}/{member}", archive, member)]
@@ -168,24 +118,7 @@ def _label(file: Path, folder: Path) -> str:
 
 
 def fingerprint(file: Path, folder: Path) -> Input:
-    """Hash a file, so that a report can say what it was made from.
-
-    Parameters
-    ----------
-    file : Path
-        Any file.
-    folder : Path
-        The data set.
-
-    Returns
-    -------
-    Input
-
-    Raises
-    ------
-    DataError
-        If it cannot be read.
-    """
+    """Hash a file, so that a report can say what it was made from."""
     try:
         with file.open("rb") as opened:
             digest = hashlib.file_digest(opened, "sha256")

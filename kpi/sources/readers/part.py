@@ -18,37 +18,7 @@ _SPACE = r"[\s\v\p{Z}\x{feff}\x{200b}]"
 
 @dataclass
 class Part:
-    """One file, query result or frame of a table.
-
-    Attributes
-    ----------
-    label : str
-        How lists name it.
-    headers : list of str
-        Its columns.
-    cells : list of str
-        SQL of each column.
-    families : list of str
-        ``text``, ``number``, ``boolean``, ``date``, ``instant`` (naive) or ``zoned``, per column.
-    row : str
-        SQL of the row number.
-    relation : str
-        What SQL reads from; empty when `reader` is to be registered.
-    reader : RecordBatchReader, optional
-        Rows as a stream, read once.
-    csv : Csv or Sheet, optional
-        Where the rows come from a CSV file or a workbook: how it is written and what was counted while reading.
-    around : str
-        SQL of a table made of the rows, which stand in it as ``{relation}``; empty where each row is a record.
-    mapped : dict of str to int
-        Canonical columns that an alias set found, with their place among `cells`.
-    used : set of int
-        Places that `mapped` cells are made of.
-    footer, dropped : str
-        SQL condition of rows that are no data, and of records that do not belong in the table.
-    noted : list of tuple
-        Decisions and values.
-    """
+    """One file, query result or frame of a table."""
 
     label: str
     headers: list[str]
@@ -67,17 +37,7 @@ class Part:
 
 
 def family(kind: str) -> str:
-    """Sort the type of a column of the engine into one of six families.
-
-    Parameters
-    ----------
-    kind : str
-        Type as DuckDB writes it.
-
-    Returns
-    -------
-    str
-    """
+    """Sort the type of a column of the engine into one of six families."""
     if kind == "TIMESTAMP WITH TIME ZONE" or kind.startswith("TIMESTAMP_TZ") or kind == "TIMESTAMPTZ":
         return "zoned"
     if kind.startswith("TIMESTAMP") or kind == "DATETIME":
@@ -91,91 +51,29 @@ _NUMBERS = {"TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "
 
 
 def stripped(cell: str) -> str:
-    """Write the SQL that takes blanks off both ends of a text.
-
-    Parameters
-    ----------
-    cell : str
-        SQL of the text.
-
-    Returns
-    -------
-    str
-    """
+    """Write the SQL that takes blanks off both ends of a text."""
     return f"regexp_replace({cell}, '^{_SPACE}+|{_SPACE}+$', '', 'g')"
 
 
 def blank(cells: list[str]) -> str:
-    """Write the SQL condition that all cells of a line are blank: it is then no record.
-
-    Parameters
-    ----------
-    cells : list of str
-        SQL of each.
-
-    Returns
-    -------
-    str
-    """
+    """Write the SQL condition that all cells of a line are blank: it is then no record."""
     # The first cell nearly always settles it.
     together = stripped(f"concat({', '.join(cells)})")
     return f"case when {cells[0]} > ' ' then false else {together} = '' end"
 
 
 def lone_cell(cells: list[str]) -> str:
-    """Write the SQL condition that only the first cell of a line is filled, as in notes above and below a table.
-
-    Parameters
-    ----------
-    cells : list of str
-        SQL of each.
-
-    Returns
-    -------
-    str
-        Never true where there are fewer than three.
-    """
+    """Write the SQL condition that only the first cell of a line is filled, as in notes above and below a table."""
     return f"case when {cells[-1]} > ' ' then false else {blank(cells[1:])} end" if len(cells) > 2 else "false"
 
 
 def csv_part(csv: Csv | Sheet) -> Part:
-    """Describe a CSV file or a sheet as a part: all cells text.
-
-    Parameters
-    ----------
-    csv : Csv or Sheet
-        Examined file.
-
-    Returns
-    -------
-    Part
-    """
+    """Describe a CSV file or a sheet as a part: all cells text."""
     return Part(csv.located.label, csv.header, csv.columns, ["text"] * len(csv.header), reader=csv.reader(), csv=csv)
 
 
 def typed_part(connection: duckdb.DuckDBPyConnection, label: str, relation: str, row: str) -> Part:
-    """Describe something the engine can read as a part, with the types it has.
-
-    Parameters
-    ----------
-    connection : DuckDBPyConnection
-        Where `relation` can be read.
-    label : str
-        How lists name it.
-    relation : str
-        SQL after FROM.
-    row : str
-        SQL of the row number, 1 being the first.
-
-    Returns
-    -------
-    Part
-
-    Raises
-    ------
-    DataError
-        If it cannot be read.
-    """
+    """Describe something the engine can read as a part, with the types it has."""
     try:
         described = connection.execute(f"describe select * from {relation}").fetchall()
     except duckdb.Error as error:

@@ -26,20 +26,7 @@ _BATCH = 100_000
 
 
 def check_query(query: str, table: str) -> None:
-    """Refuse a query that is not exactly one SELECT.
-
-    Parameters
-    ----------
-    query : str
-        As written in kpi.toml.
-    table : str
-        Canonical table, for messages.
-
-    Raises
-    ------
-    DataError
-        If it is anything else.
-    """
+    """Refuse a query that is not exactly one SELECT."""
     try:
         statements = duckdb.extract_statements(_named(query))
     except duckdb.Error as error:
@@ -54,20 +41,7 @@ def check_query(query: str, table: str) -> None:
 
 
 def restricted(files: list[list[Path]], folder: Path) -> duckdb.DuckDBPyConnection:
-    """Open a database that can read the given files and nothing else, and whose restrictions cannot be lifted.
-
-    Parameters
-    ----------
-    files : list of list of Path
-        Parquet files behind ``files[0]``, ``files[1]``, ...
-    folder : Path
-        A folder to be thrown away, where it may put temporary data.
-
-    Returns
-    -------
-    DuckDBPyConnection
-        With a view ``file_0``, ``file_1``, ... per entry.
-    """
+    """Open a database that can read the given files and nothing else, and whose restrictions cannot be lifted."""
     connection = duckdb.connect()
     allowed = [str(path) for paths in files for path in paths]
     for setting in (
@@ -88,27 +62,7 @@ def restricted(files: list[list[Path]], folder: Path) -> duckdb.DuckDBPyConnecti
 
 
 def rows(connection: duckdb.DuckDBPyConnection, source: Source, table: str) -> pa.RecordBatchReader:
-    """Run a table's query and stream its answer.
-
-    Parameters
-    ----------
-    connection : DuckDBPyConnection
-        A `restricted` one.
-    source : Source
-        Holds the query.
-    table : str
-        Canonical table, for messages.
-
-    Returns
-    -------
-    RecordBatchReader
-        The answer, sorted by all its columns so that it is the same each time, with the row number.
-
-    Raises
-    ------
-    DataError
-        If the query fails or reaches for something that it may not read.
-    """
+    """Run a table's query and stream its answer."""
     try:
         answer = connection.sql(_named(source.query)).order("all").to_arrow_reader(_BATCH)
     except duckdb.Error as error:
@@ -117,18 +71,7 @@ def rows(connection: duckdb.DuckDBPyConnection, source: Source, table: str) -> p
 
 
 def numbered(answer: pa.RecordBatchReader) -> pa.RecordBatchReader:
-    """Add the row number to a stream of rows.
-
-    Parameters
-    ----------
-    answer : RecordBatchReader
-        Any rows.
-
-    Returns
-    -------
-    RecordBatchReader
-        The same and a column ``row``, from 1.
-    """
+    """Add the row number to a stream of rows."""
     schema = answer.schema.append(pa.field(ROW_NUMBER, pa.int64()))
 
     def batches() -> Iterator[pa.RecordBatch]:
@@ -145,29 +88,7 @@ ROW_NUMBER = "row number of the answer"  # no column of a user's is called so
 
 
 def as_parquet(connection: duckdb.DuckDBPyConnection, located: Located, csv: Csv | None, target: Path) -> Path:
-    """Copy a file for a query: CSV becomes Parquet, every cell a text, stripped, empty ones missing.
-
-    Parameters
-    ----------
-    connection : DuckDBPyConnection
-        Does the writing.
-    located : Located
-        The file.
-    csv : Csv or None
-        Its dialect, if it is a CSV file.
-    target : Path
-        Where to put the copy.
-
-    Returns
-    -------
-    Path
-        The copy.
-
-    Raises
-    ------
-    DataError
-        If it cannot be read.
-    """
+    """Copy a file for a query: CSV becomes Parquet, every cell a text, stripped, empty ones missing."""
     if csv is None:
         return Path(shutil.copyfile(located.path, target))
     named = [(cell, header) for cell, header in zip(csv.columns, csv.header, strict=True) if header]

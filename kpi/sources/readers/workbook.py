@@ -34,27 +34,7 @@ Hits = Callable[[list[str]], int]
 
 @dataclass
 class Sheet:
-    """A sheet whose header is known; it is read like a `csvtext.Csv`.
-
-    Attributes
-    ----------
-    located : Located
-        The workbook, and the sheet if one was named.
-    name : str
-        The sheet.
-    header : list of str
-        Names in the header row, stripped.
-    first : int
-        Row number of the header in the sheet.
-    epoch : str
-        Day 0 of dates kept as numbers.
-    decimal : str
-        Decimal sign with which numbers are written out.
-    n_records : int
-        Rows after the header, blank ones left out; counted while reading.
-    misfits, failure, delimiter
-        As in `csvtext.Csv`; a sheet has no misfits.
-    """
+    """A sheet whose header is known; it is read like a `csvtext.Csv`."""
 
     located: Located
     name: str
@@ -78,12 +58,7 @@ class Sheet:
         return [("sheet", self.name), ("header in row", str(self.first))]
 
     def reader(self) -> pa.RecordBatchReader:
-        """Stream its rows: all cells as text without blanks around it, and the row number.
-
-        Returns
-        -------
-        RecordBatchReader
-        """
+        """Stream its rows: all cells as text without blanks around it, and the row number."""
         schema = pa.schema([*((name, pa.string()) for name in self.columns), (_ROW, pa.int64())])
         return pa.RecordBatchReader.from_batches(schema, self._batches(schema))
 
@@ -106,28 +81,7 @@ class Sheet:
 
 
 def examine(located: Located, *, hits: Hits | None = None, decimal: str = "") -> Sheet:
-    """Find the sheet of a workbook and the row that holds its header.
-
-    Parameters
-    ----------
-    located : Located
-        The workbook; its member names the sheet.
-    hits : callable, optional
-        Tells how many of a row's cells are names that are looked for.
-    decimal : str
-        Decimal sign of the numbers that stand in the sheet as text; empty means a point.
-
-    Returns
-    -------
-    Sheet
-        The row with most hits among the first `HEADER_WITHIN`; without any, the one with most texts. Where no sheet is named, the visible sheet whose
-        header does best, the first one in a tie.
-
-    Raises
-    ------
-    DataError
-        If it cannot be read, lacks the sheet, or is empty.
-    """
+    """Find the sheet of a workbook and the row that holds its header."""
     try:
         names, epoch = _sheets(located.path)
         if located.member and located.member not in names:

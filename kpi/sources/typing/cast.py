@@ -24,17 +24,7 @@ _ID = r"^-?\d+\.0+$"
 
 @dataclass(frozen=True)
 class Clock:
-    """Which local times a table has.
-
-    Attributes
-    ----------
-    zone : str
-        Zone of naive instants.
-    company_zone : str
-        Zone of dates: a day is the company's day.
-    guess_days : bool
-        Whether an instant column that only has midnights counts as dates; true for files, not for frames.
-    """
+    """Which local times a table has."""
 
     zone: str
     company_zone: str
@@ -43,22 +33,7 @@ class Clock:
 
 @dataclass
 class Converted:
-    """A table of typed values with the fault of each row.
-
-    Attributes
-    ----------
-    name : str
-        Working table: ``file``, ``row``, ``fault`` (0 none, `BLANK`, else an index into `faults`), ``bad`` (the cell), and all columns of
-        the contract.
-    faults : list of tuple
-        Column and reason per fault; the first stands for no fault.
-    precision : dict
-        Instant column to ``second`` or ``day``.
-    decisions : list
-        File, decision, value.
-    working : list of str
-        Columns of the working table that are not of the contract.
-    """
+    """A table of typed values with the fault of each row."""
 
     name: str
     faults: list[tuple[str, str]]
@@ -76,23 +51,7 @@ class _Times:
 
 
 def convert(connection: duckdb.DuckDBPyConnection, staged: Stage, written: dict[str, Written], clock: Clock) -> Converted:
-    """Turn a working table of cells into typed values.
-
-    Parameters
-    ----------
-    connection : DuckDBPyConnection
-        Holds the working table; another one is made in it.
-    staged : Stage
-        Cells.
-    written : dict of str to Written
-        How each column is written.
-    clock : Clock
-        Zones.
-
-    Returns
-    -------
-    Converted
-    """
+    """Turn a working table of cells into typed values."""
     columns = [staged.table[name] for name in staged.families]
     times = _measure(connection, staged, written, clock)
     texts, locals_, typed = [], [], []

@@ -32,25 +32,6 @@ def decide(connection: duckdb.DuckDBPyConnection, staged: Stage, source: Source)
     """Decide how each column of a table is written.
 
     A column that cannot be told takes the way of its sibling columns where these agree: one export has one locale.
-
-    Parameters
-    ----------
-    connection : DuckDBPyConnection
-        Holds the working table.
-    staged : Stage
-        The table.
-    source : Source
-        What kpi.toml declares.
-
-    Returns
-    -------
-    dict of str to Written
-        Per provided column.
-
-    Raises
-    ------
-    DataError
-        If a column cannot be told, or mixes two ways.
     """
     kinds = {name: staged.table[name].kind for name in staged.families}
     texts = [name for name, family in staged.families.items() if family == "text"]

@@ -29,18 +29,7 @@ _BLOCK = 1024  # cells compared side by side: rows of a few bytes would be slow
 
 
 def stripped(cells: pa.StringArray) -> pa.StringArray:
-    """Take blanks off both ends of each cell.
-
-    Parameters
-    ----------
-    cells : StringArray
-        Texts.
-
-    Returns
-    -------
-    StringArray
-        The same array where none had any.
-    """
+    """Take blanks off both ends of each cell."""
     data, ends = _bytes(cells)
     starts, stops = ends[:-1], ends[1:]
     filled = stops > starts
@@ -73,27 +62,13 @@ def _bytes(cells: pa.StringArray) -> tuple[np.ndarray, np.ndarray]:
 
 @dataclass
 class Numbers:
-    """What the cells of a column of numbers seen so far are made of.
-
-    Attributes
-    ----------
-    signs : set of str
-        Characters other than digits and minus signs; ``"?"`` stands for all but commas and points.
-    is_grouped : bool
-        Whether a cell may have a sign twice.
-    """
+    """What the cells of a column of numbers seen so far are made of."""
 
     signs: set[str] = field(default_factory=set)
     is_grouped: bool = False
 
     def see(self, cells: pa.StringArray) -> None:
-        """Look at more cells.
-
-        Parameters
-        ----------
-        cells : StringArray
-            Stripped texts.
-        """
+        """Look at more cells."""
         if "?" in self.signs:
             return
         data, ends = _bytes(cells)
@@ -103,17 +78,7 @@ class Numbers:
             self.is_grouped = _has_twice(data == ord(*self.signs), ends)
 
     def joined(self, other: Numbers) -> Numbers:
-        """Take the cells of two files together.
-
-        Parameters
-        ----------
-        other : Numbers
-            Of the same column.
-
-        Returns
-        -------
-        Numbers
-        """
+        """Take the cells of two files together."""
         return Numbers(self.signs | other.signs, self.is_grouped or other.is_grouped)
 
 
@@ -127,19 +92,7 @@ def _has_twice(marks: np.ndarray, ends: np.ndarray) -> bool:
 
 @dataclass
 class Dates:
-    """What the cells of a column of dates seen so far have in common.
-
-    Attributes
-    ----------
-    mask : str
-        Their figure, a 9 for any digit, as in ``99/99/9999 99:99``; ``""`` before the first cell, ``"?"`` where they differ or are no such dates.
-    years : tuple of int
-        First and last, as written.
-    is_day_first, is_month_first : bool
-        Evidence that a cell gives for either, where the year comes last: a day over 12.
-    is_timed : bool
-        Whether one has a time of day other than midnight.
-    """
+    """What the cells of a column of dates seen so far have in common."""
 
     mask: str = ""
     years: tuple[int, int] = (9999, 0)
@@ -148,13 +101,7 @@ class Dates:
     is_timed: bool = False
 
     def see(self, cells: pa.StringArray) -> None:
-        """Look at more cells.
-
-        Parameters
-        ----------
-        cells : StringArray
-            Stripped texts.
-        """
+        """Look at more cells."""
         data, ends = _bytes(cells)
         if not len(data) or self.mask == "?":
             return
@@ -176,17 +123,7 @@ class Dates:
             self.mask = "?"
 
     def joined(self, other: Dates) -> Dates:
-        """Take the cells of two files together.
-
-        Parameters
-        ----------
-        other : Dates
-            Of the same column.
-
-        Returns
-        -------
-        Dates
-        """
+        """Take the cells of two files together."""
         masks = {self.mask, other.mask} - {""}
         years = (min(self.years[0], other.years[0]), max(self.years[1], other.years[1]))
         evidence = self.is_day_first or other.is_day_first, self.is_month_first or other.is_month_first
@@ -203,18 +140,7 @@ class Dates:
         return self.mask.startswith("9999")
 
     def layout(self, *, month_first: bool) -> str:
-        """Write their format.
-
-        Parameters
-        ----------
-        month_first : bool
-            Which of day and month comes first, where the year does not.
-
-        Returns
-        -------
-        str
-            As `strptime` takes it; ``""`` if they are not written alike.
-        """
+        """Write their format."""
         if not self.is_even:
             return ""
         order = "Ymd" if self.is_year_first else "mdY" if month_first else "dmY"

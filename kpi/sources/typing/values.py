@@ -16,29 +16,7 @@ DAY_FIRST, MONTH_FIRST = "day first", "month first"
 
 @dataclass(frozen=True)
 class Written:
-    """How one column is written.
-
-    Attributes
-    ----------
-    decimal : str
-        Decimal sign of a number in text.
-    order : str
-        ``day first``, ``month first``, or empty where all dates are written year first.
-    formats : tuple of str
-        Declared formats, tried before.
-    has_noon : bool
-        Some times have am or pm.
-    has_offset : bool
-        Some instants state their offset.
-    layout : str
-        The one format of all its dates, if they are so even.
-    years : tuple of int
-        With a layout: its first and last year.
-    is_timed : bool
-        With a layout: some have a time of day other than midnight.
-    is_plain : bool
-        Its numbers are digits, minus signs and decimal signs, nothing else.
-    """
+    """How one column is written."""
 
     decimal: str = "."
     order: str = ""
@@ -52,18 +30,7 @@ class Written:
 
 
 def number_text(cell: str) -> str:
-    """Write the SQL that frees a number of currency signs and odd spaces.
-
-    Parameters
-    ----------
-    cell : str
-        SQL of the cell.
-
-    Returns
-    -------
-    str
-        SQL of a text of digits, signs, and plain spaces where digits were grouped.
-    """
+    """Write the SQL that frees a number of currency signs and odd spaces."""
     spaced = f"translate({cell}, {sql.text(_SPACED + chr(0x2212))}, {sql.text(' ' * len(_SPACED) + '-')})"
     money = r"(?:[A-Z]{0,3}\p{Sc}|[A-Z]{3})"
     bare = rf"regexp_replace(regexp_replace({spaced}, '^([-+]?) *{money} *([-+]?)', '\1\2', 'i'), ' *{money}$', '', 'i')"
@@ -71,20 +38,7 @@ def number_text(cell: str) -> str:
 
 
 def number(cell: str, written: Written) -> str:
-    """Write the SQL that reads a number.
-
-    Parameters
-    ----------
-    cell : str
-        SQL of the text.
-    written : Written
-        How the column is written.
-
-    Returns
-    -------
-    str
-        SQL of a DOUBLE, missing where the text is no number so written.
-    """
+    """Write the SQL that reads a number."""
     decimal = written.decimal
     if written.is_plain:
         return f"try_cast(replace({cell}, '{decimal}', '.') as double)"
@@ -96,20 +50,7 @@ def number(cell: str, written: Written) -> str:
 
 
 def local(cell: str, written: Written) -> str:
-    """Write the SQL that reads a date or a time without offset.
-
-    Parameters
-    ----------
-    cell : str
-        SQL of the text.
-    written : Written
-        How the column is written.
-
-    Returns
-    -------
-    str
-        SQL of a naive local TIMESTAMP, missing where the text is none.
-    """
+    """Write the SQL that reads a date or a time without offset."""
     if written.layout:
         return f"try_strptime({cell}, '{written.layout}')"
     year_first = _year_first(cell, written)
@@ -125,20 +66,7 @@ def local(cell: str, written: Written) -> str:
 
 
 def zoned(cell: str, written: Written) -> str:
-    """Write the SQL that reads an instant with its offset.
-
-    Parameters
-    ----------
-    cell : str
-        SQL of the text.
-    written : Written
-        How the column is written.
-
-    Returns
-    -------
-    str
-        SQL of a TIMESTAMP WITH TIME ZONE, missing where the text has no offset.
-    """
+    """Write the SQL that reads an instant with its offset."""
     year_first = _year_first(cell, written)
     offset = rf"regexp_replace(regexp_replace(replace({year_first}, ',', '.'), ' ?UTC$', 'Z'), ' ?([-+]\d{{2}}):?(\d{{2}})?$', '\1:\2')"
     whole = rf"regexp_replace({offset}, ':$', ':00')"
@@ -147,17 +75,7 @@ def zoned(cell: str, written: Written) -> str:
 
 
 def has_offset(cell: str) -> str:
-    """Write the SQL condition that a text ends in an offset from UTC.
-
-    Parameters
-    ----------
-    cell : str
-        SQL of the text.
-
-    Returns
-    -------
-    str
-    """
+    """Write the SQL condition that a text ends in an offset from UTC."""
     return f"regexp_matches({cell}, '{HAS_OFFSET}')"
 
 

@@ -15,15 +15,7 @@ DAY = timedelta(days=1)
 
 @dataclass(frozen=True)
 class Change:
-    """A change of a zone's offset.
-
-    Attributes
-    ----------
-    first, last : datetime
-        Naive local times between which an hour does not exist (clocks go forward) or occurs twice (clocks go back).
-    before, after : int
-        Offsets in seconds.
-    """
+    """A change of a zone's offset."""
 
     first: datetime
     last: datetime
@@ -38,20 +30,7 @@ class Change:
 
 @lru_cache
 def changes(zone: str, first_year: int, last_year: int) -> tuple[int, tuple[Change, ...]]:
-    """List a zone's changes of offset.
-
-    Parameters
-    ----------
-    zone : str
-        IANA name.
-    first_year, last_year : int
-        Both included.
-
-    Returns
-    -------
-    tuple
-        Offset in seconds at the start, and the changes in order.
-    """
+    """List a zone's changes of offset."""
     info = ZoneInfo(zone)
 
     def offset(moment: datetime) -> int:
@@ -79,19 +58,6 @@ def utc(local: str, zone: str, years: tuple[int, int]) -> str:
     """Write the SQL that turns a naive local timestamp into naive UTC.
 
     A local time that does not exist is moved forward by the length of the gap; one that occurs twice means its first occurrence.
-
-    Parameters
-    ----------
-    local : str
-        SQL of the local timestamp.
-    zone : str
-        IANA name.
-    years : tuple of int
-        First and last year in the data.
-
-    Returns
-    -------
-    str
     """
     start, found = changes(zone, *years)
     if not found:
@@ -102,23 +68,7 @@ def utc(local: str, zone: str, years: tuple[int, int]) -> str:
 
 
 def odd_hours(local: str, zone: str, years: tuple[int, int], *, gaps: bool) -> str:
-    """Write the SQL condition that a local timestamp does not exist, or occurs twice.
-
-    Parameters
-    ----------
-    local : str
-        SQL of the local timestamp.
-    zone : str
-        IANA name.
-    years : tuple of int
-        First and last year in the data.
-    gaps : bool
-        True for hours that do not exist, False for those that occur twice.
-
-    Returns
-    -------
-    str
-    """
+    """Write the SQL condition that a local timestamp does not exist, or occurs twice."""
     spans = [change for change in changes(zone, *years)[1] if change.is_gap == gaps]
     tests = [f"({local} >= timestamp '{span.first}' and {local} < timestamp '{span.last}')" for span in spans]
     return " or ".join(tests) or "false"

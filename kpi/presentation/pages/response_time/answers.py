@@ -16,21 +16,7 @@ MONTH_SECONDS = 30 * 86_400.0
 
 
 def opening(about: About, months: pd.DataFrame, waiting: pd.DataFrame) -> Opening:
-    """Open the page: how many leads were answered within the hour, and whether that is unusual.
-
-    Parameters
-    ----------
-    about : About
-        What the page is about.
-    months : DataFrame
-        `headline.months` of ``response.answered_within``.
-    waiting : DataFrame
-        `response_time.never_answered` of the month, one row.
-
-    Returns
-    -------
-    Opening
-    """
+    """Open the page: how many leads were answered within the hour, and whether that is unusual."""
     say, words, now = about.words.say, about.words, months.iloc[-1]
     if pd.isna(now["value"]):
         return about.opening("response_time", say("No leads came in in {month}.", month=words.month(about.month)))
@@ -59,23 +45,7 @@ def opening(about: About, months: pd.DataFrame, waiting: pd.DataFrame) -> Openin
 
 
 def speed(about: About, *, median: pd.DataFrame, usual_median: pd.DataFrame, bands: pd.DataFrame, change: pd.DataFrame) -> Answer:
-    """Answer how fast leads are answered.
-
-    Parameters
-    ----------
-    about : About
-        What the page is about.
-    median, usual_median : DataFrame
-        `response_time.response_time` of the month and of the twelve months before, one row each.
-    bands : DataFrame
-        `response_time.response_bands` of the month.
-    change : DataFrame
-        `response_time.response_change` within one hour, one row.
-
-    Returns
-    -------
-    Answer
-    """
+    """Answer how fast leads are answered."""
     words, say = about.words, about.words.say
     now, before, none = median.iloc[0], usual_median.iloc[0], bands.iloc[-1]
     reached = say("Half of the leads were answered within {delay}", delay=words.duration(now["value"])) if not pd.isna(now["value"]) else ""
@@ -99,23 +69,7 @@ def distribution(
     within: pd.DataFrame,
     usual_within: pd.DataFrame,
 ) -> SideBySide:
-    """Show the leads by delay, and the share answered by each delay, against the twelve months before.
-
-    Parameters
-    ----------
-    about : About
-        What the page is about.
-    bands, usual_bands : DataFrame
-        `response_time.response_bands` of the month and of the twelve months before.
-    curve, usual_curve : DataFrame
-        `response_time.response_curve` of both.
-    within, usual_within : DataFrame
-        `response_time.answered_within` of both.
-
-    Returns
-    -------
-    SideBySide
-    """
+    """Show the leads by delay, and the share answered by each delay, against the twelve months before."""
     words, say = about.words, about.words.say
     now, usual = _at_hour(within), _at_hour(usual_within)
     judged = {
@@ -161,20 +115,7 @@ def distribution(
 
 
 def lost_time(about: About, parts: pd.DataFrame) -> list:
-    """Show where the time goes on the way to an answer.
-
-    Parameters
-    ----------
-    about : About
-        What the page is about.
-    parts : DataFrame
-        `response_time.delay_parts`.
-
-    Returns
-    -------
-    list of Block
-        The answer, and the table.
-    """
+    """Show where the time goes on the way to an answer."""
     words, say = about.words, about.words.say
     names = {
         "routing": say("Inquiry to assignment"),
@@ -215,19 +156,7 @@ def lost_time(about: About, parts: pd.DataFrame) -> list:
 
 
 def band_labels(about: About, bands: pd.DataFrame) -> list[str]:
-    """Name the bands of delay.
-
-    Parameters
-    ----------
-    about : About
-        What the page is about.
-    bands : DataFrame
-        `response_time.response_bands`.
-
-    Returns
-    -------
-    list of str
-    """
+    """Name the bands of delay."""
     words, edges = about.words, bands["horizon"].dropna().tolist()
     labels = [words.say("{high} or less", high=words.duration(edges[0]))]
     labels += [words.say("{low} to {high}", low=words.duration(low), high=words.duration(high)) for low, high in pairwise(edges)]

@@ -13,23 +13,7 @@ FLOOR = 20
 
 
 def association(about: About, *, opportunity: pd.DataFrame, appointment: pd.DataFrame, arrivals: pd.DataFrame, gains: pd.DataFrame) -> list:
-    """Show what goes with answering sooner, and how sure that is.
-
-    Parameters
-    ----------
-    about : About
-        What the page is about.
-    opportunity, appointment : DataFrame
-        `response_time.speed_to_outcome` of both outcomes.
-    arrivals : DataFrame
-        `response_time.sensitivity`.
-    gains : DataFrame
-        `response_time.what_if`, one row or more.
-
-    Returns
-    -------
-    list of Block
-    """
+    """Show what goes with answering sooner, and how sure that is."""
     words, say = about.words, about.words.say
     labels = speed_labels(about)
     known = opportunity[opportunity["n"] >= FLOOR]
@@ -78,17 +62,7 @@ def association(about: About, *, opportunity: pd.DataFrame, appointment: pd.Data
 
 
 def speed_labels(about: About) -> list[str]:
-    """Name the bands of the landmark analysis.
-
-    Parameters
-    ----------
-    about : About
-        What the page is about.
-
-    Returns
-    -------
-    list of str
-    """
+    """Name the bands of the landmark analysis."""
     say = about.words.say
     return [say("5 min or less"), say("5 min to 1 h"), say("1 h to 1 day"), say("1 to 7 days"), say("not within 7 days")]
 

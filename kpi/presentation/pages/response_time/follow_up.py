@@ -13,23 +13,7 @@ FLOOR = 20
 
 
 def automation(about: About, alerts: pd.DataFrame, score: pd.DataFrame | None, nurtured: pd.DataFrame) -> list:
-    """Show whether the automation's alerts are followed, and what nurtured leads become.
-
-    Parameters
-    ----------
-    about : About
-        What the page is about.
-    alerts : DataFrame
-        `response_time.alert_to_touch`.
-    score : DataFrame or None
-        `response_time.score_at_touch`, one row; None without scores.
-    nurtured : DataFrame
-        `response_time.nurtured` of appointments and opportunities.
-
-    Returns
-    -------
-    list of Block
-    """
+    """Show whether the automation's alerts are followed, and what nurtured leads become."""
     words, say = about.words, about.words.say
     hour = alerts[alerts["horizon"] == HOUR].iloc[0]
     answer = say(
@@ -71,19 +55,7 @@ def automation(about: About, alerts: pd.DataFrame, score: pd.DataFrame | None, n
 
 
 def persistence(about: About, attempts: pd.DataFrame) -> list:
-    """Show how often leads are tried before they are left.
-
-    Parameters
-    ----------
-    about : About
-        What the page is about.
-    attempts : DataFrame
-        `response_time.attempts`.
-
-    Returns
-    -------
-    list of Block
-    """
+    """Show how often leads are tried before they are left."""
     words, say = about.words, about.words.say
     total, reached = int(attempts["n"].sum()), int(attempts["n_events"].sum())
     if not total:
@@ -111,22 +83,7 @@ def persistence(about: About, attempts: pd.DataFrame) -> list:
 
 
 def waiting_list(about: About, leads: pd.DataFrame, queue: pd.DataFrame) -> list:
-    """List who is waiting now.
-
-    Parameters
-    ----------
-    about : About
-        What the page is about.
-    leads : DataFrame
-        `response_time.waiting_leads`.
-    queue : DataFrame
-        `response_time.waiting_queue`.
-
-    Returns
-    -------
-    list of Block
-        The answer, and the table.
-    """
+    """List who is waiting now."""
     words, say = about.words, about.words.say
     count = words.say_n(
         "{n} lead of the last twelve months had no answer after more than a day, on {day}.",

@@ -14,26 +14,7 @@ FLOOR = 20
 
 
 def by_group(about: About, groups: pd.DataFrame, *, change: pd.DataFrame, total: pd.DataFrame, column: str) -> list:
-    """Compare sources or people.
-
-    Parameters
-    ----------
-    about : About
-        What the page is about.
-    groups : DataFrame
-        `response_time.compared` by `column`.
-    change : DataFrame
-        `response_time.response_change` by `column`.
-    total : DataFrame
-        `response_time.answered_within` of all leads.
-    column : str
-        ``source``, ``owner`` or ``team``.
-
-    Returns
-    -------
-    list of Block
-        The answer, and the table.
-    """
+    """Compare sources or people."""
     words, say = about.words, about.words.say
     named = groups.assign(**{column: [say("(blank)") if name == BLANK else name for name in groups[column]]})
     verdicts = {1: say("clearly more"), -1: say("clearly less"), 0: say("not settled")}

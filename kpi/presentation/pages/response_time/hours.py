@@ -15,22 +15,7 @@ FLOOR = 20
 
 
 def week(about: About, by_hour: pd.DataFrame, both: pd.DataFrame) -> list:
-    """Show when leads are answered late, by weekday and hour of the inquiry.
-
-    Parameters
-    ----------
-    about : About
-        What the page is about.
-    by_hour : DataFrame
-        `response_time.answered_within` one hour, by weekday and hour, over twelve months.
-    both : DataFrame
-        `response_time.on_both_clocks` of the month.
-
-    Returns
-    -------
-    list of Block
-        The answer; the map beside the two clocks.
-    """
+    """Show when leads are answered late, by weekday and hour of the inquiry."""
     words, say = about.words, about.words.say
     slots = _slots(about.hours)
     cells = by_hour.assign(slot=[next(i for i, (first, last) in enumerate(slots) if first <= hour < last) for hour in by_hour["hour"]])
@@ -56,19 +41,7 @@ def week(about: About, by_hour: pd.DataFrame, both: pd.DataFrame) -> list:
 
 
 def clocks(about: About, both: pd.DataFrame) -> Table:
-    """Show both clocks side by side.
-
-    Parameters
-    ----------
-    about : About
-        What the page is about.
-    both : DataFrame
-        `response_time.on_both_clocks`.
-
-    Returns
-    -------
-    Table
-    """
+    """Show both clocks side by side."""
     say = about.words.say
     names = {"wall": say("wall clock"), "business": say("business hours only")}
     columns = [
