@@ -34,9 +34,10 @@ test: .venv/installed  ## the tests that take seconds
 test-slow: .venv/installed  ## the others: whole runs, fresh installation, browser
 	$(BIN)/python -m pytest -m slow -n auto --dist worksteal
 
-lint: .venv/installed  ## style, as CI checks it
+lint: .venv/installed  ## style and types, as CI checks them
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 
 format: .venv/installed  ## put the style right where a tool can
 	$(BIN)/ruff check --fix .

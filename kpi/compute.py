@@ -10,6 +10,7 @@ import pandas as pd
 
 from kpi import facts, forecast, lifetime_value, pipeline, response_time, retention, schema
 from kpi.catalog import CATALOG
+from kpi.dataset import Dataset
 from kpi.errors import MissingTable, ParameterError
 from kpi.facts.opportunities import stages
 from kpi.periods import Month
@@ -33,15 +34,15 @@ class Headline:
     months: Callable  # (data, as_of, window) -> result by month
 
 
-def _answered(data, as_of, window):
+def _answered(data: Dataset, as_of, window):
     return response_time.answered_within(data, as_of=as_of, window=window, by="month", thresholds=(HOUR,))
 
 
-def _proposals(data, as_of, window):
+def _proposals(data: Dataset, as_of, window):
     return pipeline.entered_stage(data, position=watched_stage(data)["position"], as_of=as_of, window=window)
 
 
-def _kept(data, as_of, window):
+def _kept(data: Dataset, as_of, window):
     first, after = window.months
     table = retention.retention_rate(data, as_of=as_of, months=after - first)
     # The first activity window of the data knows no old customers: those months say nothing yet.
@@ -67,7 +68,7 @@ CHAIN = (
 )
 
 
-def watched_stage(data) -> dict:
+def watched_stage(data: Dataset) -> dict:
     """Find the stage whose entries stand for progress: the second open one, or the one that ``[pipeline] watched_stage`` names.
 
     Parameters
@@ -92,7 +93,7 @@ def watched_stage(data) -> dict:
     return {"stage": str(row["stage"]), "position": int(row["position"])}
 
 
-def months(data, month: Month, key: str, count: int = MONTHS) -> pd.DataFrame:
+def months(data: Dataset, month: Month, key: str, count: int = MONTHS) -> pd.DataFrame:
     """A headline KPI month by month, with the limits within which it varies by itself.
 
     Parameters
@@ -129,7 +130,7 @@ def months(data, month: Month, key: str, count: int = MONTHS) -> pd.DataFrame:
     return process_control.behaviour(table, headline.kind)
 
 
-def chain(data, month: Month, words, count: int = MONTHS) -> list[pd.DataFrame]:
+def chain(data: Dataset, month: Month, words, count: int = MONTHS) -> list[pd.DataFrame]:
     """The months of every headline KPI that the data allow, in causal order.
 
     Parameters
@@ -175,7 +176,7 @@ def false_alarm_rate(chain: list[pd.DataFrame]) -> float:
     return process_control.false_alarm_rate(len(settled), months, seed=1) if settled else 0.0
 
 
-def conversions(data, as_of: pd.Timestamp) -> list[pd.DataFrame]:
+def conversions(data: Dataset, as_of: pd.Timestamp) -> list[pd.DataFrame]:
     """Lead to opportunity, opportunity to customer, lead to customer, as things go now: those that the data allow.
 
     Parameters
@@ -195,7 +196,7 @@ def conversions(data, as_of: pd.Timestamp) -> list[pd.DataFrame]:
     return [table for table in found if isinstance(table, pd.DataFrame)]
 
 
-def what_ifs(data, as_of: pd.Timestamp, window, past) -> pd.DataFrame:
+def what_ifs(data: Dataset, as_of: pd.Timestamp, window, past) -> pd.DataFrame:
     """What might go with answering as many leads within the hour as the best source, or the best team, does.
 
     Parameters
@@ -217,7 +218,7 @@ def what_ifs(data, as_of: pd.Timestamp, window, past) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
-def score_at_touch(data, as_of: pd.Timestamp, window) -> pd.DataFrame | None:
+def score_at_touch(data: Dataset, as_of: pd.Timestamp, window) -> pd.DataFrame | None:
     """The score at the first touch after an alert, where the data set has scores.
 
     Parameters
@@ -236,7 +237,7 @@ def score_at_touch(data, as_of: pd.Timestamp, window) -> pd.DataFrame | None:
     return response_time.score_at_touch(data, as_of=as_of, window=window) if data.has("lead_scores") else None
 
 
-def nurtured(data, as_of: pd.Timestamp, window) -> pd.DataFrame:
+def nurtured(data: Dataset, as_of: pd.Timestamp, window) -> pd.DataFrame:
     """What nurtured leads become: appointments, and opportunities where the data set has them.
 
     Parameters
@@ -257,7 +258,7 @@ def nurtured(data, as_of: pd.Timestamp, window) -> pd.DataFrame:
     return pd.concat([response_time.nurtured(data, as_of=as_of, window=window, outcome=outcome) for outcome in outcomes], ignore_index=True)
 
 
-def pushes(data, as_of: pd.Timestamp) -> pd.DataFrame | None:
+def pushes(data: Dataset, as_of: pd.Timestamp) -> pd.DataFrame | None:
     """How often closing dates were pushed out, where the data set has them.
 
     Parameters
@@ -275,7 +276,7 @@ def pushes(data, as_of: pd.Timestamp) -> pd.DataFrame | None:
     return pipeline.pushes(data, as_of=as_of) if data.has("opportunity_history", "expected_close_on") else None
 
 
-def most_profitable(data, as_of: pd.Timestamp) -> pd.DataFrame | None:
+def most_profitable(data: Dataset, as_of: pd.Timestamp) -> pd.DataFrame | None:
     """List the most profitable customers where margins are recorded.
 
     Parameters
@@ -311,7 +312,7 @@ def compared_cohorts(cells: pd.DataFrame, age: int = 3) -> pd.DataFrame:
     return process_control.behaviour(at_age.rename(columns={"cohort": "month"}), "rate")
 
 
-def absent(data) -> pd.DataFrame:
+def absent(data: Dataset) -> pd.DataFrame:
     """Which tables of the headline KPIs the data set does not have.
 
     Parameters
@@ -329,7 +330,7 @@ def absent(data) -> pd.DataFrame:
     return pd.DataFrame({"table": [name for name in wanted if not data.has(name)]}, dtype="str")
 
 
-def metrics(data, month: Month) -> pd.DataFrame:
+def metrics(data: Dataset, month: Month) -> pd.DataFrame:
     """Every KPI of the catalogue that the data allow, at the end of a month.
 
     Parameters
@@ -347,7 +348,7 @@ def metrics(data, month: Month) -> pd.DataFrame:
     return _computed(data, month)[0]
 
 
-def missing(data, month: Month) -> pd.DataFrame:
+def missing(data: Dataset, month: Month) -> pd.DataFrame:
     """Which KPIs the data do not allow, and why.
 
     Parameters
@@ -365,7 +366,7 @@ def missing(data, month: Month) -> pd.DataFrame:
     return _computed(data, month)[1]
 
 
-def lists(data, month: Month) -> dict[str, pd.DataFrame]:
+def lists(data: Dataset, month: Month) -> dict[str, pd.DataFrame]:
     """Make the lists to act on, dated at the end of a month.
 
     Parameters
@@ -394,7 +395,7 @@ def lists(data, month: Month) -> dict[str, pd.DataFrame]:
     return {name: table for name, table in found.items() if isinstance(table, pd.DataFrame)}
 
 
-def _computed(data, month: Month) -> tuple[pd.DataFrame, pd.DataFrame]:
+def _computed(data: Dataset, month: Month) -> tuple[pd.DataFrame, pd.DataFrame]:
     """All numbers of a month, and what is missing for the others; both are asked for, computed once."""
     key = ("headline", month)
     if key not in data.facts:
@@ -402,7 +403,7 @@ def _computed(data, month: Month) -> tuple[pd.DataFrame, pd.DataFrame]:
     return tuple(table.copy() for table in data.facts[key])
 
 
-def _compute(data, month: Month) -> tuple[pd.DataFrame, pd.DataFrame]:
+def _compute(data: Dataset, month: Month) -> tuple[pd.DataFrame, pd.DataFrame]:
     now, rows, gone = data.as_of(month), [], []
     for key, build in _builders(data, month, now).items():
         table = _attempt(build)
@@ -432,7 +433,7 @@ def _flat(table: pd.DataFrame) -> pd.DataFrame:
     return flat[["group", *schema.RESULT]]
 
 
-def _builders(data, month: Month, now) -> dict[str, Callable]:
+def _builders(data: Dataset, month: Month, now) -> dict[str, Callable]:
     here, year, longer = ({"as_of": now, "window": window} for window in (month.window, month.last(12), month.last(24)))
     chain = {item.key: (lambda item=item: item.months(data, now, month.window)) for item in CHAIN}
     stated = chain | {  # what is stated below takes the place of a headline's months
@@ -471,7 +472,7 @@ def _builders(data, month: Month, now) -> dict[str, Callable]:
     return {key: stated.get(key, partial(_plain, key, data, now)) for key in CATALOG}
 
 
-def _plain(key: str, data, now: pd.Timestamp) -> pd.DataFrame:
+def _plain(key: str, data: Dataset, now: pd.Timestamp) -> pd.DataFrame:
     """A KPI with nothing to state but the date, by the function that the catalogue names."""
     area, _, name = CATALOG[key].source.partition(".")
     return getattr(AREAS[area], name)(data, as_of=now)

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from kpi import facts, retention
+from kpi.dataset import Dataset
 from kpi.engine import collect
 from kpi.errors import ParameterError
 from kpi.facts.clock import DAY_SECONDS
@@ -62,7 +63,9 @@ class _Metric:
     records: Callable[[_Asked], pd.DataFrame]
 
 
-def ledger(data, key: str, *, as_of: Instant, window: Window | None = None, horizon: float | None = None, view: str = "period") -> pd.DataFrame:
+def ledger(
+    data: Dataset, key: str, *, as_of: Instant, window: Window | None = None, horizon: float | None = None, view: str = "period"
+) -> pd.DataFrame:
     """Who counts in a metric: every record of its base table, in or out, and why.
 
     Parameters

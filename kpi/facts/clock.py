@@ -9,12 +9,13 @@ import narwhals.stable.v2 as nw
 import pandas as pd
 
 from kpi import periods
+from kpi.dataset import Dataset
 from kpi.periods import Window
 
 DAY_SECONDS = 86_400
 
 
-def clocked(data, frame: nw.LazyFrame, column: str, *fields: str, team: bool = False) -> nw.LazyFrame:
+def clocked(data: Dataset, frame: nw.LazyFrame, column: str, *fields: str, team: bool = False) -> nw.LazyFrame:
     """Add to each row what the clock said at an instant."""
     stem = column.removesuffix("_at").removesuffix("at")
     stem = f"{stem}_" if stem else ""
@@ -45,7 +46,7 @@ def clocked(data, frame: nw.LazyFrame, column: str, *fields: str, team: bool = F
 _CALENDAR = ("epoch", "day", "month", "weekday", "hour", "is_open", "open_seconds")
 
 
-def numbered(data, frame: nw.LazyFrame, column: str) -> nw.LazyFrame:
+def numbered(data: Dataset, frame: nw.LazyFrame, column: str) -> nw.LazyFrame:
     """Add the day number of a date, which belongs to no time zone."""
     if ("dates",) not in data.facts:
         dates = pd.date_range("1970-01-01", "2099-12-31", unit="us")
@@ -61,7 +62,7 @@ def on_days(days: nw.Expr, window: Window) -> nw.Expr:
     return (days >= first) & (days < after)
 
 
-def last_day(data, as_of: pd.Timestamp) -> int:
+def last_day(data: Dataset, as_of: pd.Timestamp) -> int:
     """Tell the last fully observed local day, on which open records are censored."""
     return periods.day_number(periods.local_date(as_of, data.company.timezone)) - 1
 
@@ -70,7 +71,7 @@ def once(build: Callable) -> Callable:
     """Compute a fact once per data set and instant, and store it on the engine."""
 
     @wraps(build)
-    def remembered(data, as_of):
+    def remembered(data: Dataset, as_of):
         key = (build.__qualname__, as_of)
         if key not in data.facts:
             data.facts[key] = data.engine.keep(build(data, as_of))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import narwhals.stable.v2 as nw
 import pandas as pd
 
+from kpi.dataset import Dataset
 from kpi.facts.clock import last_day, numbered, once
 from kpi.facts.money import rated
 from kpi.periods import day_of
@@ -12,13 +13,13 @@ from kpi.periods import day_of
 ENDLESS = 1_000_000  # day number of a contract without an end
 
 
-def is_contractual(data) -> bool:
+def is_contractual(data: Dataset) -> bool:
     """Tell whether customers are under contract."""
     return data.settings.get("retention", {}).get("contractual", False)
 
 
 @once
-def terms(data, as_of: pd.Timestamp) -> nw.LazyFrame:
+def terms(data: Dataset, as_of: pd.Timestamp) -> nw.LazyFrame:
     """List the contracts begun by an instant."""
     rows = numbered(data, numbered(data, data.table("contracts"), "start_on"), "end_on")
     rows = rows.with_columns(nw.col("end_day").fill_null(nw.lit(ENDLESS)).alias("until"))
@@ -26,7 +27,7 @@ def terms(data, as_of: pd.Timestamp) -> nw.LazyFrame:
 
 
 @once
-def covers(data, as_of: pd.Timestamp) -> nw.LazyFrame:
+def covers(data: Dataset, as_of: pd.Timestamp) -> nw.LazyFrame:
     """Join the contracts of each customer that follow one another without a gap."""
     order = {"order_by": ["start_day", "until", "contract_id"]}
     rows = terms(data, as_of).with_columns(nw.col("until").cum_max().over("customer_id", **order).alias("reach"))
@@ -57,7 +58,7 @@ def _aged(spells: nw.LazyFrame, last: int) -> nw.LazyFrame:
     return spells.with_columns((nw.col("apart") - early).alias("months"), over.alias("over"))
 
 
-def recurring(data, as_of: pd.Timestamp, days: dict[str, int], rate_day: int) -> nw.LazyFrame:
+def recurring(data: Dataset, as_of: pd.Timestamp, days: dict[str, int], rate_day: int) -> nw.LazyFrame:
     """Sum what each customer pays a month on some days."""
     rows = rated(data, terms(data, as_of), nw.lit(rate_day)).filter(~nw.col("rate").is_null())
     paid = nw.col("monthly_amount") * nw.col("rate")

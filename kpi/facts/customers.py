@@ -8,6 +8,7 @@ from datetime import date
 import narwhals.stable.v2 as nw
 import pandas as pd
 
+from kpi.dataset import Dataset
 from kpi.facts.clock import clocked, last_day, numbered, once
 from kpi.facts.money import in_company_currency
 from kpi.facts.refunds import refunds
@@ -16,7 +17,7 @@ from kpi.schema import BLANK
 
 
 @once
-def purchases(data, as_of: pd.Timestamp) -> nw.LazyFrame:
+def purchases(data: Dataset, as_of: pd.Timestamp) -> nw.LazyFrame:
     """Merge the orders of each customer and local day, net of refunds."""
     orders = data.table("orders").filter(nw.col("at") < as_of)
     orders = clocked(data, orders, "at", "day", "month").rename({"at_day": "day", "at_month": "month"})
@@ -40,7 +41,7 @@ def purchases(data, as_of: pd.Timestamp) -> nw.LazyFrame:
     return _with_origin(data, _merged(orders, own_days, purchase_reading(data)))
 
 
-def purchase_reading(data) -> str:
+def purchase_reading(data: Dataset) -> str:
     """Say what counts as a purchase where customers are counted."""
     return data.settings.get("retention", {}).get("purchases", "net")
 
@@ -60,14 +61,14 @@ def _merged(orders: nw.LazyFrame, own_days: nw.LazyFrame, reading: str) -> nw.La
     return merged.with_columns(counts.alias("is_purchase")).drop("amount_known", "margin_known", "sales")
 
 
-def _with_origin(data, frame: nw.LazyFrame) -> nw.LazyFrame:
+def _with_origin(data: Dataset, frame: nw.LazyFrame) -> nw.LazyFrame:
     if not data.has("customers"):
         return frame.with_columns(nw.lit(BLANK).alias("source"), nw.lit(BLANK).alias("segment"))
     frame = frame.join(data.table("customers").select("customer_id", "source", "segment"), on="customer_id", how="left")
     return frame.with_columns(*[nw.col(name).fill_null(nw.lit(BLANK)) for name in ("source", "segment")])
 
 
-def activity(data, as_of: pd.Timestamp, boundaries: Sequence[date], days: int | None) -> nw.LazyFrame:
+def activity(data: Dataset, as_of: pd.Timestamp, boundaries: Sequence[date], days: int | None) -> nw.LazyFrame:
     """Tell for each customer whether it was active at each boundary."""
     edges = [day_number(day) for day in boundaries]
     if days is None:

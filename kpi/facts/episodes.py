@@ -6,6 +6,7 @@ import narwhals.stable.v2 as nw
 import numpy as np
 import pandas as pd
 
+from kpi.dataset import Dataset
 from kpi.engine import collect
 from kpi.facts.clock import DAY_SECONDS, clocked, once
 
@@ -14,7 +15,7 @@ _LINKS = 8  # longest chain of merges followed
 
 
 @once
-def episodes(data, as_of: pd.Timestamp) -> nw.LazyFrame:
+def episodes(data: Dataset, as_of: pd.Timestamp) -> nw.LazyFrame:
     """Tell for each lead which inquiry it belongs to."""
     known = data.table("leads").filter(nw.col("created_at") < as_of)
     known = data.engine.keep(known.filter(nw.col("deleted_at").is_null() | (nw.col("deleted_at") >= as_of)))
@@ -31,7 +32,7 @@ def episodes(data, as_of: pd.Timestamp) -> nw.LazyFrame:
 _NONE = pd.DataFrame({"lead": pd.Series(dtype="str"), "other": pd.Series(dtype="str")})
 
 
-def _standing(data, known: nw.LazyFrame, merges: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
+def _standing(data: Dataset, known: nw.LazyFrame, merges: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
     """Group the few leads that are linked, however they hang together, and name who stands for each group: the earliest one not merged away."""
     links = pd.concat([merges, runs], ignore_index=True)
     names, codes = np.unique(links[["lead", "other"]].to_numpy(dtype=str).ravel(), return_inverse=True)
@@ -59,7 +60,7 @@ def _groups(ends: np.ndarray, n: int) -> np.ndarray:
         group = heard
 
 
-def _merges(data, known: nw.LazyFrame) -> pd.DataFrame:
+def _merges(data: Dataset, known: nw.LazyFrame) -> pd.DataFrame:
     """Follow each merge to the lead that survived; a merge into an unknown lead, or in a circle, is none."""
     steps = known.filter(~nw.col("merged_into").is_null()).select(nw.col("lead_id").alias("lead"), nw.col("merged_into").alias("other"))
     steps = data.engine.keep(steps)
@@ -72,7 +73,7 @@ def _merges(data, known: nw.LazyFrame) -> pd.DataFrame:
     return collect(reached.join(onward, left_on="other", right_on="via", how="anti"), ["lead"])
 
 
-def _runs(data, known: nw.LazyFrame, as_of: pd.Timestamp) -> pd.DataFrame:
+def _runs(data: Dataset, known: nw.LazyFrame, as_of: pd.Timestamp) -> pd.DataFrame:
     """Link each lead of a person to the first one since 30 days without any inquiry or human activity of that person."""
     named = known.filter(~nw.col("person_id").is_null()).select("lead_id", "person_id", "created_at")
     several = named.group_by("person_id").agg(nw.len().alias("n")).filter(nw.col("n") > 1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import narwhals.stable.v2 as nw
 import pandas as pd
 
+from kpi.dataset import Dataset
 from kpi.engine import collect
 from kpi.facts.clock import DAY_SECONDS, clocked, last_day, numbered, once
 from kpi.facts.episodes import episodes
@@ -20,7 +21,7 @@ _BUSINESS = ("assigned", "alerted", "touched", "contacted", "alert_touched", "di
 
 
 @once
-def leads(data, as_of: pd.Timestamp) -> nw.LazyFrame:
+def leads(data: Dataset, as_of: pd.Timestamp) -> nw.LazyFrame:
     """State each inquiry as known at an instant."""
     links = episodes(data, as_of)
     frame = clocked(data, _inquiries(data, links, as_of), "created_at", "seconds", "day", "month", "weekday", "hour")
@@ -36,7 +37,7 @@ def leads(data, as_of: pd.Timestamp) -> nw.LazyFrame:
     return _outcomes(frame, *_now(data, as_of), last_day(data, as_of))
 
 
-def _inquiries(data, links: nw.LazyFrame, as_of: pd.Timestamp) -> nw.LazyFrame:
+def _inquiries(data: Dataset, links: nw.LazyFrame, as_of: pd.Timestamp) -> nw.LazyFrame:
     """One row per episode: its earliest lead, under the name of the lead that stands for it."""
     frame = data.table("leads").join(links, on="lead_id", how="inner")
     known = ("disqualified_at", "assigned_at", "nurtured_at", "alerted_at")
@@ -63,7 +64,7 @@ def _inquiries(data, links: nw.LazyFrame, as_of: pd.Timestamp) -> nw.LazyFrame:
     return frame.with_columns(ended.alias("disqualified_at"))
 
 
-def _with_team(data, frame: nw.LazyFrame) -> nw.LazyFrame:
+def _with_team(data: Dataset, frame: nw.LazyFrame) -> nw.LazyFrame:
     """The team its owner was in when the lead came in."""
     if not data.has("owners"):
         return frame.with_columns(nw.lit(BLANK).alias("team"))
@@ -75,7 +76,7 @@ def _with_team(data, frame: nw.LazyFrame) -> nw.LazyFrame:
     return frame.join(teams, on="lead_id", how="left").with_columns(nw.col("team").fill_null(nw.lit(BLANK)))
 
 
-def _first_opportunity(data, links: nw.LazyFrame, as_of: pd.Timestamp) -> nw.LazyFrame:
+def _first_opportunity(data: Dataset, links: nw.LazyFrame, as_of: pd.Timestamp) -> nw.LazyFrame:
     """First opportunity and first won deal of the inquiry; without a won deal, when the customer it names was acquired."""
     nothing = nw.lit(None).cast(nw.Datetime("us"))
     if not data.has("opportunities"):
@@ -95,12 +96,12 @@ def _first_opportunity(data, links: nw.LazyFrame, as_of: pd.Timestamp) -> nw.Laz
     return every.with_columns(bought.alias("won_at")).drop("acquired_at")
 
 
-def acquired_known(data) -> bool:
+def acquired_known(data: Dataset) -> bool:
     """Tell whether the data say when a lead became a customer, apart from its deals."""
     return data.has("customers", "acquired_at") and data.has("leads", "customer_id")
 
 
-def _deals_of(data, links: nw.LazyFrame, as_of: pd.Timestamp) -> nw.LazyFrame:
+def _deals_of(data: Dataset, links: nw.LazyFrame, as_of: pd.Timestamp) -> nw.LazyFrame:
     """First opportunity and first won deal that name a lead of the inquiry, or that such a lead names."""
     deals = opportunities(data, as_of).select("opportunity_id", "lead_id", "created_at", "closed_at", "status")
     columns = ("lead_id", "created_at", "closed_at", "status")
@@ -114,7 +115,7 @@ def _deals_of(data, links: nw.LazyFrame, as_of: pd.Timestamp) -> nw.LazyFrame:
     return both.group_by("episode").agg(nw.col("opportunity_at").min(), nw.col("won_at").min()).rename({"episode": "lead_id"})
 
 
-def _business(data, frame: nw.LazyFrame, event: str) -> nw.LazyFrame:
+def _business(data: Dataset, frame: nw.LazyFrame, event: str) -> nw.LazyFrame:
     """Business seconds by the calendar of the lead's team, where it has one of its own, else the company's."""
     fields = ("business", "open") if event == "created" else ("business",)
     frame = clocked(data, frame, f"{event}_at", *fields)
@@ -126,7 +127,7 @@ def _business(data, frame: nw.LazyFrame, event: str) -> nw.LazyFrame:
     return frame.with_columns(*chosen).drop(*[f"{name}_company" for name in own.values()])
 
 
-def _now(data, as_of: pd.Timestamp) -> tuple[int, nw.LazyFrame, int]:
+def _now(data: Dataset, as_of: pd.Timestamp) -> tuple[int, nw.LazyFrame, int]:
     """The instant in seconds, and the business seconds that had passed by then in each team's calendar and in the company's."""
     moment = data.engine.put(pd.DataFrame({"at": [as_of]}))
     row = collect(clocked(data, moment, "at", "seconds", "business")).iloc[0]

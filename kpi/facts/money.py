@@ -5,11 +5,12 @@ from __future__ import annotations
 import narwhals.stable.v2 as nw
 import pandas as pd
 
+from kpi.dataset import Dataset
 from kpi.engine import collect
 from kpi.periods import day_number
 
 
-def in_company_currency(data, frame: nw.LazyFrame, column: str, day: nw.Expr) -> nw.LazyFrame:
+def in_company_currency(data: Dataset, frame: nw.LazyFrame, column: str, day: nw.Expr) -> nw.LazyFrame:
     """Convert an amount at the rate in force on its day."""
     own = nw.col("currency") == data.company.currency
     if not data.has("fx"):
@@ -21,7 +22,7 @@ def in_company_currency(data, frame: nw.LazyFrame, column: str, day: nw.Expr) ->
     return frame.drop("__day", "rate")
 
 
-def rated(data, frame: nw.LazyFrame, day: nw.Expr) -> nw.LazyFrame:
+def rated(data: Dataset, frame: nw.LazyFrame, day: nw.Expr) -> nw.LazyFrame:
     """Add the rate in force on a day."""
     own = nw.col("currency") == data.company.currency
     if not data.has("fx"):
@@ -32,14 +33,14 @@ def rated(data, frame: nw.LazyFrame, day: nw.Expr) -> nw.LazyFrame:
     return frame.with_columns(nw.when(own).then(nw.lit(1.0)).otherwise(nw.col("rate")).alias("rate")).drop("__day")
 
 
-def rates_on(data, day: int) -> dict[str, float]:
+def rates_on(data: Dataset, day: int) -> dict[str, float]:
     """Tell the rates in force on one day."""
     known = collect(_daily_rates(data).filter(nw.col("fx_day") == day), ["fx_currency"]) if data.has("fx") else None
     found = {} if known is None else dict(zip(known["fx_currency"], known["rate"], strict=True))
     return found | {data.company.currency: 1.0}
 
 
-def _daily_rates(data) -> nw.LazyFrame:
+def _daily_rates(data: Dataset) -> nw.LazyFrame:
     """Spread each rate over the days it is in force: engines join on equality only."""
     if ("daily_rates",) not in data.facts:
         span = collect(data.calendar.select(nw.col("day").min().alias("first"), nw.col("day").max().alias("last"))).iloc[0]

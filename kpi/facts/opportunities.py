@@ -5,6 +5,7 @@ from __future__ import annotations
 import narwhals.stable.v2 as nw
 import pandas as pd
 
+from kpi.dataset import Dataset
 from kpi.engine import collect
 from kpi.errors import MissingTable
 from kpi.facts.clock import clocked, last_day, once
@@ -15,7 +16,7 @@ _STATE = ("opportunity_id", "changed_at", "seq", "stage", "status", "amount", "e
 _ORDER = ["changed_at", "seq"]
 
 
-def changes(data, as_of: pd.Timestamp) -> nw.LazyFrame:
+def changes(data: Dataset, as_of: pd.Timestamp) -> nw.LazyFrame:
     """List every known change of every opportunity: the whole state after each; not stored, for those who read it once."""
     rows = inferred(bare(data))
     if data.has("opportunity_history"):
@@ -40,7 +41,7 @@ def inferred(deals: nw.LazyFrame) -> nw.LazyFrame:
     return nw.concat([created.select(*_STATE), ended.select(*_STATE)])
 
 
-def bare(data) -> nw.LazyFrame:
+def bare(data: Dataset) -> nw.LazyFrame:
     """List the opportunities without any history; they are few where there is one, so they are stored."""
     deals = data.table("opportunities")
     if not data.has("opportunity_history"):
@@ -52,13 +53,13 @@ def bare(data) -> nw.LazyFrame:
 
 
 @once
-def history(data, as_of: pd.Timestamp) -> nw.LazyFrame:
+def history(data: Dataset, as_of: pd.Timestamp) -> nw.LazyFrame:
     """List every known change of every opportunity, stored."""
     return changes(data, as_of)
 
 
 @once
-def opportunities(data, as_of: pd.Timestamp) -> nw.LazyFrame:
+def opportunities(data: Dataset, as_of: pd.Timestamp) -> nw.LazyFrame:
     """State each opportunity as known at an instant."""
     base = data.table("opportunities")
     base = base.filter(nw.col("created_at").is_null() | (nw.col("created_at") < as_of))
@@ -97,7 +98,7 @@ def opportunities(data, as_of: pd.Timestamp) -> nw.LazyFrame:
     return frame.select(*kept, "lost_reason", *dates)
 
 
-def _last_state(data, as_of: pd.Timestamp) -> nw.LazyFrame:
+def _last_state(data: Dataset, as_of: pd.Timestamp) -> nw.LazyFrame:
     rows = data.engine.keep(
         history(data, as_of).with_columns(
             nw.col("status").shift(1).over("opportunity_id", order_by=_ORDER).alias("before"),
@@ -115,12 +116,12 @@ def _last_state(data, as_of: pd.Timestamp) -> nw.LazyFrame:
     return last.with_columns(nw.when(nw.col("status") != "open").then(nw.col("closed_at")).alias("closed_at"))
 
 
-def stages(data) -> pd.DataFrame:
+def stages(data: Dataset) -> pd.DataFrame:
     """List the stages in order."""
     return collect(data.table("stages").select("stage", "position", "status"), ["position"])
 
 
-def _with_positions(data, as_of: pd.Timestamp) -> nw.LazyFrame:
+def _with_positions(data: Dataset, as_of: pd.Timestamp) -> nw.LazyFrame:
     if not data.has("opportunity_history"):
         raise MissingTable("opportunity_history")
     frame = history(data, as_of).filter(nw.col("origin") != "inferred")
@@ -128,7 +129,7 @@ def _with_positions(data, as_of: pd.Timestamp) -> nw.LazyFrame:
 
 
 @once
-def visits(data, as_of: pd.Timestamp) -> nw.LazyFrame:
+def visits(data: Dataset, as_of: pd.Timestamp) -> nw.LazyFrame:
     """List every stay of an opportunity in an open stage."""
     known = opportunities(data, as_of).select("opportunity_id")
     rows = _with_positions(data, as_of).join(known, on="opportunity_id", how="semi")
@@ -143,7 +144,7 @@ def visits(data, as_of: pd.Timestamp) -> nw.LazyFrame:
 
 
 @once
-def reached(data, as_of: pd.Timestamp) -> nw.LazyFrame:
+def reached(data: Dataset, as_of: pd.Timestamp) -> nw.LazyFrame:
     """Tell for each opportunity when it first reached each stage or went beyond it."""
     order = stages(data).query("status != 'lost'")["position"].tolist()
     rows = _with_positions(data, as_of).filter(nw.col("status") != "lost")

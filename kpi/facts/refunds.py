@@ -5,6 +5,7 @@ from __future__ import annotations
 import narwhals.stable.v2 as nw
 import pandas as pd
 
+from kpi.dataset import Dataset
 from kpi.engine import collect
 from kpi.facts.clock import once
 
@@ -12,7 +13,7 @@ KEY = ["customer_id", "currency", "product", "cents"]
 
 
 @once
-def refunds(data, as_of: pd.Timestamp) -> nw.LazyFrame:
+def refunds(data: Dataset, as_of: pd.Timestamp) -> nw.LazyFrame:
     """Find for each refund the sale it takes back."""
     orders = data.table("orders").filter(nw.col("at") < as_of)
     taken = _is_refund()

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import narwhals.stable.v2 as nw
 
+from kpi.dataset import Dataset
 from kpi.facts.clock import clocked
 
 
-def scored(data, scores: nw.LazyFrame, leads: nw.LazyFrame) -> nw.LazyFrame:
+def scored(data: Dataset, scores: nw.LazyFrame, leads: nw.LazyFrame) -> nw.LazyFrame:
     """Relate each lead's score at its touch to its peak."""
     rows = data.engine.keep(clocked(data, scores, "at", "seconds").join(leads, on="lead_id", how="inner"))
     peak = rows.group_by("lead_id").agg(nw.col("score").max().alias("peak")).filter(nw.col("peak") > 0)

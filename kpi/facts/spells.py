@@ -7,6 +7,7 @@ from datetime import datetime
 import narwhals.stable.v2 as nw
 import pandas as pd
 
+from kpi.dataset import Dataset
 from kpi.facts.clock import once
 from kpi.facts.opportunities import inferred
 from kpi.schema import BLANK
@@ -19,12 +20,12 @@ _SPAN = ("opportunity_id", "from_at", "until_at", "deleted_at", "currency")
 _SPELL = ("opportunity_id", "from_at", "until_at", "deleted_at", *_STATE, "currency", *_ORDER)
 
 
-def spells(data, as_of: pd.Timestamp) -> nw.LazyFrame:
+def spells(data: Dataset, as_of: pd.Timestamp) -> nw.LazyFrame:
     """List the states of every opportunity; at each instant they tell what `facts.opportunities` tells of it."""
     return _named(_states(data, as_of), "stage", "owner")
 
 
-def turns(data, as_of: pd.Timestamp, since: pd.Timestamp) -> nw.LazyFrame:
+def turns(data: Dataset, as_of: pd.Timestamp, since: pd.Timestamp) -> nw.LazyFrame:
     """List the states from an instant on, each with the one before."""
     lasting = nw.when(nw.col("until_at").is_null()).then((nw.col("status") == "open") | (nw.col("from_at") >= since))
     rows = _states(data, as_of).filter(lasting.otherwise(nw.col("until_at") >= since))
@@ -37,19 +38,19 @@ def _named(rows: nw.LazyFrame, *columns: str) -> nw.LazyFrame:
     return rows.with_columns(*[nw.col(name).fill_null(nw.lit(BLANK)) for name in columns])
 
 
-def _states(data, as_of: pd.Timestamp) -> nw.LazyFrame:
+def _states(data: Dataset, as_of: pd.Timestamp) -> nw.LazyFrame:
     parts = [_recorded(data, as_of)] if data.has("opportunity_history") else []
     return nw.concat([part.select(*_SPELL) for part in (*parts, _beside(data, as_of))])
 
 
 @once
-def _recorded(data, as_of: pd.Timestamp) -> nw.LazyFrame:
+def _recorded(data: Dataset, as_of: pd.Timestamp) -> nw.LazyFrame:
     """The states that the history tells."""
     return _told(data.table("opportunity_history").filter(nw.col("changed_at") < as_of), _about(data, as_of), is_bare=False)
 
 
 @once
-def _beside(data, as_of: pd.Timestamp) -> nw.LazyFrame:
+def _beside(data: Dataset, as_of: pd.Timestamp) -> nw.LazyFrame:
     """What the history does not tell: the time before its first state, and all states of deals without any. Few rows, where there is one."""
     about, keep, parts = _about(data, as_of), data.engine.keep, []
     bare = about
@@ -115,7 +116,7 @@ def _always(deals: nw.LazyFrame) -> nw.LazyFrame:
     return rows.filter(deleted.is_null() | (nw.col("from_at") < deleted)).select(*_SPAN)
 
 
-def _about(data, as_of: pd.Timestamp) -> nw.LazyFrame:
+def _about(data: Dataset, as_of: pd.Timestamp) -> nw.LazyFrame:
     """What goes for all states of a deal."""
     deals = data.table("opportunities").filter(nw.col("created_at").is_null() | (nw.col("created_at") < as_of))
     return deals.select(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import narwhals.stable.v2 as nw
 import pandas as pd
 
+from kpi.dataset import Dataset
 from kpi.facts.clock import DAY_SECONDS, clocked
 
 TOUCHES = ("call", "email", "meeting", "message")
@@ -13,7 +14,7 @@ PERSISTENCE_DAYS = 30
 COLUMNS = ("touched_at", "early_at", "contacted_at", "appointed_at", "alert_touched_at")
 
 
-def touches(data, inquiries: nw.LazyFrame, links: nw.LazyFrame, as_of: pd.Timestamp) -> nw.LazyFrame:
+def touches(data: Dataset, inquiries: nw.LazyFrame, links: nw.LazyFrame, as_of: pd.Timestamp) -> nw.LazyFrame:
     """Sum up the activities of each inquiry."""
     done = data.table("activities", "lead_id").filter(nw.col("at") < as_of, ~nw.col("automated"), nw.col("done"), nw.col("kind").is_in(TOUCHES))
     done = done.select("lead_id", "at", "kind", "direction", "outcome").join(links, on="lead_id", how="inner").drop("lead_id")

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from kpi import response_time
+from kpi.dataset import Dataset
 from kpi.forecast.fitting import FLOOR, mean_and_error, surprise
 from kpi.forecast.process import Model, logistic
 from kpi.forecast.ranges import Lever, target
@@ -50,7 +51,7 @@ def lead_conversion(counts: Counts) -> list[Lever]:
     return [lever]
 
 
-def response(data, counts: Counts, now: pd.Timestamp, window) -> list[Lever]:
+def response(data: Dataset, counts: Counts, now: pd.Timestamp, window) -> list[Lever]:
     """Share of the leads answered within the hour, and the opportunities that go with it: an association."""
     by = "team" if data.has("owners") else "source"
     row = response_time.what_if(data, as_of=now, window=window, past=window, by=by).iloc[0]

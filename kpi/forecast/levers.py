@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from kpi import periods, schema
+from kpi.dataset import Dataset
 from kpi.errors import MissingTable, ParameterError
 from kpi.forecast import inflow, ranges
 from kpi.forecast.fitting import FLOOR, fitted
@@ -23,23 +24,19 @@ KINDS = ("conversion", "pace", "inflow", "lead_conversion", "response", "amount"
 MORE = ("from", "to", "unit", "basis", "best", "shift", "expected", "expected_low", "expected_high")
 
 
-def expected_won(data, *, as_of: Instant, horizon: int = HORIZON, days: int = DAYS, seed: int = 1, level: float = 0.95) -> pd.DataFrame:
+def expected_won(data: Dataset, *, as_of: Instant, horizon: int = HORIZON, days: int = DAYS, seed: int = 1, level: float = 0.95) -> pd.DataFrame:
     """Value that may be expected to be won over the next 90 days if things go on as in the last year.
+
+    Uses `opportunities`; where they exist `opportunity_history` and `stages`.
 
     Parameters
     ----------
-    data : Dataset
-        Uses `opportunities`; where they exist `opportunity_history` and `stages`.
-    as_of : Instant
-        Only what happened strictly before it counts.
     horizon : int
         Days ahead.
     days : int
         Length of the window before `as_of` that tells how things go.
     seed : int
         Of the draws.
-    level : float
-        Coverage of the interval, in (0, 1).
 
     Returns
     -------
@@ -66,23 +63,19 @@ def expected_won(data, *, as_of: Instant, horizon: int = HORIZON, days: int = DA
     return schema.result("pipeline.expected_won", pd.DataFrame([row]), by=[], **same, more=["from_open"])
 
 
-def gains(data, *, as_of: Instant, horizon: int = HORIZON, days: int = DAYS, seed: int = 1, level: float = 0.95) -> pd.DataFrame:
+def gains(data: Dataset, *, as_of: Instant, horizon: int = HORIZON, days: int = DAYS, seed: int = 1, level: float = 0.95) -> pd.DataFrame:
     """How much more might be won over the next 90 days if one conversion, delay, inflow or amount were as good as at its best.
+
+    Uses `opportunities`; where they exist `opportunity_history` and `stages`, `leads`, `activities`, `owners`.
 
     Parameters
     ----------
-    data : Dataset
-        Uses `opportunities`; where they exist `opportunity_history` and `stages`, `leads`, `activities`, `owners`.
-    as_of : Instant
-        Only what happened strictly before it counts.
     horizon : int
         Days ahead.
     days : int
         Length of the window before `as_of` that tells how things go.
     seed : int
         Of the draws.
-    level : float
-        Coverage of the intervals, in (0, 1).
 
     Returns
     -------
@@ -137,7 +130,7 @@ class _Known:
     base: np.ndarray
 
 
-def _known(data, as_of: Instant, horizon: int, days: int, seed: int) -> _Known:
+def _known(data: Dataset, as_of: Instant, horizon: int, days: int, seed: int) -> _Known:
     """The counts, the model and the value expected as things go; computed once for both."""
     if horizon < 1:
         raise ParameterError(f"a horizon of {horizon} days says nothing; give a positive number of days")
@@ -168,7 +161,7 @@ def _gain(known: _Known, lever: ranges.Lever, shift: np.ndarray) -> np.ndarray:
     return (value * inflow.shares_from_leads(counts, model.sources)).sum(axis=1) * more
 
 
-def _response(data, known: _Known) -> list[ranges.Lever]:
+def _response(data: Dataset, known: _Known) -> list[ranges.Lever]:
     try:
         return inflow.response(data, known.counts, known.now, known.window)
     except MissingTable:

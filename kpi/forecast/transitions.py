@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from kpi import engine, facts
+from kpi.dataset import Dataset
 from kpi.facts.clock import last_day, on_days
 from kpi.facts.opportunities import stages
 from kpi.periods import Window, day_number
@@ -39,7 +40,7 @@ class Counts:
     from_leads: pd.Series
 
 
-def counted(data, now: pd.Timestamp, window: Window) -> Counts:
+def counted(data: Dataset, now: pd.Timestamp, window: Window) -> Counts:
     """Count what the model needs; rows are aggregated in the engine."""
     order, rows = _steps(data, now)
     watched = facts.exposed(rows, window, "period")
@@ -58,7 +59,7 @@ def counted(data, now: pd.Timestamp, window: Window) -> Counts:
     return Counts(order, **pooled, from_leads=_from_leads(data, now, window, kept))
 
 
-def _steps(data, now: pd.Timestamp) -> tuple[pd.DataFrame, nw.LazyFrame]:
+def _steps(data: Dataset, now: pd.Timestamp) -> tuple[pd.DataFrame, nw.LazyFrame]:
     """The open stages, and the steps; without stages or their history the whole way from creation to won is the one step."""
     if data.has("stages") and data.has("opportunity_history"):
         order = stages(data).query("status != 'lost'").reset_index(drop=True)
@@ -99,7 +100,7 @@ def _exits(watched: nw.LazyFrame) -> pd.DataFrame:
     return engine.counts(frame, ["position", *WHO, "band"], advanced=outcome == "advanced", lost=outcome == "lost")
 
 
-def _waiting(data, rows: nw.LazyFrame, now: pd.Timestamp) -> pd.DataFrame:
+def _waiting(data: Dataset, rows: nw.LazyFrame, now: pd.Timestamp) -> pd.DataFrame:
     age = last_day(data, now) + 1 - nw.col("start_day")
     capped = nw.when(age > BANDS[-1]).then(nw.lit(BANDS[-1])).otherwise(age)
     is_open = rows.filter(nw.col("outcome") == "censored", ~nw.col("start_day").is_null())
@@ -113,14 +114,14 @@ def _entries(rows: nw.LazyFrame, window: Window) -> pd.DataFrame:
     return engine.sizes(rows.filter(on_days(nw.col("start_day"), window)).with_columns(quarter.alias("quarter")), ["source", "quarter"])
 
 
-def _amounts(data, now: pd.Timestamp, window: Window) -> pd.DataFrame:
+def _amounts(data: Dataset, now: pd.Timestamp, window: Window) -> pd.DataFrame:
     won = facts.opportunities(data, now).filter(nw.col("status") == "won", on_days(nw.col("closed_day"), window), ~nw.col("amount").is_null())
     won = won.with_columns((nw.col("amount") * nw.col("amount")).alias("squares"))
     sums = won.group_by(*WHO).agg(nw.len().alias("n"), nw.col("amount").sum().alias("total"), nw.col("squares").sum())
     return engine.collect(sums, WHO)
 
 
-def _leads(data, now: pd.Timestamp, window: Window) -> pd.DataFrame:
+def _leads(data: Dataset, now: pd.Timestamp, window: Window) -> pd.DataFrame:
     """What became within 90 days of the leads that came in as long ago; those from before opportunities were recorded are left out."""
     if not data.has("leads"):
         return pd.DataFrame({"source": [], "owner": [], "lag": [], "count": []}).astype({"lag": "int64", "count": "int64"})
@@ -134,7 +135,7 @@ def _leads(data, now: pd.Timestamp, window: Window) -> pd.DataFrame:
     return engine.sizes(rows.with_columns(lag.alias("lag")), [*WHO, "lag"])
 
 
-def _from_leads(data, now: pd.Timestamp, window: Window, kept: set[str]) -> pd.Series:
+def _from_leads(data: Dataset, now: pd.Timestamp, window: Window, kept: set[str]) -> pd.Series:
     """Share of the deals created in the window that name a lead, or that a lead names."""
     if not data.has("leads"):
         return pd.Series(dtype="float64")

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from kpi import engine, facts, schema
+from kpi.dataset import Dataset
 from kpi.facts.clock import last_day
 from kpi.lifetime_value import customers as rows
 from kpi.lifetime_value.renewals import RenewalModel, fit_renewals, share_kept
@@ -22,7 +23,7 @@ PERIODS = (12, 6, 3)  # months between renewals that are looked for, else 1
 REGULAR = 0.9  # share of the ends that must fall on such a renewal
 
 
-def renewal_period(data, now: pd.Timestamp) -> int:
+def renewal_period(data: Dataset, now: pd.Timestamp) -> int:
     """Find how many months lie between the renewals of a contract."""
     settings = data.settings.get("retention", {})
     if "renewal_months" in settings:
@@ -35,7 +36,7 @@ def renewal_period(data, now: pd.Timestamp) -> int:
     return 1
 
 
-def contract_value(data, now: pd.Timestamp, by: str, days: int, discount: float, level: float) -> pd.DataFrame:
+def contract_value(data: Dataset, now: pd.Timestamp, by: str, days: int, discount: float, level: float) -> pd.DataFrame:
     """What a customer under contract is expected to pay within the time ahead.
 
     Each month ahead counts with the monthly amount, the probability that the renewals before it are passed (shifted beta-geometric, given those
@@ -59,17 +60,10 @@ def contract_value(data, now: pd.Timestamp, by: str, days: int, discount: float,
     return schema.result("retention.expected_value", table, by=[*groups, "measure"], view="snapshot", window=window, as_of=now, more=more)
 
 
-def renewal_check(data, *, as_of: Instant, level: float = 0.9) -> pd.DataFrame:
+def renewal_check(data: Dataset, *, as_of: Instant, level: float = 0.9) -> pd.DataFrame:
     """Hold the model of renewals against what customers then did: fitted on the first two thirds of the data, compared with the last third.
 
-    Parameters
-    ----------
-    data : Dataset
-        Uses `contracts`.
-    as_of : Instant
-        Only what happened strictly before it counts.
-    level : float
-        Coverage of the interval, in (0, 1).
+    Uses `contracts`.
 
     Returns
     -------
@@ -103,7 +97,7 @@ def _events(covers: nw.LazyFrame, period: int) -> pd.DataFrame:
     return counted.groupby("renewal", as_index=False).sum().astype({"renewal": "int64"})
 
 
-def _standing(data, now: pd.Timestamp) -> nw.LazyFrame:
+def _standing(data: Dataset, now: pd.Timestamp) -> nw.LazyFrame:
     """Customers under contract with the months they have been, what they pay a month and have paid."""
     today = last_day(data, now)
     live = facts.covers(data, now).filter(nw.col("outcome") == "censored").select("customer_id", "months")
@@ -111,7 +105,7 @@ def _standing(data, now: pd.Timestamp) -> nw.LazyFrame:
     return _with_payments(data, now, live.join(paying, on="customer_id", how="inner"))
 
 
-def _won_lately(data, now: pd.Timestamp, window: Window) -> nw.LazyFrame:
+def _won_lately(data: Dataset, now: pd.Timestamp, window: Window) -> nw.LazyFrame:
     """Customers won in the last 24 months, those gone too: they pay nothing any more."""
     since = day_number(Month.of(Window(window.start, window.end).months[1] - RECENT).start)
     won = facts.covers(data, now).group_by("customer_id").agg(nw.col("start_day").min()).filter(nw.col("start_day") >= since)
@@ -120,7 +114,7 @@ def _won_lately(data, now: pd.Timestamp, window: Window) -> nw.LazyFrame:
     return _with_payments(data, now, frame.with_columns(nw.col("months").fill_null(0), nw.col("paid").fill_null(0.0)))
 
 
-def _with_payments(data, now: pd.Timestamp, frame: nw.LazyFrame) -> nw.LazyFrame:
+def _with_payments(data: Dataset, now: pd.Timestamp, frame: nw.LazyFrame) -> nw.LazyFrame:
     end = last_day(data, now) + 1
     until = nw.when(nw.col("until") < end).then(nw.col("until")).otherwise(nw.lit(end))
     terms = facts.in_company_currency(data, facts.terms(data, now), "monthly_amount", nw.col("start_day"))
@@ -161,7 +155,7 @@ def _months_to_come(months: np.ndarray, parameters: np.ndarray, period: int, ahe
     return sum((share_kept(passed + k, parameters) / now * w for k, w in zip(due, worth, strict=True)), np.zeros(len(months)))
 
 
-def _checked(data, now: pd.Timestamp, cut: int, end: int, level: float) -> pd.DataFrame:
+def _checked(data: Dataset, now: pd.Timestamp, cut: int, end: int, level: float) -> pd.DataFrame:
     then = data.instant(day_of(cut))
     period, known = renewal_period(data, then), facts.covers(data, then)
     events = _events(known, period)

@@ -6,13 +6,14 @@ import narwhals.stable.v2 as nw
 import pandas as pd
 
 from kpi import engine, facts, schema
+from kpi.dataset import Dataset
 from kpi.facts.clock import last_day
 
 GROUPS = ("source", "segment", "product", "response", "owner")
 HOUR = 3600
 
 
-def customers(data, now: pd.Timestamp) -> nw.LazyFrame:
+def customers(data: Dataset, now: pd.Timestamp) -> nw.LazyFrame:
     """One row per customer who ever bought."""
     rows = facts.purchases(data, now)
     bought = nw.when(nw.col("is_paid"))
@@ -37,7 +38,7 @@ def customers(data, now: pd.Timestamp) -> nw.LazyFrame:
     )
 
 
-def grouped(data, now: pd.Timestamp, by: str) -> nw.LazyFrame:
+def grouped(data: Dataset, now: pd.Timestamp, by: str) -> nw.LazyFrame:
     """The customers with the group they belong to."""
     frame = customers(data, now)
     if by in ("", "source", "segment"):
@@ -47,7 +48,7 @@ def grouped(data, now: pd.Timestamp, by: str) -> nw.LazyFrame:
     return with_group(data, now, frame, by)
 
 
-def with_group(data, now: pd.Timestamp, frame: nw.LazyFrame, by: str) -> nw.LazyFrame:
+def with_group(data: Dataset, now: pd.Timestamp, frame: nw.LazyFrame, by: str) -> nw.LazyFrame:
     """Add to customers the group they belong to."""
     told = {"product": _first_products, "response": _responses}
     found = told[by](data, now) if by in told else data.table("customers", by).select("customer_id", by)
@@ -67,13 +68,13 @@ def amounts(frame: nw.LazyFrame) -> pd.DataFrame:
     return engine.sizes(cents, ["purchases", "amount"])
 
 
-def _first_products(data, now: pd.Timestamp) -> nw.LazyFrame:
+def _first_products(data: Dataset, now: pd.Timestamp) -> nw.LazyFrame:
     orders = data.table("orders", "product").filter(nw.col("at") < now, nw.col("kind") == "sale")
     first = orders.with_columns((nw.col("at") == nw.col("at").min().over("customer_id")).alias("is_first")).filter(nw.col("is_first"))
     return first.group_by("customer_id").agg(nw.col("product").min())
 
 
-def _responses(data, now: pd.Timestamp) -> nw.LazyFrame:
+def _responses(data: Dataset, now: pd.Timestamp) -> nw.LazyFrame:
     """The band of the answer to the customer's first inquiry."""
     ids = data.table("leads", "customer_id").filter(~nw.col("customer_id").is_null()).select("lead_id", "customer_id")
     data.table("activities", "lead_id")
@@ -85,13 +86,13 @@ def _responses(data, now: pd.Timestamp) -> nw.LazyFrame:
     return leads.filter(nw.col("is_first")).group_by("customer_id").agg(nw.col("response").min())
 
 
-def since(data, now: pd.Timestamp, day: int) -> pd.DataFrame:
+def since(data: Dataset, now: pd.Timestamp, day: int) -> pd.DataFrame:
     """Count the purchases of each customer from a day on."""
     bought = facts.purchases(data, now).filter(nw.col("is_paid"), nw.col("day") >= day)
     return engine.sizes(bought, ["customer_id"], "later")
 
 
-def pause(data, now: pd.Timestamp) -> int:
+def pause(data: Dataset, now: pd.Timestamp) -> int:
     """Days that 95 % of the pauses between two purchases do not exceed."""
     bought = facts.purchases(data, now).filter(nw.col("is_paid")).select("customer_id", "day")
     gaps = bought.with_columns((nw.col("day") - nw.col("day").shift(1).over("customer_id", order_by="day")).alias("gap"))
@@ -100,7 +101,7 @@ def pause(data, now: pd.Timestamp) -> int:
     return int(sizes["gap"][covered.to_numpy().argmax()]) if len(sizes) else 365
 
 
-def with_costs(data, frame: nw.LazyFrame) -> nw.LazyFrame:
+def with_costs(data: Dataset, frame: nw.LazyFrame) -> nw.LazyFrame:
     """Add to customers what it cost to win them."""
     if not data.has("customers", "acquisition_cost"):
         return frame.with_columns(nw.lit(0.0).alias("costs"), nw.lit(0).alias("costs_known"))

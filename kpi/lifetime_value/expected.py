@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from kpi import engine, facts, schema
+from kpi.dataset import Dataset
 from kpi.errors import MissingTable, ParameterError
 from kpi.lifetime_value import customers as rows
 from kpi.lifetime_value.contracts import DRAWS, FEW, LEAST, RECENT, SEED, YEAR, contract_value
@@ -33,15 +34,13 @@ class Fitted:
     measure: str
 
 
-def expected_value(data, *, as_of: Instant, by: str = "", days: int = 365, discount: float = 0.08, level: float = 0.9) -> pd.DataFrame:
+def expected_value(data: Dataset, *, as_of: Instant, by: str = "", days: int = 365, discount: float = 0.08, level: float = 0.9) -> pd.DataFrame:
     """What a customer is expected to bring within the next year.
+
+    Uses `orders`, or `contracts` where customers are under contract; `customers`, `leads`, `activities` where `by` needs them.
 
     Parameters
     ----------
-    data : Dataset
-        Uses `orders`, or `contracts` where customers are under contract; `customers`, `leads`, `activities` where `by` needs them.
-    as_of : Instant
-        Only what happened strictly before it counts.
     by : str
         ``source``, ``segment``, ``owner``, ``product`` (bought first) or ``response`` (delay of the first answer): customers won in the last 24
         months, by group. Empty: all customers together.
@@ -49,8 +48,6 @@ def expected_value(data, *, as_of: Instant, by: str = "", days: int = 365, disco
         Length of the time ahead.
     discount : float
         Yearly discount rate.
-    level : float
-        Coverage of the interval, in (0, 1).
 
     Returns
     -------
@@ -91,15 +88,10 @@ def expected_value(data, *, as_of: Instant, by: str = "", days: int = 365, disco
     return schema.result("retention.expected_value", table, by=[*groups, "measure"], view="snapshot", window=window, as_of=now, more=more)
 
 
-def right_customers(data, *, as_of: Instant) -> dict[str, pd.DataFrame]:
+def right_customers(data: Dataset, *, as_of: Instant) -> dict[str, pd.DataFrame]:
     """What customers are expected to bring, by every group that the data record.
 
-    Parameters
-    ----------
-    data : Dataset
-        Uses `orders` (or `contracts`), and what tells the groups.
-    as_of : Instant
-        Only what happened strictly before it counts.
+    Uses `orders` (or `contracts`), and what tells the groups.
 
     Returns
     -------
@@ -119,15 +111,13 @@ def right_customers(data, *, as_of: Instant) -> dict[str, pd.DataFrame]:
     return made
 
 
-def at_risk(data, *, as_of: Instant, days: int = 365, limit: int = 100) -> pd.DataFrame:
+def at_risk(data: Dataset, *, as_of: Instant, days: int = 365, limit: int = 100) -> pd.DataFrame:
     """List the customers of whom most would be lost: worth much if still active, and less likely to be so than 90 days ago.
+
+    Uses `orders`, `customers`.
 
     Parameters
     ----------
-    data : Dataset
-        Uses `orders`, `customers`.
-    as_of : Instant
-        Only what happened strictly before it counts.
     days : int
         Time ahead over which the loss is counted.
     limit : int
@@ -165,15 +155,10 @@ def at_risk(data, *, as_of: Instant, days: int = 365, limit: int = 100) -> pd.Da
     return table[columns].head(limit)
 
 
-def fit(data, *, as_of: Instant) -> Fitted | None:
+def fit(data: Dataset, *, as_of: Instant) -> Fitted | None:
     """Fit both models to all customers.
 
-    Parameters
-    ----------
-    data : Dataset
-        Uses `orders`.
-    as_of : Instant
-        Only what happened strictly before it counts.
+    Uses `orders`.
 
     Returns
     -------
@@ -195,7 +180,7 @@ def fit(data, *, as_of: Instant) -> Fitted | None:
     return Fitted(fit_purchases(cells), fit_spending(rows.amounts(rows.customers(data, now))), margin, measure)
 
 
-def measure_of(data) -> str:
+def measure_of(data: Dataset) -> str:
     """Say what worth is measured by."""
     return "margin" if data.has("orders", "margin") else "amount"
 
@@ -206,7 +191,7 @@ def _nothing(cells: pd.DataFrame, groups: list[str]) -> pd.DataFrame:
     return pd.DataFrame({"n": [int(cells["count"].sum())]})
 
 
-def _by_group(data, now: pd.Timestamp, cells: pd.DataFrame, groups: list[str], days: int, discount: float, level: float) -> pd.DataFrame:
+def _by_group(data: Dataset, now: pd.Timestamp, cells: pd.DataFrame, groups: list[str], days: int, discount: float, level: float) -> pd.DataFrame:
     fitted = fit(data, as_of=now)
     of = cells.groupby(groups).ngroup().to_numpy() if groups else np.zeros(len(cells), "int64")
     size = of.max() + 1 if len(of) else 0

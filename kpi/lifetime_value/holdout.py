@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from kpi import engine, facts, schema
+from kpi.dataset import Dataset
 from kpi.facts.clock import last_day
 from kpi.lifetime_value import customers as rows
 from kpi.lifetime_value.contracts import DRAWS, LEAST, SEED
@@ -40,15 +41,10 @@ class _HeldOut:
         return self.before.groupby(["repeats", "recency", "age"], as_index=False).agg(count=("customer_id", "size"))
 
 
-def model_check(data, *, as_of: Instant) -> pd.DataFrame:
+def model_check(data: Dataset, *, as_of: Instant) -> pd.DataFrame:
     """Hold the model against what customers then did: fitted on the first two thirds of the data, compared with the last third.
 
-    Parameters
-    ----------
-    data : Dataset
-        Uses `orders`.
-    as_of : Instant
-        Only what happened strictly before it counts.
+    Uses `orders`.
 
     Returns
     -------
@@ -73,17 +69,10 @@ def model_check(data, *, as_of: Instant) -> pd.DataFrame:
     return schema.result("retention.model_check", table, by=["repeats"], view="cohort", window=held.window, as_of=held.now, more=more)
 
 
-def tracking(data, *, as_of: Instant, level: float = 0.9) -> pd.DataFrame:
+def tracking(data: Dataset, *, as_of: Instant, level: float = 0.9) -> pd.DataFrame:
     """Purchases that the model expects up to each day of the last third of the data, and those made.
 
-    Parameters
-    ----------
-    data : Dataset
-        Uses `orders`.
-    as_of : Instant
-        Only what happened strictly before it counts.
-    level : float
-        Coverage of the interval, in (0, 1).
+    Uses `orders`.
 
     Returns
     -------
@@ -105,17 +94,10 @@ def tracking(data, *, as_of: Instant, level: float = 0.9) -> pd.DataFrame:
     return schema.result("retention.tracking", table, by=[], view="cohort", window=held.window, as_of=held.now, more=more)
 
 
-def active_probability(data, *, as_of: Instant, level: float = 0.9) -> pd.DataFrame:
+def active_probability(data: Dataset, *, as_of: Instant, level: float = 0.9) -> pd.DataFrame:
     """Share of the customers who ever bought that are still customers, by the model of repeat purchases.
 
-    Parameters
-    ----------
-    data : Dataset
-        Uses `orders`.
-    as_of : Instant
-        Only what happened strictly before it counts.
-    level : float
-        Coverage of the interval, in (0, 1).
+    Uses `orders`.
 
     Returns
     -------
@@ -141,7 +123,7 @@ def active_probability(data, *, as_of: Instant, level: float = 0.9) -> pd.DataFr
     return schema.result("retention.probability_active", table, by=[], view="snapshot", window=window, as_of=now)
 
 
-def _held_out(data, now: pd.Timestamp) -> _HeldOut:
+def _held_out(data: Dataset, now: pd.Timestamp) -> _HeldOut:
     """Fit the model at the cut once for all that is compared with it."""
     key = ("held out", now)
     if key not in data.facts:
@@ -157,7 +139,7 @@ def _held_out(data, now: pd.Timestamp) -> _HeldOut:
     return data.facts[key]
 
 
-def _tracked(data, held: _HeldOut, level: float) -> pd.DataFrame:
+def _tracked(data: Dataset, held: _HeldOut, level: float) -> pd.DataFrame:
     ahead = held.end - held.cut
     days = np.unique(np.linspace(0, ahead, min(POINTS, max(ahead // 14, 1)) + 1).round().astype("int64"))[1:]
     counts, model = held.counts, held.model
@@ -176,7 +158,7 @@ def _tracked(data, held: _HeldOut, level: float) -> pd.DataFrame:
     ).assign(n=len(held.before))
 
 
-def _compared(data, held: _HeldOut) -> pd.DataFrame:
+def _compared(data: Dataset, held: _HeldOut) -> pd.DataFrame:
     """Per customer known at the cut: what the model, and a plain rule, expect of the time after it, and what came."""
     table = held.before.merge(rows.since(data, held.now, held.cut), on="customer_id", how="left")
     table["actual"] = table["later"].fillna(0).astype("float64")
@@ -186,7 +168,7 @@ def _compared(data, held: _HeldOut) -> pd.DataFrame:
     return table
 
 
-def _plain_rule(data, held: _HeldOut, table: pd.DataFrame, ahead: int) -> np.ndarray:
+def _plain_rule(data: Dataset, held: _HeldOut, table: pd.DataFrame, ahead: int) -> np.ndarray:
     pause = rows.pause(data, data.instant(day_of(held.cut)))
     rate = table["repeats"] / np.maximum(table["age"], 1)
     return np.where(table["age"] - table["recency"] <= pause, rate * ahead, 0.0)

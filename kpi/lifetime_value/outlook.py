@@ -121,8 +121,6 @@ def total_interval(table: pd.DataFrame, fit: PurchaseModel, ahead: float, level:
         From `fit_purchases`.
     ahead : float
         Length of the time ahead.
-    level : float
-        Coverage, in (0, 1).
     seed : int
         Start of the random numbers.
     draws : int

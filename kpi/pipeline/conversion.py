@@ -13,6 +13,7 @@ import narwhals.stable.v2 as nw
 import pandas as pd
 
 from kpi import engine, facts, schema
+from kpi.dataset import Dataset
 from kpi.errors import ParameterError
 from kpi.facts.clock import on_days
 from kpi.periods import Instant, Window, last_days
@@ -25,26 +26,20 @@ HORIZONS = (30, 90, 180, 365)
 
 
 def conversion_curve(
-    data, way: str, *, as_of: Instant, window: Window | None = None, view: str = "period", by: str | Sequence[str] = (), level: float = 0.95
+    data: Dataset, way: str, *, as_of: Instant, window: Window | None = None, view: str = "period", by: str | Sequence[str] = (), level: float = 0.95
 ) -> pd.DataFrame:
     """Share converted by each day of age, with what is still open kept.
 
+    Uses `leads` and `activities`, or `opportunities` and `opportunity_history`.
+
     Parameters
     ----------
-    data : Dataset
-        Uses `leads` and `activities`, or `opportunities` and `opportunity_history`.
     way : str
         ``lead_to_opportunity``, ``opportunity_to_customer`` or ``lead_to_customer``.
-    as_of : Instant
-        Only what happened strictly before it counts.
     window : Window, optional
         Local dates: of entry (cohort) or of the time at risk (period). Without it the 90 days before `as_of`.
-    view : str
-        ``period`` or ``cohort``.
     by : str or sequence of str
         Grouping columns of that way.
-    level : float
-        Coverage of the interval, in (0, 1).
 
     Returns
     -------
@@ -69,7 +64,7 @@ def conversion_curve(
 
 
 def lead_to_opportunity(
-    data,
+    data: Dataset,
     *,
     as_of: Instant,
     window: Window | None = None,
@@ -80,22 +75,16 @@ def lead_to_opportunity(
 ) -> pd.DataFrame:
     """Share of leads that become an opportunity within 30, 90, 180 days; a disqualification ends the wait.
 
+    Uses `leads`, `activities`, `opportunities`.
+
     Parameters
     ----------
-    data : Dataset
-        Uses `leads`, `activities`, `opportunities`.
-    as_of : Instant
-        Only what happened strictly before it counts.
     window : Window, optional
         As for `conversion_curve`.
-    view : str
-        ``period`` or ``cohort``.
     by : str or sequence of str
         Any of source, owner, team, country, month, quarter.
     horizons : sequence of float
         Ages in days.
-    level : float
-        Coverage of the interval, in (0, 1).
 
     Returns
     -------
@@ -113,7 +102,7 @@ def lead_to_opportunity(
 
 
 def opportunity_to_customer(
-    data,
+    data: Dataset,
     *,
     as_of: Instant,
     window: Window | None = None,
@@ -124,22 +113,16 @@ def opportunity_to_customer(
 ) -> pd.DataFrame:
     """Share of opportunities won within 30, 90, 180, 365 days of their creation; a loss ends the wait.
 
+    Uses `opportunities` and `opportunity_history`.
+
     Parameters
     ----------
-    data : Dataset
-        Uses `opportunities` and `opportunity_history`.
-    as_of : Instant
-        Only what happened strictly before it counts.
     window : Window, optional
         As for `conversion_curve`.
-    view : str
-        ``period`` or ``cohort``.
     by : str or sequence of str
         Any of source, owner, product, size, month, quarter.
     horizons : sequence of float
         Ages in days.
-    level : float
-        Coverage of the interval, in (0, 1).
 
     Returns
     -------
@@ -162,7 +145,7 @@ def opportunity_to_customer(
 
 
 def lead_to_customer(
-    data,
+    data: Dataset,
     *,
     as_of: Instant,
     window: Window | None = None,
@@ -173,22 +156,16 @@ def lead_to_customer(
 ) -> pd.DataFrame:
     """Share of leads that have a won deal, or else became a customer, within 30, 90, 180, 365 days of their inquiry.
 
+    Uses `leads`, `activities`, `opportunities`; of leads that name a customer without a won deal, when it was acquired.
+
     Parameters
     ----------
-    data : Dataset
-        Uses `leads`, `activities`, `opportunities`; of leads that name a customer without a won deal, when it was acquired.
-    as_of : Instant
-        Only what happened strictly before it counts.
     window : Window, optional
         As for `conversion_curve`.
-    view : str
-        ``period`` or ``cohort``.
     by : str or sequence of str
         Any of source, owner, team, country, month, quarter.
     horizons : sequence of float
         Ages in days.
-    level : float
-        Coverage of the interval, in (0, 1).
 
     Returns
     -------
@@ -207,7 +184,7 @@ def lead_to_customer(
 
 
 def closed_win_rate(
-    data,
+    data: Dataset,
     *,
     as_of: Instant,
     window: Window | None = None,
@@ -218,10 +195,10 @@ def closed_win_rate(
 ) -> pd.DataFrame:
     """Share of the opportunities closed lately that were won; what is still open is left out, so it misleads when deals age.
 
+    Uses `opportunities` and `opportunity_history`.
+
     Parameters
     ----------
-    data : Dataset
-        Uses `opportunities` and `opportunity_history`.
     as_of : Instant
         Only what happened strictly before it counts; status and owner are those known then.
     window : Window, optional
@@ -267,7 +244,7 @@ def closed_win_rate(
     return schema.result(key, table, by=list(groups), view="period", window=window, as_of=now)
 
 
-def _converted(data, way: Way, as_of, window, view, by, horizons, level) -> pd.DataFrame:
+def _converted(data: Dataset, way: Way, as_of, window, view, by, horizons, level) -> pd.DataFrame:
     curve = conversion_curve(data, way.key.removeprefix("pipeline."), as_of=as_of, window=window, view=view, by=by, level=level)
     groups = list(schema.grouping(by, way.groups))
     values = survival.at(curve, horizons, way.causes[0], groups)

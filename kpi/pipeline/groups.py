@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from kpi import engine, facts
+from kpi.dataset import Dataset
 
 DEAL_GROUPS = {"source": "source", "owner": "owner", "product": "product", "size": "size", "month": "created_month", "quarter": "created_quarter"}
 CLOSING_GROUPS = DEAL_GROUPS | {"month": "closed_month", "quarter": "closed_quarter"}
@@ -17,7 +18,7 @@ CUTS = (0.25, 0.5, 0.75)
 ROUND = (1, 2, 5, 10)
 
 
-def deals(data, now: pd.Timestamp, groups: Sequence[str] = (), columns: Mapping[str, str] = DEAL_GROUPS) -> nw.LazyFrame:
+def deals(data: Dataset, now: pd.Timestamp, groups: Sequence[str] = (), columns: Mapping[str, str] = DEAL_GROUPS) -> nw.LazyFrame:
     """State each opportunity as known at an instant, with the columns to group by."""
     frame = facts.opportunities(data, now)
     if "size" in groups:
@@ -25,7 +26,7 @@ def deals(data, now: pd.Timestamp, groups: Sequence[str] = (), columns: Mapping[
     return engine.grouped(frame, columns, groups)
 
 
-def beside(data, rows: nw.LazyFrame, now: pd.Timestamp, groups: Sequence[str]) -> nw.LazyFrame:
+def beside(data: Dataset, rows: nw.LazyFrame, now: pd.Timestamp, groups: Sequence[str]) -> nw.LazyFrame:
     """Put the groups of its deal beside each row that does not carry them itself."""
     wanted = [name for name in groups if name not in rows.collect_schema().names()]
     if not wanted:
@@ -33,7 +34,7 @@ def beside(data, rows: nw.LazyFrame, now: pd.Timestamp, groups: Sequence[str]) -
     return rows.join(deals(data, now, wanted, STANDING).select("opportunity_id", *wanted), on="opportunity_id", how="inner")
 
 
-def size_bands(data, now: pd.Timestamp) -> list[float]:
+def size_bands(data: Dataset, now: pd.Timestamp) -> list[float]:
     """Tell at which amounts a deal counts as larger: the parameter ``[pipeline] size_bands``, else round amounts near the quarters of all deals."""
     given = data.settings.get("pipeline", {}).get("size_bands")
     if given is not None:

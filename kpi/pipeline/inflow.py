@@ -6,20 +6,19 @@ import narwhals.stable.v2 as nw
 import pandas as pd
 
 from kpi import engine, facts, schema
+from kpi.dataset import Dataset
 from kpi.errors import ParameterError
 from kpi.facts.clock import on_days
 from kpi.periods import Instant, Window
 
 
-def leads_created(data, *, as_of: Instant, window: Window) -> pd.DataFrame:
+def leads_created(data: Dataset, *, as_of: Instant, window: Window) -> pd.DataFrame:
     """Number of leads received, month by month.
+
+    Uses `leads`.
 
     Parameters
     ----------
-    data : Dataset
-        Uses `leads`.
-    as_of : Instant
-        Only what happened strictly before it counts.
     window : Window
         Local dates of the inquiry.
 
@@ -38,15 +37,13 @@ def leads_created(data, *, as_of: Instant, window: Window) -> pd.DataFrame:
     return _monthly(data, "leads", "pipeline.leads", engine.sizes(rows.rename({"created_month": "month"}), ["month"], "value"), window, now, "cohort")
 
 
-def created(data, *, as_of: Instant, window: Window) -> pd.DataFrame:
+def created(data: Dataset, *, as_of: Instant, window: Window) -> pd.DataFrame:
     """Number of opportunities created, month by month.
+
+    Uses `opportunities`.
 
     Parameters
     ----------
-    data : Dataset
-        Uses `opportunities`.
-    as_of : Instant
-        Only what happened strictly before it counts.
     window : Window
         Local dates of creation.
 
@@ -65,17 +62,15 @@ def created(data, *, as_of: Instant, window: Window) -> pd.DataFrame:
     return _monthly(data, "opportunities", "pipeline.opportunities", engine.sizes(rows, ["month"], "value"), window, now, "cohort")
 
 
-def entered_stage(data, *, position: int, as_of: Instant, window: Window) -> pd.DataFrame:
+def entered_stage(data: Dataset, *, position: int, as_of: Instant, window: Window) -> pd.DataFrame:
     """Number of deals that reached a stage or went beyond it for the first time, month by month.
+
+    Uses `opportunity_history` and `stages`.
 
     Parameters
     ----------
-    data : Dataset
-        Uses `opportunity_history` and `stages`.
     position : int
         Position of the stage.
-    as_of : Instant
-        Only what happened strictly before it counts.
     window : Window
         Local dates of reaching it.
 
@@ -97,15 +92,13 @@ def entered_stage(data, *, position: int, as_of: Instant, window: Window) -> pd.
     return _monthly(data, "opportunity_history", "pipeline.stage_entries", table, window, now, "period")
 
 
-def won(data, *, as_of: Instant, window: Window, measure: str = "count") -> pd.DataFrame:
+def won(data: Dataset, *, as_of: Instant, window: Window, measure: str = "count") -> pd.DataFrame:
     """Deals won, month by month: how many, for how much, at what average.
+
+    Uses `opportunities` and `opportunity_history`.
 
     Parameters
     ----------
-    data : Dataset
-        Uses `opportunities` and `opportunity_history`.
-    as_of : Instant
-        Only what happened strictly before it counts.
     window : Window
         Local dates of closing.
     measure : str
@@ -139,7 +132,9 @@ def won(data, *, as_of: Instant, window: Window, measure: str = "count") -> pd.D
     )
 
 
-def _monthly(data, source: str, key: str, table: pd.DataFrame, window: Window, now: pd.Timestamp, view: str, empty: float = 0) -> pd.DataFrame:
+def _monthly(
+    data: Dataset, source: str, key: str, table: pd.DataFrame, window: Window, now: pd.Timestamp, view: str, empty: float = 0
+) -> pd.DataFrame:
     """One row per month of the window; a month without records is 0, one before the table begins is missing."""
     first, after = window.months
     every = pd.DataFrame({"month": range(first, after)}).merge(table, on="month", how="left")

@@ -13,6 +13,7 @@ import narwhals.stable.v2 as nw
 import pandas as pd
 
 from kpi import engine, facts, periods, schema
+from kpi.dataset import Dataset
 from kpi.errors import ParameterError
 from kpi.facts.clock import clocked, last_day
 from kpi.facts.money import rated, rates_on
@@ -27,7 +28,7 @@ _GROUPS = {"source": "source", "product": "product"}
 
 
 def waterfall(
-    data,
+    data: Dataset,
     *,
     start: Instant,
     as_of: Instant,
@@ -38,10 +39,10 @@ def waterfall(
 ) -> pd.DataFrame:
     """Where the pipeline went between two dates: what came in, grew, shrank, was won, lost or pushed out; it adds up to the last cent.
 
+    Uses `opportunities`, `opportunity_history`, `fx`.
+
     Parameters
     ----------
-    data : Dataset
-        Uses `opportunities`, `opportunity_history`, `fx`.
     start, as_of : Instant
         The two dates: what happened at `start` or later and before `as_of` is told.
     closing : Window, optional
@@ -97,7 +98,7 @@ def waterfall(
     return schema.result("pipeline.waterfall", table, by=[*groups, "place", "step"], view="period", window=window, as_of=last, more=["deals"])
 
 
-def _grouped(data, rows: nw.LazyFrame, groups: Collection[str]) -> nw.LazyFrame:
+def _grouped(data: Dataset, rows: nw.LazyFrame, groups: Collection[str]) -> nw.LazyFrame:
     """Put what a deal is grouped by beside each of its states, where it does not change."""
     if not groups:
         return rows
@@ -120,14 +121,16 @@ def _cents(column: str) -> nw.Expr:
     return nw.when(~amount.is_null()).then((amount * 100 + 0.5).floor()).otherwise(nw.lit(0.0)).cast(nw.Int64)
 
 
-def _standing(data, rows: nw.LazyFrame, moment: pd.Timestamp, day: int, step: str, groups: Sequence[str]) -> pd.DataFrame:
+def _standing(data: Dataset, rows: nw.LazyFrame, moment: pd.Timestamp, day: int, step: str, groups: Sequence[str]) -> pd.DataFrame:
     """Deals inside at an instant."""
     there = rows.filter(nw.col("is_in") == 1, nw.col("from_at") < moment, nw.col("until_at").is_null() | (nw.col("until_at") >= moment))
     there = rated(data, there, nw.lit(day)).with_columns(nw.lit(step).alias("step"), _cents("amount").alias("cents"), nw.lit(1).alias("deals"))
     return _summed(there.with_columns((nw.col("amount") * nw.col("rate")).alias("known")), groups)
 
 
-def _moved(data, rows: nw.LazyFrame, first: pd.Timestamp, last: pd.Timestamp, owners: Sequence[str], constant: int | None) -> list[nw.LazyFrame]:
+def _moved(
+    data: Dataset, rows: nw.LazyFrame, first: pd.Timestamp, last: pd.Timestamp, owners: Sequence[str], constant: int | None
+) -> list[nw.LazyFrame]:
     """What came in or went out, and what changed its amount while inside."""
     happened = rows.filter(nw.col("from_at") >= first, nw.col("from_at") < last).with_columns(nw.col("from_at").alias("event_at"))
     gone = rows.filter(nw.col("deleted_at") >= first, nw.col("deleted_at") < last).with_columns(
@@ -185,13 +188,13 @@ def _balanced(table: pd.DataFrame, groups: list[str]) -> pd.DataFrame:
     return every.assign(value=every["cents"] / 100)
 
 
-def snapshots(data, *, dates: Sequence[Instant], by: str = "stage") -> pd.DataFrame:
+def snapshots(data: Dataset, *, dates: Sequence[Instant], by: str = "stage") -> pd.DataFrame:
     """Amount and number of open deals at many dates at once, each as then known.
+
+    Uses `opportunities`, `opportunity_history`, `fx`.
 
     Parameters
     ----------
-    data : Dataset
-        Uses `opportunities`, `opportunity_history`, `fx`.
     dates : sequence of Instant
         The instants, in order.
     by : str
@@ -238,7 +241,7 @@ def _dates_up_to(column: str, moments: Sequence[pd.Timestamp], low: int = 0, hig
     return nw.when(nw.col(column) >= nw.lit(moments[middle].to_pydatetime())).then(right).otherwise(left)
 
 
-def _standing_at(data, counts: pd.DataFrame, place: int, moment: pd.Timestamp, group: str) -> pd.DataFrame:
+def _standing_at(data: Dataset, counts: pd.DataFrame, place: int, moment: pd.Timestamp, group: str) -> pd.DataFrame:
     there = counts[(counts["first"] <= place) & (counts["after"] > place)]
     known = rates_on(data, last_day(data, moment))
     rate = pd.Series([known.get(currency) for currency in there["currency"]], index=there.index, dtype="float64")

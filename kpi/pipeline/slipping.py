@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from kpi import engine, facts, periods, schema
+from kpi.dataset import Dataset
 from kpi.errors import ParameterError
 from kpi.facts.clock import last_day, on_days
 from kpi.facts.opportunities import stages
@@ -22,15 +23,13 @@ FLOOR = 20  # visits of winners that a limit needs
 MOVES = ("forward", "skipped", "back", "reopened")
 
 
-def pushes(data, *, as_of: Instant, window: Window | None = None, times: Sequence[int] = (1, 2, 3), level: float = 0.95) -> pd.DataFrame:
+def pushes(data: Dataset, *, as_of: Instant, window: Window | None = None, times: Sequence[int] = (1, 2, 3), level: float = 0.95) -> pd.DataFrame:
     """Share of the open deals whose expected close was moved to a later month: once, twice, three times.
+
+    Uses `opportunities` and `opportunity_history` with ``expected_close_on``.
 
     Parameters
     ----------
-    data : Dataset
-        Uses `opportunities` and `opportunity_history` with ``expected_close_on``.
-    as_of : Instant
-        Only what happened strictly before it counts.
     window : Window, optional
         Local dates of the moves; without it the 90 days before `as_of`.
     times : sequence of int
@@ -70,15 +69,13 @@ def _month(column: str) -> nw.Expr:
     return day.dt.year().cast(nw.Int64) * 12 + day.dt.month().cast(nw.Int64)
 
 
-def stale_limits(data, *, as_of: Instant, share: float = OUTLIVED) -> pd.DataFrame:
+def stale_limits(data: Dataset, *, as_of: Instant, share: float = OUTLIVED) -> pd.DataFrame:
     """Days in each stage that a deal must not outlive: so long 90 % of past winners were in it at most.
+
+    Uses `opportunity_history`, `opportunities`, `stages`.
 
     Parameters
     ----------
-    data : Dataset
-        Uses `opportunity_history`, `opportunities`, `stages`.
-    as_of : Instant
-        Only what happened strictly before it counts.
     share : float
         Share of the winners' visits, in (0, 1].
 
@@ -111,15 +108,13 @@ def _limit(part: pd.DataFrame, share: float) -> float:
     return float(part.loc[reached, "days"].iloc[0])
 
 
-def open_ages(data, *, as_of: Instant, share: float = OUTLIVED) -> pd.DataFrame:
+def open_ages(data: Dataset, *, as_of: Instant, share: float = OUTLIVED) -> pd.DataFrame:
     """List every open deal with its days in the present stage and whether it is stale, largest first.
+
+    Uses `opportunity_history`, `opportunities`, `stages`.
 
     Parameters
     ----------
-    data : Dataset
-        Uses `opportunity_history`, `opportunities`, `stages`.
-    as_of : Instant
-        Only what happened strictly before it counts.
     share : float
         As for `stale_limits`.
 
@@ -145,15 +140,13 @@ def open_ages(data, *, as_of: Instant, share: float = OUTLIVED) -> pd.DataFrame:
     return rows.sort_values(["amount", "opportunity_id"], ascending=[False, True], ignore_index=True)[names]
 
 
-def stale_deals(data, *, as_of: Instant, share: float = OUTLIVED) -> pd.DataFrame:
+def stale_deals(data: Dataset, *, as_of: Instant, share: float = OUTLIVED) -> pd.DataFrame:
     """List the open deals that have been in their stage longer than 90 % of past winners were, largest first.
+
+    Uses `opportunity_history`, `opportunities`, `stages`.
 
     Parameters
     ----------
-    data : Dataset
-        Uses `opportunity_history`, `opportunities`, `stages`.
-    as_of : Instant
-        Only what happened strictly before it counts.
     share : float
         As for `stale_limits`.
 
@@ -171,15 +164,13 @@ def stale_deals(data, *, as_of: Instant, share: float = OUTLIVED) -> pd.DataFram
     return rows[rows["is_stale"]].drop(columns=["position", "is_stale"]).reset_index(drop=True)
 
 
-def stale(data, *, as_of: Instant, share: float = OUTLIVED) -> pd.DataFrame:
+def stale(data: Dataset, *, as_of: Instant, share: float = OUTLIVED) -> pd.DataFrame:
     """Share of the open deals of each stage that have outlived 90 % of past winners.
+
+    Uses `opportunity_history`, `opportunities`, `stages`.
 
     Parameters
     ----------
-    data : Dataset
-        Uses `opportunity_history`, `opportunities`, `stages`.
-    as_of : Instant
-        Only what happened strictly before it counts.
     share : float
         As for `stale_limits`.
 
@@ -205,15 +196,13 @@ def stale(data, *, as_of: Instant, share: float = OUTLIVED) -> pd.DataFrame:
     return schema.result("pipeline.stale", table, by=["position", "stage"], view="snapshot", window=window, as_of=now)
 
 
-def stage_moves(data, *, as_of: Instant, window: Window | None = None) -> pd.DataFrame:
+def stage_moves(data: Dataset, *, as_of: Instant, window: Window | None = None) -> pd.DataFrame:
     """How often deals moved forward, passed over a stage, went back, were reopened.
+
+    Uses `opportunity_history` and `stages`.
 
     Parameters
     ----------
-    data : Dataset
-        Uses `opportunity_history` and `stages`.
-    as_of : Instant
-        Only what happened strictly before it counts.
     window : Window, optional
         Local dates; without it the 90 days before `as_of`.
 
@@ -244,15 +233,13 @@ def stage_moves(data, *, as_of: Instant, window: Window | None = None) -> pd.Dat
     return schema.result("pipeline.stage_moves", table, by=["move"], view="period", window=window, as_of=now)
 
 
-def stage_flow(data, *, as_of: Instant, window: Window | None = None) -> pd.DataFrame:
+def stage_flow(data: Dataset, *, as_of: Instant, window: Window | None = None) -> pd.DataFrame:
     """Who went where: of the stays in each stage, how many went on, passed over a stage, went back, were won, were lost, are still open.
+
+    Uses `opportunity_history` and `stages`.
 
     Parameters
     ----------
-    data : Dataset
-        Uses `opportunity_history` and `stages`.
-    as_of : Instant
-        Only what happened strictly before it counts.
     window : Window, optional
         Local dates; without it the 90 days before `as_of`.
 
@@ -290,7 +277,7 @@ def stage_flow(data, *, as_of: Instant, window: Window | None = None) -> pd.Data
     return schema.result("pipeline.stage_flow", table, by=["position", "stage", "move"], view="period", window=window, as_of=now)
 
 
-def _moves(data, as_of: Instant, window: Window | None) -> tuple[pd.Timestamp, Window, nw.LazyFrame]:
+def _moves(data: Dataset, as_of: Instant, window: Window | None) -> tuple[pd.Timestamp, Window, nw.LazyFrame]:
     """Changes inside the window, with the rank of the stage before and after among those that are not lost."""
     now = data.instant(as_of)
     window = window or last_days(now, data.company.timezone, PERIOD_DAYS)
@@ -304,7 +291,7 @@ def _moves(data, as_of: Instant, window: Window | None) -> tuple[pd.Timestamp, W
 
 
 def loss_reasons(
-    data,
+    data: Dataset,
     *,
     as_of: Instant,
     window: Window | None = None,
@@ -315,12 +302,10 @@ def loss_reasons(
 ) -> pd.DataFrame:
     """Why deals were lost: share of each reason in the deals lost, or in their amount.
 
+    Uses `opportunities` with ``lost_reason``.
+
     Parameters
     ----------
-    data : Dataset
-        Uses `opportunities` with ``lost_reason``.
-    as_of : Instant
-        Only what happened strictly before it counts.
     window : Window, optional
         Local dates of closing; without it the 90 days before `as_of`.
     by : str or sequence of str

@@ -6,17 +6,18 @@ import narwhals.stable.v2 as nw
 import pandas as pd
 
 from kpi import engine, schema
+from kpi.dataset import Dataset
 from kpi.periods import Instant, last_days
 from kpi.pipeline.groups import STANDING, deals
 
 
-def open_pipeline(data, *, as_of: Instant, by: str = "stage") -> pd.DataFrame:
+def open_pipeline(data: Dataset, *, as_of: Instant, by: str = "stage") -> pd.DataFrame:
     """Amount and number of open deals by stage, owner or source, as known at a date.
+
+    Uses `opportunities`, `opportunity_history`, and `stages` for their order.
 
     Parameters
     ----------
-    data : Dataset
-        Uses `opportunities`, `opportunity_history`, and `stages` for their order.
     as_of : Instant
         The instant of the snapshot: stage, amount and owner are those known then.
     by : str

@@ -8,6 +8,7 @@ import narwhals.stable.v2 as nw
 import pandas as pd
 
 from kpi import facts, schema
+from kpi.dataset import Dataset
 from kpi.facts.clock import last_day
 from kpi.facts.opportunities import stages
 from kpi.periods import Instant, Window, last_days
@@ -17,7 +18,7 @@ from kpi.statistics import survival
 
 
 def stage_conversion(
-    data,
+    data: Dataset,
     *,
     as_of: Instant,
     window: Window | None = None,
@@ -29,24 +30,18 @@ def stage_conversion(
 ) -> pd.DataFrame:
     """Share of the deals in a stage that reach the next stage or go beyond it; a loss ends the wait.
 
+    Uses `opportunity_history`, `opportunities`, `stages`.
+
     Parameters
     ----------
-    data : Dataset
-        Uses `opportunity_history`, `opportunities`, `stages`.
-    as_of : Instant
-        Only what happened strictly before it counts.
     window : Window, optional
         Local dates: of the time at risk (period) or of reaching the stage (cohort). Without it the 90 days before `as_of`.
-    view : str
-        ``period`` or ``cohort``.
     by : str or sequence of str
         Any of source, owner, product, size.
     horizon : float
         Days since the stage was reached.
     direct : bool
         Only the step into the next stage itself counts; passing over it ends the wait as a loss does.
-    level : float
-        Coverage of the interval, in (0, 1).
 
     Returns
     -------
@@ -74,7 +69,7 @@ def stage_conversion(
     return schema.result("pipeline.stage_conversion", values, by=[*keys, "stage", "next_stage"], view=view, window=window, as_of=now)
 
 
-def steps(data, as_of: pd.Timestamp, groups: Sequence[str] = (), direct: bool = False) -> nw.LazyFrame:
+def steps(data: Dataset, as_of: pd.Timestamp, groups: Sequence[str] = (), direct: bool = False) -> nw.LazyFrame:
     """List the steps that opportunities are at or have taken: from reaching a stage to reaching the next one, or beyond it, or to the loss."""
     order = stages(data).query("status != 'lost'")
     moved, lost = ~nw.col("next_day").is_null(), nw.col("status") == "lost"
@@ -94,7 +89,7 @@ def steps(data, as_of: pd.Timestamp, groups: Sequence[str] = (), direct: bool = 
 
 
 def funnel(
-    data,
+    data: Dataset,
     *,
     as_of: Instant,
     window: Window | None = None,
@@ -105,22 +100,16 @@ def funnel(
 ) -> pd.DataFrame:
     """Share of the opportunities created that reach each stage, or go beyond it, and in the end are won; a loss ends the wait.
 
+    Uses `opportunity_history`, `opportunities`, `stages`.
+
     Parameters
     ----------
-    data : Dataset
-        Uses `opportunity_history`, `opportunities`, `stages`.
-    as_of : Instant
-        Only what happened strictly before it counts.
     window : Window, optional
         Local dates: of the time at risk (period) or of creation (cohort). Without it the 90 days before `as_of`.
-    view : str
-        ``period`` or ``cohort``.
     by : str or sequence of str
         Any of source, owner, product, size, month, quarter (of creation).
     horizon : float
         Days since creation.
-    level : float
-        Coverage of the interval, in (0, 1).
 
     Returns
     -------
@@ -147,7 +136,7 @@ def funnel(
     return schema.result("pipeline.funnel", values, by=[*keys, "stage"], view=view, window=window, as_of=now)
 
 
-def _arrivals(data, now: pd.Timestamp, place: int, window: Window, view: str, groups: Sequence[str]) -> pd.DataFrame:
+def _arrivals(data: Dataset, now: pd.Timestamp, place: int, window: Window, view: str, groups: Sequence[str]) -> pd.DataFrame:
     """Deals by age and by whether they have reached a stage, as counts."""
     reached = facts.reached(data, now)
     told = reached.select("opportunity_id").unique()
@@ -160,21 +149,21 @@ def _arrivals(data, now: pd.Timestamp, place: int, window: Window, view: str, gr
     return facts.at_risk(rows, window, view, groups).assign(position=place)
 
 
-def time_in_stage_curve(data, *, as_of: Instant, window: Window | None = None, by: str | Sequence[str] = (), level: float = 0.95) -> pd.DataFrame:
+def time_in_stage_curve(
+    data: Dataset, *, as_of: Instant, window: Window | None = None, by: str | Sequence[str] = (), level: float = 0.95
+) -> pd.DataFrame:
     """Share of visits to a stage that are over by each day.
+
+    Uses `opportunity_history` and `stages`.
 
     Parameters
     ----------
-    data : Dataset
-        Uses `opportunity_history` and `stages`.
     as_of : Instant
         Only what happened strictly before it counts; visits still going on are kept.
     window : Window, optional
         Local dates of the time at risk; without it the 90 days before `as_of`.
     by : str or sequence of str
         Any of source, owner (when the visit began), product, size.
-    level : float
-        Coverage of the interval, in (0, 1).
 
     Returns
     -------
@@ -203,14 +192,14 @@ def time_in_stage_curve(data, *, as_of: Instant, window: Window | None = None, b
 
 
 def time_in_stage(
-    data, *, as_of: Instant, window: Window | None = None, by: str | Sequence[str] = (), quantile: float = 0.5, level: float = 0.95
+    data: Dataset, *, as_of: Instant, window: Window | None = None, by: str | Sequence[str] = (), quantile: float = 0.5, level: float = 0.95
 ) -> pd.DataFrame:
     """Days by which half of the visits to a stage are over.
 
+    Uses `opportunity_history` and `stages`.
+
     Parameters
     ----------
-    data : Dataset
-        Uses `opportunity_history` and `stages`.
     as_of : Instant
         Only what happened strictly before it counts; visits still going on are kept.
     window : Window, optional
@@ -219,8 +208,6 @@ def time_in_stage(
         As for `time_in_stage_curve`.
     quantile : float
         Share of visits over, in (0, 1).
-    level : float
-        Coverage of the interval, in (0, 1).
 
     Returns
     -------

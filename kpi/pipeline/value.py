@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from kpi import engine, schema
+from kpi.dataset import Dataset
 from kpi.errors import ParameterError
 from kpi.facts.clock import on_days
 from kpi.periods import Instant, Window, last_days
@@ -25,7 +26,7 @@ STATISTICS = {"mean": np.mean, "median": np.median, "top5_share": _top5_share}
 
 
 def average_value(
-    data,
+    data: Dataset,
     *,
     as_of: Instant,
     status: str = "won",
@@ -36,12 +37,10 @@ def average_value(
 ) -> pd.DataFrame:
     """Mean and median amount of the deals won, lost or open, and the share of the five largest.
 
+    Uses `opportunities` and `opportunity_history`.
+
     Parameters
     ----------
-    data : Dataset
-        Uses `opportunities` and `opportunity_history`.
-    as_of : Instant
-        Only what happened strictly before it counts.
     status : str
         ``won``, ``lost`` or ``open``.
     window : Window, optional
@@ -98,15 +97,13 @@ def _described(amounts: pd.DataFrame, seed: int, level: float) -> list[dict]:
     return rows
 
 
-def average_values(data, *, as_of: Instant, window: Window | None = None, level: float = 0.95) -> pd.DataFrame:
+def average_values(data: Dataset, *, as_of: Instant, window: Window | None = None, level: float = 0.95) -> pd.DataFrame:
     """Mean and median amount of the deals won, lost and open, one below the other.
+
+    Uses `opportunities` and `opportunity_history`.
 
     Parameters
     ----------
-    data : Dataset
-        Uses `opportunities` and `opportunity_history`.
-    as_of : Instant
-        Only what happened strictly before it counts.
     window : Window, optional
         As for `average_value`.
     level : float
@@ -127,16 +124,14 @@ def average_values(data, *, as_of: Instant, window: Window | None = None, level:
 
 
 def sales_cycle(
-    data, *, as_of: Instant, window: Window | None = None, by: str | Sequence[str] = (), seed: int = 1, level: float = 0.95
+    data: Dataset, *, as_of: Instant, window: Window | None = None, by: str | Sequence[str] = (), seed: int = 1, level: float = 0.95
 ) -> pd.DataFrame:
     """Median days from creation to won, of the deals won lately.
 
+    Uses `opportunities` and `opportunity_history`.
+
     Parameters
     ----------
-    data : Dataset
-        Uses `opportunities` and `opportunity_history`.
-    as_of : Instant
-        Only what happened strictly before it counts.
     window : Window, optional
         Local dates of closing; without it the 90 days before `as_of`.
     by : str or sequence of str

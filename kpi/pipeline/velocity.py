@@ -9,6 +9,7 @@ import narwhals.stable.v2 as nw
 import pandas as pd
 
 from kpi import engine, facts, periods, schema
+from kpi.dataset import Dataset
 from kpi.facts.clock import last_day, on_days
 from kpi.facts.opportunities import stages
 from kpi.periods import Instant, Month, Window, last_days
@@ -21,21 +22,17 @@ HORIZON = 365
 FACTORS = ("open_deals", "win_incidence", "average_won_value", "days_to_win")
 
 
-def won_from_stage(data, *, as_of: Instant, window: Window | None = None, horizon: float = HORIZON, level: float = 0.95) -> pd.DataFrame:
+def won_from_stage(data: Dataset, *, as_of: Instant, window: Window | None = None, horizon: float = HORIZON, level: float = 0.95) -> pd.DataFrame:
     """Share of the deals that reach a stage that are won within a year of reaching it.
+
+    Uses `opportunity_history`, `opportunities`, `stages`.
 
     Parameters
     ----------
-    data : Dataset
-        Uses `opportunity_history`, `opportunities`, `stages`.
-    as_of : Instant
-        Only what happened strictly before it counts.
     window : Window, optional
         Local dates of the time at risk; without it the 365 days before `as_of`.
     horizon : float
         Days since the stage was reached.
-    level : float
-        Coverage of the interval, in (0, 1).
 
     Returns
     -------
@@ -64,13 +61,13 @@ def won_from_stage(data, *, as_of: Instant, window: Window | None = None, horizo
     return schema.result("pipeline.won_from_stage", values, by=["position", "stage"], view="period", window=window, as_of=now)
 
 
-def weighted_pipeline(data, *, as_of: Instant) -> pd.DataFrame:
+def weighted_pipeline(data: Dataset, *, as_of: Instant) -> pd.DataFrame:
     """What the open deals of each stage will bring: their amount times the chance to win from there.
+
+    Uses `opportunity_history`, `opportunities`, `stages`.
 
     Parameters
     ----------
-    data : Dataset
-        Uses `opportunity_history`, `opportunities`, `stages`.
     as_of : Instant
         The instant of the snapshot.
 
@@ -97,19 +94,15 @@ def weighted_pipeline(data, *, as_of: Instant) -> pd.DataFrame:
     return result.set_index("stage").loc[order].reset_index()
 
 
-def sales_velocity(data, *, as_of: Instant, past: Instant | None = None, level: float = 0.95) -> pd.DataFrame:
+def sales_velocity(data: Dataset, *, as_of: Instant, past: Instant | None = None, level: float = 0.95) -> pd.DataFrame:
     """What the pipeline brings per day: open deals x chance to win x average won deal / days to win, and which of the four moved it.
+
+    Uses `opportunities` and `opportunity_history`.
 
     Parameters
     ----------
-    data : Dataset
-        Uses `opportunities` and `opportunity_history`.
-    as_of : Instant
-        Only what happened strictly before it counts.
     past : Instant, optional
         Date to compare with; without it a year before `as_of`.
-    level : float
-        Coverage of the intervals, in (0, 1).
 
     Returns
     -------
@@ -146,7 +139,7 @@ def sales_velocity(data, *, as_of: Instant, past: Instant | None = None, level: 
     return result.set_index("factor").loc[["velocity", *FACTORS]].reset_index()
 
 
-def _factors(data, now: pd.Timestamp, level: float) -> list[dict]:
+def _factors(data: Dataset, now: pd.Timestamp, level: float) -> list[dict]:
     deals = facts.opportunities(data, now).filter(nw.col("status") == "open")
     n = int(engine.collect(deals.select(nw.len().alias("n")))["n"].iloc[0])
     parts = (
@@ -177,13 +170,13 @@ def _log_mean(one: float, other: float) -> float:
     return one if one == other else (one - other) / math.log(one / other)
 
 
-def coverage(data, *, as_of: Instant) -> pd.DataFrame:
+def coverage(data: Dataset, *, as_of: Instant) -> pd.DataFrame:
     """How many times over the open deals expected to close this quarter cover what is still missing to its target.
+
+    Uses `opportunities`, `targets` (measure ``won_value``).
 
     Parameters
     ----------
-    data : Dataset
-        Uses `opportunities`, `targets` (measure ``won_value``).
     as_of : Instant
         Only what happened strictly before it counts; the quarter is the calendar one it lies in, or that begins with it.
 

@@ -10,6 +10,7 @@ import narwhals.stable.v2 as nw
 import pandas as pd
 
 from kpi import facts
+from kpi.dataset import Dataset
 from kpi.facts.clock import last_day
 from kpi.facts.leads import acquired_known
 from kpi.periods import instant
@@ -33,12 +34,12 @@ LEAD_TO_CUSTOMER = Way("pipeline.lead_to_customer", ("won",), LEAD_GROUPS)
 WAYS = {way.key.removeprefix("pipeline."): way for way in (LEAD_TO_OPPORTUNITY, OPPORTUNITY_TO_CUSTOMER, LEAD_TO_CUSTOMER)}
 
 
-def recorded_from(data, way: Way) -> date | None:
+def recorded_from(data: Dataset, way: Way) -> date | None:
     """Tell since when the outcomes of a way were recorded, where that is long after its records begin."""
     return None if way is OPPORTUNITY_TO_CUSTOMER else data.recorded_from("opportunities")
 
 
-def lives(data, way: Way, now: pd.Timestamp, groups: Sequence[str] = ()) -> nw.LazyFrame:
+def lives(data: Dataset, way: Way, now: pd.Timestamp, groups: Sequence[str] = ()) -> nw.LazyFrame:
     """List the records on a way: first day, last day and outcome of each."""
     last = nw.lit(last_day(data, now))
     if way is OPPORTUNITY_TO_CUSTOMER:
@@ -64,7 +65,7 @@ def lives(data, way: Way, now: pd.Timestamp, groups: Sequence[str] = ()) -> nw.L
     return frame.select(key, nw.col("created_day").alias("start_day"), ends.alias("end_day"), outcome.alias("outcome"), *columns)
 
 
-def converted_unseen(data) -> nw.LazyFrame:
+def converted_unseen(data: Dataset) -> nw.LazyFrame:
     """List the leads from before opportunities were recorded that name one all the same: it is not there, but it once was."""
     since = instant(data.recorded_from("opportunities"), data.company.timezone)
     named = data.table("leads").filter(~nw.col("opportunity_id").is_null(), nw.col("created_at") < since)

@@ -8,6 +8,7 @@ import narwhals.stable.v2 as nw
 import pandas as pd
 
 from kpi import engine, schema
+from kpi.dataset import Dataset
 from kpi.errors import ParameterError
 from kpi.facts.clock import DAY_SECONDS
 from kpi.periods import Instant, Window
@@ -21,14 +22,14 @@ EVENTS = {"attempt": "touched", "contact": "contacted"}
 
 
 def response_curve(
-    data, *, as_of: Instant, window: Window, by: str | Sequence[str] = (), clock: str = "wall", event: str = "attempt", level: float = 0.95
+    data: Dataset, *, as_of: Instant, window: Window, by: str | Sequence[str] = (), clock: str = "wall", event: str = "attempt", level: float = 0.95
 ) -> pd.DataFrame:
     """Share of leads answered by each delay since their inquiry.
 
+    Uses `leads` and `activities`.
+
     Parameters
     ----------
-    data : Dataset
-        Uses `leads` and `activities`.
     as_of : Instant
         Only what happened strictly before it counts; leads unanswered then are still waiting, not lost.
     window : Window
@@ -39,8 +40,6 @@ def response_curve(
         ``wall`` or ``business`` (only business hours count).
     event : str
         ``attempt``, the first outbound activity of a person; or ``contact``, the first two-way event: a call that connected, a meeting held, a reply.
-    level : float
-        Coverage of the interval, in (0, 1).
 
     Returns
     -------
@@ -68,7 +67,7 @@ def response_curve(
 
 
 def answered_within(
-    data,
+    data: Dataset,
     *,
     as_of: Instant,
     window: Window,
@@ -80,12 +79,10 @@ def answered_within(
 ) -> pd.DataFrame:
     """Share of leads that a person answered within 5 minutes, 15 minutes, an hour, a day.
 
+    Uses `leads` and `activities`.
+
     Parameters
     ----------
-    data : Dataset
-        Uses `leads` and `activities`.
-    as_of : Instant
-        Only what happened strictly before it counts.
     window : Window
         Local dates on which the leads came in.
     by : str or sequence of str
@@ -96,8 +93,6 @@ def answered_within(
         ``attempt`` or ``contact``, as for `response_curve`.
     thresholds : sequence of float
         Delays in seconds.
-    level : float
-        Coverage of the interval, in (0, 1).
 
     Returns
     -------
@@ -119,16 +114,14 @@ def answered_within(
 
 
 def response_time(
-    data, *, as_of: Instant, window: Window, by: str | Sequence[str] = (), clock: str = "wall", quantile: float = 0.5, level: float = 0.95
+    data: Dataset, *, as_of: Instant, window: Window, by: str | Sequence[str] = (), clock: str = "wall", quantile: float = 0.5, level: float = 0.95
 ) -> pd.DataFrame:
     """Time by which half of the leads (or another share) were answered.
 
+    Uses `leads` and `activities`.
+
     Parameters
     ----------
-    data : Dataset
-        Uses `leads` and `activities`.
-    as_of : Instant
-        Only what happened strictly before it counts.
     window : Window
         Local dates on which the leads came in.
     by : str or sequence of str
@@ -137,8 +130,6 @@ def response_time(
         ``wall`` or ``business``.
     quantile : float
         Share answered, in (0, 1): .5 gives the median, .9 the P90.
-    level : float
-        Coverage of the interval, in (0, 1).
 
     Returns
     -------
@@ -159,21 +150,17 @@ def response_time(
     return schema.result(key, values, by=groups, view="cohort", window=window, as_of=data.instant(as_of))
 
 
-def on_both_clocks(data, *, as_of: Instant, window: Window, threshold: float = 3600, level: float = 0.95) -> pd.DataFrame:
+def on_both_clocks(data: Dataset, *, as_of: Instant, window: Window, threshold: float = 3600, level: float = 0.95) -> pd.DataFrame:
     """Answered within a delay, median and P90, on the wall clock and counting business hours only.
+
+    Uses `leads` and `activities`.
 
     Parameters
     ----------
-    data : Dataset
-        Uses `leads` and `activities`.
-    as_of : Instant
-        Only what happened strictly before it counts.
     window : Window
         Local dates on which the leads came in.
     threshold : float
         Delay in seconds.
-    level : float
-        Coverage of the interval, in (0, 1).
 
     Returns
     -------
@@ -196,23 +183,19 @@ def on_both_clocks(data, *, as_of: Instant, window: Window, threshold: float = 3
     return table[["clock", *schema.RESULT, "median", "slow"]]
 
 
-def compared(data, *, as_of: Instant, window: Window, past: Window, by: str, threshold: float = 3600, level: float = 0.95) -> pd.DataFrame:
+def compared(data: Dataset, *, as_of: Instant, window: Window, past: Window, by: str, threshold: float = 3600, level: float = 0.95) -> pd.DataFrame:
     """Sources, owners or teams side by side: answered within a delay now and before, median, and who still waits.
+
+    Uses `leads` and `activities`.
 
     Parameters
     ----------
-    data : Dataset
-        Uses `leads` and `activities`.
-    as_of : Instant
-        Only what happened strictly before it counts.
     window, past : Window
         Local dates on which the leads came in, now and in the time to compare with.
     by : str
         One grouping column of `response_curve`.
     threshold : float
         Delay in seconds.
-    level : float
-        Coverage of the interval, in (0, 1).
 
     Returns
     -------
@@ -236,21 +219,17 @@ def compared(data, *, as_of: Instant, window: Window, past: Window, by: str, thr
     return table
 
 
-def response_bands(data, *, as_of: Instant, window: Window, edges: Sequence[float] = BANDS, level: float = 0.95) -> pd.DataFrame:
+def response_bands(data: Dataset, *, as_of: Instant, window: Window, edges: Sequence[float] = BANDS, level: float = 0.95) -> pd.DataFrame:
     """Spread the leads over bands of delay, with those not answered apart.
+
+    Uses `leads` and `activities`.
 
     Parameters
     ----------
-    data : Dataset
-        Uses `leads` and `activities`.
-    as_of : Instant
-        Only what happened strictly before it counts.
     window : Window
         Local dates on which the leads came in.
     edges : sequence of float
         Upper edges of the bands, in seconds, included; those under a day are left out where stamps have day precision only.
-    level : float
-        Coverage of the interval, in (0, 1).
 
     Returns
     -------

@@ -6,6 +6,7 @@ import narwhals.stable.v2 as nw
 import pandas as pd
 
 from kpi import engine, schema
+from kpi.dataset import Dataset
 from kpi.facts.clock import DAY_SECONDS
 from kpi.facts.touches import PERSISTENCE_DAYS
 from kpi.periods import Instant, Window
@@ -16,15 +17,13 @@ from kpi.statistics import intervals
 MOST = 6  # attempts from here on are one band
 
 
-def attempts(data, *, as_of: Instant, window: Window, level: float = 0.95) -> pd.DataFrame:
+def attempts(data: Dataset, *, as_of: Instant, window: Window, level: float = 0.95) -> pd.DataFrame:
     """How many attempts leads get within 30 days, and which share of them was ever reached.
+
+    Uses `leads` and `activities`.
 
     Parameters
     ----------
-    data : Dataset
-        Uses `leads` and `activities`.
-    as_of : Instant
-        Only what happened strictly before it counts.
     window : Window
         Local dates on which the leads came in; those under 30 days old are left out.
     level : float
@@ -55,21 +54,17 @@ def attempts(data, *, as_of: Instant, window: Window, level: float = 0.95) -> pd
     return schema.result("response.attempts", table, by=("attempts",), view="cohort", window=window, as_of=now, more=("share",))
 
 
-def out_of_hours(data, *, as_of: Instant, window: Window, threshold: float = 3600, level: float = 0.95) -> pd.DataFrame:
+def out_of_hours(data: Dataset, *, as_of: Instant, window: Window, threshold: float = 3600, level: float = 0.95) -> pd.DataFrame:
     """Share of leads that come in outside opening hours, and how many of them are answered within the hour.
+
+    Uses `leads` and `activities`.
 
     Parameters
     ----------
-    data : Dataset
-        Uses `leads` and `activities`.
-    as_of : Instant
-        Only what happened strictly before it counts.
     window : Window
         Local dates on which the leads came in.
     threshold : float
         Delay in seconds.
-    level : float
-        Coverage of the interval, in (0, 1).
 
     Returns
     -------

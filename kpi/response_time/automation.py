@@ -8,6 +8,7 @@ import narwhals.stable.v2 as nw
 import pandas as pd
 
 from kpi import engine, facts, schema
+from kpi.dataset import Dataset
 from kpi.errors import ParameterError
 from kpi.facts.clock import DAY_SECONDS
 from kpi.periods import Instant, Window
@@ -19,7 +20,7 @@ OUTCOMES = {"answered": ("touched", 1, DAY_SECONDS), "appointment": ("appointed"
 
 
 def alert_to_touch(
-    data,
+    data: Dataset,
     *,
     as_of: Instant,
     window: Window,
@@ -30,12 +31,10 @@ def alert_to_touch(
 ) -> pd.DataFrame:
     """Share of the automation's alerts that a person followed within 15 minutes, an hour, a day.
 
+    Uses `leads` with ``alerted_at``, and `activities`.
+
     Parameters
     ----------
-    data : Dataset
-        Uses `leads` with ``alerted_at``, and `activities`.
-    as_of : Instant
-        Only what happened strictly before it counts.
     window : Window
         Local dates of the alert.
     by : str or sequence of str
@@ -44,8 +43,6 @@ def alert_to_touch(
         ``wall`` or ``business``.
     thresholds : sequence of float
         Delays in seconds since the alert.
-    level : float
-        Coverage of the interval, in (0, 1).
 
     Returns
     -------
@@ -66,15 +63,13 @@ def alert_to_touch(
     return schema.result("response.alert_to_touch", values, by=groups, view="cohort", window=window, as_of=data.instant(as_of))
 
 
-def score_at_touch(data, *, as_of: Instant, window: Window) -> pd.DataFrame:
+def score_at_touch(data: Dataset, *, as_of: Instant, window: Window) -> pd.DataFrame:
     """How far interest had fallen from its peak when a person first called after the alert.
+
+    Uses `lead_scores`, `leads` with ``alerted_at``, `activities`.
 
     Parameters
     ----------
-    data : Dataset
-        Uses `lead_scores`, `leads` with ``alerted_at``, `activities`.
-    as_of : Instant
-        Only what happened strictly before it counts.
     window : Window
         Local dates of the alert.
 
@@ -101,21 +96,17 @@ def score_at_touch(data, *, as_of: Instant, window: Window) -> pd.DataFrame:
     return schema.result("response.score_at_touch", pd.DataFrame([row]), by=(), view="cohort", window=window, as_of=now)
 
 
-def nurtured(data, *, as_of: Instant, window: Window, outcome: str = "opportunity", level: float = 0.95) -> pd.DataFrame:
+def nurtured(data: Dataset, *, as_of: Instant, window: Window, outcome: str = "opportunity", level: float = 0.95) -> pd.DataFrame:
     """What becomes of leads that the automation nurtures, against those it does not.
+
+    Uses `leads` with ``nurtured_at``, `activities`, `opportunities`.
 
     Parameters
     ----------
-    data : Dataset
-        Uses `leads` with ``nurtured_at``, `activities`, `opportunities`.
-    as_of : Instant
-        Only what happened strictly before it counts.
     window : Window
         Local dates on which the leads came in.
     outcome : str
         ``answered`` within a day, ``appointment`` within 30 days, ``opportunity`` within 90 days.
-    level : float
-        Coverage of the interval, in (0, 1).
 
     Returns
     -------

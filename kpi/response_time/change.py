@@ -8,22 +8,21 @@ import numpy as np
 import pandas as pd
 
 from kpi import schema
+from kpi.dataset import Dataset
 from kpi.periods import Instant, Window
 from kpi.response_time.answers import answered_within
 from kpi.response_time.eligible import groups_of
 
 
 def response_change(
-    data, *, as_of: Instant, window: Window, past: Window, by: str | Sequence[str] = (), threshold: float = 3600, level: float = 0.95
+    data: Dataset, *, as_of: Instant, window: Window, past: Window, by: str | Sequence[str] = (), threshold: float = 3600, level: float = 0.95
 ) -> pd.DataFrame:
     """By how much the share answered within an hour differs from that of another time, and whether that is more than noise.
 
+    Uses `leads` and `activities`.
+
     Parameters
     ----------
-    data : Dataset
-        Uses `leads` and `activities`.
-    as_of : Instant
-        Only what happened strictly before it counts.
     window, past : Window
         Local dates on which the leads came in, now and then.
     by : str or sequence of str

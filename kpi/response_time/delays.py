@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from kpi import schema
+from kpi.dataset import Dataset
 from kpi.periods import Instant, Window
 from kpi.response_time.eligible import eligible, groups_of, typical, wait_curve, within
 
@@ -21,7 +22,7 @@ PARTS = {
 
 
 def routing_delay(
-    data,
+    data: Dataset,
     *,
     as_of: Instant,
     window: Window,
@@ -32,12 +33,10 @@ def routing_delay(
 ) -> pd.DataFrame:
     """Share of leads assigned to an owner within an hour of their inquiry.
 
+    Uses `leads` with ``assigned_at``, and `activities`.
+
     Parameters
     ----------
-    data : Dataset
-        Uses `leads` with ``assigned_at``, and `activities`.
-    as_of : Instant
-        Only what happened strictly before it counts.
     window : Window
         Local dates on which the leads came in.
     by : str or sequence of str
@@ -46,8 +45,6 @@ def routing_delay(
         ``wall`` or ``business``.
     thresholds : sequence of float
         Delays in seconds.
-    level : float
-        Coverage of the interval, in (0, 1).
 
     Returns
     -------
@@ -67,7 +64,7 @@ def routing_delay(
 
 
 def owner_delay(
-    data,
+    data: Dataset,
     *,
     as_of: Instant,
     window: Window,
@@ -78,12 +75,10 @@ def owner_delay(
 ) -> pd.DataFrame:
     """Share of assigned leads that were answered within an hour of their assignment.
 
+    Uses `leads` with ``assigned_at``, and `activities`.
+
     Parameters
     ----------
-    data : Dataset
-        Uses `leads` with ``assigned_at``, and `activities`.
-    as_of : Instant
-        Only what happened strictly before it counts.
     window : Window
         Local dates of the assignment.
     by : str or sequence of str
@@ -92,8 +87,6 @@ def owner_delay(
         ``wall`` or ``business``.
     thresholds : sequence of float
         Delays in seconds.
-    level : float
-        Coverage of the interval, in (0, 1).
 
     Returns
     -------
@@ -110,21 +103,17 @@ def owner_delay(
     return _part(data, "owner", as_of, window, by, clock, thresholds, level)
 
 
-def delay_parts(data, *, as_of: Instant, window: Window, clock: str = "wall", level: float = 0.95) -> pd.DataFrame:
+def delay_parts(data: Dataset, *, as_of: Instant, window: Window, clock: str = "wall", level: float = 0.95) -> pd.DataFrame:
     """Parts of the way to an answer side by side: routing, owner, first attempt, first contact.
+
+    Uses `leads` and `activities`.
 
     Parameters
     ----------
-    data : Dataset
-        Uses `leads` and `activities`.
-    as_of : Instant
-        Only what happened strictly before it counts.
     window : Window
         Local dates of the event that starts each clock.
     clock : str
         ``wall`` or ``business``.
-    level : float
-        Coverage of the interval, in (0, 1).
 
     Returns
     -------
@@ -145,7 +134,7 @@ def delay_parts(data, *, as_of: Instant, window: Window, clock: str = "wall", le
     return table[["part", *[name for name in table.columns if name != "part"]]]
 
 
-def _part(data, part: str, as_of, window, by, clock, thresholds, level) -> pd.DataFrame:
+def _part(data: Dataset, part: str, as_of, window, by, clock, thresholds, level) -> pd.DataFrame:
     key, start, end = PARTS[part]
     groups = groups_of(by)
     rows = eligible(data, as_of, window, groups, start=start)

@@ -8,6 +8,7 @@ import narwhals.stable.v2 as nw
 import pandas as pd
 
 from kpi import engine, facts, schema
+from kpi.dataset import Dataset
 from kpi.errors import MissingTime, ParameterError
 from kpi.facts.clock import DAY_SECONDS, on_days
 from kpi.periods import Instant, Window
@@ -26,7 +27,7 @@ GROUPS = {
 }
 
 
-def eligible(data, as_of: Instant, window: Window, by: Sequence[str] = (), *, start: str = "created") -> nw.LazyFrame:
+def eligible(data: Dataset, as_of: Instant, window: Window, by: Sequence[str] = (), *, start: str = "created") -> nw.LazyFrame:
     """Keep the inquiries that a window counts."""
     data.table("activities", "lead_id")
     if "team" in by:
@@ -39,7 +40,9 @@ def eligible(data, as_of: Instant, window: Window, by: Sequence[str] = (), *, st
     return engine.grouped(leads, GROUPS, by)
 
 
-def wait_curve(data, rows: nw.LazyFrame, by: Sequence[str], *, as_of: Instant, start: str, end: str, clock: str, level: float) -> pd.DataFrame:
+def wait_curve(
+    data: Dataset, rows: nw.LazyFrame, by: Sequence[str], *, as_of: Instant, start: str, end: str, clock: str, level: float
+) -> pd.DataFrame:
     """Estimate how long inquiries wait from one event to another."""
     if clock not in CLOCKS:
         raise ParameterError(f"clock {clock!r} is unknown; use wall or business")
@@ -52,7 +55,7 @@ def wait_curve(data, rows: nw.LazyFrame, by: Sequence[str], *, as_of: Instant, s
     return survival.aalen_johansen(survival.event_table(counts, causes, by), causes, by, level)
 
 
-def within(data, curve: pd.DataFrame, thresholds: Sequence[float], by: Sequence[str]) -> pd.DataFrame:
+def within(data: Dataset, curve: pd.DataFrame, thresholds: Sequence[float], by: Sequence[str]) -> pd.DataFrame:
     """Read the share answered off a curve; delays under a day are unknown where stamps have day precision only."""
     values = survival.at(curve, thresholds, "answered", list(by))
     if has_day_precision(data):
@@ -60,18 +63,18 @@ def within(data, curve: pd.DataFrame, thresholds: Sequence[float], by: Sequence[
     return values
 
 
-def has_day_precision(data) -> bool:
+def has_day_precision(data: Dataset) -> bool:
     """Tell whether inquiries or activities carry dates without a time, so that no delay under a day is known."""
     return bool(_dates_only(data))
 
 
-def need_times(data) -> None:
+def need_times(data: Dataset) -> None:
     """Refuse a metric that tells minutes apart where inquiries or activities carry dates only."""
     for table, column in _dates_only(data):
         raise MissingTime(table, column)
 
 
-def typical(data, curve: pd.DataFrame, share: float, by: Sequence[str]) -> pd.DataFrame:
+def typical(data: Dataset, curve: pd.DataFrame, share: float, by: Sequence[str]) -> pd.DataFrame:
     """Read the delay by which a share was answered off a curve; in whole days where stamps have day precision only."""
     values = survival.quantile(curve, share, "answered", list(by))
     if has_day_precision(data):
@@ -80,7 +83,7 @@ def typical(data, curve: pd.DataFrame, share: float, by: Sequence[str]) -> pd.Da
     return values
 
 
-def _dates_only(data) -> list[tuple[str, str]]:
+def _dates_only(data: Dataset) -> list[tuple[str, str]]:
     return [place for place in (("leads", "created_at"), ("activities", "at")) if data.precision.get(place) == "day"]
 
 

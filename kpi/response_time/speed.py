@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from kpi import engine, schema
+from kpi.dataset import Dataset
 from kpi.errors import ParameterError
 from kpi.facts.clock import DAY_SECONDS
 from kpi.periods import Instant, Window
@@ -30,21 +31,17 @@ BANDS = (
 OUTCOMES = {"appointment": ("appointed", 30), "opportunity": ("opportunity", 90), "won": ("won", 180)}
 
 
-def speed_to_outcome(data, *, as_of: Instant, window: Window, outcome: str = "opportunity", level: float = 0.95) -> pd.DataFrame:
+def speed_to_outcome(data: Dataset, *, as_of: Instant, window: Window, outcome: str = "opportunity", level: float = 0.95) -> pd.DataFrame:
     """Share of leads with an appointment, an opportunity or a won deal, by how soon they were answered.
+
+    Uses `leads`, `activities`, `opportunities`.
 
     Parameters
     ----------
-    data : Dataset
-        Uses `leads`, `activities`, `opportunities`.
-    as_of : Instant
-        Only what happened strictly before it counts.
     window : Window
         Local dates on which the leads came in; those not observed to landmark + horizon are left out.
     outcome : str
         ``appointment`` within 30 days, ``opportunity`` within 90, ``won`` within 180 days after the landmark.
-    level : float
-        Coverage of the intervals, in (0, 1).
 
     Returns
     -------
@@ -79,21 +76,17 @@ def speed_to_outcome(data, *, as_of: Instant, window: Window, outcome: str = "op
     return schema.result(f"response.speed_to_{outcome}", table, by=("band",), view="cohort", window=window, as_of=now, more=more)
 
 
-def sensitivity(data, *, as_of: Instant, window: Window, outcome: str = "opportunity", level: float = 0.95) -> pd.DataFrame:
+def sensitivity(data: Dataset, *, as_of: Instant, window: Window, outcome: str = "opportunity", level: float = 0.95) -> pd.DataFrame:
     """What becomes of leads that come in outside opening hours, which wait longer for a reason of their own.
+
+    Uses `leads`, `activities`, `opportunities`.
 
     Parameters
     ----------
-    data : Dataset
-        Uses `leads`, `activities`, `opportunities`.
-    as_of : Instant
-        Only what happened strictly before it counts.
     window : Window
         Local dates on which the leads came in; those not observed for the horizon are left out.
     outcome : str
         As for `speed_to_outcome`, counted from the inquiry.
-    level : float
-        Coverage of the intervals, in (0, 1).
 
     Returns
     -------
@@ -149,16 +142,14 @@ def sensitivity(data, *, as_of: Instant, window: Window, outcome: str = "opportu
 
 
 def what_if(
-    data, *, as_of: Instant, window: Window, past: Window, by: str = "source", outcome: str = "opportunity", level: float = 0.95
+    data: Dataset, *, as_of: Instant, window: Window, past: Window, by: str = "source", outcome: str = "opportunity", level: float = 0.95
 ) -> pd.DataFrame:
     """How many more opportunities might go with answering as many leads within the hour as the best source or team does.
 
+    Uses `leads`, `activities`, `opportunities`.
+
     Parameters
     ----------
-    data : Dataset
-        Uses `leads`, `activities`, `opportunities`.
-    as_of : Instant
-        Only what happened strictly before it counts.
     window : Window
         Local dates of the leads to which the question is put.
     past : Window
@@ -167,8 +158,6 @@ def what_if(
         ``source`` or ``team``: groups of at least 20 leads, of which the one with the highest lower end of its interval is taken.
     outcome : str
         As for `speed_to_outcome`.
-    level : float
-        Coverage of the interval, in (0, 1).
 
     Returns
     -------
@@ -221,12 +210,12 @@ def _outcome(outcome: str) -> tuple[str, int]:
     return OUTCOMES[outcome]
 
 
-def _need(data, event: str) -> None:
+def _need(data: Dataset, event: str) -> None:
     if event != "appointed":
         data.table("opportunities")
 
 
-def _landmark_counts(data, as_of: Instant, window: Window, event: str, days: int) -> pd.DataFrame:
+def _landmark_counts(data: Dataset, as_of: Instant, window: Window, event: str, days: int) -> pd.DataFrame:
     """Per band and source: leads at risk at the landmark, outcomes in the horizon after it, leads whose outcome or end came first."""
     _need(data, event)
     now = int(data.instant(as_of).timestamp())
@@ -261,7 +250,7 @@ def _standardised(counts: pd.DataFrame, weights: pd.Series, level: float) -> tup
     return value, max(value - reach, 0.0), min(value + reach, 1.0), float(covered), variance
 
 
-def _gap(data, as_of: Instant, past: Window, event: str, days: int, level: float) -> tuple[float, float]:
+def _gap(data: Dataset, as_of: Instant, past: Window, event: str, days: int, level: float) -> tuple[float, float]:
     """Outcome of the leads answered within an hour less that of the others, standardised, both seen from one landmark at the hour."""
     _need(data, event)
     now = int(data.instant(as_of).timestamp())
@@ -278,6 +267,6 @@ def _gap(data, as_of: Instant, past: Window, event: str, days: int, level: float
     return soon[0] - late[0], soon[4] + late[4]
 
 
-def _answered_by(data, as_of: Instant, window: Window, by: str) -> pd.DataFrame:
+def _answered_by(data: Dataset, as_of: Instant, window: Window, by: str) -> pd.DataFrame:
     soon = (nw.col("outcome") == "answered") & (nw.col("delay") <= HOUR)
     return engine.counts(eligible(data, as_of, window), (by,), n=nw.lit(True), soon=soon)

@@ -8,6 +8,7 @@ import narwhals.stable.v2 as nw
 import pandas as pd
 
 from kpi import engine, facts, schema
+from kpi.dataset import Dataset
 from kpi.facts.clock import DAY_SECONDS, on_days
 from kpi.periods import Instant, Window
 from kpi.response_time.eligible import eligible, groups_of
@@ -15,14 +16,14 @@ from kpi.statistics import intervals
 
 
 def never_answered(
-    data, *, as_of: Instant, window: Window, older_than: float = DAY_SECONDS, by: str | Sequence[str] = (), level: float = 0.95
+    data: Dataset, *, as_of: Instant, window: Window, older_than: float = DAY_SECONDS, by: str | Sequence[str] = (), level: float = 0.95
 ) -> pd.DataFrame:
     """Share of leads that nobody has answered, among those old enough to have been.
 
+    Uses `leads` and `activities`.
+
     Parameters
     ----------
-    data : Dataset
-        Uses `leads` and `activities`.
     as_of : Instant
         The instant of the snapshot.
     window : Window
@@ -54,13 +55,13 @@ def never_answered(
     return schema.result("response.never_answered", table, by=groups, view="snapshot", window=window, as_of=now)
 
 
-def waiting_leads(data, *, as_of: Instant, window: Window | None = None, older_than: float = DAY_SECONDS) -> pd.DataFrame:
+def waiting_leads(data: Dataset, *, as_of: Instant, window: Window | None = None, older_than: float = DAY_SECONDS) -> pd.DataFrame:
     """List the leads nobody has answered, the oldest first.
+
+    Uses `leads` and `activities`.
 
     Parameters
     ----------
-    data : Dataset
-        Uses `leads` and `activities`.
     as_of : Instant
         The instant of the snapshot.
     window : Window, optional
@@ -87,15 +88,13 @@ def waiting_leads(data, *, as_of: Instant, window: Window | None = None, older_t
     return table
 
 
-def touched_before(data, *, as_of: Instant, window: Window) -> int:
+def touched_before(data: Dataset, *, as_of: Instant, window: Window) -> int:
     """Count the leads set aside because a person had written or called within the day before their inquiry.
+
+    Uses `leads` and `activities`.
 
     Parameters
     ----------
-    data : Dataset
-        Uses `leads` and `activities`.
-    as_of : Instant
-        Only what happened strictly before it counts.
     window : Window
         Local dates on which the leads came in.
 
@@ -112,13 +111,13 @@ def touched_before(data, *, as_of: Instant, window: Window) -> int:
     return int(engine.counts(leads, (), n=nw.col("touched_before"))["n"].iloc[0])
 
 
-def waiting_queue(data, *, as_of: Instant, window: Window | None = None) -> pd.DataFrame:
+def waiting_queue(data: Dataset, *, as_of: Instant, window: Window | None = None) -> pd.DataFrame:
     """List everybody who waits for a first answer, in the order to call them.
+
+    Uses `leads` and `activities`; `opportunities` for the order.
 
     Parameters
     ----------
-    data : Dataset
-        Uses `leads` and `activities`; `opportunities` for the order.
     as_of : Instant
         The instant of the snapshot.
     window : Window, optional

@@ -6,21 +6,20 @@ import narwhals.stable.v2 as nw
 import pandas as pd
 
 from kpi import engine, facts, periods, schema
+from kpi.dataset import Dataset
 from kpi.errors import ParameterError
 from kpi.periods import Instant, Month, Window
 from kpi.retention.growth import last_month
 from kpi.statistics import intervals
 
 
-def cohort_matrix(data, *, as_of: Instant, months: int = 24) -> pd.DataFrame:
+def cohort_matrix(data: Dataset, *, as_of: Instant, months: int = 24) -> pd.DataFrame:
     """Customers of each month's cohort who bought again in each month after it, and for how much.
+
+    Uses `orders`.
 
     Parameters
     ----------
-    data : Dataset
-        Uses `orders`.
-    as_of : Instant
-        Only what happened strictly before it counts.
     months : int
         How many cohorts, the last one ending at or before `as_of`.
 
@@ -72,15 +71,13 @@ def cohort_matrix(data, *, as_of: Instant, months: int = 24) -> pd.DataFrame:
     )
 
 
-def retention_curve(data, *, as_of: Instant, months: int = 24, level: float = 0.95) -> pd.DataFrame:
+def retention_curve(data: Dataset, *, as_of: Instant, months: int = 24, level: float = 0.95) -> pd.DataFrame:
     """Share of customers who buy in the first, second, third month after their first purchase.
+
+    Uses `orders`.
 
     Parameters
     ----------
-    data : Dataset
-        Uses `orders`.
-    as_of : Instant
-        Only what happened strictly before it counts.
     months : int
         How many cohorts are pooled, the last ones.
     level : float

@@ -8,6 +8,7 @@ import narwhals.stable.v2 as nw
 import pandas as pd
 
 from kpi import engine, facts, schema
+from kpi.dataset import Dataset
 from kpi.facts.clock import last_day
 from kpi.periods import Instant, Window, day_of, last_days
 from kpi.statistics import intervals, survival
@@ -16,17 +17,15 @@ HORIZONS = (12, 24, 36, 60, 72)
 CAUSE = ("lost",)
 
 
-def contract_survival_curve(data, *, as_of: Instant, level: float = 0.95) -> pd.DataFrame:
+def contract_survival_curve(data: Dataset, *, as_of: Instant, level: float = 0.95) -> pd.DataFrame:
     """Share of customers still under contract so many months after they began.
+
+    Uses `contracts`.
 
     Parameters
     ----------
-    data : Dataset
-        Uses `contracts`.
     as_of : Instant
         Only what happened strictly before it counts; who is still under contract then is kept for as long as it was seen.
-    level : float
-        Coverage of the interval, in (0, 1).
 
     Returns
     -------
@@ -48,19 +47,15 @@ def contract_survival_curve(data, *, as_of: Instant, level: float = 0.95) -> pd.
     return survival.kaplan_meier(survival.event_table(rows, CAUSE), level=level, causes=CAUSE)
 
 
-def contract_survival(data, *, as_of: Instant, horizons: Sequence[float] = HORIZONS, level: float = 0.95) -> pd.DataFrame:
+def contract_survival(data: Dataset, *, as_of: Instant, horizons: Sequence[float] = HORIZONS, level: float = 0.95) -> pd.DataFrame:
     """Share of customers still under contract one, two, three, five, six years after they began.
+
+    Uses `contracts`.
 
     Parameters
     ----------
-    data : Dataset
-        Uses `contracts`.
-    as_of : Instant
-        Only what happened strictly before it counts.
     horizons : sequence of float
         Months.
-    level : float
-        Coverage of the interval, in (0, 1).
 
     Returns
     -------
@@ -77,17 +72,10 @@ def contract_survival(data, *, as_of: Instant, horizons: Sequence[float] = HORIZ
     return _told(data, "retention.contract_survival", survival.at(curve, horizons), as_of)
 
 
-def contract_median(data, *, as_of: Instant, level: float = 0.95) -> pd.DataFrame:
+def contract_median(data: Dataset, *, as_of: Instant, level: float = 0.95) -> pd.DataFrame:
     """Months after which half of the customers are no longer under contract.
 
-    Parameters
-    ----------
-    data : Dataset
-        Uses `contracts`.
-    as_of : Instant
-        Only what happened strictly before it counts.
-    level : float
-        Coverage of the interval, in (0, 1).
+    Uses `contracts`.
 
     Returns
     -------
@@ -103,15 +91,13 @@ def contract_median(data, *, as_of: Instant, level: float = 0.95) -> pd.DataFram
     return _told(data, "retention.contract_median", survival.quantile(curve, 0.5), as_of)
 
 
-def renewals(data, *, as_of: Instant, days: int = 365, level: float = 0.95) -> pd.DataFrame:
+def renewals(data: Dataset, *, as_of: Instant, days: int = 365, level: float = 0.95) -> pd.DataFrame:
     """Share of the contracts that ended whose customer was under contract again the day they ended.
+
+    Uses `contracts`.
 
     Parameters
     ----------
-    data : Dataset
-        Uses `contracts`.
-    as_of : Instant
-        Only what happened strictly before it counts.
     days : int
         Length of the window of ends, up to `as_of`, in local days.
     level : float
@@ -141,7 +127,7 @@ def renewals(data, *, as_of: Instant, days: int = 365, level: float = 0.95) -> p
     return schema.result("retention.renewals", table, by=[], view="period", window=window, as_of=now)
 
 
-def _told(data, key: str, table: pd.DataFrame, as_of: Instant) -> pd.DataFrame:
+def _told(data: Dataset, key: str, table: pd.DataFrame, as_of: Instant) -> pd.DataFrame:
     now = data.instant(as_of)
     began = engine.collect(facts.covers(data, now).select(nw.col("start_day").min().alias("first")))["first"].iloc[0]
     end = day_of(last_day(data, now) + 1)

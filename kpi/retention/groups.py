@@ -8,6 +8,7 @@ import narwhals.stable.v2 as nw
 import pandas as pd
 
 from kpi import engine, schema
+from kpi.dataset import Dataset
 from kpi.facts.clock import last_day
 from kpi.periods import Instant
 from kpi.retention.value import all_time, bought_to_date, measure_of
@@ -15,13 +16,13 @@ from kpi.retention.value import all_time, bought_to_date, measure_of
 GROUPS = [" ".join(words) for words in itertools.product(("recent", "past"), ("often", "seldom"), ("much", "little"))]
 
 
-def value_groups(data, *, as_of: Instant) -> pd.DataFrame:
+def value_groups(data: Dataset, *, as_of: Instant) -> pd.DataFrame:
     """Customers by recency, frequency and value, each cut in two at its median.
+
+    Uses `orders`.
 
     Parameters
     ----------
-    data : Dataset
-        Uses `orders`.
     as_of : Instant
         Only what happened strictly before it counts; the medians are those of that date.
 

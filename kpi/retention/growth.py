@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from kpi import engine, facts, periods, schema
+from kpi.dataset import Dataset
 from kpi.errors import ParameterError
 from kpi.periods import Instant, Month, Window
 from kpi.statistics import intervals
@@ -15,13 +16,13 @@ GAP_QUANTILE = 0.95
 SPANS = {1: "retention.net_growth_month", 3: "retention.net_growth_quarter", 12: "retention.net_growth"}
 
 
-def activity_window(data, *, as_of: Instant) -> int | None:
+def activity_window(data: Dataset, *, as_of: Instant) -> int | None:
     """Days after which a customer who has not bought again no longer counts as active.
+
+    Uses `orders`; ``[retention] contractual`` and ``activity_days`` in kpi.toml decide first.
 
     Parameters
     ----------
-    data : Dataset
-        Uses `orders`; ``[retention] contractual`` and ``activity_days`` in kpi.toml decide first.
     as_of : Instant
         Only purchases strictly before it count.
 
@@ -51,15 +52,13 @@ def activity_window(data, *, as_of: Instant) -> int | None:
     return max(30, int(sizes["gap"][covered.to_numpy().argmax()]))
 
 
-def active_customers(data, *, as_of: Instant, months: int = 24) -> pd.DataFrame:
+def active_customers(data: Dataset, *, as_of: Instant, months: int = 24) -> pd.DataFrame:
     """Number of active customers at the end of each month.
+
+    Uses `orders`, or `contracts` where customers are under contract.
 
     Parameters
     ----------
-    data : Dataset
-        Uses `orders`, or `contracts` where customers are under contract.
-    as_of : Instant
-        Only what happened strictly before it counts.
     months : int
         How many month ends, the last one at or before `as_of`.
 
@@ -94,15 +93,13 @@ def active_customers(data, *, as_of: Instant, months: int = 24) -> pd.DataFrame:
     return schema.result("retention.active", table, by=["month"], view="snapshot", window=Window(shown[0].start, last.end), as_of=now)
 
 
-def net_customer_growth(data, *, as_of: Instant, months: int = 24, span: int = 1) -> pd.DataFrame:
+def net_customer_growth(data: Dataset, *, as_of: Instant, months: int = 24, span: int = 1) -> pd.DataFrame:
     """How the number of active customers changed over a month, a quarter or a year: new and reactivated less lost.
+
+    Uses `orders`, or `contracts` where customers are under contract.
 
     Parameters
     ----------
-    data : Dataset
-        Uses `orders`, or `contracts` where customers are under contract.
-    as_of : Instant
-        Only what happened strictly before it counts.
     months : int
         How many periods, each ending with a month; the last one at or before `as_of`.
     span : int
@@ -152,15 +149,13 @@ def net_customer_growth(data, *, as_of: Instant, months: int = 24, span: int = 1
     return schema.result(SPANS.get(span, SPANS[12]), table, by=["month"], view="period", window=window, as_of=now, more=more)
 
 
-def retention_rate(data, *, as_of: Instant, months: int = 24, span: int = 1, level: float = 0.95) -> pd.DataFrame:
+def retention_rate(data: Dataset, *, as_of: Instant, months: int = 24, span: int = 1, level: float = 0.95) -> pd.DataFrame:
     """Share of the customers active at the start of a month (or longer) who are still active at its end.
+
+    Uses `orders`, or `contracts` where customers are under contract.
 
     Parameters
     ----------
-    data : Dataset
-        Uses `orders`, or `contracts` where customers are under contract.
-    as_of : Instant
-        Only what happened strictly before it counts.
     months : int
         How many periods, each ending with a month.
     span : int
@@ -204,13 +199,13 @@ def check_lengths(months: int, span: int = 1) -> None:
         raise ParameterError(f"months={months}, span={span}: both must be at least 1")
 
 
-def last_month(data, as_of: Instant) -> Month:
+def last_month(data: Dataset, as_of: Instant) -> Month:
     """Find the last month that is over."""
     now = data.instant(as_of)
     return Month.of(periods.month_number(periods.local_date(now, data.company.timezone))).previous
 
 
-def _provisional(data, now: pd.Timestamp, starts: list[Month], window: int | None) -> list[bool]:
+def _provisional(data: Dataset, now: pd.Timestamp, starts: list[Month], window: int | None) -> list[bool]:
     if window is None:
         return [False] * len(starts)
     first = engine.collect(facts.purchases(data, now).select(nw.col("day").min().alias("first")))["first"].iloc[0]

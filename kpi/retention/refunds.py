@@ -6,6 +6,7 @@ import narwhals.stable.v2 as nw
 import pandas as pd
 
 from kpi import engine, facts, schema
+from kpi.dataset import Dataset
 from kpi.facts.clock import clocked
 from kpi.facts.money import in_company_currency
 from kpi.periods import Instant
@@ -15,7 +16,7 @@ from kpi.statistics import intervals
 MATCHES = ("named", "found", "none")
 
 
-def purchase_reading(data) -> str:
+def purchase_reading(data: Dataset) -> str:
     """What counts as a purchase where customers are counted.
 
     Parameters
@@ -31,15 +32,13 @@ def purchase_reading(data) -> str:
     return facts.purchase_reading(data)
 
 
-def refunds(data, *, as_of: Instant, level: float = 0.95) -> pd.DataFrame:
+def refunds(data: Dataset, *, as_of: Instant, level: float = 0.95) -> pd.DataFrame:
     """Refunds and cancelled documents by how the sale they take back is known.
+
+    Uses `orders`.
 
     Parameters
     ----------
-    data : Dataset
-        Uses `orders`.
-    as_of : Instant
-        Only what happened strictly before it counts.
     level : float
         Coverage of the Wilson interval, in (0, 1).
 

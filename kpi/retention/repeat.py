@@ -8,6 +8,7 @@ import narwhals.stable.v2 as nw
 import pandas as pd
 
 from kpi import facts, schema
+from kpi.dataset import Dataset
 from kpi.facts.clock import last_day
 from kpi.periods import Instant, Window, last_days
 from kpi.statistics import survival
@@ -17,24 +18,20 @@ GROUPS = {"source": "source", "segment": "segment", "month": "start_month", "qua
 
 
 def repeat_purchase_curve(
-    data, *, as_of: Instant, window: Window | None = None, view: str = "period", by: str | Sequence[str] = (), level: float = 0.95
+    data: Dataset, *, as_of: Instant, window: Window | None = None, view: str = "period", by: str | Sequence[str] = (), level: float = 0.95
 ) -> pd.DataFrame:
     """Share of customers who bought a second time by each day since their first purchase.
 
+    Uses `orders`, `customers`.
+
     Parameters
     ----------
-    data : Dataset
-        Uses `orders`, `customers`.
     as_of : Instant
         Only what happened strictly before it counts; who has not bought again yet is still open.
     window : Window, optional
         Local dates: of the time at risk (period) or of the first purchase (cohort). Without it the 180 days before `as_of`.
-    view : str
-        ``period`` or ``cohort``.
     by : str or sequence of str
         Any of source, segment, month, quarter (of the first purchase).
-    level : float
-        Coverage of the interval, in (0, 1).
 
     Returns
     -------
@@ -55,7 +52,7 @@ def repeat_purchase_curve(
     return survival.aalen_johansen(table, ("again",), groups, level)
 
 
-def second_purchases(data, now: pd.Timestamp, groups: Sequence[str] = ()) -> nw.LazyFrame:
+def second_purchases(data: Dataset, now: pd.Timestamp, groups: Sequence[str] = ()) -> nw.LazyFrame:
     """List the customers by their first purchase, and when they bought again."""
     bought = facts.purchases(data, now).filter(nw.col("is_purchase"))
     ordered = bought.with_columns(
@@ -75,7 +72,7 @@ def second_purchases(data, now: pd.Timestamp, groups: Sequence[str] = ()) -> nw.
 
 
 def repeat_purchase(
-    data,
+    data: Dataset,
     *,
     as_of: Instant,
     window: Window | None = None,
@@ -86,22 +83,16 @@ def repeat_purchase(
 ) -> pd.DataFrame:
     """Share of customers who buy a second time within 30, 90, 180, 365 days of their first purchase.
 
+    Uses `orders`, `customers`.
+
     Parameters
     ----------
-    data : Dataset
-        Uses `orders`, `customers`.
-    as_of : Instant
-        Only what happened strictly before it counts.
     window : Window, optional
         As for `repeat_purchase_curve`.
-    view : str
-        ``period`` or ``cohort``.
     by : str or sequence of str
         Any of source, segment, month, quarter (of the first purchase).
     horizons : sequence of float
         Days since the first purchase.
-    level : float
-        Coverage of the interval, in (0, 1).
 
     Returns
     -------

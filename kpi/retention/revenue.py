@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from kpi import engine, facts, periods, schema
+from kpi.dataset import Dataset
 from kpi.periods import Instant, Month, Window
 from kpi.retention.growth import check_lengths, last_month
 from kpi.statistics import intervals
@@ -18,21 +19,17 @@ ACCOUNT = ["start", "expansion", "contraction", "churn", "end"]
 PARTS = ["n_expanded", "n_contracted", "n_churned"]
 
 
-def net_revenue_retention(data, *, as_of: Instant, months: int = 1, span: int = YEAR, level: float = 0.95) -> pd.DataFrame:
+def net_revenue_retention(data: Dataset, *, as_of: Instant, months: int = 1, span: int = YEAR, level: float = 0.95) -> pd.DataFrame:
     """Revenue of the customers of the start at the end, as a share of theirs at the start: what they bring more counts, new customers do not.
+
+    Uses `contracts` where customers are under contract, else `orders`; `fx`.
 
     Parameters
     ----------
-    data : Dataset
-        Uses `contracts` where customers are under contract, else `orders`; `fx`.
-    as_of : Instant
-        Only what happened strictly before it counts.
     months : int
         How many periods, each ending with a month; the last one at or before `as_of`.
     span : int
         Months between start and end.
-    level : float
-        Coverage of the interval, in (0, 1).
 
     Returns
     -------
@@ -58,21 +55,17 @@ def net_revenue_retention(data, *, as_of: Instant, months: int = 1, span: int = 
     return _retained(data, "retention.net_revenue", as_of, months, span, level)
 
 
-def gross_revenue_retention(data, *, as_of: Instant, months: int = 1, span: int = YEAR, level: float = 0.95) -> pd.DataFrame:
+def gross_revenue_retention(data: Dataset, *, as_of: Instant, months: int = 1, span: int = YEAR, level: float = 0.95) -> pd.DataFrame:
     """Share of the revenue of the customers of the start that is still there at the end: more from one does not make up for less from another.
 
     Parameters
     ----------
     data : Dataset
         As for `net_revenue_retention`.
-    as_of : Instant
-        Only what happened strictly before it counts.
     months : int
         How many periods, each ending with a month.
     span : int
         Months between start and end.
-    level : float
-        Coverage of the interval, in (0, 1).
 
     Returns
     -------
@@ -89,7 +82,7 @@ def gross_revenue_retention(data, *, as_of: Instant, months: int = 1, span: int 
     return _retained(data, "retention.gross_revenue", as_of, months, span, level)
 
 
-def _retained(data, key: str, as_of: Instant, months: int, span: int, level: float) -> pd.DataFrame:
+def _retained(data: Dataset, key: str, as_of: Instant, months: int, span: int, level: float) -> pd.DataFrame:
     check_lengths(months, span)
     now, last = data.instant(as_of), last_month(data, as_of)
     shown = [last.shift(back) for back in range(1 - months, 1)]
@@ -101,11 +94,11 @@ def _retained(data, key: str, as_of: Instant, months: int, span: int, level: flo
     return schema.result(key, table, by=["month"], view="period", window=window, as_of=now, more=[*ACCOUNT, *PARTS])
 
 
-def _is_known(data, base: Month) -> bool:
+def _is_known(data: Dataset, base: Month) -> bool:
     return facts.is_contractual(data) or data.first_month("orders") <= base
 
 
-def _pairs(data, now: pd.Timestamp, month: Month, span: int) -> pd.DataFrame:
+def _pairs(data: Dataset, now: pd.Timestamp, month: Month, span: int) -> pd.DataFrame:
     """Customers of the start, counted by what they brought before and after."""
     start, end = (periods.day_number(day) for day in (month.shift(1 - span).start, month.end))
     if facts.is_contractual(data):

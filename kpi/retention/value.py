@@ -6,18 +6,17 @@ import narwhals.stable.v2 as nw
 import pandas as pd
 
 from kpi import engine, facts, schema
+from kpi.dataset import Dataset
 from kpi.periods import Instant, Window, day_of, last_days
 
 
-def value_to_date(data, *, as_of: Instant, by: str = "") -> pd.DataFrame:
+def value_to_date(data: Dataset, *, as_of: Instant, by: str = "") -> pd.DataFrame:
     """Margin (else revenue) that customers have brought so far, per customer.
+
+    Uses `orders`, `customers`.
 
     Parameters
     ----------
-    data : Dataset
-        Uses `orders`, `customers`.
-    as_of : Instant
-        Only what happened strictly before it counts.
     by : str
         ``source`` or ``segment``; empty for all customers together.
 
@@ -46,15 +45,10 @@ def value_to_date(data, *, as_of: Instant, by: str = "") -> pd.DataFrame:
     return schema.result("retention.value_to_date", table, by=[*groups, "measure"], view="snapshot", window=all_time(data, now), as_of=now)
 
 
-def value_deciles(data, *, as_of: Instant) -> pd.DataFrame:
+def value_deciles(data: Dataset, *, as_of: Instant) -> pd.DataFrame:
     """How much of the value to date the best tenth of the customers brought, the next tenth, and so on.
 
-    Parameters
-    ----------
-    data : Dataset
-        Uses `orders`.
-    as_of : Instant
-        Only what happened strictly before it counts.
+    Uses `orders`.
 
     Returns
     -------
@@ -82,15 +76,13 @@ def value_deciles(data, *, as_of: Instant) -> pd.DataFrame:
     return schema.result("retention.deciles", table, by=["decile"], view="snapshot", window=all_time(data, now), as_of=now, more=more)
 
 
-def best_customers(data, *, as_of: Instant, limit: int = 100) -> pd.DataFrame:
+def best_customers(data: Dataset, *, as_of: Instant, limit: int = 100) -> pd.DataFrame:
     """List the customers worth most to date.
+
+    Uses `orders`, `customers`.
 
     Parameters
     ----------
-    data : Dataset
-        Uses `orders`, `customers`.
-    as_of : Instant
-        Only what happened strictly before it counts.
     limit : int
         How many.
 
@@ -114,15 +106,13 @@ def best_customers(data, *, as_of: Instant, limit: int = 100) -> pd.DataFrame:
     return top.rename(columns={measure: "value"})[["customer_id", "segment", "source", "value", "purchases", "first_on", "last_on"]]
 
 
-def most_profitable_customers(data, *, as_of: Instant, limit: int = 100) -> pd.DataFrame:
+def most_profitable_customers(data: Dataset, *, as_of: Instant, limit: int = 100) -> pd.DataFrame:
     """List the customers whose margin to date exceeds most what it cost to win them.
+
+    Uses `orders` with ``margin``, `customers` with ``acquisition_cost`` where it is recorded.
 
     Parameters
     ----------
-    data : Dataset
-        Uses `orders` with ``margin``, `customers` with ``acquisition_cost`` where it is recorded.
-    as_of : Instant
-        Only what happened strictly before it counts.
     limit : int
         How many.
 
@@ -152,19 +142,19 @@ def most_profitable_customers(data, *, as_of: Instant, limit: int = 100) -> pd.D
     return top[["customer_id", "segment", "source", "profit", "margin", "cost", "purchases", "last_on"]]
 
 
-def measure_of(data) -> str:
+def measure_of(data: Dataset) -> str:
     """Say what worth is measured by."""
     return "margin" if data.has("orders", "margin") else "amount"
 
 
-def all_time(data, now: pd.Timestamp) -> Window:
+def all_time(data: Dataset, now: pd.Timestamp) -> Window:
     """Cover the days from the first order to the date."""
     first = engine.collect(facts.purchases(data, now).select(nw.col("day").min().alias("first")))["first"].iloc[0]
     end = last_days(now, data.company.timezone, 1).end
     return Window(end if pd.isna(first) else day_of(first), end)
 
 
-def bought_to_date(data, now: pd.Timestamp) -> nw.LazyFrame:
+def bought_to_date(data: Dataset, now: pd.Timestamp) -> nw.LazyFrame:
     """List the customers who ever bought, with what they brought."""
     rows = facts.purchases(data, now)
     known = (~nw.col("margin").is_null()).cast(nw.Int64).sum()
