@@ -13,7 +13,7 @@ PYTHON ?= $(firstword $(foreach name,$(CANDIDATES),$(if $(shell $(name) -c 'impo
 BIN = .venv/bin
 KPI = $(BIN)/python -m kpi
 
-.PHONY: help report lab check test test-slow lint format bench lock clean
+.PHONY: help report lab check sample test test-slow lint format bench lock clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -27,6 +27,9 @@ lab: .venv/installed  ## JupyterLab on the notebooks
 
 check: .venv/installed  ## what a data set holds, what is used and what is set aside
 	$(KPI) check $(DATASET)
+
+sample: .venv/installed  ## data/sample anew from the simulated company; git diff then shows what changed
+	$(BIN)/python -m tests.simulated --sample
 
 test: .venv/installed  ## the tests that take seconds
 	$(BIN)/python -m pytest -n auto --dist worksteal -m "not slow"
@@ -57,7 +60,7 @@ lock:  ## requirements.txt from pyproject.toml, pins kept where they still fit; 
 	echo "pyspark>=4" | uv pip compile - $(LOCKED) -o requirements-spark.txt  # apart: 400 MB that only the tests of the engine spark need
 
 clean:  ## remove what was made: .venv, caches, builds (reports/ stays)
-	rm -rf .venv build *.egg-info .pytest_cache .ruff_cache .hypothesis .benchmarks
+	rm -rf .venv build *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis .benchmarks
 	find kpi tests notebooks -name __pycache__ -prune -exec rm -rf {} +
 	find notebooks -name .ipynb_checkpoints -prune -exec rm -rf {} +
 

@@ -19,7 +19,6 @@ from kpi import __main__ as command
 from kpi import errors
 from kpi.__main__ import WHERE, kpi, run
 from kpi.dataset.segments import parse_where
-from kpi.errors import WriteError
 from tests.simulated.__main__ import main as write_simulated
 
 
@@ -148,7 +147,7 @@ def test_the_simulated_company_is_a_data_set_that_check_accepts(tmp_path, capsys
     arguments = ["--to", str(tmp_path / "us"), "--leads", "200", "--seed", "3", "--start", "2026-01", "--end", "2026-10"]
     write_simulated(arguments, standalone_mode=False)
     assert run(["check", str(tmp_path / "us")]) == 0
-    with pytest.raises(WriteError):
+    with pytest.raises(click.ClickException, match="is not an empty folder"):
         write_simulated(arguments, standalone_mode=False)
 
 

@@ -7,6 +7,7 @@ import json
 import math
 from pathlib import Path
 
+import click
 import holidays
 import numpy as np
 import pandas as pd
@@ -16,12 +17,12 @@ import statsmodels.api as sm
 from kpi import schema
 from kpi.errors import ParameterError, WriteError
 from tests import simulated
-from tests.simulated import Company, Shock
+from tests.simulated import SAMPLE, Company, Shock
+from tests.simulated.__main__ import main as command
 from tests.simulated.clock import Clock
 from tests.simulated.incidence import incidence
 from tests.simulated.truth import expected_orders, still_there, survival
 
-SAMPLE = Path(__file__).resolve().parent.parent / "data" / "sample"
 DAY = pd.Timedelta(days=1)
 
 
@@ -58,16 +59,29 @@ def near(found: float, true: float, n: float, spread: float | None = None) -> bo
 # --- the committed sample
 
 
-def test_sample_is_made_again_byte_for_byte(vauclair, tmp_path):
-    vauclair.write(tmp_path / "again")
-    made = {path.relative_to(tmp_path / "again"): path for path in (tmp_path / "again").rglob("*") if path.is_file()}
+def test_sample_is_made_again_byte_for_byte(vauclair, tmp_path, monkeypatch):
+    monkeypatch.setattr(simulated, "simulate", lambda company: vauclair)
+    made = {path.relative_to(tmp_path): path for path in simulated.write_sample(tmp_path)}
     kept = {path.relative_to(SAMPLE): path for path in SAMPLE.rglob("*") if path.is_file()}
-    assert set(made) == {
-        path for path in kept if path.parts[0] not in ("online_retail", "report.png")
-    }  # the picture in the README is taken, not simulated
+    assert set(made) == {path for path in kept if path.parts[0] not in simulated.BESIDE}
     for name, path in made.items():
         # A checkout on Windows may have changed the line ends, nothing else.
         assert path.read_bytes() == kept[name].read_bytes().replace(b"\r\n", b"\n"), name
+    assert simulated.write_sample(tmp_path) == []
+    (tmp_path / "leads.csv").write_text("mine")
+    (tmp_path / "report.png").write_bytes(b"beside")
+    assert simulated.write_sample(tmp_path) == [tmp_path / "leads.csv"]
+    assert (tmp_path / "leads.csv").read_bytes() == kept[Path("leads.csv")].read_bytes().replace(b"\r\n", b"\n")
+    (tmp_path / "prices.csv").write_text("mine")
+    with pytest.raises(WriteError, match=r"prices\.csv is no file of the sample: move it away"):
+        simulated.write_sample(tmp_path)
+    assert (tmp_path / "prices.csv").read_text() == "mine"
+
+
+@pytest.mark.parametrize("arguments", [[], ["--to", "new", "--sample"], ["--sample", "--leads", "20"]])
+def test_the_command_takes_a_folder_or_the_sample(arguments):
+    with pytest.raises(click.UsageError, match="either --to DIR"):
+        command(arguments, standalone_mode=False)
 
 
 def test_sample_is_small_and_has_enough_repeat_customers(vauclair):

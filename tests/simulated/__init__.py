@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -9,13 +10,30 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from kpi.errors import WriteError
 from tests.simulated import activities, assemble, customers, deals, leads, truth, write
 from tests.simulated.clock import clock_of
 from tests.simulated.company import Company
 from tests.simulated.dirt import FAULTS, soil
 from tests.simulated.parts import Channel, Owner, Shock, Stage
 
-__all__ = ["FAULTS", "Channel", "Company", "Owner", "Shock", "Simulation", "Stage", "sample_company", "simulate", "soil", "write_company"]
+__all__ = [
+    "FAULTS",
+    "Channel",
+    "Company",
+    "Owner",
+    "Shock",
+    "Simulation",
+    "Stage",
+    "sample_company",
+    "simulate",
+    "soil",
+    "write_company",
+    "write_sample",
+]
+
+SAMPLE = Path(__file__).resolve().parents[2] / "data" / "sample"
+BESIDE = {"online_retail", "report.png"}  # in the sample's folder, but not simulated: public data, and the picture of the README
 
 NOTE = """Octobre 2026, note de l'analyste (société simulée).
 
@@ -46,48 +64,16 @@ class Simulation:
 
     @cached_property
     def truth(self) -> dict:
-        """What a right analysis finds: figures that follow from the parameters, and accounts from the hidden facts.
-
-        Returns
-        -------
-        dict
-            Texts, numbers and lists, ready for JSON; see `truth.describe`.
-        """
+        """What a right analysis finds: figures that follow from the parameters, and accounts from the hidden facts."""
         return truth.describe(self.company, self.hidden)
 
     def write(self, folder: Path, dialect: str = "french") -> None:
-        """Write the tables as CSV with kpi.toml, truth.json and README.md.
-
-        Parameters
-        ----------
-        folder : Path
-            Where to; must be absent or empty.
-        dialect : str
-            ``french`` (semicolons, decimal commas, local times), ``iso`` (commas, UTC offsets) or ``us`` (commas, month first).
-
-        Raises
-        ------
-        WriteError
-            If the folder holds something or cannot be written.
-        ParameterError
-            If there is no such dialect.
-        """
+        """Write the tables as CSV with kpi.toml, truth.json and README.md."""
         write.write(self, Path(folder), dialect)
 
 
 def simulate(company: Company) -> Simulation:
-    """Make all tables of a company; the same parameters give the same tables.
-
-    Parameters
-    ----------
-    company : Company
-        Every parameter, the seed among them.
-
-    Returns
-    -------
-    Simulation
-        Tables and hidden facts; its truth is computed when asked for.
-    """
+    """Make all tables of a company; the same parameters give the same tables."""
     clock = clock_of(company)
     found = leads.population(company, clock, company.leads, "leads")
     found, attempts = activities.contact(company, clock, found, company.rng("contact"))
@@ -125,40 +111,30 @@ def _links(found: pd.DataFrame, opened: pd.DataFrame, buyers: pd.DataFrame) -> d
 
 
 def sample_company() -> Company:
-    """The company of ``data/sample``: Ateliers Vauclair, whose team Nord answers late in October 2026.
-
-    Returns
-    -------
-    Company
-        All parameters.
-    """
+    """The company of ``data/sample``: Ateliers Vauclair, whose team Nord answers late in October 2026."""
     north = Shock("response", "2026-10-01", "2026-11-01", factor=15.0, team="Nord", never=2.0)
     south = Shock("response", "2026-10-01", "2026-11-01", factor=1.8, team="Sud")
     return Company(shocks=(north, south), notes=(("2026-10", NOTE),))
 
 
 def write_company(to: Path, leads: int, seed: int, start: str, end: str) -> None:
-    """Simulate a company like the sample's, of any size, and write it with its truth.
-
-    Parameters
-    ----------
-    to : Path
-        Folder that is absent or empty.
-    leads : int
-        Number of leads.
-    seed : int
-        Seed of all random numbers.
-    start, end : str
-        First and last complete month, such as ``2026-10``.
-
-    Raises
-    ------
-    WriteError
-        If the folder holds something or cannot be written.
-    ParameterError
-        If a month is malformed or a number is out of range.
-    """
+    """Simulate a company like the sample's, of any size, and write it with its truth."""
     write.refuse_full(Path(to))
     usual = Company()
     company = usual.change(leads=leads, seed=seed, start=start, end=end, existing=round(usual.existing * leads / usual.leads))
     simulate(company).write(Path(to), dialect="iso")
+
+
+def write_sample(to: Path = SAMPLE) -> list[Path]:
+    """Write the sample company anew, in the place of the files that are there; the names of the files that changed."""
+    with tempfile.TemporaryDirectory() as scratch:
+        simulate(sample_company()).write(Path(scratch))
+        made = {path.relative_to(scratch): path.read_bytes() for path in sorted(Path(scratch).rglob("*")) if path.is_file()}
+    strange = [path for path in to.rglob("*") if path.is_file() and (name := path.relative_to(to)) not in made and name.parts[0] not in BESIDE]
+    if strange:
+        raise WriteError(f"{strange[0]} is no file of the sample: move it away, then write the sample again")
+    changed = [to / name for name, content in made.items() if not (to / name).is_file() or (to / name).read_bytes() != content]
+    for path in changed:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(made[path.relative_to(to)])
+    return changed

@@ -15,17 +15,6 @@ HOUR = 3600.0
 def contact(company: Company, clock: Clock, leads: pd.DataFrame, rng: np.random.Generator) -> tuple[pd.DataFrame, np.ndarray]:
     """Attempts until somebody is reached, then the appointment and the opportunity.
 
-    Parameters
-    ----------
-    company : Company
-        Chance that an attempt reaches the lead.
-    clock : Clock
-        Open hours.
-    leads : DataFrame
-        As `leads.population` returns.
-    rng : numpy.random.Generator
-        Random numbers.
-
     Returns
     -------
     tuple of DataFrame and ndarray
@@ -78,22 +67,6 @@ def qualify(company: Company, clock: Clock, leads: pd.DataFrame, rng: np.random.
     """Which leads are disqualified, nurtured by the automation and alerted on, and when.
 
     Nurturing and alerts have no effect on conversion: that the nurtured convert less is selection alone.
-
-    Parameters
-    ----------
-    company : Company
-        Shares nurtured and alerted.
-    clock : Clock
-        Open hours.
-    leads : DataFrame
-        As `contact` returns.
-    rng : numpy.random.Generator
-        Random numbers.
-
-    Returns
-    -------
-    DataFrame
-        `leads` with ``disqualified_at``, ``nurtured_at``, ``alerted_at`` and ``followed_at`` (touch after the alert), in seconds UTC.
     """
     n, at = len(leads), leads["at"].to_numpy()
     machine, converts, answered = (leads[name].to_numpy() for name in ("machine", "converts", "attempt_at"))
@@ -115,24 +88,7 @@ def qualify(company: Company, clock: Clock, leads: pd.DataFrame, rng: np.random.
 
 
 def rows(company: Company, leads: pd.DataFrame, attempts: np.ndarray, rng: np.random.Generator) -> pd.DataFrame:
-    """The activities of all leads, in order of time.
-
-    Parameters
-    ----------
-    company : Company
-        Share of leads that get an automated e-mail.
-    leads : DataFrame
-        As `qualify` returns.
-    attempts : ndarray
-        As `contact` returns.
-    rng : numpy.random.Generator
-        Random numbers.
-
-    Returns
-    -------
-    DataFrame
-        One row per activity: ``lead`` (position), ``at`` (seconds UTC), ``kind``, ``direction``, ``automated``, ``done``, ``outcome``.
-    """
+    """The activities of all leads, in order of time."""
     n, at = len(leads), leads["at"].to_numpy()
     live = ~leads["machine"].to_numpy()
     parts = _attempts(leads, attempts, rng)
@@ -184,20 +140,7 @@ def _part(lead, at, kind, direction, automated, done, outcome) -> pd.DataFrame:
 
 
 def scores(leads: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
-    """Score histories of alerted leads: up to the alert, a peak soon after, then fading.
-
-    Parameters
-    ----------
-    leads : DataFrame
-        As `qualify` returns.
-    rng : numpy.random.Generator
-        Random numbers.
-
-    Returns
-    -------
-    DataFrame
-        Sorted by lead and time: ``lead`` (position), ``at`` (seconds UTC), ``score``.
-    """
+    """Score histories of alerted leads: up to the alert, a peak soon after, then fading."""
     lead = np.flatnonzero(leads["alerted_at"].notna())
     start, alert = leads["nurtured_at"].to_numpy()[lead], leads["alerted_at"].to_numpy()[lead]
     peak = rng.integers(65, 96, len(lead))

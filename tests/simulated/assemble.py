@@ -11,81 +11,25 @@ from tests.simulated.company import Company
 
 
 def ids(letter: str, n: int) -> np.ndarray:
-    """Identifiers of equal length: a letter and a number.
-
-    Parameters
-    ----------
-    letter : str
-        First character.
-    n : int
-        How many.
-
-    Returns
-    -------
-    ndarray
-        Texts, in order.
-    """
+    """Identifiers of equal length: a letter and a number."""
     width = 10 ** max(4, len(str(n)))
     return (letter + pd.Series(np.arange(width + 1, width + 1 + n)).astype("str")).to_numpy()
 
 
 def named(names: tuple[str, ...], positions) -> pd.Series:
-    """Texts by position; a negative position is missing.
-
-    Parameters
-    ----------
-    names : tuple of str
-        Texts.
-    positions : array of int
-        Places in `names`.
-
-    Returns
-    -------
-    Series
-        Texts.
-    """
+    """Texts by position; a negative position is missing."""
     positions = np.asarray(positions, dtype="int64")
     texts = np.array([*names, None], dtype=object)
     return pd.Series(texts[np.where(positions < 0, len(names), positions)], dtype="str")
 
 
 def picked(keys: np.ndarray, positions) -> pd.Series:
-    """Identifiers by position; a negative position is missing.
-
-    Parameters
-    ----------
-    keys : ndarray
-        Identifiers.
-    positions : array of int
-        Places in `keys`.
-
-    Returns
-    -------
-    Series
-        Texts.
-    """
+    """Identifiers by position; a negative position is missing."""
     return pd.Series(keys, dtype="str").reindex(np.asarray(positions, dtype="int64")).reset_index(drop=True)
 
 
 def lead_tables(company: Company, clock: Clock, leads: pd.DataFrame, activities: pd.DataFrame, scores: pd.DataFrame, links: dict) -> dict:
-    """Tables of leads, activities and scores as known at the export.
-
-    Parameters
-    ----------
-    company : Company
-        Names.
-    clock : Clock
-        Local time.
-    leads, activities, scores : DataFrame
-        As the modules `leads` and `activities` return them.
-    links : dict
-        ``opportunity`` and ``customer``: identifiers per lead, missing where there is none yet.
-
-    Returns
-    -------
-    dict of str to DataFrame
-        Canonical tables.
-    """
+    """Tables of leads, activities and scores as known at the export."""
     end = clock.utc(np.array([company.export_day * DAY]))[0]
     seen = {name: instants(leads[name].where(leads[name] < end)) for name in ("assigned_at", "nurtured_at", "alerted_at", "disqualified_at")}
     keys = ids("L", len(leads))
@@ -130,24 +74,7 @@ def _activity_rows(company: Company, keys: np.ndarray, leads: pd.DataFrame, acti
 
 
 def deal_tables(company: Company, deals: pd.DataFrame, history: pd.DataFrame, links: dict, rng: np.random.Generator) -> dict:
-    """Opportunities in their last known state and their history.
-
-    Parameters
-    ----------
-    company : Company
-        Names.
-    deals, history : DataFrame
-        As the module `deals` returns them.
-    links : dict
-        ``lead``, ``customer``: identifiers per deal, missing where there is none.
-    rng : numpy.random.Generator
-        Random numbers.
-
-    Returns
-    -------
-    dict of str to DataFrame
-        Canonical tables.
-    """
+    """Opportunities in their last known state and their history."""
     count = len(company.stages)
     stages = (*(stage.name for stage in company.stages), company.won, company.lost)
     status = ("open",) * count + ("won", "lost")
@@ -194,20 +121,7 @@ def _history_rows(keys: np.ndarray, stages: tuple, status: tuple, owners: list[s
 
 
 def customer_tables(company: Company, customers: pd.DataFrame, orders: pd.DataFrame) -> dict:
-    """Customers with their orders, or with their contracts.
-
-    Parameters
-    ----------
-    company : Company
-        Names.
-    customers, orders : DataFrame
-        As the module `customers` returns them; contracts in place of orders in a contractual company.
-
-    Returns
-    -------
-    dict of str to DataFrame
-        Canonical tables.
-    """
+    """Customers with their orders, or with their contracts."""
     keys = ids("C", len(customers))
     table = pd.DataFrame(
         {
@@ -254,18 +168,7 @@ def _order_rows(company: Company, keys: np.ndarray, orders: pd.DataFrame) -> pd.
 
 
 def small_tables(company: Company) -> dict:
-    """Stages, owners and targets.
-
-    Parameters
-    ----------
-    company : Company
-        Names, deal values.
-
-    Returns
-    -------
-    dict of str to DataFrame
-        Canonical tables.
-    """
+    """Stages, owners and targets."""
     count = len(company.stages)
     stages = pd.DataFrame(
         {
@@ -295,18 +198,7 @@ def small_tables(company: Company) -> dict:
 
 
 def ordered(tables: dict) -> dict:
-    """Tables and columns in the order of the schema.
-
-    Parameters
-    ----------
-    tables : dict of str to DataFrame
-        Canonical tables.
-
-    Returns
-    -------
-    dict of str to DataFrame
-        The same, in order.
-    """
+    """Tables and columns in the order of the schema."""
     return {
         name: tables[name][[column for column in schema.TABLES[name].names if column in tables[name]]] for name in schema.TABLES if name in tables
     }

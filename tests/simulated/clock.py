@@ -51,165 +51,52 @@ class Clock:
         return self.utc(opens).astype("float64"), self.utc(closes).astype("float64")
 
     def offset(self, at: np.ndarray) -> np.ndarray:
-        """Seconds by which local time is ahead of UTC.
-
-        Parameters
-        ----------
-        at : ndarray
-            Seconds since 1970, UTC.
-
-        Returns
-        -------
-        ndarray
-            Seconds.
-        """
+        """Seconds by which local time is ahead of UTC."""
         return self.offsets[((at - self.origin) // 3600).astype("int64")]
 
     def local(self, at: np.ndarray) -> np.ndarray:
-        """Local wall-clock seconds of UTC instants.
-
-        Parameters
-        ----------
-        at : ndarray
-            Seconds since 1970, UTC.
-
-        Returns
-        -------
-        ndarray
-            Seconds since 1970 on the wall.
-        """
+        """Local wall-clock seconds of UTC instants."""
         return at + self.offset(at)
 
     def utc(self, local: np.ndarray) -> np.ndarray:
-        """UTC instants of local wall-clock seconds (the later one where the clock is set back).
-
-        Parameters
-        ----------
-        local : ndarray
-            Seconds since 1970 on the wall.
-
-        Returns
-        -------
-        ndarray
-            Seconds since 1970, UTC.
-        """
+        """UTC instants of local wall-clock seconds (the later one where the clock is set back)."""
         guess = local - self.offset(local)
         return local - self.offset(guess)
 
     def day(self, at: np.ndarray) -> np.ndarray:
-        """Local day numbers of UTC instants.
-
-        Parameters
-        ----------
-        at : ndarray
-            Seconds since 1970, UTC.
-
-        Returns
-        -------
-        ndarray
-            Day numbers.
-        """
+        """Local day numbers of UTC instants."""
         return (self.local(at) // DAY).astype("int64")
 
     def worked(self, at: np.ndarray) -> np.ndarray:
-        """Open seconds that have passed up to UTC instants.
-
-        Parameters
-        ----------
-        at : ndarray
-            Seconds since 1970, UTC.
-
-        Returns
-        -------
-        ndarray
-            Seconds.
-        """
+        """Open seconds that have passed up to UTC instants."""
         last = np.searchsorted(self.opens, at, side="right") - 1
         return self.before[last] + np.minimum(at - self.opens[last], self.closes[last] - self.opens[last])
 
     def after(self, at: np.ndarray, seconds: np.ndarray) -> np.ndarray:
-        """UTC instants at which so many open seconds have passed since `at`.
-
-        Parameters
-        ----------
-        at : ndarray
-            Seconds since 1970, UTC.
-        seconds : ndarray
-            Open seconds to pass.
-
-        Returns
-        -------
-        ndarray
-            Seconds since 1970, UTC.
-        """
+        """UTC instants at which so many open seconds have passed since `at`."""
         target = self.worked(at) + seconds
         window = np.clip(np.searchsorted(self.before, target, side="right") - 1, 0, len(self.opens) - 1)
         return self.opens[window] + np.minimum(target - self.before[window], self.closes[window] - self.opens[window])
 
     def within(self, days: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Random UTC instants between 9 and 18 h local, lunch left out, on local days.
-
-        Parameters
-        ----------
-        days : ndarray
-            Local day numbers.
-        rng : numpy.random.Generator
-            Random numbers.
-
-        Returns
-        -------
-        ndarray
-            Seconds since 1970, UTC.
-        """
+        """Random UTC instants between 9 and 18 h local, lunch left out, on local days."""
         seconds = rng.uniform(0, 7 * 3600, len(days))
         return self.utc(days * DAY + 9 * 3600 + seconds + np.where(seconds > 3 * 3600, 7200, 0))
 
 
 @lru_cache(maxsize=8)
 def clock_of(company: Company) -> Clock:
-    """The clock of a company, built once.
-
-    Parameters
-    ----------
-    company : Company
-        Its zone, country, hours and span.
-
-    Returns
-    -------
-    Clock
-    """
+    """The clock of a company, built once."""
     return Clock(company)
 
 
 def weekday(days: np.ndarray) -> np.ndarray:
-    """Weekday of day numbers, Monday 0.
-
-    Parameters
-    ----------
-    days : ndarray
-        Local day numbers.
-
-    Returns
-    -------
-    ndarray
-        0 to 6.
-    """
+    """Weekday of day numbers, Monday 0."""
     return (days + 3) % 7
 
 
 def instants(seconds: np.ndarray) -> np.ndarray:
-    """Naive UTC microseconds of seconds since 1970, cut to whole seconds; missing stays missing.
-
-    Parameters
-    ----------
-    seconds : array of float
-        Seconds since 1970, UTC.
-
-    Returns
-    -------
-    ndarray
-        Stamps.
-    """
+    """Naive UTC microseconds of seconds since 1970, cut to whole seconds; missing stays missing."""
     seconds = np.asarray(seconds, dtype="float64")
     missing = np.isnan(seconds)
     stamps = np.floor(np.where(missing, 0, seconds)).astype("int64").astype("M8[s]").astype("M8[us]")
@@ -218,32 +105,10 @@ def instants(seconds: np.ndarray) -> np.ndarray:
 
 
 def dates(days: np.ndarray) -> np.ndarray:
-    """Dates of local day numbers as midnight stamps; missing stays missing.
-
-    Parameters
-    ----------
-    days : array of float
-        Local day numbers.
-
-    Returns
-    -------
-    ndarray
-        Stamps.
-    """
+    """Dates of local day numbers as midnight stamps; missing stays missing."""
     return instants(np.asarray(days, dtype="float64") * DAY)
 
 
 def months_of(days: np.ndarray) -> np.ndarray:
-    """Months since 1970-01 of local day numbers.
-
-    Parameters
-    ----------
-    days : ndarray
-        Local day numbers.
-
-    Returns
-    -------
-    ndarray
-        Month numbers.
-    """
+    """Months since 1970-01 of local day numbers."""
     return np.asarray(days, dtype="int64").astype("M8[D]").astype("M8[M]").astype("int64")

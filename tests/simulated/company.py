@@ -184,45 +184,14 @@ class Company:
         return tuple(dict.fromkeys(owner.team for owner in self.owners))
 
     def rng(self, part: str) -> np.random.Generator:
-        """Random numbers of one part of the company; parts do not disturb each other.
-
-        Parameters
-        ----------
-        part : str
-            Name of the part.
-
-        Returns
-        -------
-        numpy.random.Generator
-            PCG64, seeded by `seed` and the name.
-        """
+        """Random numbers of one part of the company; parts do not disturb each other."""
         return np.random.Generator(np.random.PCG64([self.seed, zlib.crc32(part.encode())]))
 
     def change(self, **fields) -> Company:
-        """The same company with other parameters, checked again.
-
-        Parameters
-        ----------
-        **fields : any
-            Parameters by name.
-
-        Returns
-        -------
-        Company
-        """
+        """The same company with other parameters, checked again."""
         return replace(self, **fields)
 
 
 def day_number(day: str | pd.Timestamp) -> int:
-    """Days from 1970-01-01 to a local day.
-
-    Parameters
-    ----------
-    day : str or Timestamp
-        Local day.
-
-    Returns
-    -------
-    int
-    """
+    """Days from 1970-01-01 to a local day."""
     return int((pd.Timestamp(day) - pd.Timestamp(0)).days)

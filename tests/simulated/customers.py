@@ -12,17 +12,6 @@ from tests.simulated.company import Company
 def acquire(company: Company, clock: Clock, won: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
     """Customers of before the start and customers of won deals, with their hidden habits.
 
-    Parameters
-    ----------
-    company : Company
-        Number of customers to start with, purchase model.
-    clock : Clock
-        Local time.
-    won : DataFrame
-        Won deals: ``deal`` (position), ``at`` (seconds UTC), ``channel``, ``owner``, ``amount``.
-    rng : numpy.random.Generator
-        Random numbers.
-
     Returns
     -------
     DataFrame
@@ -56,17 +45,6 @@ def acquire(company: Company, clock: Clock, won: pd.DataFrame, rng: np.random.Ge
 
 def buy(company: Company, clock: Clock, customers: pd.DataFrame, rng: np.random.Generator) -> tuple[pd.DataFrame, np.ndarray]:
     """Orders up to the export: Poisson while the customer stays, who may leave after any order, the first included (MBG/NBD).
-
-    Parameters
-    ----------
-    company : Company
-        Order values, refunds, margin.
-    clock : Clock
-        Local time.
-    customers : DataFrame
-        As `acquire` returns.
-    rng : numpy.random.Generator
-        Random numbers.
 
     Returns
     -------
@@ -118,17 +96,6 @@ def _refunds(company: Company, clock: Clock, orders: pd.DataFrame, end: float, r
 
 def subscribe(company: Company, clock: Clock, customers: pd.DataFrame, rng: np.random.Generator) -> tuple[pd.DataFrame, np.ndarray]:
     """Contracts up to the export: each term the customer fails to renew with a chance of their own (shifted beta-geometric).
-
-    Parameters
-    ----------
-    company : Company
-        Length of a term.
-    clock : Clock
-        Local time.
-    customers : DataFrame
-        As `acquire` returns.
-    rng : numpy.random.Generator
-        Random numbers.
 
     Returns
     -------

@@ -15,18 +15,7 @@ AGES = 400
 
 
 def hazards(company: Company) -> tuple[np.ndarray, np.ndarray]:
-    """Daily chances of moving on and of being lost, stages x days in stage, for a deal of median value and quality 1.
-
-    Parameters
-    ----------
-    company : Company
-        Its stages.
-
-    Returns
-    -------
-    tuple of ndarray
-        Steps forward and losses; the day of entry has none, beyond the last age they stay.
-    """
+    """Daily chances of moving on and of being lost, stages x days in stage, for a deal of median value and quality 1."""
     advance, lost = np.zeros((len(company.stages), AGES)), np.zeros((len(company.stages), AGES))
     for position, stage in enumerate(company.stages):
         for table, values in ((advance, stage.advance), (lost, stage.lost)):
@@ -36,66 +25,19 @@ def hazards(company: Company) -> tuple[np.ndarray, np.ndarray]:
 
 
 def pull(company: Company, channel: np.ndarray, value: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """What channel and value multiply both hazards by.
-
-    Parameters
-    ----------
-    company : Company
-        Channel qualities, exponents of size.
-    channel : ndarray
-        Channel positions.
-    value : ndarray
-        Deal values.
-
-    Returns
-    -------
-    tuple of ndarray
-        For steps forward and for losses.
-    """
+    """What channel and value multiply both hazards by."""
     quality = np.sqrt(np.array([item.quality for item in company.channels]))[channel]
     size = value / company.value_median
     return quality * size**company.size_advance, size**company.size_lost / quality
 
 
 def chances(base: np.ndarray, multiplier: np.ndarray, day: np.ndarray) -> np.ndarray:
-    """Chance of an event on a local day: base hazard x multiplier x weekday, capped.
-
-    Parameters
-    ----------
-    base : ndarray
-        Hazard per day.
-    multiplier : ndarray
-        Of each deal.
-    day : ndarray
-        Local day numbers.
-
-    Returns
-    -------
-    ndarray
-        In [0, 1].
-    """
+    """Chance of an event on a local day: base hazard x multiplier x weekday, capped."""
     return np.minimum(base * multiplier * WORKING[weekday(day)], CAP)
 
 
 def open_deals(company: Company, clock: Clock, leads: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
-    """All opportunities: those of leads and those that sales people open themselves.
-
-    Parameters
-    ----------
-    company : Company
-        Number of direct deals, values.
-    clock : Clock
-        Working days.
-    leads : DataFrame
-        As `activities.qualify` returns.
-    rng : numpy.random.Generator
-        Random numbers.
-
-    Returns
-    -------
-    DataFrame
-        In order of creation: ``lead`` (position, -1 for none), ``at`` (seconds UTC), ``day`` (local), ``channel``, ``owner``, ``value``.
-    """
+    """All opportunities: those of leads and those that sales people open themselves."""
     rows = np.flatnonzero(leads["converts"])
     n = round(company.direct * len(leads))
     days = np.arange(company.first_day, company.export_day)
@@ -126,22 +68,7 @@ def _leaving(company: Company) -> np.ndarray:
 
 
 def live(company: Company, deals: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
-    """Follow every deal day by day until it is won or lost or the export comes.
-
-    Parameters
-    ----------
-    company : Company
-        Hazards and shocks.
-    deals : DataFrame
-        As `open_deals` returns.
-    rng : numpy.random.Generator
-        Random numbers.
-
-    Returns
-    -------
-    DataFrame
-        One row per change of stage: ``deal`` (position), ``day`` (local), ``stage`` (reached; number of stages = won, one more = lost).
-    """
+    """Follow every deal day by day until it is won or lost or the export comes."""
     count, (advance, lost) = len(company.stages), hazards(company)
     forward, backward = pull(company, deals["channel"].to_numpy(), deals["value"].to_numpy())
     calendar = np.ones(company.export_day - company.first_day + 1)
@@ -176,19 +103,6 @@ def live(company: Company, deals: pd.DataFrame, rng: np.random.Generator) -> pd.
 
 def changes(company: Company, clock: Clock, deals: pd.DataFrame, moves: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
     """Every state of every deal: creation, stages, corrected amounts, pushed closing dates, new owners.
-
-    Parameters
-    ----------
-    company : Company
-        Stages, share of hand-overs.
-    clock : Clock
-        Local time.
-    deals : DataFrame
-        As `open_deals` returns.
-    moves : DataFrame
-        As `live` returns.
-    rng : numpy.random.Generator
-        Random numbers.
 
     Returns
     -------

@@ -43,52 +43,13 @@ class Soil:
         self.rows: list[tuple] = []
 
     def table(self, fault: str, name: str) -> pd.DataFrame:
-        """A table that a fault needs.
-
-        Parameters
-        ----------
-        fault : str
-            Its name, for the message.
-        name : str
-            Canonical table.
-
-        Returns
-        -------
-        DataFrame
-
-        Raises
-        ------
-        ParameterError
-            If this company does not have the table.
-        """
+        """A table that a fault needs."""
         if name not in self.tables:
             raise ParameterError(f"the fault {fault} needs the table {name}, which this company does not have")
         return self.tables[name]
 
     def choose(self, fault: str, table: str, n: int, where=None) -> np.ndarray:
-        """Positions of `n` rows of a table that no fault has hit yet, by the table's first column.
-
-        Parameters
-        ----------
-        fault : str
-            Its name, for the message.
-        table : str
-            Canonical table.
-        n : int
-            Number of rows.
-        where : Series of bool, optional
-            Rows that may be chosen.
-
-        Returns
-        -------
-        ndarray
-            Positions, ascending.
-
-        Raises
-        ------
-        ParameterError
-            If the table is absent or has too few such rows.
-        """
+        """Positions of `n` rows of a table that no fault has hit yet, by the table's first column."""
         frame, used = self.table(fault, table), self.used.setdefault(table, set())
         free = ~frame.iloc[:, 0].isin(used)
         candidates = np.flatnonzero(free if where is None else free & where.to_numpy(dtype=bool))
@@ -100,41 +61,13 @@ class Soil:
         return chosen
 
     def note(self, fault: str, table: str, keys, column: str, before, after) -> None:
-        """Enter faults in the ledger, one row each.
-
-        Parameters
-        ----------
-        fault : str
-            Kind of fault.
-        table : str
-            Canonical table.
-        keys : iterable of str
-            First column of the rows hit.
-        column : str
-            Column hit.
-        before, after : sequence
-            Its cells.
-        """
+        """Enter faults in the ledger, one row each."""
         keys = list(keys)
         for key, was, now in zip(keys, _text(before), _text(after), strict=True):
             self.rows.append((fault, table, key, column, was, now))
 
     def put(self, fault: str, table: str, positions: np.ndarray, column: str, values) -> None:
-        """Overwrite cells and enter them in the ledger.
-
-        Parameters
-        ----------
-        fault : str
-            Kind of fault.
-        table : str
-            Canonical table.
-        positions : ndarray
-            Rows.
-        column : str
-            Column.
-        values : scalar or sequence
-            New cells.
-        """
+        """Overwrite cells and enter them in the ledger."""
         frame = self.tables[table]
         place = frame.columns.get_loc(column)
         before = frame.iloc[positions, place].copy()
@@ -142,15 +75,7 @@ class Soil:
         self.note(fault, table, frame.iloc[positions, 0], column, before, frame.iloc[positions, place])
 
     def add(self, table: str, rows: pd.DataFrame) -> None:
-        """Append rows to a table.
-
-        Parameters
-        ----------
-        table : str
-            Canonical table.
-        rows : DataFrame
-            With its columns.
-        """
+        """Append rows to a table."""
         rows = rows.astype(self.tables[table].dtypes.to_dict())
         self.tables[table] = pd.concat([self.tables[table], rows], ignore_index=True)
 
@@ -158,25 +83,11 @@ class Soil:
 def soil(simulation, faults: Mapping[str, int], seed: int) -> tuple[dict[str, pd.DataFrame], pd.DataFrame]:
     """Spoil the tables of a simulated company with so many faults of each kind.
 
-    Parameters
-    ----------
-    simulation : Simulation
-        Left as it is.
-    faults : mapping of str to int
-        Number of each; names are the keys of `FAULTS`.
-    seed : int
-        Seed of the choice of rows.
-
     Returns
     -------
     tuple of dict and DataFrame
         Spoilt canonical tables; the ledger, one row per fault: ``fault``, ``table``, ``key`` (the row's first column), ``column``, ``before``,
         ``after``.
-
-    Raises
-    ------
-    ParameterError
-        If a fault is unknown, or a table is absent or too small for it.
     """
     unknown = set(faults) - set(FAULTS)
     if unknown:

@@ -13,39 +13,13 @@ HORIZONS = (30, 90, 180, 365)
 
 
 def opportunity_mix(company: Company, crowd: pd.DataFrame) -> np.ndarray:
-    """Expected shares of opportunities by source and weekday of creation (Monday to Friday).
-
-    Parameters
-    ----------
-    company : Company
-        Number and sources of direct deals.
-    crowd : DataFrame
-        Reference leads.
-
-    Returns
-    -------
-    ndarray
-        Sources x 5, sums to 1.
-    """
+    """Expected shares of opportunities by source and weekday of creation (Monday to Friday)."""
     mix = sum(opportunities_per_lead(company, crowd))
     return mix / mix.sum()
 
 
 def opportunities_per_lead(company: Company, crowd: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
-    """Expected opportunities by source and weekday of creation (Monday to Friday), per lead.
-
-    Parameters
-    ----------
-    company : Company
-        Number and sources of direct deals.
-    crowd : DataFrame
-        Reference leads.
-
-    Returns
-    -------
-    tuple of ndarray
-        Sources x 5: those of leads, those opened without one.
-    """
+    """Expected opportunities by source and weekday of creation (Monday to Friday), per lead."""
     made = crowd[crowd["converts"]]
     mix = np.zeros((len(company.channels), 7))
     days = weekday(clock_of(company).day(made["opened_at"].to_numpy()))
@@ -55,20 +29,7 @@ def opportunities_per_lead(company: Company, crowd: pd.DataFrame) -> tuple[np.nd
 
 
 def won(company: Company, mix: np.ndarray) -> dict:
-    """Incidence of won and of lost by days since creation, by source, from the hazards; also under each shock on deals.
-
-    Parameters
-    ----------
-    company : Company
-        Hazards.
-    mix : ndarray
-        As `opportunity_mix` returns.
-
-    Returns
-    -------
-    dict
-        ``usual``: one row per source and horizon; ``shock 1`` and so on: the same while that shock lasts.
-    """
+    """Incidence of won and of lost by days since creation, by source, from the hazards; also under each shock on deals."""
     factors = {"usual": 1.0}
     for number, shock in enumerate((item for item in company.shocks if item.what.endswith("deals")), start=1):
         factors[f"shock {number}"] = shock.factor
@@ -88,22 +49,7 @@ def _won_rows(company: Company, mix: np.ndarray, curves: np.ndarray) -> list[dic
 
 
 def incidence(company: Company, factor: float = 1.0, days: int = 365) -> np.ndarray:
-    """Incidence of won and lost by day since creation, exactly, deal values integrated out.
-
-    Parameters
-    ----------
-    company : Company
-        Hazards, values, qualities.
-    factor : float
-        Multiplies the chance of a step forward.
-    days : int
-        Up to this day.
-
-    Returns
-    -------
-    ndarray
-        2 (won, lost) x sources x 5 weekdays of creation x (`days` + 1).
-    """
+    """Incidence of won and lost by day since creation, exactly, deal values integrated out."""
     nodes, weights = np.polynomial.hermite_e.hermegauss(9)
     channel, created, node = (axis.ravel() for axis in np.indices((len(company.channels), 5, len(nodes))))
     value = company.value_median * np.array([item.value for item in company.channels])[channel] * np.exp(company.value_sigma * nodes[node])
@@ -128,32 +74,7 @@ def follow(
     pace: np.ndarray | float = 0.0,
     push: np.ndarray | float = 0.0,
 ) -> np.ndarray:
-    """Chance that deals are won and lost by each day, exactly.
-
-    Parameters
-    ----------
-    company : Company
-        Hazards, qualities.
-    channel, value : ndarray
-        Of each deal.
-    stage, entered : ndarray
-        Where each deal is, from 0, and since which day (0 or later, before `first`).
-    calendar : ndarray
-        Local day number of day 0, of each deal.
-    first, days : int
-        First day followed, and how many.
-    factor : float
-        Multiplies the chance of a step forward.
-    pace : ndarray or float
-        By stage: added to the log of both chances.
-    push : ndarray or float
-        By stage: added to the log odds that a stay that ends goes on, while the chance that it ends is kept.
-
-    Returns
-    -------
-    ndarray
-        2 (won, lost) x deals x (`days` + 1), from the eve of `first`.
-    """
+    """Chance that deals are won and lost by each day, exactly."""
     count, (advance, lost) = len(company.stages), deals.hazards(company)
     pace, push = (np.broadcast_to(np.exp(part), count) for part in (pace, push))
     forward, backward = deals.pull(company, channel, value)
@@ -183,15 +104,5 @@ def follow(
 
 
 def round_share(value: float) -> float:
-    """Four decimals: no more than the reference carries, and the same on every machine.
-
-    Parameters
-    ----------
-    value : float
-        A share or a mean.
-
-    Returns
-    -------
-    float
-    """
+    """Four decimals: no more than the reference carries, and the same on every machine."""
     return round(float(value), 4)

@@ -11,24 +11,7 @@ from tests.simulated.parts import Shock
 
 
 def arrive(company: Company, clock: Clock, n: int, rng: np.random.Generator) -> pd.DataFrame:
-    """Leads by season, weekday and local hour, with source, owner and hidden intent.
-
-    Parameters
-    ----------
-    company : Company
-        Its rates.
-    clock : Clock
-        Its local time.
-    n : int
-        Number of leads.
-    rng : numpy.random.Generator
-        Random numbers.
-
-    Returns
-    -------
-    DataFrame
-        One row per lead in order of arrival: ``at`` (seconds UTC), ``day`` (local), ``channel``, ``owner`` (positions), ``intent``, ``machine``.
-    """
+    """Leads by season, weekday and local hour, with source, owner and hidden intent."""
     hours = np.arange(*clock.utc(np.array([company.first_day, company.export_day]) * DAY), 3600)
     weights = arrival_rates(company, clock, hours)
     chosen = np.repeat(hours, rng.multinomial(n, weights / weights.sum()))
@@ -49,22 +32,7 @@ def arrive(company: Company, clock: Clock, n: int, rng: np.random.Generator) -> 
 
 
 def arrival_rates(company: Company, clock: Clock, hours: np.ndarray) -> np.ndarray:
-    """Relative arrival rates of UTC hours; an hour that local time skips or repeats needs no special care.
-
-    Parameters
-    ----------
-    company : Company
-        Its rates.
-    clock : Clock
-        Its local time.
-    hours : ndarray
-        Starts of UTC hours, in seconds.
-
-    Returns
-    -------
-    ndarray
-        One relative rate per hour.
-    """
+    """Relative arrival rates of UTC hours; an hour that local time skips or repeats needs no special care."""
     local = clock.local(hours)
     day = local // DAY
     month = months_of(day) % 12
@@ -77,42 +45,12 @@ def arrival_rates(company: Company, clock: Clock, hours: np.ndarray) -> np.ndarr
 
 
 def during(shock: Shock, day: np.ndarray) -> np.ndarray:
-    """Whether local days lie in the time of a shock.
-
-    Parameters
-    ----------
-    shock : Shock
-        What changes for a while.
-    day : ndarray
-        Local day numbers.
-
-    Returns
-    -------
-    ndarray
-        Boolean.
-    """
+    """Whether local days lie in the time of a shock."""
     return (day >= day_number(shock.start)) & (day < day_number(shock.end))
 
 
 def assign(company: Company, day: np.ndarray, channel: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Owner positions: somebody of the channel's own team, else of the teams without a channel of their own, who is there that day.
-
-    Parameters
-    ----------
-    company : Company
-        Owners with weights, days of joining and leaving.
-    day : ndarray
-        Local day numbers.
-    channel : ndarray
-        Channel positions.
-    rng : numpy.random.Generator
-        Random numbers.
-
-    Returns
-    -------
-    ndarray
-        One position in `company.owners` per element.
-    """
+    """Owner positions: somebody of the channel's own team, else of the teams without a channel of their own, who is there that day."""
     starts = np.array([day_number(owner.from_on) if owner.from_on else -(10**6) for owner in company.owners])
     ends = np.array([day_number(owner.to_on) if owner.to_on else 10**6 for owner in company.owners])
     weights = np.array([owner.weight for owner in company.owners])
@@ -132,24 +70,7 @@ def assign(company: Company, day: np.ndarray, channel: np.ndarray, rng: np.rando
 
 
 def respond(company: Company, clock: Clock, leads: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
-    """When somebody first tries to reach each lead, in open hours; some leads nobody ever tries.
-
-    Parameters
-    ----------
-    company : Company
-        Pace of channels and owners, shocks.
-    clock : Clock
-        Open hours.
-    leads : DataFrame
-        As `arrive` returns.
-    rng : numpy.random.Generator
-        Random numbers.
-
-    Returns
-    -------
-    DataFrame
-        `leads` with ``open_delay`` (open seconds), ``attempt_at``, ``delay`` (wall-clock seconds; missing: never), ``assigned_at`` (seconds UTC).
-    """
+    """When somebody first tries to reach each lead, in open hours; some leads nobody ever tries."""
     n, channel = len(leads), leads["channel"].to_numpy()
     medians = np.array([item.minutes for item in company.channels]) * 60
     pace = np.array([owner.pace for owner in company.owners])[leads["owner"]]
@@ -176,69 +97,20 @@ def respond(company: Company, clock: Clock, leads: pd.DataFrame, rng: np.random.
 
 
 def conversion(company: Company, channel: np.ndarray, delay: np.ndarray, intent: np.ndarray) -> np.ndarray:
-    """Chance of becoming an opportunity if the lead were answered after `delay` wall-clock seconds (missing: never): the causal model.
-
-    Parameters
-    ----------
-    company : Company
-        Its effects.
-    channel : ndarray
-        Channel positions.
-    delay : ndarray
-        Seconds.
-    intent : ndarray
-        Standard normal.
-
-    Returns
-    -------
-    ndarray
-        Probabilities, broadcast over the arguments.
-    """
+    """Chance of becoming an opportunity if the lead were answered after `delay` wall-clock seconds (missing: never): the causal model."""
     appeal = np.array([item.appeal for item in company.channels])[channel]
     effect = np.where(np.isnan(delay), company.unanswered_effect, company.delay_effect * np.log1p(np.nan_to_num(delay) / 360))
     return 1 / (1 + np.exp(-(appeal + effect + company.intent_effect * intent)))
 
 
 def convert(company: Company, leads: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
-    """Which leads become opportunities, drawn from the causal model; those a machine declined do not.
-
-    Parameters
-    ----------
-    company : Company
-        Its effects.
-    leads : DataFrame
-        As `respond` returns.
-    rng : numpy.random.Generator
-        Random numbers.
-
-    Returns
-    -------
-    DataFrame
-        `leads` with ``chance`` and ``converts``.
-    """
+    """Which leads become opportunities, drawn from the causal model; those a machine declined do not."""
     chance = conversion(company, leads["channel"].to_numpy(), leads["delay"].to_numpy(), leads["intent"].to_numpy())
     chance = np.where(leads["machine"], 0.0, chance)
     return leads.assign(chance=chance, converts=rng.random(len(leads)) < chance)
 
 
 def population(company: Company, clock: Clock, n: int, part: str) -> pd.DataFrame:
-    """Leads with their response and conversion, from one named stream of random numbers.
-
-    Parameters
-    ----------
-    company : Company
-        Its parameters.
-    clock : Clock
-        Its local time.
-    n : int
-        Number of leads.
-    part : str
-        Name of the stream: another name is another population of the same kind.
-
-    Returns
-    -------
-    DataFrame
-        As `convert` returns.
-    """
+    """Leads with their response and conversion, from one named stream of random numbers."""
     rng = company.rng(part)
     return convert(company, respond(company, clock, arrive(company, clock, n, rng), rng), rng)

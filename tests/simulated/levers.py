@@ -44,26 +44,7 @@ class Move:
 
 
 def won_values(company: Company, opened: pd.DataFrame, day: int, horizon: int, moves: Sequence[Move | None] = (None,)) -> list[float]:
-    """Expected value won in the days from a date on, from the deals open then and those to come, inflow as expected over the year before.
-
-    Parameters
-    ----------
-    company : Company
-        Its parameters; shocks are left out.
-    opened : DataFrame
-        Hidden deals of the simulation.
-    day : int
-        Local day number: what happens before it is known, what changes changes on it.
-    horizon : int
-        How many days.
-    moves : sequence of Move or None
-        What changes, one at a time; None for nothing.
-
-    Returns
-    -------
-    list of float
-        One per move.
-    """
+    """Expected value won in the days from a date on, from the deals open then and those to come, inflow as expected over the year before."""
     now, found = open_on(company, opened, day), []
     usual = _process(company, now, day, horizon, Move("amount"))
     for move in (item or Move("amount") for item in moves):
@@ -74,22 +55,7 @@ def won_values(company: Company, opened: pd.DataFrame, day: int, horizon: int, m
 
 
 def open_on(company: Company, opened: pd.DataFrame, day: int) -> pd.DataFrame:
-    """List the deals open at the start of a day, with their stage and since when they are in it.
-
-    Parameters
-    ----------
-    company : Company
-        Its parameters.
-    opened : DataFrame
-        Hidden deals of the simulation.
-    day : int
-        Local day number.
-
-    Returns
-    -------
-    DataFrame
-        ``channel``, ``value``, ``stage``, ``entered``.
-    """
+    """List the deals open at the start of a day, with their stage and since when they are in it."""
     moves = deals.live(company, opened, company.rng("live"))  # the very moves of the simulation
     last = moves[moves["day"] < day].drop_duplicates("deal", keep="last").set_index("deal")
     state = opened.assign(stage=last["stage"].reindex(range(len(opened))), entered=last["day"].reindex(range(len(opened))))

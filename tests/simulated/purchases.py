@@ -9,26 +9,7 @@ from kpi.lifetime_value.histories import Model
 
 
 def simulate_purchases(parameters: np.ndarray, model: Model, age: np.ndarray, ahead: float, seed: int) -> pd.DataFrame:
-    """Make customers who behave as the model says, to test what it says.
-
-    Parameters
-    ----------
-    parameters : ndarray
-        r, alpha, a, b.
-    model : str
-        ``mbg`` or ``bg``.
-    age : ndarray
-        Time observed of each customer.
-    ahead : float
-        Time after it.
-    seed : int
-        Start of the random numbers.
-
-    Returns
-    -------
-    DataFrame
-        One row per customer: ``repeats``, ``recency``, ``age``, ``count`` 1, and ``later`` purchases in the time ahead.
-    """
+    """Make customers who behave as the model says, to test what it says."""
     rng = np.random.default_rng(seed)
     r, alpha, a, b = parameters
     rate, drop = rng.gamma(r, 1 / alpha, len(age)), rng.beta(a, b, len(age))

@@ -32,20 +32,7 @@ WHAT = {
 
 
 def readme(simulation, dialect: str) -> str:
-    """Text of README.md.
-
-    Parameters
-    ----------
-    simulation : Simulation
-        What was made.
-    dialect : str
-        How it is written.
-
-    Returns
-    -------
-    str
-        Markdown.
-    """
+    """Text of README.md."""
     company, truth = simulation.company, simulation.truth
     parts = [
         _head(company, dialect),

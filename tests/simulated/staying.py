@@ -16,13 +16,6 @@ GOES_ON = 180
 def stages(company: Company, mix: np.ndarray) -> list[dict]:
     """What becomes of deals in each stage: the share that goes on within `GOES_ON` days, and how long a visit lasts; without shocks.
 
-    Parameters
-    ----------
-    company : Company
-        Hazards, values, qualities.
-    mix : ndarray
-        As `incidence.opportunity_mix` returns.
-
     Returns
     -------
     list of dict

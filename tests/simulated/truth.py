@@ -22,13 +22,6 @@ ACTIVE_DAYS = 365
 def describe(company: Company, hidden: dict) -> dict:
     """All truths of a company.
 
-    Parameters
-    ----------
-    company : Company
-        Its parameters.
-    hidden : dict of str to DataFrame
-        Hidden facts of the simulation, for the accounts.
-
     Returns
     -------
     dict
@@ -58,20 +51,7 @@ def describe(company: Company, hidden: dict) -> dict:
 
 
 def response(company: Company, crowd: pd.DataFrame) -> list[dict]:
-    """Share answered within each threshold, median and 90 % delay (missing: not reached), never answered; by source, without shocks.
-
-    Parameters
-    ----------
-    company : Company
-        Its parameters.
-    crowd : DataFrame
-        Reference leads.
-
-    Returns
-    -------
-    list of dict
-        One per source: ``source``, ``within_300`` and so on, ``median``, ``p90``, ``never``.
-    """
+    """Share answered within each threshold, median and 90 % delay (missing: not reached), never answered; by source, without shocks."""
     names = [channel.name for channel in company.channels]
     groups = [("all", crowd), *((names[position], group) for position, group in crowd.groupby("channel"))]
     return [{"source": name, **_response_row(group["delay"].to_numpy())} for name, group in groups]
@@ -87,18 +67,7 @@ def _response_row(delay: np.ndarray) -> dict:
 
 
 def response_by_month(company: Company) -> list[dict]:
-    """Expected share answered within the hour, and never, of the leads of each month and team, shocks included.
-
-    Parameters
-    ----------
-    company : Company
-        Its parameters.
-
-    Returns
-    -------
-    list of dict
-        One per month and team: ``month``, ``team``, ``within_3600``, ``never``.
-    """
+    """Expected share answered within the hour, and never, of the leads of each month and team, shocks included."""
     clock = clock_of(company)
     crowd = leads.population(company, clock, REFERENCE, "reference by month")
     months = pd.Series(pd.to_datetime(crowd["day"], unit="D").dt.strftime("%Y-%m"), name="month")
@@ -116,18 +85,6 @@ def response_curve(company: Company, crowd: pd.DataFrame) -> list[dict]:
     """Chance of an opportunity by delay of the first attempt: as observed, and if the delay were set for everybody.
 
     Answered sooner are the leads of high intent, so the observed curve is steeper than the causal one. Leads declined by a machine are left out.
-
-    Parameters
-    ----------
-    company : Company
-        Its effects.
-    crowd : DataFrame
-        Reference leads.
-
-    Returns
-    -------
-    list of dict
-        One per band: ``band``, ``share`` of leads, ``observed``, ``causal``.
     """
     crowd = crowd[~crowd["machine"]]
     delay = crowd["delay"].to_numpy()
@@ -146,20 +103,7 @@ def response_curve(company: Company, crowd: pd.DataFrame) -> list[dict]:
 
 
 def lead_to_opportunity(company: Company, crowd: pd.DataFrame) -> list[dict]:
-    """Incidence of an opportunity by days since the lead, and ever, by source, without shocks.
-
-    Parameters
-    ----------
-    company : Company
-        Its parameters.
-    crowd : DataFrame
-        Reference leads.
-
-    Returns
-    -------
-    list of dict
-        One per source: ``source``, ``by_30`` and so on, ``ever``.
-    """
+    """Incidence of an opportunity by days since the lead, and ever, by source, without shocks."""
     clock = clock_of(company)
     opened = crowd["opened_at"].to_numpy()
     days = np.where(np.isnan(opened), np.inf, clock.day(np.nan_to_num(opened, nan=crowd["at"].iloc[0])) - crowd["day"])
@@ -174,18 +118,7 @@ def lead_to_opportunity(company: Company, crowd: pd.DataFrame) -> list[dict]:
 
 
 def purchases(company: Company) -> dict:
-    """Expected repeat orders of a new customer, chance of still being there, mean repeat order by source (MBG/NBD, Gamma-Gamma).
-
-    Parameters
-    ----------
-    company : Company
-        Its parameters.
-
-    Returns
-    -------
-    dict
-        ``expected_orders`` and ``still_there`` by days, ``mean_order`` by source.
-    """
+    """Expected repeat orders of a new customer, chance of still being there, mean repeat order by source (MBG/NBD, Gamma-Gamma)."""
     mean = company.spend_p * company.spend_gamma / (company.spend_q - 1)
     return {
         "expected_orders": {str(days): round_share(expected_orders(company, days)) for days in (90, 180, 365, 730, 1095)},
@@ -204,57 +137,19 @@ def _over_drop(company: Company, function) -> float:
 
 
 def expected_orders(company: Company, days: float) -> float:
-    """Expected repeat orders in the first `days` of a customer: mean of (1 - p) / p x (1 - exp(-rate p days)) over rate and p.
-
-    Parameters
-    ----------
-    company : Company
-        Its parameters.
-    days : float
-        Days since the first order.
-
-    Returns
-    -------
-    float
-    """
+    """Expected repeat orders in the first `days` of a customer: mean of (1 - p) / p x (1 - exp(-rate p days)) over rate and p."""
     r, alpha = company.buy_r, company.buy_alpha
     return _over_drop(company, lambda p: (1 - p) / p * (1 - (alpha / (alpha + p * days)) ** r))
 
 
 def still_there(company: Company, days: float) -> float:
-    """Chance that a customer has not left `days` after the first order.
-
-    Parameters
-    ----------
-    company : Company
-        Its parameters.
-    days : float
-        Days since the first order.
-
-    Returns
-    -------
-    float
-        In [0, 1].
-    """
+    """Chance that a customer has not left `days` after the first order."""
     r, alpha = company.buy_r, company.buy_alpha
     return _over_drop(company, lambda p: (1 - p) * (alpha / (alpha + p * days)) ** r)
 
 
 def survival(company: Company, renewals: int) -> float:
-    """Chance that a contract is renewed so many times (shifted beta-geometric).
-
-    Parameters
-    ----------
-    company : Company
-        Its parameters.
-    renewals : int
-        How often.
-
-    Returns
-    -------
-    float
-        In [0, 1].
-    """
+    """Chance that a contract is renewed so many times (shifted beta-geometric)."""
     a, b = company.churn_a, company.churn_b
     return math.exp(math.lgamma(b + renewals) - math.lgamma(b) - math.lgamma(a + b + renewals) + math.lgamma(a + b))
 
@@ -263,18 +158,6 @@ def net_growth(company: Company, hidden: dict) -> list[dict]:
     """Account of customers, month by month: from the hidden day of leaving, and from purchases alone.
 
     By purchases, a customer is active who bought in the 365 days before (`ACTIVE_DAYS`); in a contractual company only the first account exists.
-
-    Parameters
-    ----------
-    company : Company
-        Months.
-    hidden : dict of str to DataFrame
-        Hidden facts: ``customers`` with ``at`` and ``left_at``, ``orders`` with ``customer``, ``at``, ``refunded``.
-
-    Returns
-    -------
-    list of dict
-        Per month ``start`` + ``new`` - ``left`` = ``end``; ``active_start`` + ``active_new`` + ``reactivated`` - ``lapsed`` = ``active_end``.
     """
     clock, customers = clock_of(company), hidden["customers"]
     edges = [int((month.start_time - pd.Timestamp(0)).days) for month in company.months.append(company.months[-1:] + 1)]

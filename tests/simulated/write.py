@@ -46,24 +46,7 @@ WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday")
 
 
 def write(simulation, folder: Path, dialect: str) -> None:
-    """Write a simulation into a folder that is absent or empty.
-
-    Parameters
-    ----------
-    simulation : Simulation
-        What to write.
-    folder : Path
-        Where to.
-    dialect : str
-        Key of `DIALECTS`.
-
-    Raises
-    ------
-    WriteError
-        If the folder holds something or cannot be written.
-    ParameterError
-        If there is no such dialect.
-    """
+    """Write a simulation into a folder that is absent or empty."""
     if dialect not in DIALECTS:
         raise ParameterError(f"dialect {dialect!r}: one of {', '.join(DIALECTS)}")
     refuse_full(folder)
@@ -88,18 +71,7 @@ def write(simulation, folder: Path, dialect: str) -> None:
 
 
 def refuse_full(folder: Path) -> None:
-    """Refuse a folder that holds something: nothing is overwritten.
-
-    Parameters
-    ----------
-    folder : Path
-        Folder to write into.
-
-    Raises
-    ------
-    WriteError
-        If it is a file, or a folder that is not empty.
-    """
+    """Refuse a folder that holds something: nothing is overwritten."""
     try:
         full = folder.exists() and (not folder.is_dir() or any(folder.iterdir()))
     except OSError as found:
@@ -109,24 +81,7 @@ def refuse_full(folder: Path) -> None:
 
 
 def cells(name: str, table: pd.DataFrame, dialect: Dialect, company: Company) -> pd.DataFrame:
-    """A table as texts; columns that only repeat their default are left out.
-
-    Parameters
-    ----------
-    name : str
-        Canonical table.
-    table : DataFrame
-        Its rows.
-    dialect : Dialect
-        How to write.
-    company : Company
-        Zone, currency.
-
-    Returns
-    -------
-    DataFrame
-        The same rows, every cell a text or missing.
-    """
+    """A table as texts; columns that only repeat their default are left out."""
     out = {}
     for column in table.columns:
         known = schema.TABLES[name][column]
@@ -167,22 +122,7 @@ def _stamps(kind: str, values: pd.Series, dialect: Dialect, zone: str) -> np.nda
 
 
 def config(company: Company, tables: dict, dialect: Dialect) -> str:
-    """Text of kpi.toml.
-
-    Parameters
-    ----------
-    company : Company
-        Whose data these are.
-    tables : dict of str to DataFrame
-        What is written.
-    dialect : Dialect
-        How it is written.
-
-    Returns
-    -------
-    str
-        TOML.
-    """
+    """Text of kpi.toml."""
     windows = ", ".join(f'"{start}-{end}"' for start, end in company.hours)
     lines = ["# Simulated data: README.md says how they were made, truth.json what a right analysis finds.", "[company]"]
     for key in ("name", "language", "currency", "timezone", "country", "fiscal_year_starts"):
@@ -202,18 +142,7 @@ def config(company: Company, tables: dict, dialect: Dialect) -> str:
 
 
 def truth_text(truth: dict) -> str:
-    """Text of truth.json: one line per row of each table.
-
-    Parameters
-    ----------
-    truth : dict
-        See `truth.describe`.
-
-    Returns
-    -------
-    str
-        JSON.
-    """
+    """Text of truth.json: one line per row of each table."""
     parts = []
     for name, value in truth.items():
         if isinstance(value, list):
