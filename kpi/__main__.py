@@ -151,7 +151,7 @@ def metrics(dataset: str, month: str, where: str, form: str, max_set_aside: floa
     """Print the numbers of a month, without notebooks."""
     from kpi import compute
     from kpi.dataset import load
-    from kpi.dataset.dataset import parse_where
+    from kpi.dataset.segments import parse_where
     from kpi.periods import Month
     from kpi.report import quality
     from kpi.report.request import part
@@ -160,8 +160,7 @@ def metrics(dataset: str, month: str, where: str, form: str, max_set_aside: floa
     whole = load(dataset)
     quality.refuse(whole, max_set_aside / 100)
     data = part(whole, parse_where(where))
-    asked = asked or data.last_month()
-    data.check_month(asked)
+    asked = data.month(asked or "")
     table = compute.metrics(data, asked)
     if form == "csv":
         click.echo(table.to_csv(index=False, lineterminator="\n"), nl=False)

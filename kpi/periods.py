@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from typing import TypeAlias
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -20,8 +21,10 @@ from kpi.errors import DataError, ParameterError
 QUARTER = 900  # seconds
 WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 _EPOCH = date(1970, 1, 1)
+_ISO_DATE = r"\d{4}-\d{2}-\d{2}"
+_ISO_INSTANT = rf"{_ISO_DATE}([T ]\d{{2}}:\d{{2}}(:\d{{2}}(\.\d+)?)?( ?(Z|[+-]\d{{2}}(:?\d{{2}})?))?)?"
 
-Instant = str | date | datetime | pd.Timestamp
+Instant: TypeAlias = str | date | datetime | pd.Timestamp
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,39 @@ class Window:
 
     start: date
     end: date
+
+    @classmethod
+    def parse(cls, value: WindowLike) -> Window:
+        """Read a window as a notebook writes it.
+
+        Parameters
+        ----------
+        value : Window, str or pair of dates
+            A window; a month ``2026-10``; a quarter ``2026-Q4``; or two dates, ISO text or `date`, the first included, the second excluded.
+
+        Returns
+        -------
+        Window
+
+        Raises
+        ------
+        ParameterError
+            If it is none of these, or holds no day.
+        """
+        if isinstance(value, Window):
+            return value
+        quarter = re.fullmatch(r"(\d{4})-Q([1-4])", value) if isinstance(value, str) else None
+        if quarter:
+            return Month(int(quarter[1]), 3 * int(quarter[2])).last(3)
+        try:
+            if isinstance(value, str):
+                return Month.parse(value).window
+            start, end = (_iso_date(day) for day in value)
+        except (TypeError, ValueError):
+            raise ParameterError(f'window {value!r} is no window; write "2026-10", "2026-Q4" or ("2026-10-01", "2026-11-01")') from None
+        if start >= end:
+            raise ParameterError(f"window {value!r} has no day: the first date is included, the second is not")
+        return cls(start, end)
 
     @property
     def days(self) -> tuple[int, int]:
@@ -159,6 +195,18 @@ class Month:
         return f"{self.year:04d}-{self.month:02d}"
 
 
+WindowLike: TypeAlias = Window | str | tuple[str | date, str | date] | list[str] | list[date]
+
+
+def _iso_date(value: str | date) -> date:
+    """Read a date, or a text that is an ISO date and nothing else."""
+    if isinstance(value, str) and re.fullmatch(_ISO_DATE, value):
+        return date.fromisoformat(value)
+    if isinstance(value, date) and not isinstance(value, datetime):
+        return value
+    raise ValueError(f"{value!r} is no date")
+
+
 def day_number(day: date) -> int:
     """Count the days since 1970-01-01."""
     return (date(day.year, day.month, day.day) - _EPOCH).days
@@ -177,6 +225,8 @@ def month_number(day: date) -> int:
 def instant(value: Instant, zone: str) -> pd.Timestamp:
     """Read an instant; a bare date means local midnight at its start, or the first instant of the day where the zone skips midnight."""
     try:
+        if isinstance(value, str) and not re.fullmatch(_ISO_INSTANT, value.strip()):
+            raise ValueError("it is not written year-month-day")
         stamp = pd.Timestamp(value)
         if stamp.tzinfo is None:
             # Some zones skip midnight itself: that day begins an hour later. Only a bare date may be moved so.

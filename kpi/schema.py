@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import functools
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal, ParamSpec, TypeVar
 
 import pandas as pd
 
 from kpi.errors import ParameterError, SchemaError
-from kpi.periods import Month
+from kpi.periods import Month, Window
 
 Kind = Literal["text", "instant", "date", "number", "integer", "boolean"]
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
 
 
 def N_(text: str) -> str:
@@ -52,16 +55,16 @@ class Table:
         return [column.name for column in self.columns]
 
 
-def _must(name: str, kind: Kind = "text", **more) -> Column:
+def _must(name: str, kind: Kind = "text", **more: Any) -> Column:
     return Column(name, kind, required=True, filled=True, **more)
 
 
-def _has(name: str, kind: Kind = "text", **more) -> Column:
+def _has(name: str, kind: Kind = "text", **more: Any) -> Column:
     """A column that must exist but may have empty cells: a lead without an owner is still a lead."""
     return Column(name, kind, required=True, **more)
 
 
-def _may(name: str, kind: Kind = "text", **more) -> Column:
+def _may(name: str, kind: Kind = "text", **more: Any) -> Column:
     return Column(name, kind, **more)
 
 
@@ -213,7 +216,9 @@ RESULT = [
 ]
 
 
-def result(key: str, counts: pd.DataFrame, *, by: Sequence[str], view: str, window, as_of: pd.Timestamp, more: Sequence[str] = ()) -> pd.DataFrame:
+def result(
+    key: str, counts: pd.DataFrame, *, by: Sequence[str], view: str, window: Window, as_of: pd.Timestamp, more: Sequence[str] = ()
+) -> pd.DataFrame:
     """Put a metric's numbers under their contract."""
     table = counts.assign(kpi=key, view=view, window_start=window.start, window_end=window.end, as_of=as_of)
     table = table.reindex(columns=[*by, *RESULT, *more])
@@ -234,3 +239,19 @@ def grouping(by: str | Sequence[str], known: Mapping[str, str]) -> tuple[str, ..
         if name not in known:
             raise ParameterError(f"by={name!r} is unknown here; use one of {', '.join(known)}")
     return names
+
+
+def renamed(**new_names: str) -> Callable[[Callable[_P, _R]], Callable[_P, _R]]:
+    """Refuse the former names of a function's parameters by a message that gives the new ones: ``@renamed(thresholds="horizons")``."""
+
+    def decorate(function: Callable[_P, _R]) -> Callable[_P, _R]:
+        @functools.wraps(function)
+        def checked(*args: _P.args, **kwargs: _P.kwargs) -> _R:
+            for old, new in new_names.items():
+                if old in kwargs:
+                    raise ParameterError(f"{function.__name__} takes no {old!r} any more; it is called {new!r} now")
+            return function(*args, **kwargs)
+
+        return checked
+
+    return decorate

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import inspect
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -11,10 +12,11 @@ import pytest
 
 import kpi
 from kpi import pipeline, response_time, retention
-from kpi.dataset.dataset import parse_where
+from kpi.dataset.segments import parse_where
 from kpi.engine import collect
 from kpi.errors import DataError, KpiError, MissingTable, ParameterError, SchemaError
 from kpi.periods import Month, Window
+from kpi.schema import renamed
 
 ENGINES = ("duckdb", "polars")
 PARIS = {"timezone": "Europe/Paris"}
@@ -238,6 +240,38 @@ def test_instants_are_local_unless_they_say_otherwise(given, utc):
     found = kpi.Dataset(**tables(), **PARIS).instant(given)
     assert found == pd.Timestamp(utc)
     assert found.tzinfo is None
+
+
+@pytest.mark.parametrize("text", ["01/11/2026", "11/01/2026", "2026-11", "1 November 2026", "20261101"])
+def test_a_date_that_is_not_iso_is_refused_and_not_guessed(data, text):
+    with pytest.raises(ParameterError, match="is no instant in Europe/Paris; write it as 2026-11-01 or"):
+        pipeline.closed_win_rate(data, as_of=text)
+    with pytest.raises(ParameterError, match="is no instant in Europe/Paris; write it as 2026-11-01 or"):
+        kpi.Dataset(**tables(), **PARIS, exported_at=text)
+
+
+def test_a_window_or_the_days_before(data):
+    now = data.instant("2026-09-01")
+    assert data.window(None, now) == Window(date(2026, 6, 3), date(2026, 9, 1))
+    assert data.window(None, now, 1) == Window(date(2026, 8, 31), date(2026, 9, 1))
+    assert data.window("2026-Q3", now) == data.window(("2026-07-01", "2026-10-01"), now) == Window(date(2026, 7, 1), date(2026, 10, 1))
+    with pytest.raises(ParameterError, match='write "2026-10"'):
+        data.window("October", now)
+
+
+def test_a_former_name_of_a_parameter_is_refused_with_the_new_one():
+    @renamed(thresholds="horizons", share="quantile")
+    def answered(data: str, *, horizons: int = 1, quantile: float = 0.5) -> str:
+        """Say what was given."""
+        return f"{data} {horizons} {quantile}"
+
+    assert answered("a", horizons=2) == "a 2 0.5"
+    assert list(inspect.signature(answered).parameters) == ["data", "horizons", "quantile"]
+    assert (answered.__name__, answered.__doc__) == ("answered", "Say what was given.")
+    with pytest.raises(ParameterError, match="answered takes no 'thresholds' any more; it is called 'horizons' now"):
+        answered("a", thresholds=2)
+    with pytest.raises(TypeError):
+        answered("a", horizon=2)
 
 
 def test_nothing_after_the_end_of_the_data_is_answered():

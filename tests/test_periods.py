@@ -45,6 +45,51 @@ def test_window_in_days_and_months():
     assert [str(Month.of(number)) for number in range(*window.months)] == ["2026-01", "2026-02"]
 
 
+@pytest.mark.parametrize(
+    ("value", "start", "end"),
+    [
+        ("2026-12", date(2026, 12, 1), date(2027, 1, 1)),
+        ("2026-Q1", date(2026, 1, 1), date(2026, 4, 1)),
+        ("2026-Q4", date(2026, 10, 1), date(2027, 1, 1)),
+        (("2026-10-05", "2026-10-06"), date(2026, 10, 5), date(2026, 10, 6)),
+        ([date(2026, 10, 5), date(2026, 11, 5)], date(2026, 10, 5), date(2026, 11, 5)),
+        (Window(date(2026, 1, 31), date(2026, 3, 1)), date(2026, 1, 31), date(2026, 3, 1)),
+    ],
+)
+def test_a_window_as_a_notebook_writes_it(value, start, end):
+    assert Window.parse(value) == Window(start, end)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "2026-13",
+        "2026-Q5",
+        "2026",
+        "2026-10-01",
+        "",
+        90,
+        None,
+        ("2026-10-01",),
+        ("2026-10-01", "2026-10-31", "2026-11-01"),
+        ("01/10/2026", "01/11/2026"),
+        ("2026-02-30", "2026-03-01"),
+        ("2026-10", "2026-11"),
+        (datetime(2026, 10, 1), datetime(2026, 11, 1)),
+    ],
+)
+def test_what_is_no_window_is_told_how_to_be_written(value):
+    with pytest.raises(ParameterError) as caught:
+        Window.parse(value)
+    assert str(caught.value) == f'window {value!r} is no window; write "2026-10", "2026-Q4" or ("2026-10-01", "2026-11-01")'
+
+
+@pytest.mark.parametrize("pair", [("2026-10-02", "2026-10-02"), ("2026-11-01", "2026-10-01")])
+def test_a_window_without_a_day_is_refused(pair):
+    with pytest.raises(ParameterError, match="has no day: the first date is included, the second is not"):
+        Window.parse(pair)
+
+
 def test_day_numbers():
     assert periods.day_number(date(1970, 1, 1)) == 0
     assert periods.day_number(date(2024, 2, 29)) == 19782
@@ -63,6 +108,8 @@ def test_day_numbers():
         ("2026-10-25 02:30", "Europe/Paris", "2026-10-25 00:30"),  # happens twice: the first
         (date(2018, 11, 4), "America/Sao_Paulo", "2018-11-04 03:00"),  # midnight was skipped: the day began at one
         ("2018-11-04", "America/Sao_Paulo", "2018-11-04 03:00"),
+        ("2026-08-01T09:30:15.250Z", "Europe/Paris", "2026-08-01 09:30:15.250"),
+        (str(pd.Timestamp("2026-08-01 09:30", tz="Asia/Kathmandu")), "Europe/Paris", "2026-08-01 03:45"),
     ],
 )
 def test_instant(value, zone, expected):
@@ -70,7 +117,10 @@ def test_instant(value, zone, expected):
     assert (found, found.tzinfo, found.unit) == (pd.Timestamp(expected), None, "us")
 
 
-@pytest.mark.parametrize("value", ["2026-03-29 02:30", "yesterday-ish", "2026-02-30", ["2026-01-01"]])
+@pytest.mark.parametrize(
+    "value",
+    ["2026-03-29 02:30", "yesterday-ish", "2026-02-30", ["2026-01-01"], "01/11/2026", "11/01/2026", "2026-11", "20261101", "2026/11/01", "now"],
+)
 def test_no_instant(value):
     with pytest.raises(ParameterError, match=r"is no instant in Europe/Paris; write it as 2026-11-01 or 2026-11-01T09:30\+01:00"):
         periods.instant(value, "Europe/Paris")

@@ -13,12 +13,12 @@ import pandas as pd
 from kpi import periods, schema, sources
 from kpi.dataset.constant_currency import constant_rates
 from kpi.dataset.extent import span
-from kpi.dataset.hours import OFFICE_HOURS, Hours, hours_of_teams
+from kpi.dataset.hours import OFFICE_HOURS, Hours, calendars, hours_of_teams
 from kpi.dataset.segments import parse_where, restricted
 from kpi.dataset.settings import check_settings
 from kpi.engine import Engine, collect, connect, is_spark
 from kpi.errors import DataError, MissingTable
-from kpi.periods import Instant, Month
+from kpi.periods import Instant, Month, Window, WindowLike
 
 
 def load(path: str | Path = "data/sample", *, engine: str = "duckdb") -> Dataset:
@@ -138,7 +138,10 @@ class Dataset:
         self._missing: dict[str, str] = {}
         self._firsts, self._first, last = span(self._frames, self.provided)
         self.ends_at = company.exported_at if company.exported_at is not None else last
-        self.calendar, self.team_calendar = self._calendars(last)
+        rows = collect(self._frames["calendars"], ["weekday", "opens"]) if self.has("calendars") else None
+        office = Hours(company.timezone, periods.open_windows(self.hours), company.country)
+        company_rows, team_rows = calendars(office, hours_of_teams(office, self._hours_by_team, rows), self._first, self.ends_at, last)
+        self.calendar, self.team_calendar = engine.put(company_rows), None if team_rows is None else engine.put(team_rows)
         self.facts: dict[tuple, object] = {}  # what was computed once: facts, helper tables, headline numbers
 
     def has(self, table: str, column: str = "") -> bool:
@@ -237,6 +240,25 @@ class Dataset:
             raise DataError(f"as_of {moment} UTC lies after the end of the data, {self.ends_at} UTC; ask for an earlier date, or export again")
         return moment
 
+    def window(self, window: WindowLike | None, as_of: pd.Timestamp, days: int = 90) -> Window:
+        """Read the window of a metric, or take the local days before an instant.
+
+        Parameters
+        ----------
+        days : int
+            How many days before `as_of` where no window is given.
+
+        Returns
+        -------
+        Window
+
+        Raises
+        ------
+        ParameterError
+            If it is no window, or holds no day.
+        """
+        return periods.last_days(as_of, self.company.timezone, days) if window is None else Window.parse(window)
+
     def last_month(self) -> Month:
         """Find the last month that is complete before the end of the data.
 
@@ -261,12 +283,12 @@ class Dataset:
         first = self._firsts.get(table, self._first)
         return Month.of(periods.month_number(periods.local_date(first, self.company.timezone)))
 
-    def month(self, text: str = "") -> Month:
-        """Read the month to report and hold it against the data.
+    def month(self, month: Month | str = "") -> Month:
+        """Read the month to report and refuse one that the data do not cover whole.
 
         Parameters
         ----------
-        text : str
+        month : Month or str
             Such as ``2026-10``; empty means the last complete month.
 
         Returns
@@ -278,28 +300,13 @@ class Dataset:
         ParameterError
             If it is no month.
         DataError
-            If the data do not cover it.
-        """
-        month = Month.parse(text) if text else self.last_month()
-        self.check_month(month)
-        return month
-
-    def check_month(self, month: Month) -> None:
-        """Refuse a month that the data do not cover whole.
-
-        Parameters
-        ----------
-        month : Month
-            The month asked for.
-
-        Raises
-        ------
-        DataError
             If it begins before the data or ends after them.
         """
+        asked = Month.parse(str(month)) if month else self.last_month()
         first = self.first_month()
-        if not first <= month <= self.last_month():
-            raise DataError(f"the data do not cover {month}: complete months go from {first} to {self.last_month()}")
+        if not first <= asked <= self.last_month():
+            raise DataError(f"the data do not cover {asked}: complete months go from {first} to {self.last_month()}")
+        return asked
 
     def where(
         self, conditions: Mapping[str, str] | str | None = None, *, team: str = "", owner: str = "", source: str = "", segment: str = ""
@@ -333,15 +340,10 @@ class Dataset:
     def at_constant_rates(self, as_of: Instant) -> Dataset:
         """Convert every amount, whenever it was made, at one rate per currency: what differs then is business, not exchange.
 
-        Parameters
-        ----------
-        as_of : Instant
-            The rates of the day before it hold throughout.
-
         Returns
         -------
         Dataset
-            A currency without a rate by then has none.
+            The rates of the day before `as_of` hold throughout; a currency without a rate by then has none.
 
         Raises
         ------
@@ -407,14 +409,3 @@ class Dataset:
             return self.ends_at
         next_day = periods.local_date(self.ends_at, self.company.timezone) + pd.Timedelta(days=1)
         return periods.instant(pd.Timestamp(next_day).date(), self.company.timezone)
-
-    def _calendars(self, last: pd.Timestamp) -> tuple[nw.LazyFrame, nw.LazyFrame | None]:
-        """Build the company's calendar, and those of the teams that keep hours of their own."""
-        # Room before the first event for touches and windows, after the last for as_of; a stray date far away must not blow the table up.
-        start = max(self._first, self.ends_at - pd.Timedelta(days=40 * 366)) - pd.Timedelta(days=400)
-        end = min(max(last, self.ends_at), self.ends_at + pd.Timedelta(days=400)) + pd.Timedelta(days=62)
-        rows = collect(self._frames["calendars"], ["weekday", "opens"]) if self.has("calendars") else None
-        company = Hours(self.company.timezone, periods.open_windows(self.hours), self.company.country)
-        teams = hours_of_teams(company, self._hours_by_team, rows)
-        parts = [rule.calendar(start, end).assign(team=team) for team, rule in sorted(teams.items())]
-        return self.engine.put(company.calendar(start, end)), self.engine.put(pd.concat(parts, ignore_index=True)) if parts else None

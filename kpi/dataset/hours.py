@@ -51,3 +51,14 @@ def hours_of_teams(company: Hours, weeks: Mapping[str, Mapping], calendars: pd.D
         own = Hours(zone.iloc[0] if len(zone) else company.zone, [], country.iloc[0] if len(country) else company.country)
         rules[str(team)] = replace(own, week=periods.open_windows(windows))
     return rules
+
+
+def calendars(
+    company: Hours, teams: Mapping[str, Hours], first: pd.Timestamp, ends_at: pd.Timestamp, last: pd.Timestamp
+) -> tuple[pd.DataFrame, pd.DataFrame | None]:
+    """Build the company's calendar, and those of the teams that keep hours of their own."""
+    # Room before the first event for touches and windows, after the last for as_of; a stray date far away must not blow the table up.
+    start = max(first, ends_at - pd.Timedelta(days=40 * 366)) - pd.Timedelta(days=400)
+    end = min(max(last, ends_at), ends_at + pd.Timedelta(days=400)) + pd.Timedelta(days=62)
+    parts = [hours.calendar(start, end).assign(team=team) for team, hours in sorted(teams.items())]
+    return company.calendar(start, end), pd.concat(parts, ignore_index=True) if parts else None

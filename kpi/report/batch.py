@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 import kpi
 from kpi import compute
-from kpi.dataset.dataset import parse_where
+from kpi.dataset.segments import parse_where
 from kpi.errors import KpiError, RunError
 from kpi.periods import Month, local_date
 from kpi.presentation.language import Words
@@ -51,8 +51,7 @@ def report(
     asked, words = Month.parse(month) if month else None, Words(lang) if lang else None
     data = kpi.load(dataset)
     quality.refuse(data, max_set_aside)
-    asked = asked or data.last_month()
-    data.check_month(asked)
+    asked = data.month(asked or "")
     whole = Request(
         data=data,
         label=request.label(Path(dataset), data),

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import kpi
 from kpi.dataset import Dataset
-from kpi.dataset.dataset import parse_where
+from kpi.dataset.segments import parse_where
 from kpi.errors import ParameterError
 from kpi.periods import Month
 from kpi.presentation.language import Words
