@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import narwhals.stable.v2 as nw
 import pandas as pd
@@ -174,7 +175,7 @@ def on_both_clocks(data: Dataset, *, as_of: Instant, window: Window, threshold: 
     """
     rows = []
     for clock in CLOCKS:
-        same = {"as_of": as_of, "window": window, "clock": clock, "level": level}
+        same: dict[str, Any] = {"as_of": as_of, "window": window, "clock": clock, "level": level}
         row = answered_within(data, **same, thresholds=(threshold,)).assign(clock=clock)
         row["median"] = response_time(data, **same)["value"]
         row["slow"] = response_time(data, **same, quantile=0.9)["value"]
@@ -210,7 +211,7 @@ def compared(data: Dataset, *, as_of: Instant, window: Window, past: Window, by:
     ParameterError
         If `by` is unknown.
     """
-    now = {"as_of": as_of, "window": window, "by": by}
+    now: dict[str, Any] = {"as_of": as_of, "window": window, "by": by}
     table = answered_within(data, **now, thresholds=(threshold,), level=level)
     before = answered_within(data, as_of=as_of, window=past, by=by, thresholds=(threshold,), level=level)
     more = {"before": (before, "value"), "median": (response_time(data, **now), "value"), "waiting": (never_answered(data, **now), "n_events")}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -51,7 +52,7 @@ def response_change(
     Interval of a difference from those of both shares: Newcombe (1998), Statistics in Medicine 17:873-890, method 10; Bonferroni over groups.
     """
     groups = list(groups_of(by))
-    same = {"as_of": as_of, "by": by, "thresholds": (threshold,)}
+    same: dict[str, Any] = {"as_of": as_of, "by": by, "thresholds": (threshold,)}
     count = max(len(answered_within(data, window=window, **same)), 1)
     each = 1 - (1 - level) / count
     now, then = (answered_within(data, window=days, **same, level=each) for days in (window, past))
