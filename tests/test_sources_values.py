@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import unicodedata
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -11,6 +12,8 @@ from hypothesis import strategies as st
 from written import column, connection, decided, read, reasons, write
 
 from kpi.errors import DataError
+from kpi.sources import blanks, sql
+from kpi.sources.blanks import BLANKS
 from kpi.sources.typing import zones
 
 
@@ -247,3 +250,38 @@ def test_blank_cells_of_any_kind_are_missing(tmp_path):
     text = "lead_id;created_at;source;owner;country\nL1;2026-03-02; \u00a0;\ufeff\t;FR\n"
     tables = read(write(tmp_path, "", leads=text))[1]
     assert (tables["leads"][0]["source"], tables["leads"][0]["owner"], tables["leads"][0]["country"]) == (None, None, "FR")
+
+
+blank = st.text(st.sampled_from(BLANKS), max_size=2)
+
+
+@given(st.lists(st.builds("{}{}{}".format, blank, st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=4), blank), min_size=1))
+def test_blanks_are_taken_off_both_ends_as_in_python(cells):
+    values = ", ".join(f"({sql.text(cell)})" for cell in cells)
+    found = connection().execute(f"select {blanks.stripped('cell')} from (values {values}) as t(cell)").fetchall()
+    assert [cell for (cell,) in found] == [cell.strip(BLANKS) for cell in cells]
+
+
+def test_every_space_is_a_blank():
+    spaces = {chr(code) for code in range(0x110000) if unicodedata.category(chr(code)) in ("Zs", "Zl", "Zp")}
+    assert spaces | set("\t\n\v\f\r\ufeff\u200b") == set(BLANKS)
+
+
+@pytest.mark.parametrize("way", ["%d/%m/%Y %H:%M:%S", "%Y-%m-%d %H:%M:%S", "%m-%d-%Y %H:%M", "%Y/%m/%d"])
+def test_every_day_is_read_and_what_is_none_set_aside(tmp_path, way):
+    days = [datetime.datetime(2023, 1, 1) + datetime.timedelta(days=place, minutes=7 * place) for place in range(800)]
+    written = [day.strftime(way) for day in days]
+    impossible = [datetime.datetime(2024, 4, 17).strftime(way).replace("17", day) for day in ("31", "00", "32")]
+    lines = [f"O{place:03};C;{cell};1;sale;x" for place, cell in enumerate([*written, *impossible])]
+    text = "order_id;customer_id;at;amount;kind;product\n" + "\n".join(lines)
+    reading, tables = read(write(tmp_path, '[company]\ntimezone = "UTC"', orders=text))
+    assert column(tables["orders"], "at") == [datetime.datetime.strptime(cell, way) for cell in written]
+    assert reasons(reading) == {"unreadable at": len(impossible)}
+
+
+def test_two_files_are_taken_together(tmp_path):
+    header = "order_id;customer_id;at;amount;kind;product\n"
+    toml = '[company]\ntimezone = "UTC"\n[tables.orders]\npath = "orders*.csv"\n'
+    first, second = header + "O1;C;14/02/2026;1,5;sale;x\n", header + "O2;C;03/02/2026;1.234,5;sale;x\n"
+    _, tables = read(write(tmp_path, toml, orders=first, orders2=second))
+    assert [(row["at"].day, row["amount"]) for row in tables["orders"]] == [(14, 1.5), (3, 1234.5)]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from datetime import date
@@ -19,13 +18,14 @@ from kpi.engine import is_spark
 from kpi.errors import DataError, SchemaError
 from kpi.schema import Table
 from kpi.sources import sql, stage
+from kpi.sources.blanks import only_first
 from kpi.sources.checks import flags, recording, relations, rows
 from kpi.sources.config import Company, Config, Source, nearest
 from kpi.sources.crm import aliases, dressing, mapping
 from kpi.sources.readers import csv, files, query, workbook
 from kpi.sources.readers.database import Databases
 from kpi.sources.readers.files import Input, Located
-from kpi.sources.readers.part import Part, csv_part, lone_cell, typed_part
+from kpi.sources.readers.part import Part, csv_part, typed_part
 from kpi.sources.typing import dialect
 from kpi.sources.typing.cast import Clock, convert
 
@@ -52,10 +52,8 @@ class Reading:
 
 def read(config: Config, connection: duckdb.DuckDBPyConnection) -> Reading:
     """Read all tables of a data set into a database."""
-    found, hashed = _Found(connection, config.company), {}
+    found, inputs = _Found(connection, config.company), {config.path: files.fingerprint(config.path, config.folder)}
     with ExitStack() as opened:
-        hasher = opened.enter_context(ThreadPoolExecutor(1))  # beside the reading, which leaves it time
-        hashed[config.path] = hasher.submit(files.fingerprint, config.path, config.folder)
         scratch = Path(opened.enter_context(tempfile.TemporaryDirectory(prefix="kpi-", ignore_cleanup_errors=True)))
         databases = Databases(config.folder, scratch, opened)
         for name in [name for name in ORDER if name in config.tables]:
@@ -63,19 +61,18 @@ def read(config: Config, connection: duckdb.DuckDBPyConnection) -> Reading:
             clock = Clock(source.timezone or config.company.timezone, config.company.timezone)
             if source.database is not None:
                 rows, read_from = databases.read(source.database, name)
-                hashed.setdefault(read_from.path, hasher.submit(lambda one=read_from: one))
+                inputs.setdefault(Path(read_from.path), read_from)
                 parts = [_streamed(connection, source.database.label(name), query.numbered(rows))]
                 with ExitStack() as asked:
                     found.add(schema.TABLES[name], source, *_named(config, found, source, parts, clock, name, asked))
                 continue
             located = [files.locate(pattern, config.folder, name) for pattern in (source.files or [source.path])]
-            for file in (file for file in dict.fromkeys(file.path for group in located for file in group) if file not in hashed):
-                hashed[file] = hasher.submit(files.fingerprint, file, config.folder)
             with ExitStack() as asked:
                 every = [file for group in located for file in group]
                 parts = _answer(connection, source, located, name, asked) if source.query else _plain(connection, source, every, name)
                 found.add(schema.TABLES[name], source, *_named(config, found, source, parts, clock, name, asked))
-        return found.reading([one.result() for one in hashed.values()])
+            inputs |= {file.path: files.fingerprint(file.path, config.folder) for file in every if file.path not in inputs}
+    return found.reading(list(inputs.values()))
 
 
 def read_frames(frames: Mapping[str, object], company: Company, connection: duckdb.DuckDBPyConnection) -> Reading:
@@ -187,7 +184,7 @@ def _plain(connection, source: Source, located: list[Located], name: str) -> lis
             parts.append(replace(part, row="file_row_number + 1"))
         else:
             part = csv_part(_examined(file, source, name))
-            parts.append(replace(part, footer=lone_cell(part.cells)) if file.is_workbook else part)
+            parts.append(replace(part, footer=only_first(part.cells)) if file.is_workbook else part)
     return parts
 
 

@@ -12,6 +12,7 @@ from kpi import schema
 from kpi.engine import Engine, is_spark
 from kpi.errors import SchemaError
 from kpi.schema import Column, Table
+from kpi.sources.blanks import PATTERN
 from kpi.sources.checks import recording, rows, rules
 from kpi.sources.config import Company, nearest
 from kpi.sources.reading import ORDER, Reading, read_frames
@@ -35,7 +36,6 @@ _TAKEN = {
     "boolean": ("boolean",),
 }
 _KEPT = {"text": "string", "instant": "timestamp_ntz", "date": "date", "number": "double", "integer": "bigint", "boolean": "boolean"}
-_SPACE = r"[\s\p{Z}\x{feff}\x{200b}]"
 
 
 def read_spark(frames: Mapping[str, object], company: Company, engine: Engine) -> Reading:
@@ -203,7 +203,7 @@ def _bound(table: Table, frame) -> dict[str, str]:
 def _value(column: Column, cell, kind: str, zone: str):
     """The cell in its canonical type; what cannot be used is empty."""
     if column.kind == "text":
-        text = f.regexp_replace(cell.cast("string"), f"^{_SPACE}+|{_SPACE}+$", "")
+        text = f.regexp_replace(cell.cast("string"), f"^{PATTERN}+|{PATTERN}+$", "")
         if not column.allowed:
             return f.nullif(text, f.lit(""))
         return f.when(f.lower(text).isin(*column.allowed), f.lower(text))
@@ -218,7 +218,7 @@ def _value(column: Column, cell, kind: str, zone: str):
 
 def _cell_faults(faults: _Faults, column: Column, cell, value) -> None:
     if column.kind == "text":
-        given = f.length(f.regexp_replace(cell.cast("string"), _SPACE, "")) > 0
+        given = f.length(f.regexp_replace(cell.cast("string"), PATTERN, "")) > 0
     else:
         given = cell.isNotNull() & (~f.isnan(cell.cast("double")) if column.kind == "number" else f.lit(True))
     if column.filled:

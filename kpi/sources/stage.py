@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import csv
 from dataclasses import dataclass, field
-from functools import reduce
 
 import duckdb
 import pyarrow as pa
@@ -15,14 +14,12 @@ import pyarrow as pa
 from kpi.errors import DataError, SchemaError
 from kpi.schema import Column, Table
 from kpi.sources import sql
+from kpi.sources.blanks import are_blank, stripped
 from kpi.sources.config import FILE, Source, nearest
-from kpi.sources.readers.csv import Csv
-from kpi.sources.readers.part import Part, blank, stripped
-from kpi.sources.typing.look import Dates, Numbers
+from kpi.sources.readers.part import Part
 
 COMPANY_CURRENCY = "company.currency"
 _SERIAL = r"^[1-9]\d{4}([.,]\d+)?$"  # days since the workbook's first day: 1927 to 2173
-_LIGHT = 1 << 28  # bytes of text files whose cells stay in memory as they were parsed: a quarter quicker than a table of the engine's
 
 
 @dataclass
@@ -36,14 +33,10 @@ class Stage:
     misfits: list[tuple[int, int, str]] = field(default_factory=list)
     n_read: int = 0
     decisions: list[tuple[str, str, str]] = field(default_factory=list)
-    looks: dict[str, Dates | Numbers] = field(default_factory=dict)
-    held: list[str] = field(default_factory=list)
 
     def drop(self, connection: duckdb.DuckDBPyConnection) -> None:
         """Give its memory back."""
-        connection.execute(f"drop {'view' if self.held else 'table'} {self.name}")
-        for relation in self.held:
-            connection.unregister(relation)
+        connection.execute(f"drop table {self.name}")
 
 
 def stage(connection: duckdb.DuckDBPyConnection, table: Table, source: Source, parts: list[Part], currency: str) -> Stage:
@@ -55,34 +48,15 @@ def stage(connection: duckdb.DuckDBPyConnection, table: Table, source: Source, p
     families |= {name: "text" for name in defaults if name not in families}
     families = {name: families[name] for name in table.names if name in families}
     staged = Stage(table, sql.free_name(connection, f"stage_{table.name}"), families, [part.label for part in parts])
-    looked = _looked(table, source, parts, bound)
-    chosen = []
     for number, (part, places) in enumerate(zip(parts, bound, strict=True)):
         cells = [_cell(part, places, table[name], families[name], source, defaults.get(name)) for name in families]
-        empty = blank(part.cells) if part.csv and not part.around else "false"
+        empty = are_blank(part.cells) if part.csv and not part.around else "false"
         found = f"{number}::integer as file, {part.row}::bigint as row, {empty} as is_blank, {part.footer} as is_footer"
         filtered = f"({part.footer}) or ({part.dropped}) or {_filtered(part, places, source, table)} as is_filtered"
-        chosen.append(", ".join([found, filtered, *cells]))
-    (_hold if _is_light(parts) else _store)(connection, staged, parts, chosen)
-    for number, (part, places) in enumerate(zip(parts, bound, strict=True)):
+        _insert(connection, staged, part, ", ".join([found, filtered, *cells]), first=number == 0)
         _take_misfits(connection, staged, part, number)
         staged.decisions += _noted(part, places, source)
-    staged.looks = {name: reduce(lambda one, other: one.joined(other), found) for name, found in looked.items()}
     return staged
-
-
-def _looked(table: Table, source: Source, parts: list[Part], bound: list[dict[str, int]]) -> dict[str, list[Dates | Numbers]]:
-    """Have dates and numbers looked at while they are read, where all parts are text files whose rows and cells are taken as they are."""
-    if source.where or not all(isinstance(part.csv, Csv) and not part.around for part in parts):
-        return {}
-    kinds = {"instant": Dates, "date": Dates, "number": Numbers, "integer": Numbers}
-    asked = {}
-    for column in table.columns:
-        if column.kind in kinds and column.name not in source.values and all(column.name in places for places in bound):
-            asked[column.name] = [kinds[column.kind]() for _ in parts]
-            for part, places, look in zip(parts, bound, asked[column.name], strict=True):
-                part.csv.looks.append((places[column.name], look))
-    return asked
 
 
 def _bind(table: Table, source: Source, part: Part) -> dict[str, int]:
@@ -163,31 +137,6 @@ def _filtered(part: Part, places: dict[str, int], source: Source, table: Table) 
             raise SchemaError(f"[tables.{table.name}] where names {header!r}, but {part.label} has {part.headers}{nearest(header, part.headers)}")
         tests.append(f"coalesce({_clean(part, place)}::varchar, '') in ({sql.texts(kept)})")
     return f"not ({' and '.join(tests)})" if tests else "false"
-
-
-def _is_light(parts: list[Part]) -> bool:
-    plain = all(isinstance(part.csv, Csv) and not part.around and part.footer == "false" for part in parts)
-    return plain and sum(part.csv.located.size for part in parts) <= _LIGHT
-
-
-def _hold(connection: duckdb.DuckDBPyConnection, staged: Stage, parts: list[Part], chosen: list[str]) -> None:
-    """Make the working table a view of the parsed files."""
-    for part in parts:
-        try:
-            parsed = part.reader.read_all()
-        except (pa.ArrowException, DataError, OSError):
-            raise DataError(part.csv.failure) from None
-        staged.held.append(sql.free_name(connection, "stage_parsed"))
-        connection.register(staged.held[-1], parsed)
-        staged.n_read += part.csv.n_records
-    rows = (f"select {cells} from {relation}" for cells, relation in zip(chosen, staged.held, strict=True))
-    connection.execute(f"create temp view {staged.name} as {' union all '.join(rows)}")
-
-
-def _store(connection: duckdb.DuckDBPyConnection, staged: Stage, parts: list[Part], chosen: list[str]) -> None:
-    """Make the working table, part by part, so that memory does not limit what is read."""
-    for number, (part, cells) in enumerate(zip(parts, chosen, strict=True)):
-        _insert(connection, staged, part, cells, first=number == 0)
 
 
 def _insert(connection: duckdb.DuckDBPyConnection, staged: Stage, part: Part, chosen: str, *, first: bool) -> None:

@@ -19,7 +19,7 @@ import pandas as pd
 from kpi import sources
 from kpi.engine import connect
 
-LIMIT = 3.0
+LIMIT = 10.0
 
 
 def write(folder: Path, rows: int) -> Path:

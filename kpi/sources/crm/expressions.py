@@ -21,9 +21,10 @@ from dataclasses import dataclass
 from kpi.errors import DataError
 from kpi.schema import TABLES
 from kpi.sources import sql
+from kpi.sources.blanks import only_first
 from kpi.sources.config import Company, Source
 from kpi.sources.crm.aliases import Shape, folded
-from kpi.sources.readers.part import Part, lone_cell
+from kpi.sources.readers.part import Part
 from kpi.sources.typing.cast import NO, YES
 
 ROW = sql.ident("row of the file")  # no column of a user's is called so
@@ -85,7 +86,7 @@ class Bound:
         if not self.shape.footer:
             return part.footer
         keys = [self.write(f"{{{name}}}").sql for need in self.shape.needs[:1] for name in need.split("|")]
-        return f"coalesce({', '.join([*keys, 'null'])}) is null or ({lone_cell(part.cells)})"
+        return f"coalesce({', '.join([*keys, 'null'])}) is null or ({only_first(part.cells)})"
 
     def dropped(self) -> str:
         """Write the condition that a record does not belong in the table."""

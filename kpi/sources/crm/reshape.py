@@ -12,12 +12,13 @@ import pyarrow as pa
 from kpi.errors import DataError
 from kpi.schema import Column, Table
 from kpi.sources import sql
+from kpi.sources.blanks import stripped
 from kpi.sources.config import Company, Source
 from kpi.sources.crm import expressions
 from kpi.sources.crm.aliases import Shape, fold
 from kpi.sources.crm.aliases import folded as fold_sql
 from kpi.sources.crm.expressions import ROW, Bound
-from kpi.sources.readers.part import Part, stripped
+from kpi.sources.readers.part import Part
 from kpi.sources.stage import Stage
 from kpi.sources.typing import dialect, values
 

@@ -10,17 +10,16 @@ import re
 import zipfile
 import zlib
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute
 import pyarrow.csv
 
 from kpi.errors import DataError, SchemaError
+from kpi.sources.blanks import BLANKS
 from kpi.sources.readers.files import BLOCK, Located
-from kpi.sources.typing import look
-from kpi.sources.typing.look import Dates, Numbers
 
 _BOMS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
 _DELIMITERS = (",", ";", "\t", "|")
@@ -42,7 +41,6 @@ class Csv:
     n_records: int = 0
     misfits: list[tuple[int, str]] = field(default_factory=list)
     failure: str = ""
-    looks: list[tuple[int, Dates | Numbers]] = field(default_factory=list)
     epoch: str = ""  # a text file has no serial dates
 
     @property
@@ -64,7 +62,7 @@ class Csv:
     def _batches(self, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
         try:
             kept, last = 0, None
-            for batch in _ahead(self._parsed()):
+            for batch in self._parsed():
                 place = np.arange(kept, kept + len(batch))
                 kept += len(batch)
                 rows = place + 1
@@ -76,16 +74,14 @@ class Csv:
                     last = batch.slice(len(batch) - 1)
                     part = batch.slice(after)
                     self.n_records += len(part)
-                    cells = [look.stripped(column) for column in part.columns]
-                    for column, seen in self.looks:
-                        seen.see(cells[column])
+                    cells = [pa.compute.utf8_trim(column, characters=BLANKS) for column in part.columns]
                     yield pa.RecordBatch.from_arrays([*cells, pa.array(rows[after:])], schema=schema)
             self._check_quotes(last)
         except (pa.ArrowInvalid, OSError, EOFError, zlib.error, zipfile.BadZipFile, DataError) as error:
             self.failure = f"{self.located.label} cannot be read: {error}"
             raise
-        blank = '" \t\r\n' + self.delimiter
-        self.misfits = [(number, text) for number, text in self.misfits if number > self.first and text.strip(blank)]
+        empty = BLANKS + '"' + self.delimiter
+        self.misfits = [(number, text) for number, text in self.misfits if number > self.first and text.strip(empty)]
 
     def _parsed(self) -> Iterator[pa.RecordBatch]:
         def misfit(row: pa.csv.InvalidRow) -> str:
@@ -111,15 +107,6 @@ class Csv:
         swallowed = any("\n" in text and text.count('"') % 2 for _, text in self.misfits[-1:])
         if ("\n" in cell and not closed) or swallowed:
             raise DataError("a quote is opened and never closed, so the rest of the file reads as one cell")
-
-
-def _ahead(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """Parse the next batch while the last one is looked at."""
-    with ThreadPoolExecutor(1) as parser:
-        following = parser.submit(next, batches, None)
-        while (batch := following.result()) is not None:
-            following = parser.submit(next, batches, None)
-            yield batch
 
 
 def examine(located: Located, *, encoding: str = "", delimiter: str = "", table: str = "") -> Csv:

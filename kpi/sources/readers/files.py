@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-import math
 import os
 import zipfile
 from dataclasses import dataclass
@@ -44,11 +43,6 @@ class Located:
     def is_workbook(self) -> bool:
         """Whether it is a workbook or one of its sheets."""
         return self.path.suffix.lower() in _WORKBOOKS
-
-    @property
-    def size(self) -> float:
-        """Bytes of the text; unknown, so without limit, where it is compressed."""
-        return math.inf if self.member or self.path.suffix.lower() == ".gz" else self.path.stat().st_size
 
     def open(self) -> BinaryIO:
         """Open its bytes, decompressed."""

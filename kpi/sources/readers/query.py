@@ -17,10 +17,10 @@ import pyarrow as pa
 
 from kpi.errors import DataError
 from kpi.sources import sql
+from kpi.sources.blanks import are_blank
 from kpi.sources.config import FILE, Source
 from kpi.sources.readers.csv import ROW, Csv
 from kpi.sources.readers.files import Located
-from kpi.sources.readers.part import blank
 
 _BATCH = 100_000
 
@@ -101,7 +101,7 @@ def as_parquet(connection: duckdb.DuckDBPyConnection, located: Located, csv: Csv
     connection.register(name, csv.reader())
     try:
         connection.execute(
-            f"copy (select {cells} from {name} where not ({blank(csv.columns)}) order by {ROW}) to {sql.text(str(target))} (format parquet)"
+            f"copy (select {cells} from {name} where not ({are_blank(csv.columns)}) order by {ROW}) to {sql.text(str(target))} (format parquet)"
         )
     except (duckdb.Error, pa.ArrowException) as error:
         raise DataError(csv.failure or f"{located.label} cannot be read: {sql.first_line(error)}") from None

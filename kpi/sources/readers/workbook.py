@@ -19,9 +19,9 @@ import pyarrow as pa
 from openpyxl.utils.exceptions import InvalidFileException
 
 from kpi.errors import DataError
+from kpi.sources.blanks import BLANKS
 from kpi.sources.config import nearest
 from kpi.sources.readers.files import BLOCK, Located
-from kpi.sources.typing.look import BLANKS
 
 HEADER_WITHIN = 20  # rows in which the header is looked for
 _BATCH = 2_000

@@ -90,10 +90,7 @@ def _measure(connection, staged: Stage, written: dict[str, Written], clock: Cloc
         if staged.table[name].kind not in ("instant", "date"):
             continue
         found[name] = _Times("day" if family == "date" else "second", (FIRST_YEAR, LAST_YEAR))
-        way = written[name]
-        if way.layout:
-            found[name] = _Times("second" if way.is_timed else "day", tuple(min(max(year, FIRST_YEAR), LAST_YEAR) for year in way.years))
-        elif family in ("text", "instant", "date"):
+        if family in ("text", "instant", "date"):
             asked.append(name)
     if not asked:
         return found

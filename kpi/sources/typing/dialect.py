@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import duckdb
 
@@ -20,7 +19,6 @@ _UNCLEAR = r"^[-+]?[1-9]\d{0,2}[.,]\d{3}$"
 _PARTS = r"^\d{1,2}[-/.]\d{1,2}[-/.]\d{4}|^\d{1,2}[/.]\d{1,2}[/.]\d{2}( |$)"
 _FIRST_OVER_12 = r"^(1[3-9]|2\d|3[01])[-/.](0?[1-9]|1[0-2])[-/.]\d{2}"
 _SECOND_OVER_12 = r"^(0?[1-9]|1[0-2])[-/.](1[3-9]|2\d|3[01])[-/.]\d{2}"
-_NOTHING = dict.fromkeys((",", ".", "unclear", "parts", "day", "month", "noon", "offset"), False)
 _NOON = r"(?i)\d ?[ap]\.?m\.?$"
 _WAYS = {
     "decimal": ("with a comma or a point as the decimal sign", 'decimal = "," or decimal = "."'),
@@ -37,43 +35,14 @@ def decide(connection: duckdb.DuckDBPyConnection, staged: Stage, source: Source)
     texts = [name for name, family in staged.families.items() if family == "text"]
     numbers = [name for name in texts if kinds[name] in ("number", "integer")]
     dates = [name for name in texts if kinds[name] in ("instant", "date")]
-    seen = _glance(connection, staged, numbers, dates)
-    seen |= _survey(connection, staged, *([name for name in names if name not in seen] for names in (numbers, dates)))
+    seen = _survey(connection, staged, numbers, dates)
     decimals = _agree({name: _decimal(connection, staged, name, seen[name], source) for name in numbers}, "decimal", connection, staged, seen)
     orders = _agree({name: _order(connection, staged, name, seen[name], source) for name in dates}, "dates", connection, staged, seen)
     formats = _formats(connection, source, staged)
     written = dict.fromkeys(staged.families, Written()) | {name: Written(decimal=sign) for name, sign in decimals.items()}
     for name, order in orders.items():
         written[name] = Written(order=order, formats=formats, has_noon=seen[name]["noon"] > 0, has_offset=seen[name]["offset"] > 0)
-    for name in (name for name in staged.looks if name in seen):
-        look, way = staged.looks[name], written[name]
-        if name in numbers:
-            written[name] = replace(way, is_plain=look.signs <= {way.decimal})
-        elif not formats:
-            written[name] = replace(way, layout=look.layout(month_first=way.order == MONTH_FIRST), years=look.years, is_timed=look.is_timed)
     return written
-
-
-def _glance(connection, staged: Stage, numbers: Sequence[str], dates: Sequence[str]) -> dict[str, dict]:
-    """Tell what is evident of evenly written columns: of two contrary ways, evidence for one and none for the other. The rest is surveyed.
-
-    The search for evidence of a decimal sign ends at the first; evidence against it would be a cell that has the sign twice, to group digits.
-    """
-    evident = {}
-    for name in (name for name in dates if name in staged.looks and staged.looks[name].is_even):
-        look = staged.looks[name]
-        if look.is_year_first or look.is_day_first != look.is_month_first:
-            evident[name] = _NOTHING | {"day": look.is_day_first, "month": look.is_month_first}
-    for name in (name for name in numbers if name in staged.looks):
-        signs = staged.looks[name].signs
-        if not signs:
-            evident[name] = _NOTHING
-        elif signs in ({","}, {"."}) and not staged.looks[name].is_grouped:
-            (sign,) = signs
-            test = f"not is_blank and regexp_matches({sql.ident(name)}, '{_evidence(sign)}')"
-            if connection.execute(f"select exists (select 1 from {staged.name} where {test})").fetchall()[0][0]:
-                evident[name] = _NOTHING | {sign: True}
-    return evident
 
 
 def _evidence(sign: str) -> str:

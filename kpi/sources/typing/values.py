@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from kpi.sources import sql
+from kpi.sources.blanks import SPACES
 
-_SPACED = " \u00a0\u202f\u2009\u2007\u2002\u2003\u200a\u3000'’"
+_SPACED = SPACES + "'’"
 _TIME = r"[T ] *\d{1,2}:\d{2}(:\d{2}([.,]\d+)?)?"
 _OFFSET = r" ?(Z|UTC|[-+]\d{2}(:?\d{2})?)"
 _ISO = rf"^\d{{4}}([-/])\d{{1,2}}[-/]\d{{1,2}}({_TIME}({_OFFSET})?)?$"
@@ -23,10 +24,6 @@ class Written:
     formats: tuple[str, ...] = ()
     has_noon: bool = False
     has_offset: bool = False
-    layout: str = ""
-    years: tuple[int, int] = (0, 0)
-    is_timed: bool = False
-    is_plain: bool = False
 
 
 def number_text(cell: str) -> str:
@@ -40,8 +37,6 @@ def number_text(cell: str) -> str:
 def number(cell: str, written: Written) -> str:
     """Write the SQL that reads a number."""
     decimal = written.decimal
-    if written.is_plain:
-        return f"try_cast(replace({cell}, '{decimal}', '.') as double)"
     group = "." if decimal == "," else ","
     bare = number_text(cell)
     sound = rf"^[-+]?(\d+|\d{{1,3}}([{group} ]\d{{3}})+)?([{decimal}]\d*)?([eE][-+]?\d+)?$"
@@ -51,8 +46,6 @@ def number(cell: str, written: Written) -> str:
 
 def local(cell: str, written: Written) -> str:
     """Write the SQL that reads a date or a time without offset."""
-    if written.layout:
-        return f"try_strptime({cell}, '{written.layout}')"
     year_first = _year_first(cell, written)
     sound = f"regexp_matches({year_first}, '{_ISO}')" + (f" and not {has_offset(cell)}" if written.has_offset else "")
     tries = [f"try_cast(case when {sound} then replace({year_first}, ',', '.') end as timestamp)"]
