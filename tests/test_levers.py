@@ -21,7 +21,7 @@ from kpi.forecast.process import BAND_OF, LAST, Model
 from kpi.forecast.ranges import target
 from kpi.forecast.transitions import BANDS, OTHERS, counted
 from kpi.periods import Window
-from kpi.presentation.pages import levers as chapter
+from kpi.presentation.pages import lever_gains
 from kpi.statistics.shrinkage import shrunk
 from tests.simulated import Company, simulate
 from tests.simulated.company import day_number
@@ -439,7 +439,7 @@ def rows(*lows: float) -> pd.DataFrame:
 def test_the_sentence_is_chosen_from_the_numbers(data, lows, said):
     about = kpi.presentation.pages.about(data, "2026-10", "en")
     expected = pd.DataFrame([{"value": 1000.0, "low": 900.0, "high": 1100.0, "n": 60}])
-    answer, figure, table = chapter.levers(about, rows(*lows), expected)
+    answer, figure, table = lever_gains.lever_gains(about, rows(*lows), expected)
     assert said in answer.sentence
     assert "€1,000 (€900–1,100) may be expected" in answer.sentence
     assert "A0 → B" in figure.alt
@@ -448,5 +448,5 @@ def test_the_sentence_is_chosen_from_the_numbers(data, lows, said):
 
 def test_too_few_wins_are_said(data):
     about = kpi.presentation.pages.about(data, "2026-10", "fr")
-    (answer,) = chapter.levers(about, rows(1.0).assign(value=np.nan), pd.DataFrame())
+    (answer,) = lever_gains.lever_gains(about, rows(1.0).assign(value=np.nan), pd.DataFrame())
     assert answer.sentence.startswith("Trop peu d’affaires")

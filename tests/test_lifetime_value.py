@@ -163,7 +163,7 @@ def test_few_customers_warn_and_fewer_say_nothing(n, few, known):
     about = pages.about(data, "2026-06", "en")
     check = lv.model_check(data, as_of=END)
     more = {"active": lv.active_probability(data, as_of=END), "tracking": lv.tracking(data, as_of=END)}
-    text = str(pages.lifetime_value.expected(about, lv.expected_value(data, as_of=END), check, lv.at_risk(data, as_of=END), **more)[0])
+    text = str(pages.lifetime_value.expected_value(about, lv.expected_value(data, as_of=END), check, lv.at_risk(data, as_of=END), **more)[0])
     assert ("Fewer than 50" in text) is not known
     assert ("Caution" in text) is (few and known)
 

@@ -13,7 +13,7 @@ from kpi import sections
 from kpi.periods import Month, Window
 from kpi.presentation.blocks import Answer
 from kpi.presentation.language import Words
-from kpi.presentation.pages import comparison, conversion, pipeline, stages
+from kpi.presentation.pages import comparison, conversion_paths, open_pipeline, pipeline, stage_by_stage
 from kpi.presentation.pages.about import About
 
 NAN = float("nan")
@@ -43,7 +43,7 @@ def lost(mean: float) -> pd.DataFrame:
     ("closed", "words"), [(0.40, "more than the 30% of all"), (0.20, "less than the 30% of all"), (0.32, "close to the 30% of all")]
 )
 def test_the_usual_rate_is_held_against_the_share_won(about, closed, words):
-    text = said(conversion.usual_rate(about, rates(0.30), rates(closed), rates(closed), lost(10.0)))
+    text = said(pipeline.closed_win_rate(about, rates(0.30), rates(closed), rates(closed), lost(10.0)))
     assert words in text
     assert "40 still open" in text
     assert "no settled difference" in text
@@ -54,11 +54,11 @@ def test_the_usual_rate_is_held_against_the_share_won(about, closed, words):
     [(0.40, 10.0, "won more often than small ones"), (0.20, 10.0, "won less often than small ones"), (1.0, 0.0, "Lost deals carry no amount here")],
 )
 def test_the_rate_by_amount_is_read(about, amount, mean, words):
-    assert words in said(conversion.usual_rate(about, rates(0.30), rates(0.30), rates(amount), lost(mean)))
+    assert words in said(pipeline.closed_win_rate(about, rates(0.30), rates(0.30), rates(amount), lost(mean)))
 
 
 def test_too_few_closed_deals_are_not_judged(about):
-    assert said(conversion.usual_rate(about, rates(0.30), rates(0.30, n=19), rates(0.30), lost(10.0))) == ""
+    assert said(pipeline.closed_win_rate(about, rates(0.30), rates(0.30, n=19), rates(0.30), lost(10.0))) == ""
 
 
 NOW = [(0.19, "clearly more than a year ago"), (0.45, "clearly fewer"), (0.32, "no settled change"), (NAN, "within 180 days (25–35%).")]
@@ -70,15 +70,15 @@ def test_leads_are_compared_with_a_year_ago(about, before, words):
     curves = [pd.DataFrame({"time": [0, 30], "at_risk": [9, 5]} | {name: [0.1, 0.3] for name in names})] * 2
     keys = ("pipeline.lead_to_opportunity", "pipeline.lead_to_customer")
     now, past = ([rates(share, kpi=key) for share, key in zip(shares, keys, strict=True)] for shares in ((0.30, 0.10), (before, 0.11)))
-    text = said(conversion.ways(about, curves, curves, now, past))
+    text = said(conversion_paths.lead_conversion(about, curves, curves, now, past))
     assert words in text
     assert "10% are customers by then (5–15%); no settled change from a year ago." in text
-    assert said(conversion.ways(about, curves, curves, [now[0], rates(NAN, kpi=keys[1])], past)).startswith("Too few leads")
+    assert said(conversion_paths.lead_conversion(about, curves, curves, [now[0], rates(NAN, kpi=keys[1])], past)).startswith("Too few leads")
 
 
 def test_the_target_is_told_where_there_is_one(about):
     row = {"value": 2.0, "open_amount": 500e3, "target": 400e3, "won": 150e3}
-    told = [pipeline._covered(about, table) for table in (None, *(pd.DataFrame([row | more]) for more in ({}, {"target": NAN}, {"value": NAN})))]
+    told = [open_pipeline._covered(about, table) for table in (None, *(pd.DataFrame([row | more]) for more in ({}, {"target": NAN}, {"value": NAN})))]
     assert told[0] == told[2] == ""
     assert "2.0 times what is missing to its target" in told[1]
     assert "is reached" in told[3]
@@ -88,10 +88,10 @@ def test_only_differences_beyond_chance_are_told(about):
     total = rates(0.3)
     apart = rates(0.45, 0.30, source=["web", "fair"])[["source", *total.columns]]
     near = rates(0.34, 0.30, 0.3, size=[0.0, 1000.0, NAN])[["size", *total.columns]]
-    assert said(comparison.winners(about, [apart, near], total)) == "Source: web wins 45% (40–50%), fair 30% (25–35%)."
-    assert said(comparison.winners(about, [near], total)).startswith("Neither source nor size")
+    assert said(comparison.won_by_group(about, [apart, near], total)) == "Source: web wins 45% (40–50%), fair 30% (25–35%)."
+    assert said(comparison.won_by_group(about, [near], total)).startswith("Neither source nor size")
     unknown = rates(0.34, 0.30, 0.05, size=[0.0, 1000.0, NAN])[["size", *total.columns]]  # deals without an amount are no size
-    assert said(comparison.winners(about, [unknown], total)).startswith("Neither source nor size")
+    assert said(comparison.won_by_group(about, [unknown], total)).startswith("Neither source nor size")
 
 
 def test_the_best_and_worst_of_many_must_lie_further_apart(about):
@@ -99,13 +99,13 @@ def test_the_best_and_worst_of_many_must_lie_further_apart(about):
         middle = [0.3] * (count - 2)
         return rates(0.351, *middle, 0.249, owner=[f"o{place}" for place in range(count)])[["owner", *rates(0.3).columns]]
 
-    assert "wins" in said(comparison.winners(about, [owners(5)], rates(0.3)))
-    assert said(comparison.winners(about, [owners(10)], rates(0.3))).startswith("Neither")
+    assert "wins" in said(comparison.won_by_group(about, [owners(5)], rates(0.3)))
+    assert said(comparison.won_by_group(about, [owners(10)], rates(0.3))).startswith("Neither")
 
 
 def test_sizes_are_named_by_their_bands(about):
     sizes = rates(0.3, 0.3, 0.3, 0.3, size=[NAN, 5000.0, 0.0, 1000.0])[["size", *rates(0.3).columns]]
-    _, table = comparison.winners(about, [sizes], rates(0.3))
+    _, table = comparison.won_by_group(about, [sizes], rates(0.3))
     assert [cells[0].text for _, cells in table.rows] == ["under €1,000", "€1,000 to €5,000", "€5,000 and more", "no amount"]
 
 
@@ -115,7 +115,7 @@ STEPS = [((0.3, 0.6), "loses most"), ((0.55, 0.6), "the intervals overlap"), ((0
 @pytest.mark.parametrize(("values", "words"), STEPS)
 def test_the_weakest_step_is_named_when_it_is_settled(about, values, words):
     table = rates(*values, stage=["a", "b"], next_stage=["b", "c"])
-    assert words in stages._weakest(about.words, table)
+    assert words in stage_by_stage._weakest(about.words, table)
 
 
 @pytest.mark.parametrize(("amount", "named"), [(50.0, True), (0.0, False), (None, False)])
@@ -128,5 +128,5 @@ def test_sizes_are_compared_only_where_lost_deals_have_them(amount, named):
 
 
 def test_without_amounts_of_lost_deals_the_rate_by_amount_is_not_shown(about):
-    table = conversion.usual_rate(about, rates(0.3), rates(0.3), rates(1.0), lost(0.0))[-1]
+    table = pipeline.closed_win_rate(about, rates(0.3), rates(0.3), rates(1.0), lost(0.0))[-1]
     assert "100%" not in table.plain()

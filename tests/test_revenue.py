@@ -94,7 +94,7 @@ def test_a_start_before_the_data_says_nothing():
     assert not known["2026-04"]  # its year before begins in May 2024, the data in June
     assert table[NAMES].isna().all(axis=1).tolist() == (~known).tolist()
     about = pages.about(data, "2026-06", "en")
-    assert "do not reach back" in str(pages.customer_value.revenue(about, table.head(1), table.head(1))[0])
+    assert "do not reach back" in str(pages.retention.revenue(about, table.head(1), table.head(1))[0])
 
 
 def test_who_has_no_revenue_has_no_rate():
@@ -182,7 +182,7 @@ def test_the_page_says_what_is_compared():
     for name, data in {"contracts": contractual(TERMS, rates=RATES), "orders": dataset(HAND, "duckdb")}.items():
         about = pages.about(data, "2026-06", "en")
         parts = (function(data, as_of=AS_OF) for function in (retention.net_revenue_retention, retention.gross_revenue_retention))
-        shown[name] = [str(block) for block in pages.customer_value.revenue(about, *parts)]
+        shown[name] = [str(block) for block in pages.retention.revenue(about, *parts)]
     assert "The monthly amounts of the 6 customers of a year ago are at 85%" in shown["contracts"][0]
     assert "added, at 77%" in shown["contracts"][0]
     assert "The 5 customers of the twelve months before brought 63% of that revenue again" in shown["orders"][0]

@@ -1,4 +1,4 @@
-"""What the pages say: tidy results in; sentences, figures and tables out, one module per page. No KPI is computed here.
+"""What the pages say: tidy results in; sentences, figures and tables out, one module per page or section. No KPI is computed here.
 
 Every sentence that judges is chosen from the numbers: a signal is called one only when the process behaviour chart says so, a difference only when
 the intervals do not overlap.
@@ -6,17 +6,23 @@ the intervals do not overlap.
 
 from kpi.presentation.pages import (
     comparison,
-    contracts,
-    conversion,
+    conversion_paths,
     customer_value,
-    levers,
+    follow_up,
+    hours_of_week,
+    lever_gains,
     lifetime_value,
     movement,
+    open_pipeline,
     pipeline,
     pulse,
+    repeat_purchase,
     response_time,
     retention,
-    stages,
+    sales_velocity,
+    speed_and_outcome,
+    stage_by_stage,
+    under_contract,
 )
 from kpi.presentation.pages.about import About, about, closing, section
 
@@ -25,16 +31,22 @@ __all__ = [
     "about",
     "closing",
     "comparison",
-    "contracts",
-    "conversion",
+    "conversion_paths",
     "customer_value",
-    "levers",
+    "follow_up",
+    "hours_of_week",
+    "lever_gains",
     "lifetime_value",
     "movement",
+    "open_pipeline",
     "pipeline",
     "pulse",
+    "repeat_purchase",
     "response_time",
     "retention",
+    "sales_velocity",
     "section",
-    "stages",
+    "speed_and_outcome",
+    "stage_by_stage",
+    "under_contract",
 ]

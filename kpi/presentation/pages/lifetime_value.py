@@ -22,7 +22,9 @@ GROUPS = {
 BANDS = {"within 1 h": N_("within 1 h"), "1 to 24 h": N_("1 to 24 h"), "later": N_("later"), "not answered": N_("not answered")}
 
 
-def expected(about: About, value: pd.DataFrame, check: pd.DataFrame, at_risk: pd.DataFrame, *, active: pd.DataFrame, tracking: pd.DataFrame) -> list:
+def expected_value(
+    about: About, value: pd.DataFrame, check: pd.DataFrame, at_risk: pd.DataFrame, *, active: pd.DataFrame, tracking: pd.DataFrame
+) -> list:
     """Say what customers are expected to bring, and beside it how well the model would have held."""
     words, say, row = about.words, about.words.say, value.iloc[0]
     if about.is_contractual:

@@ -26,16 +26,9 @@ STEPS = {
     "owner_out": N_("Handed over"),
     "currency": N_("Exchange rates"),
 }
-FACTORS = {
-    "velocity": N_("Pipeline per day"),
-    "open_deals": N_("Open deals"),
-    "win_incidence": N_("Won within a year"),
-    "average_won_value": N_("Average won deal"),
-    "days_to_win": N_("Days to win"),
-}
 
 
-def went(about: About, account: pd.DataFrame, ages: pd.DataFrame, limits: pd.DataFrame) -> list:
+def waterfall(about: About, account: pd.DataFrame, ages: pd.DataFrame, limits: pd.DataFrame) -> list:
     """Show where the open pipeline went in the month, and which of the open deals are stale."""
     words, say = about.words, about.words.say
     money = partial(words.money, currency=about.currency)
@@ -93,7 +86,7 @@ def _ageing(about: About, ages: pd.DataFrame, limits: pd.DataFrame) -> Figure:
     return Figure(drawn, title, note, say("Stale deals by stage: {stages}.", stages=alt))
 
 
-def slipping(about: About, stale: pd.DataFrame, pushes: pd.DataFrame | None) -> list:
+def stale_deals(about: About, stale: pd.DataFrame, pushes: pd.DataFrame | None) -> list:
     """List the stale deals to decide on, and say how often closing dates are pushed out."""
     words, say = about.words, about.words.say
     total = words.money(stale["amount"].sum(), about.currency)
@@ -122,7 +115,7 @@ def slipping(about: About, stale: pd.DataFrame, pushes: pd.DataFrame | None) -> 
     return [Answer(answer), tables.table(shown, columns, words=words, title=title, note=note, whole="lists/stale_deals.csv", currency=about.currency)]
 
 
-def lost(about: About, reasons: pd.DataFrame, by_amount: pd.DataFrame) -> list:
+def loss_reasons(about: About, reasons: pd.DataFrame, by_amount: pd.DataFrame) -> list:
     """Say why deals are lost."""
     words, say = about.words, about.words.say
     frame = reasons.sort_values(["n_events", "reason"], ascending=[False, True], ignore_index=True)
@@ -146,51 +139,3 @@ def lost(about: About, reasons: pd.DataFrame, by_amount: pd.DataFrame) -> list:
     ]
     note = say("Deals lost in the last 90 days; 95% interval")
     return [Answer(answer), tables.table(shown, columns, words=words, title=say("Why are deals lost?"), note=note, currency=about.currency)]
-
-
-def pace(about: About, velocity: pd.DataFrame) -> list:
-    """Say what the pipeline brings per day, and which factor moved it."""
-    words, say = about.words, about.words.say
-    money = partial(words.money, currency=about.currency)
-    row, factors = velocity.iloc[0], velocity.iloc[1:]
-    if pd.isna(row["value"]):
-        answer = say("Too few deals were won lately to say what the pipeline brings per day.")
-    elif pd.isna(row["past"]):
-        answer = say("As things go now, the open pipeline brings {now} a day.", now=money(row["value"]))
-    else:
-        moved = factors.loc[factors["effect"].abs().idxmax()]
-        parts = {"now": money(row["value"]), "past": money(row["past"]), "factor": words.translate(FACTORS[moved["factor"]])}
-        parts["effect"] = words.money_change(moved["effect"], about.currency)
-        answer = say(
-            "As things go now, the open pipeline brings {now} a day, against {past} a year ago; what moved it most: {factor} ({effect}).", **parts
-        )
-    write = {"velocity": money, "average_won_value": money, "win_incidence": words.percent, "open_deals": words.number, "days_to_win": words.number}
-    shown = pd.DataFrame(
-        {
-            "factor": [words.translate(FACTORS[name]) for name in velocity["factor"]],
-            "current": [write[line.factor](line.value) for line in velocity.itertuples()],
-            "interval": [_span(words, line, about.currency) for line in velocity.itertuples()],
-            "before": [write[line.factor](line.past) for line in velocity.itertuples()],
-            "effect": velocity["effect"],
-        }
-    )
-    columns = [
-        Column("factor", say("Factor")),
-        Column("current", say("Now")),
-        Column("interval", say("95%\ninterval")),
-        Column("before", say("A year ago")),
-        Column("effect", say("Effect per\nday"), "change"),
-    ]
-    note = say("Open deals × won within a year × average won deal ÷ median days to win; the effects of the four add up to the change")
-    return [
-        Answer(answer),
-        tables.table(shown, columns, words=words, title=say("What does the pipeline bring per day?"), note=note, currency=about.currency),
-    ]
-
-
-def _span(words, line, currency: str) -> str:
-    if line.factor == "open_deals" or pd.isna(line.low):
-        return words.number(None)
-    if line.factor == "win_incidence":
-        return words.percent_range(line.low, line.high)
-    return words.number_range(line.low, line.high) if line.factor == "days_to_win" else words.money_range(line.low, line.high, currency)

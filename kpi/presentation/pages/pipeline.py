@@ -7,16 +7,12 @@ import pandas as pd
 from kpi.presentation import charts
 from kpi.presentation.blocks import Answer, Figure, Opening, SideBySide, tables
 from kpi.presentation.blocks.tables import Column, Table
-from kpi.presentation.pages.about import About, differ, end_label, named, quarter_name
+from kpi.presentation.pages import conversion_paths
+from kpi.presentation.pages.about import About, differ, end_label, quarter_name
 from kpi.schema import N_
 
 HORIZON = 180
 FLOOR = 20
-WAYS = {
-    "pipeline.lead_to_opportunity": N_("Lead to opportunity"),
-    "pipeline.opportunity_to_customer": N_("Opportunity to customer"),
-    "pipeline.lead_to_customer": N_("Lead to customer"),
-}
 
 
 def opening(about: About, won: pd.DataFrame, before: pd.DataFrame, closed: pd.DataFrame) -> Opening:
@@ -43,7 +39,9 @@ def opening(about: About, won: pd.DataFrame, before: pd.DataFrame, closed: pd.Da
     return about.opening("pipeline", judged[differ(now, past)], lede)
 
 
-def winning(about: About, *, curve: pd.DataFrame, past_curve: pd.DataFrame, won: pd.DataFrame, past: pd.DataFrame, steps: list[pd.DataFrame]) -> list:
+def share_won(
+    about: About, *, curve: pd.DataFrame, past_curve: pd.DataFrame, won: pd.DataFrame, past: pd.DataFrame, steps: list[pd.DataFrame]
+) -> list:
     """Show the share won by age, now and a year ago, beside every conversion."""
     words, say = about.words, about.words.say
     now, before = _at(won, HORIZON), _at(past, HORIZON)
@@ -94,26 +92,10 @@ def winning(about: About, *, curve: pd.DataFrame, past_curve: pd.DataFrame, won:
             now=shares["now"],
             range=shares["range"],
         )
-    return [Answer(verdicts[differ(now, before)]), SideBySide(figure, conversions(about, steps))]
+    return [Answer(verdicts[differ(now, before)]), SideBySide(figure, conversion_paths.conversions(about, steps))]
 
 
-def conversions(about: About, results: list[pd.DataFrame]) -> Table:
-    """List every conversion with its interval."""
-    words, say = about.words, about.words.say
-    frame = pd.concat(results, ignore_index=True)
-    frame["step"] = [say("{way}, {days} d", way=words.translate(WAYS[row.kpi]), days=int(row.horizon)) for row in frame.itertuples()]
-    columns = [
-        Column("step", say("Within so many days")),
-        Column("n", say("Under\nway"), "number"),
-        Column("n_events", say("Done"), "number"),
-        Column("value", say("Share"), "percent", n="n"),
-        Column("value", say("95%\ninterval"), "range", n="n"),
-    ]
-    note = say("Period reading: as records of every age fared in the last 90 days · – not observed that long")
-    return tables.table(frame, columns, words=words, title=say("From lead to customer, as things go now"), note=note, limit=len(frame))
-
-
-def cohorts(about: About, won: pd.DataFrame) -> Table:
+def by_quarter(about: About, won: pd.DataFrame) -> Table:
     """List the quarters: how many of the opportunities created then were won."""
     say = about.words.say
     columns = [
@@ -133,101 +115,66 @@ def cohorts(about: About, won: pd.DataFrame) -> Table:
     return tables.table(newest, columns, words=about.words, title=say("How did each quarter's opportunities fare?"), note=note, limit=12)
 
 
-def holding(
-    about: About,
-    by_stage: pd.DataFrame,
-    by_owner: pd.DataFrame,
-    amounts: pd.DataFrame,
-    weighted: pd.DataFrame | None = None,
-    coverage: pd.DataFrame | None = None,
-) -> list:
-    """Show what the pipeline holds at the date."""
-    words, say = about.words, about.words.say
-    deals, known = int(by_stage["n"].sum()), int(by_stage["n_events"].sum())
-    total = words.money(by_stage["value"].sum() if known else None, about.currency)
-    answer = words.say_n("{n} deal is open, worth {total}.", "{n} deals are open, worth {total}.", deals, total=total)
-    if known < deals:
-        answer += " " + say("The amount of {missing} of them is not known.", missing=deals - known)
-    answer += _likely(about, weighted) + _covered(about, coverage)
-    labels = [named(words, stage) for stage in by_stage["stage"]]
-    counts = [words.say_n("{n} deal", "{n} deals", int(n)) for n in by_stage["n"]]
-    if known:
-        drawn = charts.plot_amounts(by_stage, labels, words, about.currency, counts=counts, xlabel=say("open amount"))
-        alt = words.listing(
-            say("{stage} {amount}, {deals}", stage=label, amount=words.money(row.value, about.currency), deals=count)
-            for label, row, count in zip(labels, by_stage.itertuples(), counts, strict=True)
-        )
-        note = say("n = {n} deals, {known} of them with an amount · as known on {day}", n=deals, known=known, day=words.date(about.month.end))
-        left = Figure(drawn, say("Open amount by stage"), note, say("Open amount by stage: {stages}.", stages=alt))
-    else:
-        left = tables.table(
-            by_stage.assign(stage=labels),
-            [Column("stage", say("Stage")), Column("n", say("Deals"), "number")],
-            words=words,
-            title=say("Open deals by stage"),
-        )
-    chances = [] if weighted is None else [_weighted(about, weighted)]
-    return [Answer(answer), SideBySide([left, *chances], [_amounts(about, amounts), _owners(about, by_owner)])]
-
-
-def _weighted(about: About, weighted: pd.DataFrame) -> Table:
-    words, say = about.words, about.words.say
-    columns = [
-        Column("stage", say("Stage")),
-        Column("amount", say("Amount"), "money"),
-        Column("chance", say("Won from\nthere"), "percent"),
-        Column("value", say("Weighted"), "money"),
-        Column("value", say("95%\ninterval"), "range", unit="money"),
-    ]
-    shown = weighted.assign(stage=[named(words, stage) for stage in weighted["stage"]])
-    note = say("Open amount times the share of deals won within a year of reaching the stage, from the last 365 days")
-    return tables.table(shown, columns, words=words, title=say("What will it bring?"), note=note, currency=about.currency)
-
-
-def _likely(about: About, weighted: pd.DataFrame | None) -> str:
-    if weighted is None or weighted["value"].isna().all():
-        return ""
-    total = about.words.money(weighted["value"].sum(), about.currency)
-    return " " + about.words.say("Weighted by the chance to win from their stage, they are worth {total}.", total=total)
-
-
-def _covered(about: About, coverage: pd.DataFrame | None) -> str:
-    if coverage is None or pd.isna(coverage["target"].iloc[0]):
-        return ""
-    words, row = about.words, coverage.iloc[0]
-    parts = {"target": words.money(row["target"], about.currency), "won": words.money(row["won"], about.currency)}
-    if pd.isna(row["value"]):
-        return " " + words.say("The quarter's target of {target} is reached: {won} won so far.", **parts)
-    parts |= {"open": words.money(row["open_amount"], about.currency), "times": words.number(row["value"], 1)}
-    text = N_("Deals of {open} are expected to close this quarter, {times} times what is missing to its target ({won} of {target} won so far).")
-    return " " + words.say(text, **parts)
-
-
-def _amounts(about: About, amounts: pd.DataFrame) -> Table:
-    say = about.words.say
-    kinds = {"pipeline.won_amount": say("Won, last 90 days"), "pipeline.lost_amount": say("Lost, last 90 days"), "pipeline.open_amount": say("Open")}
-    wide = amounts[amounts["statistic"] == "mean"].assign(kind=[kinds[key] for key in amounts.loc[amounts["statistic"] == "mean", "kpi"]])
-    wide["median"] = amounts.loc[amounts["statistic"] == "median", "value"].to_numpy()
-    wide["top"] = amounts.loc[amounts["statistic"] == "top5_share", "value"].to_numpy()
-    columns = [
-        Column("kind", say("Deals")),
-        Column("n", say("n"), "number"),
-        Column("value", say("Mean"), "money", n="n_events"),
-        Column("value", say("95%\ninterval"), "range", unit="money", n="n_events"),
-        Column("median", say("Median"), "money", n="n_events"),
-        Column("top", say("Five largest,\nshare"), "percent", n="n_events"),
-    ]
-    note = say("A missing amount is not 0: it is left out of the mean · bootstrap interval")
-    return tables.table(wide, columns, words=about.words, title=say("What is an opportunity worth?"), note=note, currency=about.currency)
-
-
-def _owners(about: About, by_owner: pd.DataFrame) -> Table:
-    say = about.words.say
-    columns = [Column("owner", say("Owner")), Column("n", say("Open deals"), "number"), Column("value", say("Amount"), "money")]
-    frame = by_owner.sort_values(["value", "owner"], ascending=[False, True], ignore_index=True)
-    frame = frame.assign(owner=[named(about.words, owner) for owner in frame["owner"]])
-    return tables.table(frame, columns, words=about.words, title=say("Who holds it?"), currency=about.currency, limit=10)
-
-
 def _at(result: pd.DataFrame, horizon: float) -> pd.Series:
     return result[result["horizon"] == horizon].iloc[0]
+
+
+def closed_win_rate(about: About, won: pd.DataFrame, closed: pd.DataFrame, by_amount: pd.DataFrame, lost: pd.DataFrame) -> list:
+    """Put the usual win rate, by count and by amount, beside the share won, and say why they differ."""
+    words, say = about.words, about.words.say
+    frame = pd.concat([won[won["horizon"] == HORIZON], closed, by_amount], ignore_index=True)
+    if not _carries_amounts(lost):
+        frame.loc[2, ["value", "low", "high"]] = float("nan")
+    frame["name"] = [
+        say("Won within 180 days, of all opportunities"),
+        say("Closed-deal win rate: won, of the deals closed"),
+        say("Closed-deal win rate by amount"),
+    ]
+    columns = [
+        Column("name", say("Win rate")),
+        Column("n", say("Deals"), "number"),
+        Column("n_events", say("Won"), "number"),
+        Column("value", say("Share"), "percent", n="n"),
+        Column("value", say("95%\ninterval"), "range", n="n"),
+        Column("value", "", "drawn", n="n"),
+    ]
+    table = tables.table(frame, columns, words=words, title=say("What does the usual win rate say?"), note=say("Last 90 days; 95% interval"))
+    if frame["n"].iloc[1] < FLOOR or frame["value"].iloc[:2].isna().any():
+        return [table]
+    return [Answer(f"{_closed_against(words, *(frame.iloc[place] for place in (0, 1)))} {_amount_against(words, frame, lost)}"), table]
+
+
+def _closed_against(words, share: pd.Series, closed: pd.Series) -> str:
+    parts = {"rate": words.percent(closed["value"]), "share": words.percent(share["value"]), "open": int(closed["n_open"])}
+    if closed["value"] > share["high"]:
+        text = N_(
+            "Of the deals closed lately {rate} were won, more than the {share} of all: the rate counts deals by the day they closed, "
+            "whatever their age, and leaves out the {open} still open."
+        )
+    elif closed["value"] < share["low"]:
+        text = N_(
+            "Of the deals closed lately {rate} were won, less than the {share} of all: the rate counts deals by the day they closed, "
+            "whatever their age, and leaves out the {open} still open."
+        )
+    else:
+        text = N_(
+            "Of the deals closed lately {rate} were won, close to the {share} of all; the two part when deals stay open longer, "
+            "since the rate leaves out the {open} still open."
+        )
+    return words.say(text, **parts)
+
+
+def _carries_amounts(lost: pd.DataFrame) -> bool:
+    return bool(lost.set_index("statistic").loc["mean", "value"] > 0)
+
+
+def _amount_against(words, frame: pd.DataFrame, lost: pd.DataFrame) -> str:
+    count, amount = frame.iloc[1], frame.iloc[2]
+    if not _carries_amounts(lost):
+        return words.say("Lost deals carry no amount here, so the rate by amount says nothing.")
+    parts = {"amount": words.percent(amount["value"])}
+    if amount["high"] < count["value"]:
+        return words.say("By amount it is {amount}: large deals are won less often than small ones.", **parts)
+    if amount["low"] > count["value"]:
+        return words.say("By amount it is {amount}: large deals are won more often than small ones.", **parts)
+    return words.say("By amount it is {amount}: no settled difference between large deals and small ones.", **parts)

@@ -7,7 +7,7 @@ import pandas as pd
 from kpi.presentation.blocks import Answer, NoData, Opening, Prose, Spark, Tile, Tiles, tables
 from kpi.presentation.blocks.tables import Column
 from kpi.presentation.language import Words
-from kpi.presentation.pages import pipeline
+from kpi.presentation.pages import conversion_paths
 from kpi.presentation.pages.about import About, unstable
 from kpi.schema import N_
 
@@ -117,8 +117,8 @@ def tile(about: About, months: pd.DataFrame) -> Tile:
 def conversions(about: About, results: list[pd.DataFrame], closed: pd.DataFrame) -> list:
     """List the conversions as things go now, each with its interval, n and open records, and the usual win rate beside them."""
     words, say = about.words, about.words.say
-    frame = pd.concat([result[result["horizon"] == pipeline.HORIZON] for result in results], ignore_index=True)
-    frame["step"] = [words.translate(pipeline.WAYS[key]) for key in frame["kpi"]]
+    frame = pd.concat([result[result["horizon"] == conversion_paths.HORIZON] for result in results], ignore_index=True)
+    frame["step"] = [words.translate(conversion_paths.PATHS[key]) for key in frame["kpi"]]
     parts = [
         say(
             "{name} {share} ({range})",

@@ -12,7 +12,7 @@ from kpi.presentation.pages.about import About
 LEAST = 50
 
 
-def staying(about: About, *, survival: pd.DataFrame, curve: pd.DataFrame, median: pd.DataFrame, renewals: pd.DataFrame) -> list:
+def contract_survival(about: About, *, survival: pd.DataFrame, curve: pd.DataFrame, median: pd.DataFrame, renewals: pd.DataFrame) -> list:
     """Show how long customers stay under contract."""
     words, say, half = about.words, about.words.say, median.iloc[0]
     if curve.empty:
@@ -59,7 +59,7 @@ def _renewed(about: About, row: pd.Series) -> str:
     return say("Of the {n} contracts that ended in the last twelve months {share} were renewed ({range}).", **parts)
 
 
-def expected(about: About, value: pd.DataFrame, check: pd.DataFrame) -> list:
+def expected_value(about: About, value: pd.DataFrame, check: pd.DataFrame) -> list:
     """Say what customers under contract are expected to bring, and beside it how well the model would have held."""
     if not about.is_contractual:
         return []

@@ -21,7 +21,9 @@ MOVES = {
 }
 
 
-def stuck(about: About, funnel: pd.DataFrame, flow: pd.DataFrame, conversion: pd.DataFrame, stay: pd.DataFrame, moves: pd.DataFrame) -> list:
+def stage_conversion(
+    about: About, funnel: pd.DataFrame, flow: pd.DataFrame, conversion: pd.DataFrame, stay: pd.DataFrame, moves: pd.DataFrame
+) -> list:
     """Show where deals get stuck: how far they get, what share goes on from each stage, how long they stay, who went where."""
     return [
         Answer(_weakest(about.words, conversion)),

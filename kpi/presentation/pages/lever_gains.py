@@ -20,7 +20,7 @@ BASES = {
 }
 
 
-def levers(about: About, gains: pd.DataFrame, expected: pd.DataFrame) -> list:
+def lever_gains(about: About, gains: pd.DataFrame, expected: pd.DataFrame) -> list:
     """Show what each lever would bring, and whether that is settled."""
     words, say = about.words, about.words.say
     known = gains[gains["value"].notna()]

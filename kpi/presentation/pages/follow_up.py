@@ -12,7 +12,7 @@ HOUR = 3600.0
 FLOOR = 20
 
 
-def automation(about: About, alerts: pd.DataFrame, score: pd.DataFrame | None, nurtured: pd.DataFrame) -> list:
+def alert_follow_up(about: About, alerts: pd.DataFrame, score: pd.DataFrame | None, nurtured: pd.DataFrame) -> list:
     """Show whether the automation's alerts are followed, and what nurtured leads become."""
     words, say = about.words, about.words.say
     hour = alerts[alerts["horizon"] == HOUR].iloc[0]
@@ -54,7 +54,7 @@ def automation(about: About, alerts: pd.DataFrame, score: pd.DataFrame | None, n
     return [Answer(answer), SideBySide(left, right)]
 
 
-def persistence(about: About, attempts: pd.DataFrame) -> list:
+def attempts_made(about: About, attempts: pd.DataFrame) -> list:
     """Show how often leads are tried before they are left."""
     words, say = about.words, about.words.say
     total, reached = int(attempts["n"].sum()), int(attempts["n_events"].sum())
