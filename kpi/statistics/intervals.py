@@ -54,6 +54,12 @@ def wilson(events, n, level: float = 0.95) -> tuple:
     return (low, high) if low.ndim else (float(low), float(high))
 
 
+def with_share(counts: pd.DataFrame, level: float = 0.95) -> pd.DataFrame:
+    """Add the share of events among the records (``value``) and its Wilson interval (``low``, ``high``) to counts; missing where there are none."""
+    low, high = wilson(counts["n_events"], counts["n"], level)
+    return counts.assign(value=(counts["n_events"] / counts["n"]).where(counts["n"] > 0), low=low, high=high)
+
+
 def bootstrap(
     values, statistic: Statistic | Callable[[np.ndarray], float], seed: int, level: float = 0.95, draws: int = 1000, counts=None, weights=None
 ) -> tuple[float, float]:
