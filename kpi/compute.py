@@ -474,5 +474,5 @@ def _builders(data: Dataset, month: Month, now) -> dict[str, Callable]:
 
 def _plain(key: str, data: Dataset, now: pd.Timestamp) -> pd.DataFrame:
     """A KPI with nothing to state but the date, by the function that the catalogue names."""
-    area, _, name = CATALOG[key].source.partition(".")
+    area, _, name = CATALOG[key].function.partition(".")
     return getattr(AREAS[area], name)(data, as_of=now)

@@ -6,7 +6,7 @@ import inspect
 import pytest
 
 from kpi import catalog
-from kpi.catalog import CATALOG
+from kpi.catalog import CATALOG, CHAIN
 from kpi.errors import ParameterError
 from kpi.presentation.language import Words
 
@@ -28,13 +28,32 @@ def test_each_entry_says_what_it_is(key):
 
 
 @pytest.mark.parametrize("key", CATALOG)
-def test_source_is_a_documented_function_of_the_data(key):
-    module, _, name = CATALOG[key].source.rpartition(".")
+def test_function_is_a_documented_one_of_the_data_and_takes_what_the_record_says(key):
+    entry = CATALOG[key]
+    module, _, name = entry.function.rpartition(".")
     function = getattr(importlib.import_module(f"kpi.{module}"), name)
     assert inspect.isfunction(function)
-    assert next(iter(inspect.signature(function).parameters)) == "data"
-    assert "as_of" in inspect.signature(function).parameters
+    taken = inspect.signature(function).parameters
+    assert next(iter(taken)) == "data"
+    assert "as_of" in taken
     assert function.__doc__
+    headline = entry.headline.arguments if entry.headline else {}
+    assert {*entry.arguments, *headline} <= set(taken)
+    assert "past" in taken or not (entry.past_months or entry.months_before)
+    assert not (entry.months and entry.days), "one window"
+
+
+@pytest.mark.parametrize("key", CATALOG)
+def test_two_records_never_compute_the_same(key):
+    def computed(entry):
+        return entry.function, entry.months, entry.days, dict(entry.arguments)
+
+    assert [other.key for other in CATALOG.values() if computed(other) == computed(CATALOG[key])] == [key]
+
+
+def test_the_chain_stands_in_its_order():
+    assert [item.place for item in CHAIN.values()] == [*range(1, len(CHAIN) + 1)]
+    assert all(CATALOG[key].unit in {"count", "rate", "money"} for key in CHAIN), "a kind of process behaviour chart"
 
 
 @pytest.mark.parametrize("key", CATALOG)
@@ -49,6 +68,6 @@ def test_names_are_told_apart():
 
 
 def test_find_by_key():
-    assert catalog.kpi("pipeline.closed_win_rate").source == "pipeline.closed_win_rate"
+    assert catalog.kpi("pipeline.closed_win_rate").function == "pipeline.closed_win_rate"
     with pytest.raises(ParameterError, match=r"pipeline\.win_rate"):
         catalog.kpi("pipeline.win_rate")

@@ -1,9 +1,10 @@
-"""What there is to translate, in the code and in the notebooks; ``python -m tests.translations`` updates the catalogue."""
+"""What there is to translate, in code, records of KPIs and notebooks; ``python -m tests.translations`` updates the catalogue."""
 
 from __future__ import annotations
 
 import ast
 import json
+import tomllib
 from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
@@ -53,6 +54,10 @@ def template(root: Path = CHECKOUT) -> Catalog:
     for path in sorted((root / "kpi").rglob("*.py")):
         for found in _in_code(path, str(path.relative_to(root))):
             _add(catalog, found, path, root)
+    for path in sorted((root / "kpi").glob("*.toml")):
+        for record in tomllib.loads(path.read_text("utf-8")).values():
+            for text in (record["name"], record["definition"], record.get("headline", {}).get("name", "")):
+                _add(catalog, text, path, root)
     for path in sorted((root / "notebooks").glob("*.ipynb")):
         for cell in json.loads(path.read_text("utf-8"))["cells"]:
             if cell["cell_type"] == "markdown":

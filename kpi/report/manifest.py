@@ -16,6 +16,7 @@ import pandas as pd
 
 import kpi
 from kpi import catalog
+from kpi.dataset import Dataset
 from kpi.presentation.language import Words, missing
 from kpi.report import quality
 
@@ -38,7 +39,7 @@ def read(folder: Path) -> dict:
     return content if isinstance(content, dict) else {}
 
 
-def origin(data, notebooks: Mapping[str, Path], month: object) -> dict:
+def origin(data: Dataset, notebooks: Mapping[str, Path], month: object) -> dict:
     """Say what a month is made from, but for its parameters."""
     inputs = [{"path": item.path, "sha256": item.sha256, "bytes": item.bytes} for item in data.inputs]
     note = data.folder / "notes" / f"{month}.md"
@@ -67,7 +68,7 @@ def metrics(table: pd.DataFrame, gone: pd.DataFrame, words: Words, currency: str
     }
 
 
-def accounts(data) -> dict:
+def accounts(data: Dataset) -> dict:
     """Account for the rows of a data set and for what was decided about them."""
     by_reason = data.ledger[data.ledger["reason"] != ""]
     causes = {name: dict(zip(rows["reason"], rows["set_aside"], strict=True)) for name, rows in by_reason.groupby("table", sort=False)}
@@ -75,14 +76,14 @@ def accounts(data) -> dict:
     return {"tables": tables, "decisions": data.decisions.astype(object).to_dict("records")}
 
 
-def _records(data) -> list[dict]:
+def _records(data: Dataset) -> list[dict]:
     return quality.tables(data).astype(object).to_dict("records")
 
 
-def _contract(key: str, words: Words) -> dict:
-    kpi_ = catalog.kpi(key)
-    said = {"name": words.translate(kpi_.name), "definition": words.translate(kpi_.definition)}
-    return said | {"unit": kpi_.unit, "better": kpi_.better, "source": kpi_.source}
+def _contract(key: str, words: Words) -> dict[str, str]:
+    record = catalog.kpi(key)
+    said = {"name": words.translate(record.name), "definition": words.translate(record.definition)}
+    return said | {"unit": record.unit, "better": record.better, "source": record.function}
 
 
 def _digest(files: Iterable[Path]) -> str:

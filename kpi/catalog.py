@@ -1,0 +1,60 @@
+"""The catalogue: one record per KPI, read from ``catalog.toml``."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from kpi.errors import ParameterError
+
+__all__ = ["CATALOG", "CHAIN", "Headline", "Kpi", "kpi"]
+
+
+@dataclass(frozen=True)
+class Headline:
+    """What makes a KPI one of the chain from leads to customers kept: its place, the name on its tile, what its monthly series is asked for."""
+
+    key: str
+    place: int
+    name: str
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Kpi:
+    """What a KPI is; the head of ``catalog.toml`` says what each field holds."""
+
+    key: str
+    name: str
+    definition: str
+    function: str
+    unit: str
+    needs: list[str]
+    better: str = ""
+    months: int = 0
+    days: int = 0
+    months_before: int = 0
+    past_months: int = 0
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    floor: int = 0
+    source: str = ""
+    headline: Headline | None = None
+
+
+def _record(key: str, fields: dict[str, Any]) -> Kpi:
+    headline = fields.pop("headline", None)
+    return Kpi(key, **fields, headline=Headline(**{"key": key, "name": fields["name"]} | headline) if headline else None)
+
+
+CATALOG = {key: _record(key, fields) for key, fields in tomllib.loads(Path(__file__).with_name("catalog.toml").read_text("utf-8")).items()}
+CHAIN = {item.key: item for item in sorted((kpi.headline for kpi in CATALOG.values() if kpi.headline), key=lambda item: item.place)}
+
+
+def kpi(key: str) -> Kpi:
+    """Find a KPI by its key."""
+    if key not in CATALOG:
+        raise ParameterError(f"KPI {key!r} is unknown; the catalogue has {', '.join(CATALOG)}")
+    return CATALOG[key]
