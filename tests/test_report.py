@@ -29,8 +29,7 @@ from kpi.presentation.language import Words
 from kpi.report import archive, manifest, publish, quality, request
 from kpi.report.batch import report
 from kpi.report.lists import csv_text
-from kpi.report.notebook import normalised, prepared
-from kpi.report.runner import Runner
+from kpi.report.notebooks import Runner, normalised, prepared
 
 PARAMETERS = 'dataset = "data/sample"\nmonth = ""\nlang = "en"\nwhere = ""'
 OPENING = "from kpi.presentation import blocks\nblocks.Opening(month, f'{lang} {where}: the answer', 'Lede.')"
@@ -97,7 +96,7 @@ def test_a_notebook_counts_only_when_it_ran_to_its_closing_mark():
         "marked_early": notebook(LAST, "1"),
     }
     with Runner(jobs=2).run(sick, {"month": "2026-10"}, Path.cwd()) as running:
-        found = {item.name: item for item in running.results()}
+        found = {item.name: item for item in running}
     failures = {name: item.failure for name, item in found.items()}
     early = "ended early: its last cell did not leave the closing mark"
     assert failures == {
@@ -115,7 +114,7 @@ def test_at_its_deadline_a_notebook_ends_with_all_it_started():
     mark = f"6{os.getpid()}"
     sleeping = notebook(f"import subprocess\nsubprocess.run(['sleep', '{mark}'])", LAST)
     with Runner(deadline=2.5).run({"slow": sleeping}, {}, Path.cwd()) as running:
-        (item,) = running.results()
+        (item,) = running
     assert item.failure == "did not end within 2.5 s"
     assert item.seconds < 10
     assert not sleepers(mark)
@@ -144,7 +143,7 @@ def test_the_kernel_does_not_see_what_the_user_set_up(monkeypatch, tmp_path):
     source = "import os, sys\nassert os.environ['PYTHONHASHSEED'] == '0' and 'inline' in os.environ['MPLBACKEND']\nassert month == 'a', month"
     where = f"assert os.path.samefile(os.getcwd(), {str(tmp_path)!r}) and sys.executable == {sys.executable!r}"
     with Runner().run({"here": notebook(source, where, LAST)}, {"month": "a"}, tmp_path) as running:
-        (item,) = running.results()
+        (item,) = running
     assert item.failure == ""
 
 

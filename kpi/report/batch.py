@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import nbformat
 from tqdm import tqdm
@@ -18,12 +18,11 @@ from kpi.dataset.segments import parse_where
 from kpi.errors import KpiError, RunError
 from kpi.periods import Month, local_date
 from kpi.presentation.language import Words
-from kpi.report import archive, manifest, publish, quality, request
+from kpi.report import archive, manifest, publish, quality
 from kpi.report.html import render
 from kpi.report.lists import csv_text
-from kpi.report.notebook import normalised, prepared
-from kpi.report.request import CHECKOUT, NOTEBOOKS, Request
-from kpi.report.runner import DEADLINE, Executed, Runner, failures
+from kpi.report.notebooks import DEADLINE, Executed, Runner, failures, normalised, prepared
+from kpi.report.request import CHECKOUT, NOTEBOOKS, Request, label_of, notebooks_of, selected, values_of
 
 Progress = Literal["none", "lines", "bars"]
 
@@ -46,154 +45,151 @@ def report(
 ) -> list[Path]:
     """Publish a month: pages, numbers, lists and executed notebooks."""
     # What can be refused without reading the data is refused before.
-    found = request.notebooks(Path(notebooks))
-    chosen, conditions = request.chosen(only, found), parse_where(where)
-    asked, words = Month.parse(month) if month else None, Words(lang) if lang else None
+    found = notebooks_of(Path(notebooks))
+    pages, conditions = selected(only, found), parse_where(where)
+    chosen, words = Month.parse(month) if month else None, Words(lang) if lang else None
     data = kpi.load(dataset)
     quality.refuse(data, max_set_aside)
-    asked = data.month(asked or "")
+    chosen = data.month(chosen or "")
     whole = Request(
         data=data,
-        label=request.label(Path(dataset), data),
-        month=asked,
+        label=label_of(Path(dataset), data),
+        month=chosen,
         words=words or Words(data.company.language),
         conditions={},
         out=Path(out),
         notebooks=found,
-        only=chosen,
+        only=pages,
         force=force,
         runner=Runner(jobs or min(2, os.cpu_count() or 1), deadline, progress == "bars"),
-        tell={"none": lambda line: None, "lines": _tell, "bars": _tell_above_bars}[progress],
+        is_quiet=progress == "none",
     )
     if not each:
         return [_publish(whole.restricted(conditions))]
-    return _publish_each(whole, [conditions | {each: value} for value in request.values(data, each, conditions)])
+    return _publish_each(whole, [conditions | {each: value} for value in values_of(data, each, conditions)])
 
 
 def _publish_each(whole: Request, parts: Sequence[dict[str, str]]) -> list[Path]:
     """One team's failure does not keep the others from their report; it is raised at the end."""
-    published, failed = [], []
+    published: list[Path] = []
+    failed: list[tuple[str, KpiError]] = []
     for conditions in parts:
         try:
             published.append(_publish(whole.restricted(conditions)))
         except KpiError as error:
-            failed.append((conditions, error))
+            failed.append((", ".join(conditions.values()), error))
     if failed:
-        told = "; ".join(f"{', '.join(conditions.values())}: {error}" for conditions, error in failed)
-        raise type(failed[0][1])(f"{told} ({len(published)} of {len(parts)} reports published)")
+        reasons = "; ".join(f"{name}: {error}" for name, error in failed)
+        raise type(failed[0][1])(f"{reasons} ({len(published)} of {len(parts)} reports published)")
     return published
 
 
-def _publish(asked: Request) -> Path:
-    began, month = time.perf_counter(), str(asked.month)
-    source = manifest.origin(asked.data, asked.notebooks, asked.month)
-    mark = manifest.fingerprint(asked.parameters, source)
-    with publish.reserved(asked.out, month) as place:
-        old = manifest.read(place.final)
-        kept = _unchanged(place, old) if old.get("fingerprint") == mark else []
-        if kept and set(asked.only) <= set(kept) and not asked.force:
-            asked.tell(f"{month}: unchanged; --force makes it again")
+def _publish(request: Request) -> Path:
+    began, month = time.perf_counter(), str(request.month)
+    source = manifest.origin(request.data, request.notebooks, request.month)
+    fingerprint = manifest.fingerprint(request.parameters, source)
+    with publish.reserved(request.out, month) as folder:
+        old = manifest.read(folder.final)
+        is_same = old.get("fingerprint") == fingerprint
+        kept = _unchanged(folder, old) if is_same else []
+        if kept and set(request.only) <= set(kept) and not request.force:
+            _say(request, f"{month}: unchanged; --force makes it again")
             first = old["pages"][0]["file"]
         else:
-            executed, numbers = _executed(asked, place)
-            notebooks = {item.name: normalised(item.notebook, _names(asked)) for item in executed}
-            notebooks |= {name: nbformat.read(_executed_file(place.final, name), as_version=4) for name in kept if name not in notebooks}
-            pages = _write_pages(asked, place, notebooks)
-            _write_numbers(asked, place, numbers)
+            executed, numbers = _executed(request, folder)
+            notebooks = {item.name: normalised(item.notebook, _names(request)) for item in executed}
+            notebooks |= {name: nbformat.read(_executed_file(folder.final, name), as_version=4) for name in kept if name not in notebooks}
+            pages = _write_pages(request, folder, notebooks)
+            _write_numbers(request, folder, numbers)
             # A month made again from the same stays what it was; from other data or by another version it replaces.
-            replaced = old.get("replaced", False) if old.get("fingerprint") == mark else bool(old)
-            told = {"replaced": replaced, "pages": pages, "summary": archive.summary(asked.data, asked.month, notebooks.get("pulse"))}
+            about = {"replaced": old.get("replaced", False) if is_same else bool(old), "pages": pages}
+            about["summary"] = archive.summary(request.data, request.month, notebooks.get("pulse"))
             timings = {item.name: item.seconds for item in executed} | {"total": time.perf_counter() - began}
-            _write_manifest(asked, place, {"fingerprint": mark, **source}, told, timings)
-            with publish.writing(place.final):
-                place.swap()
-            asked.tell(f"{month}: published in {time.perf_counter() - began:.1f} s")
+            _write_manifest(request, folder, about | {"fingerprint": fingerprint, **source}, timings)
+            with publish.writing(folder.final):
+                folder.swap()
+            _say(request, f"{month}: published in {time.perf_counter() - began:.1f} s")
             first = pages[0]["file"]
-    publish_archive(asked.out, asked.words)
-    return place.final / first
+    with publish.reserved_archive(request.out):
+        publish.replace(request.out / "index.html", archive.page(request.out, request.words))
+    return folder.final / first
 
 
-def _unchanged(place: publish.Place, old: Mapping) -> list[str]:
+def _unchanged(folder: publish.MonthFolder, old: Mapping[str, Any]) -> list[str]:
     """Pages that are still there, of a month made from the same."""
-    names = [item["name"] for item in old["pages"] if (place.final / item["file"]).is_file()]
-    return [name for name in names if _executed_file(place.final, name).is_file()]
+    names = [item["name"] for item in old["pages"] if (folder.final / item["file"]).is_file()]
+    return [name for name in names if _executed_file(folder.final, name).is_file()]
 
 
 def _executed_file(month: Path, name: str) -> Path:
     return month / "notebooks" / f"{name}.ipynb"
 
 
-def publish_archive(out: Path, words: Words) -> None:
-    """Make the page of all months again."""
-    with publish.reserved_archive(out):
-        publish.replace(out / "index.html", archive.page(out, words))
-
-
-def _executed(asked: Request, place: publish.Place) -> tuple[list[Executed], dict]:
+def _executed(request: Request, folder: publish.MonthFolder) -> tuple[list[Executed], dict[str, Any]]:
     """Run the notebooks; meanwhile this process computes the numbers and lists."""
-    ready = {name: prepared(asked.notebooks[name], asked.words, tuple(asked.parameters)) for name in asked.only}
+    ready = {name: prepared(request.notebooks[name], request.words, tuple(request.parameters)) for name in request.only}
     executed = []
-    with asked.runner.run(ready, asked.parameters | {"dataset": str(asked.dataset)}, asked.folder) as running:
-        numbers = _numbers(asked)
-        for item in running.results():
+    with request.runner.run(ready, request.parameters | {"dataset": str(request.dataset)}, request.folder) as running:
+        numbers = _numbers(request)
+        for item in running:
             executed.append(item)
-            asked.tell(f"{asked.month} {item.name}: {'failed' if item.failure else 'done'} in {item.seconds:.1f} s")
+            _say(request, f"{request.month} {item.name}: {'failed' if item.failure else 'done'} in {item.seconds:.1f} s")
     failed = [item for item in executed if item.failure]
     for item in failed:
-        publish.write(place.failed / f"{item.name}.ipynb", nbformat.writes(item.notebook))
+        publish.write(folder.failed / f"{item.name}.ipynb", nbformat.writes(item.notebook))
     if failed:
-        raise RunError(f"{failures(failed)}; kept in {place.failed}, nothing of {asked.month} was published")
+        raise RunError(f"{failures(failed)}; kept in {folder.failed}, nothing of {request.month} was published")
     return executed, numbers
 
 
-def _numbers(asked: Request) -> dict:
-    data, company = asked.data, asked.data.company
-    table, gone = compute.metrics(data, asked.month), compute.missing(data, asked.month)
+def _numbers(request: Request) -> dict[str, Any]:
+    data, company = request.data, request.data.company
+    table, missing = compute.metrics(data, request.month), compute.missing(data, request.month)
     return {
-        "metrics": manifest.metrics(table, gone, asked.words, company.currency),
-        "lists": {name: csv_text(rows, asked.words, company.timezone) for name, rows in compute.lists(data, asked.month).items()},
+        "metrics": manifest.metrics(table, missing, request.words, company.currency),
+        "lists": {name: csv_text(rows, request.words, company.timezone) for name, rows in compute.lists(data, request.month).items()},
     }
 
 
-def _write_pages(asked: Request, place: publish.Place, notebooks: Mapping[str, nbformat.NotebookNode]) -> list[dict]:
+def _write_pages(request: Request, folder: publish.MonthFolder, notebooks: Mapping[str, nbformat.NotebookNode]) -> list[dict[str, str]]:
     """Lay the notebooks out as pages that link to each other; say which there are."""
-    labels = {name: _title(notebooks[name] if name in notebooks else prepared(path, asked.words, ()), name) for name, path in asked.notebooks.items()}
-    pages = [{"name": name, "label": labels[name], "file": _file(name)} for name in asked.notebooks if name in notebooks]
-    company, month = asked.data.company.name, asked.words.sentence(asked.words.month(asked.month))
+    words, company = request.words, request.data.company.name
+    labels = {name: _title(notebooks[name] if name in notebooks else prepared(path, words, ()), name) for name, path in request.notebooks.items()}
+    pages = [{"name": name, "label": labels[name], "file": _file(name)} for name in request.notebooks if name in notebooks]
+    month = words.sentence(words.month(request.month))
     for page in pages:
         nav = [(label, _file(name) if name in notebooks else "", name == page["name"]) for name, label in labels.items()]
-        nav.append((asked.words.say("All months"), "../index.html", False))
+        nav.append((words.say("All months"), "../index.html", False))
         title = " · ".join(part for part in (month, page["label"], company) if part)
         notebook = notebooks[page["name"]]
-        publish.write(_executed_file(place.staging, page["name"]), nbformat.writes(notebook) + "\n")
-        html = render(notebook, words=asked.words, page=page["label"], title=title, company=company, nav=nav)
-        publish.write(place.staging / page["file"], html)
+        publish.write(_executed_file(folder.staging, page["name"]), nbformat.writes(notebook) + "\n")
+        publish.write(folder.staging / page["file"], render(notebook, words=words, page=page["label"], title=title, company=company, nav=nav))
     return pages
 
 
-def _write_numbers(asked: Request, place: publish.Place, numbers: dict) -> None:
-    publish.write(place.staging / manifest.METRICS, manifest.dumps(asked.parameters | numbers["metrics"]))
+def _write_numbers(request: Request, folder: publish.MonthFolder, numbers: Mapping[str, Any]) -> None:
+    publish.write(folder.staging / manifest.METRICS, manifest.dumps(request.parameters | numbers["metrics"]))
     for name, text in numbers["lists"].items():
-        publish.write(place.staging / "lists" / f"{name}.csv", text)
+        publish.write(folder.staging / "lists" / f"{name}.csv", text)
 
 
-def _write_manifest(asked: Request, place: publish.Place, source: dict, told: dict, timings: dict[str, float]) -> None:
-    company = asked.data.company
+def _write_manifest(request: Request, folder: publish.MonthFolder, about: dict[str, Any], timings: dict[str, float]) -> None:
+    data, company = request.data, request.data.company
     facts = {
         "company": company.name,
         "currency": company.currency,
         "simulated": company.simulated,
-        "as_of": asked.data.as_of(asked.month),
-        "data_end": local_date(asked.data.ends_at, company.timezone),
+        "as_of": data.as_of(request.month),
+        "data_end": local_date(data.ends_at, company.timezone),
     }
     rounded = {name: round(seconds, 2) for name, seconds in timings.items()}
-    content = asked.parameters | facts | told | source | {"quality": manifest.accounts(asked.data), "timings": rounded}
-    publish.write(place.staging / manifest.FILE, manifest.dumps(content))
+    content = request.parameters | facts | about | {"quality": manifest.accounts(data), "timings": rounded}
+    publish.write(folder.staging / manifest.FILE, manifest.dumps(content))
 
 
-def _names(asked: Request) -> dict[str, str]:
+def _names(request: Request) -> dict[str, str]:
     """Paths of this machine and what stands for them in what is published."""
-    paths = {asked.dataset: asked.label, asked.data.folder: asked.label, asked.folder: "notebooks", CHECKOUT: "."}
+    paths = {request.dataset: request.label, request.data.folder: request.label, request.folder: "notebooks", CHECKOUT: "."}
     paths |= {Path(sys.prefix): "python", Path.home(): "~"}
     return {str(path): name for path, name in paths.items() if len(path.parts) > 1}
 
@@ -207,9 +203,6 @@ def _file(name: str) -> str:
     return "index.html" if name == "pulse" else f"{name}.html"
 
 
-def _tell(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
-
-
-def _tell_above_bars(line: str) -> None:
-    tqdm.write(line, file=sys.stderr)
+def _say(request: Request, line: str) -> None:
+    if not request.is_quiet:
+        tqdm.write(line, file=sys.stderr)  # above the bars, where there are any

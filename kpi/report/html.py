@@ -1,11 +1,11 @@
-"""From an executed notebook to a page that needs no network and no script, and from all months to the archive page."""
+"""A page that needs no network and no script, from an executed notebook or, for all months, from what they say about themselves."""
 
 from __future__ import annotations
 
 import functools
 import re
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,9 +14,7 @@ from nbconvert.exporters.templateexporter import TemplateExporter
 from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 from nbformat import NotebookNode
 
-from kpi.errors import ParameterError
-from kpi.presentation.blocks.markup import link, paragraph, style, text
-from kpi.presentation.blocks.sparkline import Spark, Svg
+from kpi.presentation.blocks.markup import paragraph, style, text
 from kpi.presentation.language import Words
 
 TEMPLATE = Path(__file__).parent / "template"
@@ -72,26 +70,18 @@ def render(notebook: NotebookNode, *, words: Words, page: str, title: str, compa
     return _exporter().from_notebook_node(notebook, resources={"page": frame})[0]
 
 
-def render_archive(
-    rows: Sequence[Mapping], *, words: Words, title: str, company: str, nav: Nav, answer: str = "", lede: str = "", band: str = ""
-) -> str:
-    """Lay out the page of all months."""
+def render_archive(body: str, *, words: Words, title: str, company: str, nav: Nav, eyebrow: str, answer: str, band: str) -> str:
+    """Lay out the page of all months, whose only section is given as markup."""
     frame = _frame(words, title, company, nav)
     frame["band"] = band
-    months = f"{rows[-1]['label']} – {rows[0]['label']}" if len(rows) > 1 else rows[0]["label"] if rows else ""
-    eyebrow = " · ".join(part for part in (words.say("All months"), months) if part)
-    heading = f"<h1>{text(answer or _count_of_signals(rows, words))}</h1>"
-    frame["opening"] = Markup(paragraph(eyebrow, "eyebrow") + heading + paragraph(lede, "lede"))
+    frame["opening"] = Markup(paragraph(eyebrow, "eyebrow") + f"<h1>{text(answer)}</h1>")
     frame["closing"] = Markup(paragraph(words.say("Every month keeps its pages, numbers, lists and executed notebooks.")))
-    body = (
-        Part("block", _archive_table(rows, words) + _states(words)) if rows else Part("block", paragraph(words.say("No month was made yet."), "none"))
-    )
-    frame["sections"], frame["contents"] = [Section(parts=[body])], []
+    frame["sections"], frame["contents"] = [Section(parts=[Part("block", body)])], []
     empty = NotebookNode(cells=[], metadata=NotebookNode(), nbformat=4, nbformat_minor=5)
     return _exporter().from_notebook_node(empty, resources={"page": frame})[0]
 
 
-def _frame(words: Words, title: str, company: str, nav: Nav) -> dict:
+def _frame(words: Words, title: str, company: str, nav: Nav) -> dict[str, object]:
     return {
         "lang": words.lang,
         "title": title,
@@ -143,7 +133,7 @@ def _add_markdown(sections: list[Section], source: str, tags: Sequence[str], tak
 
 
 def _part(output: NotebookNode) -> tuple[Part, str]:
-    """What an output shows, and the name of its block if it is a special one."""
+    """An output's content, and the name of its block if it is a special one."""
     if output.output_type == "stream":
         return Part("stream", _joined(output.text)), ""
     data = output.get("data", {})
@@ -177,66 +167,3 @@ def _exporter() -> TemplateExporter:
 def _markdown(source: str) -> Markup:
     renderer = IPythonRenderer(escape=False, exclude_anchor_links=True)
     return Markup(MarkdownWithMath(renderer=renderer).render(source))
-
-
-def _count_of_signals(rows: Sequence[Mapping], words: Words) -> str:
-    made = [row for row in rows if row["state"] != "running"][:12]
-    with_signal = [row for row in made if row["signals"]]
-    months = words.say_n("{n} month", "{n} months", len(made))
-    if not with_signal:
-        return words.say("No signal in {months}.", months=months)
-    count = sum(row["signals"] for row in with_signal)
-    return words.say_n(
-        "{n} signal in {months}; the latest: {month}.",
-        "{n} signals in {months}; the latest: {month}.",
-        count,
-        months=months,
-        month=words.month(with_signal[0]["month"]),
-    )
-
-
-def _archive_table(rows: Sequence[Mapping], words: Words) -> str:
-    names = [label for label, _, _ in next((row["tiles"] for row in rows if row["tiles"]), [])]
-    columns = "".join(f'<th scope="colgroup" colspan="2">{text(name)}</th>' for name in names)
-    head = (
-        f'<th scope="col">{text(words.say("Month"))}</th><th scope="col">{text(words.say("In a sentence"))}</th>{columns}'
-        f'<th scope="col">{text(words.say("State"))}</th>'
-    )
-    how = words.say("Line: the months up to that one. Grey band: usual range. ◆signal. A month can be made again; it is then replaced as a whole.")
-    caption = f"<caption><b>{text(words.say('Newest first'))}</b><span>{text(how)}</span></caption>"
-    body = "".join(_archive_row(row, len(names), words) for row in rows)
-    region = f'<div class="tw" role="region" tabindex="0" aria-label="{text(words.say("Table of months"))}">'
-    return f'{region}<table class="arch">{caption}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
-
-
-def _archive_row(row: Mapping, n_tiles: int, words: Words) -> str:
-    label = link(row["label"], row["href"]) if row["href"] else text(row["label"])
-    flag = ""
-    if row["signals"]:
-        flag = f'<span class="flag">{text("◆" + words.say_n("{n} signal.", "{n} signals.", row["signals"]))}</span> '
-    tiles = [*row["tiles"], *[("", words.number(None), "")] * (n_tiles - len(row["tiles"]))]
-    cells = "".join(f'<td class="r">{text(value)}</td><td class="sp">{_small(drawing)}</td>' for _, value, drawing in tiles)
-    hollow = ' class="hol"' if row["state"] in ("running", "provisional") else ""
-    return (
-        f'<tr><th scope="row" class="nw">{label}</th><td class="sen{"" if row["signals"] else " few"}">{flag}{text(row["sentence"])}</td>{cells}'
-        f'<td class="state"><span{hollow}>{text(row["state_label"])}</span></td></tr>'
-    )
-
-
-def _small(drawing: Spark | Svg | str) -> str:
-    if isinstance(drawing, Spark):
-        return drawing.svg(width=96, height=22, dots=False)
-    if drawing and not isinstance(drawing, Svg):
-        raise ParameterError("the archive takes a Spark or what its svg() returned, not markup of other origin")
-    return drawing
-
-
-def _states(words: Words) -> str:
-    states = [
-        (words.say("complete"), words.say("Made after the month ended, from data that passed the checks.")),
-        (words.say("provisional"), words.say("Too few months of history for its limits, or late records still expected; drawn hollow.")),
-        (words.say("replaced"), words.say("Made again from later data; the date tells when.")),
-        (words.say("running"), words.say("Not over; nothing is published.")),
-    ]
-    terms = "".join(f"<dt>{text(name)}</dt><dd>{text(meaning)}</dd>" for name, meaning in states)
-    return f"<details><summary>{text(words.say('States of a month'))}</summary><dl>{terms}</dl></details>"

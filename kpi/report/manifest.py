@@ -8,15 +8,18 @@ import math
 import numbers
 import platform
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from datetime import date
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 import kpi
 from kpi import catalog
 from kpi.dataset import Dataset
+from kpi.periods import Month
 from kpi.presentation.language import Words, missing
 from kpi.report import quality
 
@@ -30,7 +33,7 @@ def dumps(content: object) -> str:
     return json.dumps(_plain(content), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def read(folder: Path) -> dict:
+def read(folder: Path) -> dict[str, Any]:
     """Read the manifest of a published month."""
     try:
         content = json.loads((folder / FILE).read_text("utf-8"))
@@ -39,9 +42,9 @@ def read(folder: Path) -> dict:
     return content if isinstance(content, dict) else {}
 
 
-def origin(data: Dataset, notebooks: Mapping[str, Path], month: object) -> dict:
+def origin(data: Dataset, notebooks: Mapping[str, Path], month: Month) -> dict[str, Any]:
     """Say what a month is made from, but for its parameters."""
-    inputs = [{"path": item.path, "sha256": item.sha256, "bytes": item.bytes} for item in data.inputs]
+    inputs = [asdict(item) for item in data.inputs]
     note = data.folder / "notes" / f"{month}.md"
     if note.is_file():
         content = note.read_bytes()
@@ -57,7 +60,7 @@ def fingerprint(*parts: object) -> str:
     return hashlib.sha256(dumps(parts).encode()).hexdigest()
 
 
-def metrics(table: pd.DataFrame, gone: pd.DataFrame, words: Words, currency: str) -> dict:
+def metrics(table: pd.DataFrame, gone: pd.DataFrame, words: Words, currency: str) -> dict[str, Any]:
     """Put every number beside its contract."""
     keys = dict.fromkeys([*table["kpi"], *gone["kpi"]])
     return {
@@ -68,16 +71,15 @@ def metrics(table: pd.DataFrame, gone: pd.DataFrame, words: Words, currency: str
     }
 
 
-def accounts(data: Dataset) -> dict:
+def accounts(data: Dataset) -> dict[str, Any]:
     """Account for the rows of a data set and for what was decided about them."""
     by_reason = data.ledger[data.ledger["reason"] != ""]
     causes = {name: dict(zip(rows["reason"], rows["set_aside"], strict=True)) for name, rows in by_reason.groupby("table", sort=False)}
-    tables = {row["table"]: {**{k: v for k, v in row.items() if k != "table"}, "reasons": causes.get(row["table"], {})} for row in _records(data)}
-    return {"tables": tables, "decisions": data.decisions.astype(object).to_dict("records")}
-
-
-def _records(data: Dataset) -> list[dict]:
-    return quality.tables(data).astype(object).to_dict("records")
+    tables = quality.tables(data).astype(object).set_index("table").to_dict("index")
+    return {
+        "tables": {table: counts | {"reasons": causes.get(table, {})} for table, counts in tables.items()},
+        "decisions": data.decisions.astype(object).to_dict("records"),
+    }
 
 
 def _contract(key: str, words: Words) -> dict[str, str]:

@@ -16,7 +16,7 @@ ARCHIVE_WAIT = 60.0  # seconds; the page of all months is made in far less
 
 
 @dataclass(frozen=True)
-class Place:
+class MonthFolder:
     """Where one month is published."""
 
     out: Path
@@ -63,19 +63,19 @@ class Place:
 
 
 @contextmanager
-def reserved(out: Path, month: str) -> Iterator[Place]:
+def reserved(out: Path, month: str) -> Iterator[MonthFolder]:
     """Hold a month for this run, with an empty folder to make it in."""
-    place = Place(out, month)
+    folder = MonthFolder(out, month)
     with writing(out):
         out.mkdir(parents=True, exist_ok=True)
     with _held(out / f".{month}.lock", 0, f"another run is making {month} in {out}; wait for it to end"):
         with writing(out):
-            place.repair()
-            place.staging.mkdir()
+            folder.repair()
+            folder.staging.mkdir()
         try:
-            yield place
+            yield folder
         finally:
-            shutil.rmtree(place.staging, ignore_errors=True)
+            shutil.rmtree(folder.staging, ignore_errors=True)
 
 
 @contextmanager

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+from typing import Any
+
 import pandas as pd
 
+from kpi.dataset import Dataset
 from kpi.errors import DataError
 from kpi.presentation.language import missing
 from kpi.sources.checks import rules
@@ -36,7 +40,7 @@ _NO_TIME = "delays under a day"
 _HEADS = {"set_aside": "set aside"}
 
 
-def tables(data) -> pd.DataFrame:
+def tables(data: Dataset) -> pd.DataFrame:
     """Sum the ledger up, a row per table."""
     ledger = data.ledger
     filtered = ledger["set_aside"].where(ledger["reason"].isin(rules.NO_RECORDS), 0)
@@ -48,7 +52,7 @@ def tables(data) -> pd.DataFrame:
     return total[["table", "found", "filtered", "used", "set_aside", "share"]]
 
 
-def lacking(data) -> pd.DataFrame:
+def lacking(data: Dataset) -> pd.DataFrame:
     """List what each report will go without, and why."""
     unused = "orders" if data.settings.get("retention", {}).get("contractual") else "contracts"
     gone = [need for need in NEEDS if need[1] != unused and not data.has(need[1], need[2])]
@@ -62,7 +66,7 @@ def lacking(data) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["report", "lacks", "because"])
 
 
-def refuse(data, limit: float = MAX_SET_ASIDE) -> None:
+def refuse(data: Dataset, limit: float = MAX_SET_ASIDE) -> None:
     """Refuse data of which too much had to be set aside."""
     summed = tables(data)
     summed["limit"] = [data.limits.get(table, limit) for table in summed["table"]]
@@ -71,14 +75,14 @@ def refuse(data, limit: float = MAX_SET_ASIDE) -> None:
         raise DataError("; ".join(_complaint(data.ledger, row, row.limit) for row in over.itertuples()) + "; see them with: kpi check")
 
 
-def listing(data, examples: int) -> pd.DataFrame:
+def listing(data: Dataset, examples: int) -> pd.DataFrame:
     """List why rows were set aside, with some of them."""
     causes = data.ledger[data.ledger["reason"] != ""]
     found = [_examples(data.set_aside, row, examples) for row in causes.itertuples()]
     return pd.DataFrame({"table": causes["table"], "reason": causes["reason"], "rows": causes["set_aside"], "examples": found}).reset_index(drop=True)
 
 
-def as_text(data, examples: int) -> str:
+def as_text(data: Dataset, examples: int) -> str:
     """Account for a data set, to be read in a terminal."""
     company, listed = data.company, listing(data, examples)
     parts = [f"{company.name}: complete months up to {data.last_month()}, data until {data.ends_at:%Y-%m-%d %H:%M} UTC"]
@@ -97,7 +101,7 @@ def as_text(data, examples: int) -> str:
     return "\n\n".join(parts)
 
 
-def as_records(data, examples: int) -> dict:
+def as_records(data: Dataset, examples: int) -> dict[str, Any]:
     """Account for a data set, to be read by a program."""
     records = {"tables": tables(data), "set_aside": listing(data, examples), "flags": data.flags}
     records |= {"lacking": lacking(data), "decisions": data.decisions}
@@ -106,7 +110,7 @@ def as_records(data, examples: int) -> dict:
         "last_month": str(data.last_month()),
         "data_end": data.ends_at,
         **{name: table.astype(object).to_dict("records") for name, table in records.items()},
-        "inputs": [{"path": item.path, "sha256": item.sha256, "bytes": item.bytes} for item in data.inputs],
+        "inputs": [asdict(item) for item in data.inputs],
     }
 
 
@@ -133,12 +137,12 @@ def _cell(value: object) -> str:
     return "" if missing(value) else "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in str(value))
 
 
-def _examples(rows: pd.DataFrame, cause, count: int) -> list[str]:
+def _examples(rows: pd.DataFrame, cause: Any, count: int) -> list[str]:
     chosen = rows[(rows["table"] == cause.table) & (rows["reason"] == cause.reason)].head(count)
     return [f"{row.file}:{row.row}" + (f" ({row.column} = {_cell(row.value)!r})" if row.column else "") for row in chosen.itertuples()]
 
 
-def _complaint(ledger: pd.DataFrame, row, limit: float) -> str:
+def _complaint(ledger: pd.DataFrame, row: Any, limit: float) -> str:
     causes = ledger[(ledger["table"] == row.table) & ~ledger["reason"].isin(rules.NO_RECORDS) & (ledger["set_aside"] > 0)]
     worst = causes.sort_values("set_aside", ascending=False, kind="stable").iloc[0]
     return (

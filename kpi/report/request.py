@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import kpi
 from kpi.dataset import Dataset
@@ -15,10 +14,8 @@ from kpi.dataset.segments import parse_where
 from kpi.errors import ParameterError
 from kpi.periods import Month
 from kpi.presentation.language import Words
+from kpi.report.notebooks import Runner
 from kpi.sources.config import nearest
-
-if TYPE_CHECKING:
-    from kpi.report.runner import Runner
 
 CHECKOUT = Path(kpi.__file__).parent.parent
 NOTEBOOKS = CHECKOUT / "notebooks"
@@ -39,7 +36,7 @@ class Request:
     only: tuple[str, ...]
     force: bool
     runner: Runner
-    tell: Callable[[str], None]
+    is_quiet: bool
 
     @property
     def parameters(self) -> dict[str, str]:
@@ -65,7 +62,7 @@ class Request:
         return replace(self, data=part(self.data, conditions), conditions=conditions, out=self.out / _folder(conditions))
 
 
-def notebooks(folder: Path) -> dict[str, Path]:
+def notebooks_of(folder: Path) -> dict[str, Path]:
     """Find the notebooks that make a month's pages."""
     found = {path.stem: path for path in sorted(folder.glob("*.ipynb"))}
     if not found:
@@ -73,7 +70,7 @@ def notebooks(folder: Path) -> dict[str, Path]:
     return {name: found[name] for name in [*(name for name in ORDER if name in found), *(name for name in found if name not in ORDER)]}
 
 
-def chosen(only: Sequence[str], found: Mapping[str, Path]) -> tuple[str, ...]:
+def selected(only: Sequence[str], found: Mapping[str, Path]) -> tuple[str, ...]:
     """Keep the notebooks asked for."""
     for name in only:
         if name not in found:
@@ -81,14 +78,14 @@ def chosen(only: Sequence[str], found: Mapping[str, Path]) -> tuple[str, ...]:
     return tuple(name for name in found if name in only or not only)
 
 
-def label(given: Path, data: Dataset) -> str:
+def label_of(given: Path, data: Dataset) -> str:
     """Name a data set without naming this machine."""
     if not given.is_absolute():
         return given.as_posix()
     return data.folder.relative_to(CHECKOUT).as_posix() if data.folder.is_relative_to(CHECKOUT) else data.folder.name
 
 
-def values(data: Dataset, each: str, conditions: Mapping[str, str]) -> list[str]:
+def values_of(data: Dataset, each: str, conditions: Mapping[str, str]) -> list[str]:
     """List what there is to report on one by one."""
     if each != "team":
         raise ParameterError(f"each {each!r} is not understood; write team")
