@@ -13,6 +13,7 @@ from kpi.errors import DataError, SchemaError
 from kpi.schema import STATUS, TABLES
 from kpi.sources.config import Company, Source
 from kpi.sources.crm import aliases, expressions, mapping
+from kpi.sources.folding import fold, folded
 
 EXPORTS = Path(__file__).parent / "exports"
 
@@ -100,14 +101,85 @@ def test_office_lists_are_recognised_only_where_no_system_knows_them(tmp_path):
 
 @pytest.mark.parametrize("header", ["Affaire - Heure de l'échec", "AFFAIRE – HEURE DE L’ECHEC", "affaire_heure_de_l_echec"])
 def test_headers_are_folded(header):
-    assert aliases.fold(header) == "affaireheuredelechec"
+    assert fold(header) == "affaireheuredelechec"
 
 
-@pytest.mark.parametrize("text", ["Gagné", "GAGNE\u0301 !", "Cœur", "à faire", "Closed / Won", "3ème", "Zürich", "ΑΒΓ"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Gagné",
+        "GAGNE\u0301 !",
+        "Cœur",
+        "à faire",
+        "Closed / Won",
+        "3ème",
+        "Zürich",
+        "ΑΒΓ",
+        "Œuvre",
+        "Straße",
+        "STRAẞE",
+        "Øst",
+        "Łódź",
+        "Æon",
+        "ﬁnancé",
+        "İzmir",
+        "m²",
+        "ΛΌΓΟΣ",
+    ],
+)
 def test_cells_are_folded_as_headers_are(text):
     from written import connection
 
-    assert connection().execute(f"select {aliases.folded('?')}", [text]).fetchall()[0][0] == aliases.fold(text)
+    assert connection().execute(f"select {folded('?')}", [text]).fetchall()[0][0] == fold(text)
+
+
+@pytest.mark.parametrize(
+    ("alias", "said"),
+    [
+        ("Œuvre", "oeuvre"),
+        ("œuvre", "ŒUVRE"),
+        ("Straße", "STRASSE"),
+        ("Strasse", "Straße"),
+        ("Øst", "ost"),
+        ("øst", "ØST"),
+        ("Æon", "aeon"),
+        ("ﬁnancé", "Finance"),
+        ("finance", "ﬁnancé"),
+        ("Łódź", "LODZ"),
+    ],
+)
+def test_an_alias_with_any_letter_is_found_as_header_and_as_value(tmp_path, monkeypatch, alias, said):
+    folder = tmp_path / "aliases"
+    folder.mkdir()
+    (folder / "acme.toml").write_text(
+        f"""
+        system = "acme"
+        [sales]
+        table = "opportunities"
+        needs = ["opportunity_id", "owner"]
+        [sales.fields]
+        opportunity_id = ["Key"]
+        owner = ["{alias}"]
+        stage = ["Step"]
+        [sales.columns]
+        status = "coalesce({{stage|status}}, 'open')"
+        [sales.values.status]
+        won = ["{alias}"]
+        """,
+        encoding="utf-8",
+    )
+    monkeypatch.setattr(aliases, "FOLDER", folder)
+    _, tables = read(write(tmp_path / "set", '[tables.opportunities]\nformat = "acme"', opportunities=f"Key,Step,{said}\n1,{said},Ann\n"))
+    assert [(row["owner"], row["status"]) for row in tables["opportunities"]] == [("Ann", "won")]
+    assert fold(alias) == fold(said)
+
+
+def test_every_letter_is_folded_alike_by_python_and_by_the_engine():
+    from written import connection
+
+    letters = [chr(number) for number in (*range(1, 0x2FFF), *range(0xFB00, 0xFB07))]
+    found = connection().execute(f"select letter, {folded('letter')} from (select unnest(?) as letter)", [letters]).fetchall()
+    assert [letter for letter, there in found if there != fold(letter)] == []
 
 
 # ---- the alias sets themselves

@@ -34,7 +34,6 @@ class Company:
     """Whose data these are, and how it counts money, time and years."""
 
     name: str = ""
-    logo: str = ""
     language: str = "en"
     currency: str = "EUR"
     timezone: str = "Europe/Paris"
@@ -44,7 +43,7 @@ class Company:
     simulated: bool = False
 
     def __post_init__(self) -> None:
-        for key in ("name", "logo", "language", "currency", "timezone", "country"):
+        for key in ("name", "language", "currency", "timezone", "country"):
             _expect(isinstance(getattr(self, key), str), f"[company] {key}", getattr(self, key), "a text")
         _expect(self.language in LANGUAGES, "[company] language", self.language, f"one of {', '.join(LANGUAGES)}")
         _expect(self.currency in list_currencies(), "[company] currency", self.currency, "an ISO 4217 code such as EUR")

@@ -21,7 +21,8 @@ from kpi.sources import sql, stage
 from kpi.sources.blanks import only_first
 from kpi.sources.checks import flags, recording, relations, rows
 from kpi.sources.config import Company, Config, Source, nearest
-from kpi.sources.crm import aliases, dressing, mapping
+from kpi.sources.crm import dressing, mapping
+from kpi.sources.folding import fold
 from kpi.sources.readers import csv, files, query, workbook
 from kpi.sources.readers.database import Databases
 from kpi.sources.readers.files import Input, Located
@@ -171,8 +172,8 @@ def _examined(file: Located, source: Source, name: str) -> csv.Csv | workbook.Sh
         return csv.examine(file, encoding=source.encoding, delimiter=source.delimiter, table=name)
     if source.format:
         return workbook.examine(file, hits=mapping.hits(source.format, name), decimal=source.decimal)
-    wanted = {aliases.fold(header) for header in [*source.columns.values(), *schema.TABLES[name].names]}
-    return workbook.examine(file, hits=lambda cells: sum(aliases.fold(cell) in wanted for cell in cells), decimal=source.decimal)
+    wanted = {fold(header) for header in [*source.columns.values(), *schema.TABLES[name].names]}
+    return workbook.examine(file, hits=lambda cells: sum(fold(cell) in wanted for cell in cells), decimal=source.decimal)
 
 
 def _plain(connection, source: Source, located: list[Located], name: str) -> list[Part]:

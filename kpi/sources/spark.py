@@ -13,7 +13,8 @@ from kpi.engine import Engine, is_spark
 from kpi.errors import SchemaError
 from kpi.schema import Column, Table
 from kpi.sources.blanks import PATTERN
-from kpi.sources.checks import recording, rows, rules
+from kpi.sources.checks import recording, rules
+from kpi.sources.checks.rows import DECISIONS, LEDGER, SET_ASIDE, STARTS_AND_ENDS
 from kpi.sources.config import Company, nearest
 from kpi.sources.reading import ORDER, Reading, read_frames
 from kpi.sources.stage import COMPANY_CURRENCY
@@ -83,7 +84,7 @@ class _Found:
             precision=self.precision,
             ledger=pd.concat([self.ledgers[name] for name in names], ignore_index=True) if names else self.begun.ledger,
             set_aside=pd.concat(lists, ignore_index=True) if lists else self.begun.set_aside,
-            decisions=pd.DataFrame(sorted(self.decisions, key=lambda row: names.index(row[0])), columns=rows.DECISIONS),
+            decisions=pd.DataFrame(sorted(self.decisions, key=lambda row: names.index(row[0])), columns=DECISIONS),
             recorded={table: one.since for table, one in recorded.items()},
         )
 
@@ -108,9 +109,9 @@ class _Found:
 
     def _early(self, table: Table, rows, faults: _Faults):
         """What ends before it starts; a date against an instant of the same day is no contradiction."""
-        if table.name not in rows.ORDER or not set(rows.ORDER[table.name][:2]) <= self.provided[table.name]:
+        if table.name not in STARTS_AND_ENDS or not set(STARTS_AND_ENDS[table.name][:2]) <= self.provided[table.name]:
             return rows
-        start, end, reason = rows.ORDER[table.name]
+        start, end, reason = STARTS_AND_ENDS[table.name]
         dated = "day" in (self.precision.get((table.name, start)), self.precision.get((table.name, end)))
         first, last = (_day(f.col(name), self.company.timezone) if dated else f.col(name) for name in (start, end))
         return faults.mark(rows, end, reason, last < first)
@@ -140,13 +141,13 @@ class _Found:
         for fault, n in sorted(counted.items()):
             aside[faults.known[fault][1]] = aside.get(faults.known[fault][1], 0) + n
         told = [(table.name, used, used, 0, "")] + [(table.name, n, 0, n, reason) for reason, n in aside.items()]
-        self.ledgers[table.name] = pd.DataFrame(told, columns=rows.LEDGER)
+        self.ledgers[table.name] = pd.DataFrame(told, columns=LEDGER)
         bad = f.element_at(f.array(*[f.col(column).cast("string") if column else f.lit("") for column, _ in faults.known]), f.col("fault") + 1)
         # A cell that cannot be used is empty by now: the key says more.
         keys = f.concat_ws(" ", *[f.col(name).cast("string") for name in table.key])
         listed = rows.filter("fault > 0").select("fault", f.coalesce(bad, keys).alias("value")).orderBy("fault", "value").limit(LISTED).collect()
         told = [(table.name, f"{table.name} frame", pd.NA, faults.known[row.fault][0], row.value, faults.known[row.fault][1]) for row in listed]
-        self.lists.append(pd.DataFrame(told, columns=rows.SET_ASIDE))
+        self.lists.append(pd.DataFrame(told, columns=SET_ASIDE))
 
     def _recorded(self) -> dict[str, recording.Recording]:
         """Tables of outcomes that begin long after the leads do, told from counts per pair of days."""

@@ -11,6 +11,7 @@ from kpi.schema import Table
 from kpi.sources import sql
 from kpi.sources.checks import rules
 from kpi.sources.config import Company
+from kpi.sources.folding import folded
 from kpi.sources.typing.cast import Converted
 
 FLAGS = ["table", "column", "flag", "rule", "rows", "example"]
@@ -53,11 +54,6 @@ class Known:
     company: Company
     tables: Mapping[str, str]
     provided: Mapping[str, frozenset[str]]
-
-
-def folded(cell: str) -> str:
-    """Write the SQL of a name without case, accents, spaces and signs."""
-    return rf"regexp_replace(lower(strip_accents({cell})), '[^\p{{L}}\p{{N}}]+', '', 'g')"
 
 
 def flags(connection: duckdb.DuckDBPyConnection, table: Table, typed: Converted, labels: list[str], known: Known) -> list[tuple]:

@@ -9,7 +9,8 @@ import duckdb
 from kpi.schema import TABLES, Table
 from kpi.sources import sql
 from kpi.sources.checks import rules
-from kpi.sources.checks.flags import flag, folded
+from kpi.sources.checks.flags import flag
+from kpi.sources.folding import folded
 from kpi.sources.typing.cast import Converted
 
 _NAMED = {

@@ -14,14 +14,14 @@ from kpi.sources.typing.cast import BLANK, Converted
 LEDGER = ["table", "found", "used", "set_aside", "reason"]
 SET_ASIDE = ["table", "file", "row", "column", "value", "reason"]
 DECISIONS = ["table", "file", "decision", "value"]
-ORDER = {"opportunities": ("created_at", "closed_at", rules.CLOSED_FIRST), "contracts": ("start_on", "end_on", rules.ENDED_FIRST)}
+STARTS_AND_ENDS = {"opportunities": ("created_at", "closed_at", rules.CLOSED_FIRST), "contracts": ("start_on", "end_on", rules.ENDED_FIRST)}
 
 
 def set_aside_rows(connection: duckdb.DuckDBPyConnection, table: Table, typed: Converted, provided: dict, tables: dict[str, str], zone: str) -> None:
     """Mark the rows that end before they start, that repeat a key, or whose required parent is unknown."""
     has = provided[table.name]
-    if table.name in ORDER and set(ORDER[table.name][:2]) <= set(has):
-        start, end, reason = ORDER[table.name]
+    if table.name in STARTS_AND_ENDS and set(STARTS_AND_ENDS[table.name][:2]) <= set(has):
+        start, end, reason = STARTS_AND_ENDS[table.name]
         if "day" in (typed.precision.get(start), typed.precision.get(end)):  # a date against an instant of the same day is no contradiction
             first, last = (f"timezone({sql.text(zone)}, timezone('UTC', {name}))::date" for name in (start, end))
         else:

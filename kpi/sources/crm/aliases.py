@@ -16,6 +16,7 @@ from pathlib import Path
 
 from kpi import schema
 from kpi.errors import DataError
+from kpi.sources.folding import fold
 
 FOLDER = Path(__file__).parent / "systems"
 GENERIC = "generic"  # its values hold for every system, its shapes only where no other system knows a file
@@ -41,7 +42,7 @@ class Shape:
     within: str = ""
     melt: tuple[str, ...] = ()
     closing: Mapping[str, str] = field(default_factory=dict)
-    fold: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    changes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     ignored: tuple[str, ...] = ()
     lacks: tuple[str, ...] = ()
     timezone: str = ""
@@ -74,23 +75,6 @@ class Shape:
         """Tell whether a header is known to be of no use."""
         folded = fold(header)
         return any(folded.startswith(fold(name)) if name.endswith("*") else folded == fold(name) for name in self.ignored)
-
-
-def fold(text: str) -> str:
-    """Fold a header or a value to what makes it the same as another one: letters and digits without case and accents.
-
-    Examples
-    --------
-    >>> fold("Activité - Attribué à l’utilisateur") == fold("ACTIVITE - Attribue a l'utilisateur")
-    True
-    """
-    plain = unicodedata.normalize("NFKD", text.replace("œ", "oe").replace("Œ", "oe").replace("æ", "ae").replace("ø", "o"))
-    return "".join(sign for sign in plain.casefold() if sign.isalnum())
-
-
-def folded(cell: str) -> str:
-    """Write the SQL that folds a cell as `fold` does."""
-    return rf"regexp_replace(lower(strip_accents(replace(nfc_normalize({cell}), 'œ', 'oe'))), '[^\p{{L}}\p{{N}}]', '', 'g')"
 
 
 def systems() -> list[str]:
@@ -156,7 +140,7 @@ def _shape(system: str, name: str, content: dict, common: dict, parts: dict) -> 
             lists.setdefault(column, {}).update({fold(cell): value for value, cells in meanings.items() for cell in cells})
     inner["values"] = lists
     inner["fields"] = {key: tuple(names) for key, names in inner.get("fields", {}).items()}
-    inner["fold"] = {key: tuple(names) for key, names in inner.get("fold", {}).items()}
+    inner["changes"] = {key: tuple(names) for key, names in inner.get("changes", {}).items()}
     for key in ("needs", "never", "melt", "ignored", "lacks", "utc"):
         inner[key] = tuple(inner.get(key, ()))
     inner.setdefault("title", f"{system} {name.replace('_', ' ')}")

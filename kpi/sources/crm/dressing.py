@@ -14,6 +14,7 @@ from kpi.sources import sql
 from kpi.sources.config import FILE, Company, Source, nearest
 from kpi.sources.crm import aliases, expressions, mapping, reshape
 from kpi.sources.crm.aliases import Shape
+from kpi.sources.folding import fold
 from kpi.sources.readers.part import Part
 
 
@@ -53,7 +54,7 @@ def dressed(
 
 
 def _zone(shape: Shape, headers: list[str]) -> str:
-    connected = {aliases.fold(name) for name in shape.utc} & {aliases.fold(header) for header in headers}
+    connected = {fold(name) for name in shape.utc} & {fold(header) for header in headers}
     return "UTC" if connected else shape.timezone
 
 
@@ -69,13 +70,13 @@ def _dress(connection, part: Part, shape: Shape, table: Table, source: Source, c
         )
     if shape.melt:
         around = reshape.melted(part, bound)
-    elif shape.fold:
-        read, around = reshape.folded(connection, part, bound, source, opened)
+    elif shape.changes:
+        read, around = reshape.states_of_log(connection, part, bound, source, opened)
     made = replace(read, headers=list(read.headers), cells=list(read.cells), families=list(read.families), row=expressions.ROW, around=around)
     made = replace(made, mapped={}, used=set())
     texts = []
     for column in table.columns:
-        stated = column.name in source.constants or (column.name in source.columns and not shape.fold)
+        stated = column.name in source.constants or (column.name in source.columns and not shape.changes)
         written = None if stated else bound.column(column.name)
         if written is not None:
             made.mapped[column.name] = len(made.headers)
@@ -89,7 +90,7 @@ def _dress(connection, part: Part, shape: Shape, table: Table, source: Source, c
     made.noted = [("read as", shape.title), ("columns", "; ".join(texts))]
     made.noted += [] if shape.within else _strange(shape, part.headers, made.used, source)
     made.noted += [("left out", what) for what, condition in shape.drop.items() if bound.write(condition).told]
-    if shape.fold:  # its rows are states: what was no change is gone already
+    if shape.changes:  # its rows are states: what was no change is gone already
         made.footer = f"{sql.ident('field opportunity_id')} is null" if shape.footer else "false"
     else:
         made.footer, made.dropped = bound.footer(part), bound.dropped()

@@ -23,7 +23,8 @@ from kpi.schema import TABLES
 from kpi.sources import sql
 from kpi.sources.blanks import only_first
 from kpi.sources.config import Company, Source
-from kpi.sources.crm.aliases import Shape, folded
+from kpi.sources.crm.aliases import Shape
+from kpi.sources.folding import folded
 from kpi.sources.readers.part import Part
 from kpi.sources.typing.cast import NO, YES
 
@@ -69,7 +70,7 @@ class Bound:
 
     def column(self, name: str) -> Written | None:
         """Write a canonical column."""
-        formula = self.shape.columns.get(name) or (f"{{{name}}}" if name in {**self.shape.fields, **self.shape.fold, **self.shape.parts} else "")
+        formula = self.shape.columns.get(name) or (f"{{{name}}}" if name in {**self.shape.fields, **self.shape.changes, **self.shape.parts} else "")
         if not formula:
             return None
         written = self.write(formula)
@@ -101,7 +102,7 @@ class Bound:
             return Written(sql.ident(f"part {name}"), written.used, written.told)
         if name in self.places:
             return Written(sql.ident(f"field {name}"), frozenset({self.places[name]}), True)
-        if name in self.shape.fold:
+        if name in self.shape.changes:
             return Written(sql.ident(f"field {name}"), frozenset({self.places[name] for name in ("field", "new") if name in self.places}), True)
         if name not in self.shape.fields:
             raise DataError(f"the alias set {self.shape.system} [{self.shape.name}] names the unknown field {name}")

@@ -14,6 +14,7 @@ from kpi.sources import sql
 from kpi.sources.config import FILE, Company, Source, nearest
 from kpi.sources.crm import aliases, expressions
 from kpi.sources.crm.aliases import GENERIC, Shape
+from kpi.sources.folding import fold
 from kpi.sources.readers import csv, workbook
 from kpi.sources.readers.files import Located
 from kpi.sources.readers.part import Part, typed_part
@@ -64,8 +65,8 @@ def unmatched(shape: Shape, headers: list[str]) -> dict[str, str]:
     """Find the headers that a system's alias set does not know."""
     everything = aliases.shapes(shape.system)
     siblings = [other for other in everything if other.table == shape.table or shape.name in (other.name, other.within) or shape.within == other.name]
-    known = {aliases.fold(alias) for other in siblings for names in other.fields.values() for alias in names}
-    strange = [header for header in headers if header and aliases.fold(header) not in known]
+    known = {fold(alias) for other in siblings for names in other.fields.values() for alias in names}
+    strange = [header for header in headers if header and fold(header) not in known]
     strange = [header for header in strange if not any(other.is_ignored(header) or other.melted([header]) for other in everything)]
     return {header: aliases.nearest_alias(header, [shape]) for header in strange}
 
@@ -85,8 +86,8 @@ def choose(system: str, table: str, part: Part, source: Source, *, strict: bool)
 
 
 def _fits(shape: Shape, headers: list[str], source: Source) -> bool:
-    folded = {aliases.fold(header) for header in headers}
-    if (shape.melt and not shape.melted(headers)) or folded & {aliases.fold(name) for name in shape.never}:
+    folded = {fold(header) for header in headers}
+    if (shape.melt and not shape.melted(headers)) or folded & {fold(name) for name in shape.never}:
         return False
     if not shape.table and len(shape.places(headers)) < sum(not shape.is_ignored(header) for header in headers):
         return False  # a file that is only looked up has two or three columns, which many others have too

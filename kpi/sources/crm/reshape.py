@@ -15,9 +15,9 @@ from kpi.sources import sql
 from kpi.sources.blanks import stripped
 from kpi.sources.config import Company, Source
 from kpi.sources.crm import expressions
-from kpi.sources.crm.aliases import Shape, fold
-from kpi.sources.crm.aliases import folded as fold_sql
+from kpi.sources.crm.aliases import Shape
 from kpi.sources.crm.expressions import ROW, Bound
+from kpi.sources.folding import fold, folded
 from kpi.sources.readers.part import Part
 from kpi.sources.stage import Stage
 from kpi.sources.typing import dialect, values
@@ -43,7 +43,7 @@ def melted(part: Part, bound: Bound) -> str:
         now, ended, when = (bound.write(shape.closing[key]) for key in ("stage", "at", "when"))
         if now.told and ended.told and when.told:
             entered = " ".join(f"when {sql.text(fold(groups['stage']))} then {_clean(part, place)}" for place, groups in headers)
-            is_open_end = f"({when.sql}) and (case {fold_sql(now.sql)} {entered} end) is null"
+            is_open_end = f"({when.sql}) and (case {folded(now.sql)} {entered} end) is null"
             cells.append(
                 {**dict.fromkeys(cells[0], "''"), "at": f"case when {is_open_end} then {ended.sql} end", "stage": now.sql, "number": "'999'"}
             )
@@ -51,15 +51,15 @@ def melted(part: Part, bound: Bound) -> str:
     return f'select * from (select *, unnest([{rows}], recursive := true) from ({plain(part, bound)})) where "melt at" is not null'
 
 
-def folded(connection: duckdb.DuckDBPyConnection, part: Part, bound: Bound, source: Source, opened: ExitStack) -> tuple[Part, str]:
+def states_of_log(connection: duckdb.DuckDBPyConnection, part: Part, bound: Bound, source: Source, opened: ExitStack) -> tuple[Part, str]:
     """Turn a log of changes into the whole state after each: of each field the last value known, before its first change the old one."""
     log = _stored(connection, part, bound, opened)
-    names = {fold(alias): name for name, aliases in bound.shape.fold.items() for alias in aliases}
+    names = {fold(alias): name for name, aliases in bound.shape.changes.items() for alias in aliases}
     listed = " ".join(f"when {sql.text(alias)} then {sql.text(name)}" for alias, name in names.items())
     moment = _moment(connection, log, bound, source)
     old = bound.write("{old}").sql
     kept = f"not ({bound.dropped()})"
-    fields = list(bound.shape.fold)
+    fields = list(bound.shape.changes)
     changed = ", ".join(
         f"arg_max(new, {ROW}) filter (name = {sql.text(name)}) as {sql.ident('new ' + name)}, "
         f"arg_min(old, {ROW}) filter (name = {sql.text(name)}) as {sql.ident('old ' + name)}"
@@ -76,7 +76,7 @@ def folded(connection: duckdb.DuckDBPyConnection, part: Part, bound: Bound, sour
     states = ", ".join(_filled(name, bound) for name in fields)
     around = f"""with log as (
             select {bound.write("{opportunity_id}").sql} as id, {bound.write("{changed_at@}").sql} as stamp, {moment} as moment, {ROW},
-            case {fold_sql(bound.write("{field}").sql)} {listed} end as name,
+            case {folded(bound.write("{field}").sql)} {listed} end as name,
             coalesce({bound.write("{new}").sql}, '') as new, coalesce({old}, '') as old
             from {{relation}} where {kept}),
         changes as (
