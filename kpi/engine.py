@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias
 
 import duckdb
 import narwhals.stable.v2 as nw
@@ -15,12 +16,13 @@ import pyarrow as pa
 
 from kpi.errors import ParameterError
 
+Connection: TypeAlias = duckdb.DuckDBPyConnection
 ENGINES = ("duckdb", "polars", "spark")
 # Instants are naive UTC: Spark must take them so, in columns and in what they are compared with.
 SPARK = {"spark.sql.session.timeZone": "UTC", "spark.sql.timestampType": "TIMESTAMP_NTZ"}
 
 
-def connect() -> duckdb.DuckDBPyConnection:
+def connect() -> Connection:
     """Open an embedded database that reads zoned columns as UTC, whatever the machine says."""
     connection = duckdb.connect()
     connection.execute("set TimeZone = 'UTC'")
@@ -31,7 +33,7 @@ def connect() -> duckdb.DuckDBPyConnection:
 class Engine:
     """Where the rows of one data set live."""
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection, name: str = "duckdb") -> None:
+    def __init__(self, connection: Connection, name: str = "duckdb") -> None:
         if name not in ENGINES:
             raise ParameterError(f"engine {name!r} is unknown; use one of {', '.join(ENGINES)}")
         self.connection, self.name = connection, name
@@ -77,10 +79,10 @@ class Engine:
             return nw.from_native(self._spark.createDataFrame(arrow).localCheckpoint())  # else the rows travel with every query
         import polars as pl
 
-        return nw.from_native(pl.from_arrow(arrow).lazy())
+        return nw.from_native(pl.DataFrame(arrow).lazy())
 
 
-def spark_session():
+def spark_session() -> Any:
     """Find the Spark session at work, or start one on this machine."""
     try:
         from pyspark.sql import SparkSession

@@ -36,12 +36,12 @@ def deals(*rows: str) -> str:
 
 def test_every_rule_has_a_kind_and_a_text():
     assert {rule.rule for rule in rules.RULES} == {rules.MENDED, rules.SET_ASIDE, rules.FLAGGED, rules.FATAL}
-    assert len(set(rules.ALL)) == len(rules.ALL)
+    assert len(rules.BY_FAULT) == len(rules.RULES)
     for rule in rules.RULES:
         said = rule.fault.format(column="amount")
-        assert rules.rule(said) is rule, said
+        assert rules.BY_FAULT[rules.parts(said)[0]] is rule, said
         assert rule.how and not rule.how.endswith(".")
-    assert rules.rule("") is None
+    assert rules.parts("")[0] not in rules.BY_FAULT
 
 
 def test_faults_of_deals(tmp_path):

@@ -5,10 +5,11 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping
 from itertools import pairwise
+from typing import Any
 
 from kpi.errors import ParameterError
 
-SETTINGS = {
+SETTINGS: dict[str, dict[str, Any]] = {
     "response": {},
     "pipeline": {"watched_stage": str, "size_bands": list},
     "retention": {"contractual": bool, "activity_days": int, "purchases": ("net", "sales", "documents"), "renewal_months": int},

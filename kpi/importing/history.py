@@ -20,6 +20,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import date, timedelta
 
+from kpi.engine import Connection
 from kpi.importing.merging import PLACE, midnight, united
 from kpi.importing.seen import Seen
 from kpi.schema import TABLES
@@ -30,7 +31,7 @@ STATE = ("stage", "status", "amount", "expected_close_on", "owner")
 _TABLE = TABLES["opportunity_history"]
 
 
-def with_differences(connection, seen: Sequence[Seen], told: str, zone: str) -> str:
+def with_differences(connection: Connection, seen: Sequence[Seen], told: str, zone: str) -> str:
     """Add what changed between exports to the history that the system tells."""
     if len({item.exported_on for item in seen}) < 2:
         return told

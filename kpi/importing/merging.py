@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import date
 
+from kpi.engine import Connection
 from kpi.importing.seen import Seen
 from kpi.schema import TABLES
 from kpi.sources import sql
@@ -16,7 +17,7 @@ SETTINGS = ("stages", "owners", "targets", "calendars")
 PLACE = "place of the import"
 
 
-def merged(connection, table: str, seen: Sequence[Seen], zone: str) -> tuple[str, dict[str, str]]:
+def merged(connection: Connection, table: str, seen: Sequence[Seen], zone: str) -> tuple[str, dict[str, str]]:
     """Merge what the exports show of a table."""
     seen = seen[-1:] if table in SETTINGS else seen
     relation = sql.free_name(connection, f"merged_{table}")
@@ -76,7 +77,7 @@ def _deleted(table: str, seen: Sequence[Seen], zone: str) -> str:
     return f"case {' '.join(cases)} end"
 
 
-def _types(connection, table: str, seen: Sequence[Seen], names: Sequence[str]) -> dict[str, str]:
+def _types(connection: Connection, table: str, seen: Sequence[Seen], names: Sequence[str]) -> dict[str, str]:
     found = {}
     for name in names:
         kind = TYPES[TABLES[table][name].kind]
@@ -87,7 +88,7 @@ def _types(connection, table: str, seen: Sequence[Seen], names: Sequence[str]) -
     return found
 
 
-def _is_filled(connection, item: Seen, name: str) -> bool:
+def _is_filled(connection: Connection, item: Seen, name: str) -> bool:
     return connection.execute(f"select count({sql.ident(name)}) from {item.relation}").fetchall()[0][0] > 0
 
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from kpi import sources
+from kpi.engine import Connection
 from kpi.errors import DataError, KpiError
 from kpi.importing.log import Export, Original
 from kpi.importing.merging import merged
@@ -20,7 +21,14 @@ from kpi.sources import Company, Config, Source, sql
 _PLACE = re.compile(r"\.\./[^/\s]+/")  # which folder an original is in says nothing to whoever imports it
 
 
-def observe_all(connection, company: Company, explicit: Mapping[str, Source], exports: Sequence[Export], paths: Mapping[str, Path], scratch: Path):
+def observe_all(
+    connection: Connection,
+    company: Company,
+    explicit: Mapping[str, Source],
+    exports: Sequence[Export],
+    paths: Mapping[str, Path],
+    scratch: Path,
+):
     """Read all exports: first the tables that stand for themselves, then those that are looked up in what all exports know of the others."""
     seen: list[Seen] = []
     accounts: list[list[Account]] = [[] for _ in exports]
@@ -48,7 +56,17 @@ def observe_all(connection, company: Company, explicit: Mapping[str, Source], ex
     return in_order(seen), [joined(parts) for parts in accounts]
 
 
-def _add(connection, company: Company, tables: dict[str, Source], name: str, export: Export, place: int, paths, seen: list, accounts: list) -> None:
+def _add(
+    connection: Connection,
+    company: Company,
+    tables: dict[str, Source],
+    name: str,
+    export: Export,
+    place: int,
+    paths,
+    seen: list,
+    accounts: list,
+) -> None:
     file = paths[export.files[0].sha256]
     config = Config(company=replace(company, exported_at=None), hours={}, settings={}, tables=tables, folder=file.parent, path=file)
     try:

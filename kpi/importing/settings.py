@@ -48,7 +48,7 @@ def edited(text: str, tables: Collection[str], version: int, before: int, newest
         elif section.get("path") != path(version, name):
             raise DataError(f"[tables.{name}] of {FILE} takes its rows from elsewhere; remove that section, or import into another folder")
     company = wanted.setdefault("company", {})
-    stated, ours = company.get("exported_at"), newest_before and _end(newest_before)
+    stated, ours = company.get("exported_at"), _end(newest_before) if newest_before else None
     if stated is None:
         text = _with_line(text, "company", f"exported_at = {_quoted(_end(newest))}")
     elif stated == ours:

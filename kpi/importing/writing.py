@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from kpi.engine import Connection
 from kpi.schema import TABLES
 from kpi.sources import sql
 
 
-def write(connection, table: str, relation: str, types: Mapping[str, str], zone: str, path: Path) -> None:
+def write(connection: Connection, table: str, relation: str, types: Mapping[str, str], zone: str, path: Path) -> None:
     """Write a table, the same bytes for the same rows."""
     cells = []
     for name, kind in types.items():
@@ -27,7 +28,7 @@ def write(connection, table: str, relation: str, types: Mapping[str, str], zone:
         connection.execute("reset threads")
 
 
-def compared(connection, table: str, new: Path, old: Path) -> dict[str, int]:
+def compared(connection: Connection, table: str, new: Path, old: Path) -> dict[str, int]:
     """Count what is new in a table."""
     path, before = new / f"{table}.parquet", old / f"{table}.parquet"
     fresh = f"read_parquet({sql.text(str(path))})"

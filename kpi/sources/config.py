@@ -184,7 +184,7 @@ def _imports(written: dict) -> dict[str, Source]:
 _OF_TABLES = {"path", "files", "query", "database", "format", "max_set_aside", "recorded_from"}
 
 
-def _source(name: str, written: object) -> Source:
+def _source(name: str, written: dict) -> Source:
     where = f"[tables.{name}]"
     _expect(isinstance(written, dict), where, written, "a section")
     _known(written, [item.name for item in fields(Source)], f"{FILE} {where} has the unknown key")
@@ -242,7 +242,7 @@ def _cells(name: str, written: dict, key: str) -> Mapping[str, str]:
     return cells
 
 
-def _texts(cells: object, where: str) -> Mapping[str, str]:
+def _texts(cells: dict, where: str) -> Mapping[str, str]:
     _expect(isinstance(cells, dict), where, cells, "a table")
     return MappingProxyType({key: _text(value, f"{where} {key}") for key, value in cells.items()})
 

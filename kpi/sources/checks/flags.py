@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import duckdb
-
+from kpi.engine import Connection
 from kpi.schema import Table
 from kpi.sources import sql
 from kpi.sources.checks import rules
@@ -18,7 +17,22 @@ FLAGS = ["table", "column", "flag", "rule", "rows", "example"]
 BULK_SHARE, BULK_ROWS = 0.05, 50  # of a table's rows, above both: more than chance puts into one second
 
 # Words that stand for nothing, as `folded` leaves them.
-WORDS = ("unknown", "notknown", "inconnu", "inconnue", "inconnus", "na", "nd", "nc", "null", "nil", "none", "nan", "notavailable", "notapplicable")
+WORDS: tuple[str, ...] = (
+    "unknown",
+    "notknown",
+    "inconnu",
+    "inconnue",
+    "inconnus",
+    "na",
+    "nd",
+    "nc",
+    "null",
+    "nil",
+    "none",
+    "nan",
+    "notavailable",
+    "notapplicable",
+)
 WORDS += ("undefined", "unspecified", "notspecified", "nonrenseigne", "nonrenseignee", "nonprecise", "nonspecifie", "tbd", "adefinir", "vide")
 WORDS += ("blank", "aucun", "aucune", "unassigned", "nonattribue", "notset", "novalue")
 _WORDED = {
@@ -56,7 +70,7 @@ class Known:
     provided: Mapping[str, frozenset[str]]
 
 
-def flags(connection: duckdb.DuckDBPyConnection, table: Table, typed: Converted, labels: list[str], known: Known) -> list[tuple]:
+def flags(connection: Connection, table: Table, typed: Converted, labels: list[str], known: Known) -> list[tuple]:
     """Count the faults of the rows that are used, in one pass, and instants that too many rows share."""
     found = _counted(connection, table, typed, _conditions(connection, table, typed, known), typed.name, labels)
     if table.name == "opportunity_history" and {"stages"} <= set(known.tables):
@@ -64,7 +78,9 @@ def flags(connection: duckdb.DuckDBPyConnection, table: Table, typed: Converted,
     return found + _bulk(connection, table, typed, labels, known)
 
 
-def _counted(connection, table: Table, typed: Converted, conditions: dict[tuple[str, str], str], relation: str, labels: list[str]) -> list[tuple]:
+def _counted(
+    connection: Connection, table: Table, typed: Converted, conditions: dict[tuple[str, str], str], relation: str, labels: list[str]
+) -> list[tuple]:
     if not conditions:
         return []
     place = f"file::bigint * {_PLACE} + row"
@@ -76,17 +92,17 @@ def _counted(connection, table: Table, typed: Converted, conditions: dict[tuple[
 
 def flag(table: str, column: str, message: str, n: int, example: str) -> tuple:
     """Put a fault into a row of `FLAGS`."""
-    return (table, column, message.format(column=column), rules.rule(message).rule, n, example)
+    return (table, column, message.format(column=column), rules.BY_FAULT[message].rule, n, example)
 
 
 def _where(first: int, labels: list[str]) -> str:
     return f"{labels[first // _PLACE]}:{first % _PLACE}"
 
 
-def _conditions(connection, table: Table, typed: Converted, known: Known) -> dict[tuple[str, str], str]:
+def _conditions(connection: Connection, table: Table, typed: Converted, known: Known) -> dict[tuple[str, str], str]:
     """SQL of what makes a row of a table suspect, by column and message."""
     name, has, end = table.name, known.provided[table.name], known.company.exported_at
-    tests = {}
+    tests: dict[tuple[str, str], str] = {}
     if end is not None:
         tests |= {(column, rules.LATE): f"{sql.ident(column)} > timestamp '{end}'" for column in typed.precision}
     for column in (column for column in _TIMED.get(name, ()) if typed.precision.get(column) == "day"):
@@ -111,7 +127,7 @@ def _of_orders() -> dict[tuple[str, str], str]:
     return {("amount", rules.NEGATIVE): "kind = 'sale' and amount < 0", ("amount", rules.UNSIGNED): "kind = 'refund' and amount > 0"}
 
 
-def _of_deals(has, typed: Converted, known: Known) -> dict[tuple[str, str], str]:
+def _of_deals(has: frozenset[str], typed: Converted, known: Known) -> dict[tuple[str, str], str]:
     tests = {("amount", rules.NO_AMOUNT): "amount is null"} if "amount" in has else {}
     if "closed_at" in has:
         tests["closed_at", rules.UNDATED] = "status <> 'open' and closed_at is null"
@@ -127,7 +143,7 @@ def _local_day(moment: str, zone: str) -> str:
     return f"timezone({sql.text(zone)}, timezone('UTC', {moment}))::date"
 
 
-def _without_rate(connection, amount: str, on: str, has, known: Known) -> str:
+def _without_rate(connection: Connection, amount: str, on: str, has: frozenset[str], known: Known) -> str:
     """An amount in a foreign currency before the first rate of it: no rate is ever 1:1."""
     foreign = f"{amount} is not null and currency <> {sql.text(known.company.currency)}"
     if "fx" not in known.tables:
@@ -157,7 +173,7 @@ def _moves() -> dict[tuple[str, str], str]:
     }
 
 
-def _bulk(connection, table: Table, typed: Converted, labels: list[str], known: Known) -> list[tuple]:
+def _bulk(connection: Connection, table: Table, typed: Converted, labels: list[str], known: Known) -> list[tuple]:
     """Instants, to the second, that more rows share than chance would have it: the date of an import in place of the event's."""
     has, found = known.provided[table.name], []
     for column in (column for column in _BULKY.get(table.name, ()) if column in has and typed.precision[column] == "second"):
@@ -175,7 +191,7 @@ def _bulk(connection, table: Table, typed: Converted, labels: list[str], known: 
     return found
 
 
-def _may_be_bulk(connection, cell: str, typed: Converted) -> bool:
+def _may_be_bulk(connection: Connection, cell: str, typed: Converted) -> bool:
     """Rule a bulk of rows out in a quick pass: as many rows would share the remainder of their second."""
     rows = f"select count(*) as n from {typed.name} where fault = 0 and {cell} is not null group by (epoch_us({cell}) // 1000000 % 1021)::smallint"
     most, total = connection.execute(f"select coalesce(max(n), 0), coalesce(sum(n), 0) from ({rows})").fetchall()[0]

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 
-import duckdb
 import numpy as np
 
+from kpi.engine import Connection
 from kpi.sources import sql
 
 EXPECTED = 10  # outcomes that the earlier leads would have had, at least, had they been recorded
@@ -29,9 +29,7 @@ class Recording:
         return f"{self.since}: {self.earlier} leads came before, with {self.seen} outcomes where {self.expected} would be usual"
 
 
-def recorded_from(
-    connection: duckdb.DuckDBPyConnection, tables: Mapping[str, str], provided: Mapping[str, frozenset[str]], zone: str
-) -> dict[str, Recording]:
+def recorded_from(connection: Connection, tables: Mapping[str, str], provided: Mapping[str, frozenset[str]], zone: str) -> dict[str, Recording]:
     """Find the tables of outcomes that begin long after the leads do.
 
     A table begins with the first month that has a tenth of a usual month's records. It begins too late where the leads from before, at the rate and
@@ -39,7 +37,7 @@ def recorded_from(
     """
     if "leads" not in tables:
         return {}
-    found = {name: recording(_fates(connection, links, tables["leads"], zone)) for name, links in _links(tables, provided).items()}
+    found = {name: recording(_outcomes(connection, links, tables["leads"], zone)) for name, links in _links(tables, provided).items()}
     return {name: one for name, one in found.items() if one is not None}
 
 
@@ -59,44 +57,45 @@ def _links(tables: Mapping[str, str], provided: Mapping[str, frozenset[str]]) ->
     return found
 
 
-def _fates(connection, links: str, leads: str, zone: str) -> list[tuple]:
+def _outcomes(connection: Connection, links: str, leads: str, zone: str) -> list[tuple[date, date | None, int]]:
+    """Local days on which leads came and on which their first outcome did, with the number of such leads."""
     day = "timezone({zone}, timezone('UTC', {at}))::date"
     made, came = (day.format(zone=sql.text(zone), at=at) for at in ("l.created_at", 'o."at"'))
     each = f"select {made} as made, min({came}) as came from {leads} l left join ({links}) o on l.lead_id = o.lead_id group by l.lead_id, made"
     return connection.execute(f"select made, came, count(*) from ({each}) group by all order by all").fetchall()
 
 
-def recording(fates: list[tuple[date, date | None, int]]) -> Recording | None:
+def recording(outcomes: list[tuple[date, date | None, int]]) -> Recording | None:
     """Tell whether outcomes begin long after the leads."""
-    since = _begin(fates)
+    since = _first_day(outcomes)
     if since is None:
         return None
-    lives = [(made, None if came is None else (came - made).days, n) for made, came, n in fates]
-    seen = sum(n for made, age, n in lives if made < since and age is not None and age < (since - made).days)
-    expected = _expected(lives, since)
-    earlier = sum(n for made, _, n in lives if made < since)
+    leads_by_age = [(made, None if came is None else (came - made).days, n) for made, came, n in outcomes]
+    seen = sum(n for made, age, n in leads_by_age if made < since and age is not None and age < (since - made).days)
+    expected = _expected(leads_by_age, since)
+    earlier = sum(n for made, _, n in leads_by_age if made < since)
     return Recording(since, earlier, seen, round(expected)) if expected >= EXPECTED and seen <= SEEN * expected else None
 
 
-def _begin(fates: list[tuple[date, date | None, int]]) -> date | None:
+def _first_day(outcomes: list[tuple[date, date | None, int]]) -> date | None:
     """First day of the first month that is no stray: with a tenth of the median of the months from it on."""
     months: dict[tuple[int, int], list[tuple[date, int]]] = {}
-    for _, came, n in fates:
+    for _, came, n in outcomes:
         if came is not None:
             months.setdefault((came.year, came.month), []).append((came, n))
-    told = [(sum(n for _, n in days), min(day for day, _ in days)) for _, days in sorted(months.items())]
-    sizes = [n for n, _ in told]
-    return next((first for place, (n, first) in enumerate(told) if n >= USUAL * float(np.median(sizes[place:]))), None)
+    counted = [(sum(n for _, n in days), min(day for day, _ in days)) for _, days in sorted(months.items())]
+    sizes = [n for n, _ in counted]
+    return next((first for place, (n, first) in enumerate(counted) if n >= USUAL * float(np.median(sizes[place:]))), None)
 
 
-def _expected(lives: list[tuple[date, int | None, int]], since: date) -> float:
+def _expected(leads_by_age: list[tuple[date, int | None, int]], since: date) -> float:
     """Outcomes before a day, had the earlier leads fared as the later ones; these are not all old enough, so it is rather too few."""
-    later = [(age, n) for made, age, n in lives if made >= since]
+    later = [(age, n) for made, age, n in leads_by_age if made >= since]
     total = sum(n for _, n in later)
     if not total:
         return 0.0
     ages = sorted((age, n) for age, n in later if age is not None and age >= 0)
     days, shares = [age for age, _ in ages], np.cumsum([n for _, n in ages]) / total
-    gone = [((since - made).days, n) for made, _, n in lives if made < since]
-    places = np.searchsorted(days, [gap - 1 for gap, _ in gone], side="right") if gone else []
+    gone = [((since - made).days, n) for made, _, n in leads_by_age if made < since]
+    places = np.searchsorted(np.array(days, dtype=int), np.array([gap - 1 for gap, _ in gone], dtype=int), side="right")
     return float(sum(n * shares[place - 1] for (_, n), place in zip(gone, places, strict=True) if place))

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import duckdb
-
+from kpi.engine import Connection
 from kpi.schema import TABLES, Table
 from kpi.sources import sql
 from kpi.sources.checks import rules
@@ -25,7 +24,7 @@ _NAMED = {
 }
 
 
-def loose_links(connection: duckdb.DuckDBPyConnection, tables: Mapping[str, str], provided: Mapping[str, frozenset[str]]) -> list[tuple]:
+def loose_links(connection: Connection, tables: Mapping[str, str], provided: Mapping[str, frozenset[str]]) -> list[tuple]:
     """Count optional references to records that are not there, and those that only their spelling keeps from being there."""
     found = []
     for name, stored in tables.items():
@@ -42,7 +41,7 @@ def loose_links(connection: duckdb.DuckDBPyConnection, tables: Mapping[str, str]
     return found
 
 
-def near_keys(connection: duckdb.DuckDBPyConnection, table: str, column: str, lost: str, parent: str, stored: str) -> list[tuple]:
+def near_keys(connection: Connection, table: str, column: str, lost: str, parent: str, stored: str) -> list[tuple]:
     """Find links that lead nowhere for their spelling alone."""
     key = sql.ident(TABLES[parent].key[0])
     keys = f"select {folded(key)} as bare, min({key}) as key from {stored} group by bare"
@@ -53,7 +52,7 @@ def near_keys(connection: duckdb.DuckDBPyConnection, table: str, column: str, lo
     return [flag(table, column, rules.SPELLINGS, sum(n for _, n, _ in pairs), f"{pairs[0][0]!r} for {pairs[0][2]!r}")]
 
 
-def near_orphans(connection: duckdb.DuckDBPyConnection, table: Table, typed: Converted, tables: Mapping[str, str]) -> list[tuple]:
+def near_orphans(connection: Connection, table: Table, typed: Converted, tables: Mapping[str, str]) -> list[tuple]:
     """Find rows set aside for want of their record, where only the spelling of its key differs."""
     found = []
     for number, (column, reason) in enumerate(typed.faults):
@@ -64,7 +63,7 @@ def near_orphans(connection: duckdb.DuckDBPyConnection, table: Table, typed: Con
     return found
 
 
-def near_names(connection: duckdb.DuckDBPyConnection, tables: Mapping[str, str], provided: Mapping[str, frozenset[str]]) -> list[tuple]:
+def near_names(connection: Connection, tables: Mapping[str, str], provided: Mapping[str, frozenset[str]]) -> list[tuple]:
     """Find names written in several ways: owners, products, sources, stages that only case, accents, spaces or signs keep apart."""
     said = [
         f"select {sql.text(column)} as col, {sql.text(table)} as tab, {sql.ident(column)} as name, count(*) as n from {tables[table]} group by name"

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import duckdb
 import pandas as pd
 
+from kpi.engine import Connection
 from kpi.schema import TABLES, Table
 from kpi.sources import sql
 from kpi.sources.checks import rules
@@ -17,7 +17,7 @@ DECISIONS = ["table", "file", "decision", "value"]
 STARTS_AND_ENDS = {"opportunities": ("created_at", "closed_at", rules.CLOSED_FIRST), "contracts": ("start_on", "end_on", rules.ENDED_FIRST)}
 
 
-def set_aside_rows(connection: duckdb.DuckDBPyConnection, table: Table, typed: Converted, provided: dict, tables: dict[str, str], zone: str) -> None:
+def set_aside_rows(connection: Connection, table: Table, typed: Converted, provided: dict, tables: dict[str, str], zone: str) -> None:
     """Mark the rows that end before they start, that repeat a key, or whose required parent is unknown."""
     has = provided[table.name]
     if table.name in STARTS_AND_ENDS and set(STARTS_AND_ENDS[table.name][:2]) <= set(has):
@@ -36,14 +36,14 @@ def set_aside_rows(connection: duckdb.DuckDBPyConnection, table: Table, typed: C
             _mark(connection, typed, column.name, rules.ORPHAN.format(column=column.name), missing)
 
 
-def _mark(connection, typed: Converted, column: str, reason: str, condition: str) -> None:
+def _mark(connection: Connection, typed: Converted, column: str, reason: str, condition: str) -> None:
     typed.faults.append((column, reason))
     connection.execute(
         f"update {typed.name} set fault = {len(typed.faults) - 1}, bad = {sql.ident(column)}::varchar where fault = 0 and ({condition})"
     )
 
 
-def _mark_duplicates(connection, table: Table, typed: Converted) -> None:
+def _mark_duplicates(connection: Connection, table: Table, typed: Converted) -> None:
     keys = ", ".join(sql.ident(name) for name in table.key)
     # As many hashes as rows: no key twice. Fewer may be a matter of chance, and are looked into.
     if connection.execute(f"select count(*) > count(distinct hash({keys})) from {typed.name} where fault = 0").fetchall()[0][0]:
@@ -55,7 +55,7 @@ def _mark_duplicates(connection, table: Table, typed: Converted) -> None:
         _mark(connection, typed, table.key[0], rules.DUPLICATE, f"(file, row) in ({later})")
 
 
-def keep(connection: duckdb.DuckDBPyConnection, table: Table, typed: Converted) -> str:
+def keep(connection: Connection, table: Table, typed: Converted) -> str:
     """Turn the typed rows into the canonical table: without those that have a fault, and without what only the checks needed."""
     name = sql.free_name(connection, table.name)
     connection.execute(f"delete from {typed.name} where fault <> 0")
@@ -65,7 +65,7 @@ def keep(connection: duckdb.DuckDBPyConnection, table: Table, typed: Converted) 
     return name
 
 
-def ledger(connection: duckdb.DuckDBPyConnection, staged: Stage, typed: Converted) -> pd.DataFrame:
+def ledger(connection: Connection, staged: Stage, typed: Converted) -> pd.DataFrame:
     """Account for every row found: used, or set aside for a reason."""
     counted = dict(connection.execute(f"select fault, count(*) from {typed.name} group by fault").fetchall())
     used, blank = counted.pop(0, 0), counted.pop(BLANK, 0)
@@ -80,7 +80,7 @@ def ledger(connection: duckdb.DuckDBPyConnection, staged: Stage, typed: Converte
     return pd.DataFrame(rows, columns=LEDGER)
 
 
-def listed(connection: duckdb.DuckDBPyConnection, staged: Stage, typed: Converted) -> pd.DataFrame:
+def listed(connection: Connection, staged: Stage, typed: Converted) -> pd.DataFrame:
     """List the rows set aside, with the cell that was to blame; filtered rows are only counted."""
     found = connection.execute(f"select file, row, fault, coalesce(bad, '') from {typed.name} where fault > 1").fetchall()
     rows = [(file, row, *typed.faults[fault][:1], value, typed.faults[fault][1]) for file, row, fault, value in found]

@@ -89,20 +89,15 @@ RULES = (
     Rule(UNCLEAR, FATAL, N_("write decimal or dates in kpi.toml")),
     Rule(TOO_MANY, FATAL, N_("mend the export, or raise the limit of the table in kpi.toml")),
 )
-ALL = tuple(rule.fault for rule in RULES)
+BY_FAULT = {rule.fault: rule for rule in RULES}
 
 
 def parts(reason: str) -> tuple[str, str]:
     """Take a reason apart into the message to translate and the column it names."""
-    for message in ALL:
+    for message in BY_FAULT:
         head, hole, tail = message.partition("{column}")
         if reason == message:
             return message, ""
         if hole and len(reason) > len(head) + len(tail) and reason.startswith(head) and reason.endswith(tail):
             return message, reason[len(head) : len(reason) - len(tail)]
     return reason, ""
-
-
-def rule(reason: str) -> Rule | None:
-    """Find the rule of a fault."""
-    return next((one for one in RULES if one.fault == parts(reason)[0]), None)

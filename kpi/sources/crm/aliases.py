@@ -51,15 +51,9 @@ class Shape:
 
     def places(self, headers: list[str]) -> dict[str, int]:
         """Find the column of each field in a file."""
-        folded: dict[str, int] = {}
-        for place, header in enumerate(headers):
-            folded.setdefault(fold(header), place)
-        found = {}
-        for name, aliases in self.fields.items():
-            place = next((folded[alias] for alias in map(fold, aliases) if alias in folded), None)
-            if place is not None:
-                found[name] = place
-        return found
+        folded = {fold(header): place for place, header in reversed(list(enumerate(headers)))}
+        found = {name: [folded[alias] for alias in map(fold, aliases) if alias in folded] for name, aliases in self.fields.items()}
+        return {name: places[0] for name, places in found.items() if places}
 
     def melted(self, headers: list[str]) -> list[tuple[int, dict[str, str]]]:
         """Find the headers whose cells become rows."""

@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
-import duckdb
-
+from kpi.engine import Connection
 from kpi.errors import DataError, SchemaError
 from kpi.schema import Column, Table
 from kpi.sources import sql
@@ -27,7 +26,7 @@ class Dressed:
 
 
 def dressed(
-    connection: duckdb.DuckDBPyConnection,
+    connection: Connection,
     table: Table,
     source: Source,
     parts: list[Part],
@@ -38,7 +37,8 @@ def dressed(
     has_history: bool,
 ) -> Dressed:
     """Put the files of a table under their canonical columns by the alias set that kpi.toml names."""
-    mains, beside = [], []
+    mains: list[tuple[Part, Shape]] = []
+    beside: list[tuple[Part, Shape]] = []
     for part in parts:
         shape = mapping.choose(source.format, table.name, part, source, strict=bool(source.files))
         (mains if shape.table == table.name else beside).append((part, shape))
@@ -58,7 +58,16 @@ def _zone(shape: Shape, headers: list[str]) -> str:
     return "UTC" if connected else shape.timezone
 
 
-def _dress(connection, part: Part, shape: Shape, table: Table, source: Source, company: Company, lookups: Mapping, opened: ExitStack) -> Part:
+def _dress(
+    connection: Connection,
+    part: Part,
+    shape: Shape,
+    table: Table,
+    source: Source,
+    company: Company,
+    lookups: Mapping,
+    opened: ExitStack,
+) -> Part:
     bound = expressions.bind(shape, part.headers, source, company, lookups)
     around = reshape.plain(part, bound)
     read = part

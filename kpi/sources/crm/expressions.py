@@ -158,7 +158,7 @@ def bind(shape: Shape, headers: list[str], source: Source, company: Company, loo
 
 def headers_of(shape: Shape, column: str) -> list[str]:
     """List the headers from which a canonical column could be made."""
-    names, found = [column], []
+    names, found = [column], list[str]()
     while names:
         name = names.pop(0)
         found += shape.fields.get(name, ())

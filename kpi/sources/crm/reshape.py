@@ -9,6 +9,7 @@ from dataclasses import replace
 import duckdb
 import pyarrow as pa
 
+from kpi.engine import Connection
 from kpi.errors import DataError
 from kpi.schema import Column, Table
 from kpi.sources import sql
@@ -51,7 +52,7 @@ def melted(part: Part, bound: Bound) -> str:
     return f'select * from (select *, unnest([{rows}], recursive := true) from ({plain(part, bound)})) where "melt at" is not null'
 
 
-def states_of_log(connection: duckdb.DuckDBPyConnection, part: Part, bound: Bound, source: Source, opened: ExitStack) -> tuple[Part, str]:
+def states_of_log(connection: Connection, part: Part, bound: Bound, source: Source, opened: ExitStack) -> tuple[Part, str]:
     """Turn a log of changes into the whole state after each: of each field the last value known, before its first change the old one."""
     log = _stored(connection, part, bound, opened)
     names = {fold(alias): name for name, aliases in bound.shape.changes.items() for alias in aliases}
@@ -90,7 +91,7 @@ def states_of_log(connection: duckdb.DuckDBPyConnection, part: Part, bound: Boun
     return made, around
 
 
-def kept(connection: duckdb.DuckDBPyConnection, beside: Iterable[tuple[Part, Shape]], source: Source, opened: ExitStack) -> dict[str, str]:
+def kept(connection: Connection, beside: Iterable[tuple[Part, Shape]], source: Source, opened: ExitStack) -> dict[str, str]:
     """Keep the files that a table's formulas look things up in."""
     found: dict[str, str] = {}
     for part, shape in beside:
@@ -105,7 +106,7 @@ def kept(connection: duckdb.DuckDBPyConnection, beside: Iterable[tuple[Part, Sha
     return found
 
 
-def _stored(connection, part: Part, bound: Bound, opened: ExitStack) -> str:
+def _stored(connection: Connection, part: Part, bound: Bound, opened: ExitStack) -> str:
     name = sql.free_name(connection, f"stage_{bound.shape.name}")
     relation = part.relation
     if part.reader is not None:
@@ -125,7 +126,7 @@ def _stored(connection, part: Part, bound: Bound, opened: ExitStack) -> str:
     return name
 
 
-def _moment(connection, log: str, bound: Bound, source: Source) -> str:
+def _moment(connection: Connection, log: str, bound: Bound, source: Source) -> str:
     """Write what a log is sorted by: its instants, read as the whole column is written."""
     at = bound.write("{changed_at@}").sql
     view = sql.free_name(connection, "stage_log")
