@@ -15,7 +15,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 from test_page import HOSTILE, Seen, picture, spark
 
 from kpi.presentation import blocks
-from kpi.presentation.blocks.tables import Column, table
+from kpi.presentation.blocks.tables import DisplayColumn, table
 from kpi.presentation.language import Words
 from kpi.report.archive import page
 from kpi.report.html import render
@@ -37,16 +37,16 @@ def shown(*blocks):
 def sources(name="Partner"):
     rows = pd.DataFrame({"source": [name, "Event"], "n": [173, 7], "value": [0.34, 0.2], "low": [0.26, 0.0], "high": [0.42, 0.9]})
     columns = [
-        *(Column("source", "Source"), Column("n", "Created", "number"), Column("value", "Won by 180 d", "percent", n="n")),
-        *(Column("value", "95% interval", "range", n="n"), Column("value", "", "drawn", n="n")),
+        *(DisplayColumn("source", "Source"), DisplayColumn("n", "Created", "number"), DisplayColumn("value", "Won by 180 d", "percent", n="n")),
+        *(DisplayColumn("value", "95% interval", "range", n="n"), DisplayColumn("value", "", "drawn", n="n")),
     ]
-    wide = [Column("n", f"Number {i} of something long", "number") for i in range(6)]
+    wide = [DisplayColumn("n", f"Number {i} of something long", "number") for i in range(6)]
     return table(rows, [*columns, *wide], words=EN, title="Which sources?", note="scope")
 
 
 @cache
 def notebook(s="Partner"):
-    tiles = blocks.Tiles([blocks.Tile(name, "415", "Sep 401", "Usual 340–476", spark(), lag="→") for name in TILES], "Key figures", "How to read it.")
+    tiles = blocks.Tiles([blocks.Tile(name, "415", "Sep 401", "Usual 340–476", spark()) for name in TILES], "Key figures", "How to read it.")
     raw = new_output("execute_result", {"text/html": pd.DataFrame([[s] * 30])._repr_html_(), "text/plain": "x"}, execution_count=1)
     return new_notebook(
         cells=[
@@ -59,9 +59,9 @@ def notebook(s="Partner"):
             shown(blocks.Answer(f"{s}: 25% (22–27%)"), blocks.SideBySide(picture(s), [picture("other"), blocks.Note("Not proof.", "Association.")])),
             markdown("### What counts?\n\nAll opportunities.\n\n- open ones too", "definition"),
             markdown("## Où gagne-t-on ?"),
-            shown(sources(s), blocks.NoData("No data."), blocks.Definition("On this page", ["Stale."])),
+            shown(sources(s), blocks.NoData("No data.")),
             markdown("## Are we winning less?"),
-            shown(blocks.Adjustments([blocks.Adjustment("Do it", "because")]), blocks.Prose(f"# {s}\n\ntext", "Note")),
+            shown(blocks.Prose(f"# {s}\n\ntext", "Note")),
             new_code_cell("x", outputs=[new_output("stream", text=f"printed {s}"), raw]),
             new_code_cell("x", outputs=[new_output("display_data", {"image/png": "AAAA", "text/plain": "<Figure>"})]),
             shown(blocks.Closing(["Rows read: 10 = 9 used + 1 set aside."], [("metrics.json", "metrics.json")])),

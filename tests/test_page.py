@@ -14,7 +14,7 @@ from kpi.errors import ParameterError, SchemaError
 from kpi.presentation import blocks
 from kpi.presentation.blocks.markup import is_safe_address, style
 from kpi.presentation.blocks.sparkline import interval, interval_axis
-from kpi.presentation.blocks.tables import Column, table
+from kpi.presentation.blocks.tables import DisplayColumn, table
 from kpi.presentation.charts import style as looks
 from kpi.presentation.language import Words
 
@@ -57,7 +57,7 @@ class Seen(HTMLParser):
 
 
 def spark(alt="24 months", values=(1.0, 2.0, 3.0), signals=(False, False, True)):
-    return blocks.Spark(values, 0.0, 1.5, 2.5, signals, alt)
+    return blocks.Sparkline(values, [0.0] * 3, [1.5] * 3, [2.5] * 3, signals, alt)
 
 
 def picture(title="T", note="N", alt="A", foot="F"):
@@ -69,17 +69,15 @@ def picture(title="T", note="N", alt="A", foot="F"):
 def every_block(s):
     """Every block with `s` wherever it takes a text."""
     frame = pd.DataFrame({"name": pd.Series([s], dtype=object), "n": [30], "value": [0.5], "low": [0.4], "high": [0.6]})
-    columns = [Column("name", s), Column("value", s, "percent", n="n"), Column("value", s, "drawn")]
-    tile = blocks.Tile(s, s, s, s, spark(s + "."), signal=s, lag=s)
+    columns = [DisplayColumn("name", s), DisplayColumn("value", s, "percent", n="n"), DisplayColumn("value", s, "drawn")]
+    tile = blocks.Tile(s, s, s, s, spark(s + "."), signal=s)
     return [
         blocks.Opening(s, s, s, s),
         blocks.Answer(s),
         blocks.SideBySide(blocks.Note(s, s), [blocks.NoData(s), blocks.Answer(s)]),
         blocks.Tiles([tile, blocks.Tile(s, s, s, s)], s, s),
-        blocks.Adjustments([blocks.Adjustment(s, s, s, (s, s)), blocks.Adjustment(s, s)]),
         blocks.NoData(s),
         blocks.Note(s, s),
-        blocks.Definition(s, [s]),
         blocks.Prose(s, s),
         blocks.Closing([s], [(s, s)]),
         table(frame, columns, words=EN, title=s, note=s, whole=s, total=frame),
@@ -248,23 +246,23 @@ def test_months_over_their_limits():
     svg = spark().svg()
     assert svg.count('class="s"') == 1  # the last month is a signal, so no dot stands there
     assert 'class="now"' not in svg
-    assert 'class="h"' in blocks.Spark([1.0, 2.0], 0, 1, 2, [False, False], "x", True).svg()
+    assert 'class="h"' in blocks.Sparkline([1.0, 2.0], [0, 0], [1, 1], [2, 2], [False, False], "x", True).svg()
     assert svg.count('class="p"') == 2
 
 
 def test_months_with_gaps_and_limits_of_their_own():
-    drawn = blocks.Spark([1.0, math.nan, 3.0, 4.0], [math.nan, 0, 0, 0], [math.nan, 1, 1, 1], [math.nan, 4, 5, 4], [False] * 4, "x").svg()
+    drawn = blocks.Sparkline([1.0, math.nan, 3.0, 4.0], [math.nan, 0, 0, 0], [math.nan, 1, 1, 1], [math.nan, 4, 5, 4], [False] * 4, "x").svg()
     assert "nan" not in drawn
     assert drawn.count("M") >= 2  # the line is broken where a month is missing
-    for flat in (blocks.Spark([2.0], 2, 2, 2, [False], "x"), blocks.Spark([math.nan], math.nan, math.nan, math.nan, [False], "x")):
+    for flat in (blocks.Sparkline([2.0], [2], [2], [2], [False], "x"), blocks.Sparkline([math.nan], [math.nan], [math.nan], [None], [False], "x")):
         assert "nan" not in flat.svg()
 
 
 def test_months_must_fit_together():
     with pytest.raises(ParameterError, match="signals"):
-        blocks.Spark([1.0, 2.0], 0, 1, 2, [False], "x")
+        blocks.Sparkline([1.0, 2.0], [0, 0], [1, 1], [2, 2], [False], "x")
     with pytest.raises(ParameterError, match="limits"):
-        blocks.Spark([1.0, 2.0], [0.0], 1, 2, [False, False], "x").svg()
+        blocks.Sparkline([1.0, 2.0], [0.0], [1, 1], [2, 2], [False, False], "x").svg()
 
 
 def test_an_interval_is_drawn_inside_its_axis():
@@ -282,12 +280,12 @@ SOURCES = pd.DataFrame(
     {"source": ["Partner", "Event"], "n": [173, 7], "value": [0.34, 0.2], "low": [0.26, 0.0], "high": [0.42, 0.9], "amount": [744e3, math.nan]}
 )
 COLUMNS = [
-    Column("source", "Source"),
-    Column("n", "Created", "number"),
-    Column("value", "Won by\n180 d", "percent", n="n"),
-    Column("value", "95%", "range", n="n"),
-    Column("value", "", "drawn", n="n"),
-    Column("amount", "Won value", "money"),
+    DisplayColumn("source", "Source"),
+    DisplayColumn("n", "Created", "number"),
+    DisplayColumn("value", "Won by\n180 d", "percent", n="n"),
+    DisplayColumn("value", "95%", "range", n="n"),
+    DisplayColumn("value", "", "drawn", n="n"),
+    DisplayColumn("amount", "Won value", "money"),
 ]
 TOTAL = pd.DataFrame({"source": ["All"], "n": [180], "value": [0.33], "low": [0.26], "high": [0.4], "amount": [744e3]})
 
@@ -323,7 +321,7 @@ def test_a_table_speaks_french():
 
 def test_a_long_table_says_where_the_rest_is():
     long = pd.DataFrame({"deal": [f"D-{i}" for i in range(33)], "at": pd.Timestamp("2026-10-12 07:03"), "days": range(33)})
-    columns = [Column("deal", "Deal"), Column("at", "Since", "when"), Column("days", "Days", "days")]
+    columns = [DisplayColumn("deal", "Deal"), DisplayColumn("at", "Since", "when"), DisplayColumn("days", "Days", "days")]
     made = table(long, columns, words=EN, title="x", note="Largest first", whole="lists/stale.csv", zone="Europe/Paris")
     assert len(made.rows) == 10
     assert made.note == "Largest first · 10 of 33; all in lists/stale.csv"
@@ -336,15 +334,18 @@ def test_an_empty_table_says_so_and_nothing_is_altered():
     made = table(SOURCES.head(0), COLUMNS, words=EN, title="x")
     assert cells(made) == [["Nothing to list."]]
     assert made.rows[0][1][0].span == 6
-    table(SOURCES, COLUMNS, words=EN, title="x", strong="Partner")
+    table(SOURCES, COLUMNS, words=EN, title="x")
     pd.testing.assert_frame_equal(SOURCES, before)
 
 
-def test_a_table_with_a_row_in_bold_and_negative_intervals():
+def test_a_table_with_negative_intervals():
     gains = pd.DataFrame({"lever": ["a", "b"], "value": [31.0, 17.0], "low": [8.0, -6.0], "high": [55.0, 41.0]})
-    columns = [Column("lever", "Lever"), Column("value", "Gain", "range", unit="number"), Column("value", "", "drawn", unit="number", reference=0.0)]
-    made = table(gains, columns, words=EN, title="x", strong="b")
-    assert [css for css, _ in made.rows] == ["", "best"]
+    columns = [
+        DisplayColumn("lever", "Lever"),
+        DisplayColumn("value", "Gain", "range", unit="number"),
+        DisplayColumn("value", "", "drawn", unit="number", reference=0.0),
+    ]
+    made = table(gains, columns, words=EN, title="x")
     assert cells(made)[1][1] == "\u22126 to +41"
     assert "\u22126" in made.head[2].drawing
 
@@ -353,6 +354,6 @@ def test_tables_refuse_what_they_cannot_lay_out():
     with pytest.raises(SchemaError, match=r"needs .*amount"):
         table(SOURCES.drop(columns="amount"), COLUMNS, words=EN, title="x")
     with pytest.raises(ParameterError, match="kind"):
-        Column("x", "X", "percentage")
+        DisplayColumn("x", "X", "percentage")
     with pytest.raises(ParameterError, match="one"):
         table(SOURCES, COLUMNS, words=EN, title="x", total=SOURCES)

@@ -17,7 +17,7 @@ from kpi.presentation.language.translations import LOCALE
 
 PACKAGE = Path(__file__).parent
 CHECKOUT = PACKAGE.parent
-_TEXTS = {"say": 1, "say_n": 2, "N_": 1, "note": 1, "translate": 1}  # how many leading arguments of each are texts
+_TEXTS = {"say": 1, "say_n": 2, "N_": 1}  # how many leading arguments of each are texts
 _HEADER = """\
 # French texts of the kit. `python -m tests.translations` brings in what is new in the code and the notebooks and drops what is gone.
 # Plain spaces before ? ! ; : % and inside « » become fine ones when read, and ' between letters an apostrophe.

@@ -16,7 +16,7 @@ from kpi import compute
 from kpi.dataset import Dataset
 from kpi.errors import MissingTable
 from kpi.periods import Month
-from kpi.presentation.blocks import Spark
+from kpi.presentation.blocks import Sparkline
 from kpi.presentation.blocks.markup import link, paragraph, text
 from kpi.presentation.language import Words
 from kpi.report import manifest
@@ -143,8 +143,8 @@ def _drawn(tile: Manifest, currency: str, words: Words) -> tuple[str, str, str]:
     name, value = words.translate(tile["name"]), said(tile["value"][-1])
     usual = {"low": said(tile["lower"][-1]), "high": said(tile["upper"][-1])}
     alt = words.say("{name}: {value}; usual {low} to {high}.", name=name, value=value, **usual)
-    values, low, mid, high = ([float("nan") if item is None else item for item in tile[column]] for column in ("value", "lower", "centre", "upper"))
-    spark = Spark(values=values, signals=tile["signal"], alt=alt, is_provisional=tile["provisional"], low=low, mid=mid, high=high)
+    limits = {"low": tile["lower"], "mid": tile["centre"], "high": tile["upper"]}
+    spark = Sparkline(tile["value"], **limits, signals=tile["signal"], alt=alt, is_provisional=tile["provisional"])
     return name, value, spark.svg(width=96, height=22, dots=False)
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Sequence
-from dataclasses import KW_ONLY, dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from kpi.errors import ParameterError
 from kpi.presentation.blocks.markup import Block, attribute, is_safe_address, link, paragraph, printable, text
-from kpi.presentation.blocks.sparkline import Spark
+from kpi.presentation.blocks.sparkline import Sparkline
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -30,25 +30,45 @@ class Opening(Block):
 
     name = "opening"
 
-    def _html(self) -> str:
+    def html(self) -> str:
         heading = f"<h1>{text(self.answer)}</h1>"
         return paragraph(self.band, "band") + paragraph(self.eyebrow, "eyebrow") + heading + paragraph(self.lede, "lede")
 
-    def _plain(self) -> str:
+    def plain(self) -> str:
         return "\n".join(part for part in (self.band, self.eyebrow, self.answer, self.lede) if part)
 
 
 @dataclass(repr=False)
-class Answer(Block):
-    """One sentence that answers a section's question, with its interval."""
+class Sentence(Block):
+    """One sentence that stands for itself."""
 
     sentence: str
 
-    def _html(self) -> str:
-        return paragraph(self.sentence, "ans")
+    css = ""
 
-    def _plain(self) -> str:
+    def html(self) -> str:
+        return paragraph(self.sentence, self.css)
+
+    def plain(self) -> str:
         return self.sentence
+
+
+class Answer(Sentence):
+    """One sentence that answers a section's question, with its interval."""
+
+    css = "ans"
+
+
+class NoData(Sentence):
+    """The box that stands where a section has nothing to show."""
+
+    css = "none"
+
+
+class Absent(NoData):
+    """What stands in a notebook where a section does not concern the data set; a page goes without it."""
+
+    name = "absent"
 
 
 class Figure(Block):
@@ -63,7 +83,7 @@ class Figure(Block):
         data, self.width, self.height = png(axes)
         self._image = base64.b64encode(data).decode()
 
-    def _html(self) -> str:
+    def html(self) -> str:
         caption = f"<figcaption><b>{text(self.title)}</b>{f'<span>{text(self.note)}</span>' if self.note else ''}</figcaption>"
         image = f'<img width="{self.width}" height="{self.height}" alt="{attribute(self.alt)}" src="data:image/png;base64,{self._image}">'
         css = ' class="wide"' if self.width > WIDE else ""
@@ -71,7 +91,7 @@ class Figure(Block):
             image = f'<div class="tw" role="region" tabindex="0" aria-label="{attribute(self.title)}">{image}</div>'
         return f"<figure{css}>{caption}{image}{paragraph(self.foot, 'foot')}</figure>"
 
-    def _plain(self) -> str:
+    def plain(self) -> str:
         return f"{self.title}\n{self.alt}"
 
 
@@ -81,10 +101,10 @@ class SideBySide(Block):
     def __init__(self, left: Block | Sequence[Block], right: Block | Sequence[Block]) -> None:
         self.sides = tuple((side,) if isinstance(side, Block) else tuple(side) for side in (left, right))
 
-    def _html(self) -> str:
+    def html(self) -> str:
         return '<div class="g2">' + "".join(f"<div>{''.join(block.html() for block in side)}</div>" for side in self.sides) + "</div>"
 
-    def _plain(self) -> str:
+    def plain(self) -> str:
         return "\n\n".join(block.plain() for side in self.sides for block in side)
 
 
@@ -96,19 +116,15 @@ class Tile:
     value: str
     of: str = ""
     usual: str = ""
-    spark: Spark | None = None
-    _: KW_ONLY
+    spark: Sparkline | None = None
     signal: str = ""
-    lag: str = ""
 
     def html(self) -> str:
-        """Markup of the tile."""
-        lag = f'<span class="lag{" op" if len(self.lag) == 1 else ""}" aria-hidden="true">{text(self.lag)}</span>' if self.lag else ""
         of = f'<span class="n">{text(self.of)}</span>' if self.of else ""
         below = f'<p class="flag">{text("◆" + self.signal)}</p>' if self.signal else paragraph(self.usual)
         css = ' class="sig"' if self.signal else ""
         return (
-            f"<li{css}>{lag}<h3>{text(self.title)}</h3>"
+            f"<li{css}><h3>{text(self.title)}</h3>"
             f'<div><span class="v">{text(self.value)}</span> {of}</div>{self.spark.svg() if self.spark else ""}{below}</li>'
         )
 
@@ -121,60 +137,12 @@ class Tiles(Block):
     label: str
     note: str = ""
 
-    def _html(self) -> str:
+    def html(self) -> str:
         items = "".join(tile.html() for tile in self.tiles)
         return f'<div class="fit"><ul class="tiles" aria-label="{attribute(self.label)}">{items}</ul></div>{paragraph(self.note, "foot wide")}'
 
-    def _plain(self) -> str:
+    def plain(self) -> str:
         return "\n".join(f"{tile.title}: {tile.value} ({tile.signal or tile.usual})" for tile in self.tiles)
-
-
-@dataclass(frozen=True, repr=False)
-class Adjustment:
-    """One thing to do about the numbers."""
-
-    title: str
-    evidence: str
-    worth: str = ""
-    link: tuple[str, str] = ("", "")
-
-
-@dataclass(repr=False)
-class Adjustments(Block):
-    """At most three adjustments to consider, the most useful first."""
-
-    items: Sequence[Adjustment]
-
-    def _html(self) -> str:
-        parts = []
-        for item in self.items:
-            more = " ".join(part for part in (text(item.worth) if item.worth else "", link(*item.link) if item.link[0] else "") if part)
-            last = f'<p class="ev">{more}</p>' if more else ""
-            parts.append(f"<li><h3>{text(item.title)}</h3>{paragraph(item.evidence)}{last}</li>")
-        return f'<ol class="adj">{"".join(parts)}</ol>'
-
-    def _plain(self) -> str:
-        return "\n".join(f"{i}. {item.title}: {item.evidence}" for i, item in enumerate(self.items, 1))
-
-
-@dataclass(repr=False)
-class NoData(Block):
-    """The box that stands where a section has nothing to show."""
-
-    reason: str
-
-    def _html(self) -> str:
-        return paragraph(self.reason, "none")
-
-    def _plain(self) -> str:
-        return self.reason
-
-
-@dataclass(repr=False)
-class Absent(NoData):
-    """What stands in a notebook where a section does not concern the data set; a page goes without it."""
-
-    name = "absent"
 
 
 @dataclass(repr=False)
@@ -184,25 +152,11 @@ class Note(Block):
     body: str
     title: str = ""
 
-    def _html(self) -> str:
+    def html(self) -> str:
         return f'<p class="note">{f"<b>{text(self.title)}</b> " if self.title else ""}{text(self.body)}</p>'
 
-    def _plain(self) -> str:
+    def plain(self) -> str:
         return f"{self.title} {self.body}".strip()
-
-
-@dataclass(repr=False)
-class Definition(Block):
-    """What a number counts, folded away until asked for."""
-
-    summary: str
-    paragraphs: Sequence[str]
-
-    def _html(self) -> str:
-        return f"<details><summary>{text(self.summary)}</summary>{''.join(paragraph(body) for body in self.paragraphs)}</details>"
-
-    def _plain(self) -> str:
-        return "\n".join((self.summary, *self.paragraphs))
 
 
 @dataclass(repr=False)
@@ -212,7 +166,7 @@ class Prose(Block):
     markdown: str
     title: str = ""
 
-    def _html(self) -> str:
+    def html(self) -> str:
         import mistune
 
         class Renderer(mistune.HTMLRenderer):
@@ -222,13 +176,13 @@ class Prose(Block):
             def image(self, text: str, url: str, title: str | None = None) -> str:
                 return text
 
-            def heading(self, text: str, level: int, **attrs) -> str:
+            def heading(self, text: str, level: int, **attrs: Any) -> str:
                 return f"<h3>{text}</h3>" if level == 1 else f"<h4>{text}</h4>"  # the page's own headings stand above
 
         head = f'<p class="head"><b>{text(self.title)}</b></p>' if self.title else ""
         return f'<div class="prose">{head}{mistune.create_markdown(renderer=Renderer(escape=True))(printable(self.markdown))}</div>'
 
-    def _plain(self) -> str:
+    def plain(self) -> str:
         return f"{self.title}\n{self.markdown}".strip()
 
 
@@ -241,10 +195,10 @@ class Closing(Block):
 
     name = "closing"
 
-    def _html(self) -> str:
+    def html(self) -> str:
         links = " · ".join(link(label, href) for label, href in self.links)
         rows = "".join(paragraph(sentence) for sentence in self.sentences)
         return f'<div class="end">{rows}{f"<p>{links}</p>" if links else ""}</div>{END}'
 
-    def _plain(self) -> str:
+    def plain(self) -> str:
         return "\n".join(self.sentences)

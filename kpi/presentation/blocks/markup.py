@@ -26,16 +26,10 @@ class Block:
 
     def html(self) -> str:
         """Markup of the block, without its style sheet."""
-        return self._html()
+        raise NotImplementedError
 
     def plain(self) -> str:
         """What the block says where no HTML can be shown."""
-        return self._plain()
-
-    def _html(self) -> str:
-        raise NotImplementedError
-
-    def _plain(self) -> str:
         raise NotImplementedError
 
     def _repr_html_(self) -> str:
@@ -66,8 +60,12 @@ def printable(value: str) -> str:
 
 def paragraph(value: str, css: str = "") -> str:
     """Set a text as a paragraph."""
-    label = f' class="{css}"' if css else ""
-    return f"<p{label}>{text(value)}</p>" if value else ""
+    return f"<p{classed(css)}>{text(value)}</p>" if value else ""
+
+
+def classed(css: str) -> str:
+    """The attribute that gives an element its style."""
+    return f' class="{css}"' if css else ""
 
 
 def link(label: str, href: str) -> str:

@@ -9,21 +9,15 @@ from dataclasses import dataclass
 from kpi.errors import ParameterError
 from kpi.presentation.blocks.markup import attribute
 
-Limit = float | Sequence[float]
-
-
-class Svg(str):
-    """Markup of a drawing, known to have been made here."""
-
 
 @dataclass(frozen=True)
-class Spark:
+class Sparkline:
     """The months of one KPI over the range in which they vary by themselves."""
 
-    values: Sequence[float]
-    low: Limit
-    mid: Limit
-    high: Limit
+    values: Sequence[float | None]
+    low: Sequence[float | None]
+    mid: Sequence[float | None]
+    high: Sequence[float | None]
     signals: Sequence[bool]
     alt: str
     is_provisional: bool = False
@@ -34,7 +28,7 @@ class Spark:
         if not self.alt.strip():
             raise ParameterError("a drawing needs an alternative text")
 
-    def svg(self, *, width: int = 252, height: int = 62, dots: bool = True) -> Svg:
+    def svg(self, *, width: int = 252, height: int = 62, dots: bool = True) -> str:
         """Draw the months."""
         values, low, mid, high = (self._months(column) for column in (self.values, self.low, self.mid, self.high))
         known = [value for value in (*values, *low, *high) if math.isfinite(value)]
@@ -52,11 +46,9 @@ class Spark:
         for i, point in enumerate(points):
             if point:
                 parts.append(self._mark(i, *point, dots=dots))
-        return Svg(f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="{attribute(self.alt)}">{"".join(parts)}</svg>')
+        return f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="{attribute(self.alt)}">{"".join(parts)}</svg>'
 
-    def _months(self, column: Limit) -> list[float]:
-        if isinstance(column, int | float):
-            return [float(column)] * len(self.values)
+    def _months(self, column: Sequence[float | None]) -> list[float]:
         if len(column) != len(self.values):
             raise ParameterError(f"a drawing of {len(self.values)} months got {len(column)} limits")
         return [math.nan if value is None else float(value) for value in column]

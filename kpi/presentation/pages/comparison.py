@@ -7,7 +7,7 @@ import math
 import pandas as pd
 
 from kpi.presentation.blocks import Answer, SideBySide, tables
-from kpi.presentation.blocks.tables import Column, Table
+from kpi.presentation.blocks.tables import DisplayColumn, DisplayTable
 from kpi.presentation.language import missing
 from kpi.presentation.pages.about import About, differ, named
 from kpi.schema import BLANK, N_
@@ -84,19 +84,17 @@ def _stretched(row: pd.Series, groups: int) -> pd.Series:
     return pd.Series({name: row["value"] + factor * (row[name] - row["value"]) for name in ("low", "high")})
 
 
-def _table(about: About, name: str, frame: pd.DataFrame, total: pd.DataFrame) -> Table:
+def _table(about: About, name: str, frame: pd.DataFrame, total: pd.DataFrame) -> DisplayTable:
     words, say = about.words, about.words.say
     columns = [
-        Column("name", words.translate(HEADS[name])),
-        Column("n", say("Created"), "number"),
-        Column("n_events", say("Won so far"), "number"),
-        Column("n_open", say("Not known\nyet"), "number"),
-        Column("value", say("Won within\n180 d"), "percent", n="n"),
-        Column("value", say("95%\ninterval"), "range", n="n"),
+        DisplayColumn("name", words.translate(HEADS[name])),
+        DisplayColumn("n", say("Created"), "number"),
+        DisplayColumn("n_events", say("Won so far"), "number"),
+        DisplayColumn("n_open", say("Not known\nyet"), "number"),
+        *tables.estimate(words, say("Won within\n180 d"), drawn=name == "source"),
     ]
     note, last, limit = "", None, MOST
     if name == "source":
-        columns.append(Column("value", "", "drawn", n="n"))
         note = say(
             "Opportunities created in the twelve months up to {month}; lost competes; 95% interval; dashed: all sources",
             month=words.month(about.month),
@@ -129,16 +127,14 @@ def response_by_group(about: About, groups: pd.DataFrame, *, change: pd.DataFram
         "team": say("Which teams let leads wait longest?"),
     }
     columns = [
-        Column(column, headings[column]),
-        Column("n", say("Leads"), "number"),
-        Column("n_events", say("Answered\nin 1 h"), "number"),
-        Column("value", say("Share"), "percent", n="n"),
-        Column("value", say("95%\ninterval"), "range", n="n"),
-        Column("value", "", "drawn", n="n"),
-        Column("before", say("12 months\nbefore"), "percent"),
-        Column("verdict", say("Against\nbefore")),
-        Column("median", say("Half within"), "duration", n="n"),
-        Column("waiting", say("Waiting over\n24 h"), "number"),
+        DisplayColumn(column, headings[column]),
+        DisplayColumn("n", say("Leads"), "number"),
+        DisplayColumn("n_events", say("Answered\nin 1 h"), "number"),
+        *tables.estimate(words, say("Share"), drawn=True),
+        DisplayColumn("before", say("12 months\nbefore"), "percent"),
+        DisplayColumn("verdict", say("Against\nbefore")),
+        DisplayColumn("median", say("Half within"), "duration", n="n"),
+        DisplayColumn("waiting", say("Waiting over\n24 h"), "number"),
     ]
     note = say("Leads of {month}; 95% interval; dashed: all leads", month=words.month(about.month))
     table = tables.table(frame, columns, words=words, title=titles[column], note=note, total=last, limit=12)

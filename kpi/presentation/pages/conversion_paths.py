@@ -6,7 +6,7 @@ import pandas as pd
 
 from kpi.presentation import charts
 from kpi.presentation.blocks import Answer, Figure, SideBySide, tables
-from kpi.presentation.blocks.tables import Column, Table
+from kpi.presentation.blocks.tables import DisplayColumn, DisplayTable
 from kpi.presentation.pages.about import About, differ, end_label
 from kpi.schema import N_
 
@@ -83,17 +83,16 @@ PATHS = {
 }
 
 
-def conversions(about: About, results: list[pd.DataFrame]) -> Table:
+def conversions(about: About, results: list[pd.DataFrame]) -> DisplayTable:
     """List every conversion with its interval."""
     words, say = about.words, about.words.say
     frame = pd.concat(results, ignore_index=True)
     frame["step"] = [say("{way}, {days} d", way=words.translate(PATHS[row.kpi]), days=int(row.horizon)) for row in frame.itertuples()]
     columns = [
-        Column("step", say("Within so many days")),
-        Column("n", say("Under\nway"), "number"),
-        Column("n_events", say("Done"), "number"),
-        Column("value", say("Share"), "percent", n="n"),
-        Column("value", say("95%\ninterval"), "range", n="n"),
+        DisplayColumn("step", say("Within so many days")),
+        DisplayColumn("n", say("Under\nway"), "number"),
+        DisplayColumn("n_events", say("Done"), "number"),
+        *tables.estimate(words, say("Share")),
     ]
     note = say("Period reading: as records of every age fared in the last 90 days · – not observed that long")
     return tables.table(frame, columns, words=words, title=say("From lead to customer, as things go now"), note=note, limit=len(frame))

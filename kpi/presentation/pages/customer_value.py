@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from kpi.presentation.blocks import Answer, SideBySide, tables
-from kpi.presentation.blocks.tables import Column
+from kpi.presentation.blocks.tables import DisplayColumn
 from kpi.presentation.pages.about import About
 from kpi.schema import N_
 
@@ -32,12 +32,12 @@ def value_to_date(about: About, deciles: pd.DataFrame, best: pd.DataFrame, mean:
         first = {"share": words.percent(deciles["value"].iloc[0]), "n": int(deciles["n"].iloc[0])}
         answer = say("The best tenth, {n} customers, brought {share} of it.", **first).join([answer + " ", ""])
     columns = [
-        Column("decile", say("Tenth"), "number"),
-        Column("n", say("Customers"), "number"),
-        Column("amount", say("Value"), "money"),
-        Column("value", say("Share"), "percent"),
-        Column("cumulative", say("Together"), "percent"),
-        Column("least", say("From"), "money"),
+        DisplayColumn("decile", say("Tenth"), "number"),
+        DisplayColumn("n", say("Customers"), "number"),
+        DisplayColumn("amount", say("Value"), "money"),
+        DisplayColumn("value", say("Share"), "percent"),
+        DisplayColumn("cumulative", say("Together"), "percent"),
+        DisplayColumn("least", say("From"), "money"),
     ]
     left = tables.table(
         deciles,
@@ -48,10 +48,10 @@ def value_to_date(about: About, deciles: pd.DataFrame, best: pd.DataFrame, mean:
         currency=about.currency,
     )
     listed = [
-        Column("customer_id", say("Customer")),
-        Column("value", say("Value"), "money"),
-        Column("purchases", say("Purchases"), "number"),
-        Column("last_on", say("Last"), "date"),
+        DisplayColumn("customer_id", say("Customer")),
+        DisplayColumn("value", say("Value"), "money"),
+        DisplayColumn("purchases", say("Purchases"), "number"),
+        DisplayColumn("last_on", say("Last"), "date"),
     ]
     right = tables.table(best, listed, words=words, title=say("Best customers to date"), whole="lists/best_customers.csv", currency=about.currency)
     return [Answer(answer), SideBySide(left, right)]
@@ -73,11 +73,11 @@ def value_groups(about: About, groups: pd.DataFrame, profitable: pd.DataFrame | 
     note = say("Cut at the medians: lately = last bought within {days} · often = on more than {purchases} days · much = more than {value}", **cuts)
     shown["group"] = [words.translate(GROUPS[group]) for group in shown["group"]]
     columns = [
-        Column("group", say("Group")),
-        Column("n", say("Customers"), "number"),
-        Column("amount", say("Value"), "money"),
-        Column("value", say("Share"), "percent"),
-        Column("mean", say("Mean"), "money"),
+        DisplayColumn("group", say("Group")),
+        DisplayColumn("n", say("Customers"), "number"),
+        DisplayColumn("amount", say("Value"), "money"),
+        DisplayColumn("value", say("Share"), "percent"),
+        DisplayColumn("mean", say("Mean"), "money"),
     ]
     left = tables.table(shown, columns, words=words, title=say("Who are they? Recency, frequency, value"), note=note, currency=about.currency)
     return [left] if profitable is None else [SideBySide(left, _profitable(about, profitable))]
@@ -86,11 +86,11 @@ def value_groups(about: About, groups: pd.DataFrame, profitable: pd.DataFrame | 
 def _profitable(about: About, profitable: pd.DataFrame):
     words, say = about.words, about.words.say
     columns = [
-        Column("customer_id", say("Customer")),
-        Column("profit", say("Profit"), "money"),
-        Column("margin", say("Margin"), "money"),
-        Column("cost", say("Cost of\nwinning"), "money"),
-        Column("last_on", say("Last"), "date"),
+        DisplayColumn("customer_id", say("Customer")),
+        DisplayColumn("profit", say("Profit"), "money"),
+        DisplayColumn("margin", say("Margin"), "money"),
+        DisplayColumn("cost", say("Cost of\nwinning"), "money"),
+        DisplayColumn("last_on", say("Last"), "date"),
     ]
     note = say("Profit: margin to date less the cost of winning the customer, where it is known")
     title, whole = say("Most profitable customers"), "lists/most_profitable.csv"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from kpi.presentation.blocks import Answer, SideBySide, tables
-from kpi.presentation.blocks.tables import Column
+from kpi.presentation.blocks.tables import DisplayColumn
 from kpi.presentation.pages.about import About
 
 HOUR = 3600.0
@@ -33,11 +33,10 @@ def alert_follow_up(about: About, alerts: pd.DataFrame, score: pd.DataFrame | No
         )
     delays = alerts.assign(delay=[words.duration(value) for value in alerts["horizon"]])
     columns = [
-        Column("delay", say("Within")),
-        Column("n", say("Alerts"), "number"),
-        Column("n_events", say("Followed"), "number"),
-        Column("value", say("Share"), "percent", n="n"),
-        Column("value", say("95%\ninterval"), "range", n="n"),
+        DisplayColumn("delay", say("Within")),
+        DisplayColumn("n", say("Alerts"), "number"),
+        DisplayColumn("n_events", say("Followed"), "number"),
+        *tables.estimate(words, say("Share")),
     ]
     scope = say("Alerts of twelve months; from the alert to the first human touch after it")
     left = tables.table(delays, columns, words=words, title=say("How soon is an alert followed?"), note=scope)
@@ -47,8 +46,8 @@ def alert_follow_up(about: About, alerts: pd.DataFrame, score: pd.DataFrame | No
     }
     groups = {"nurtured": say("Nurtured"), "not": say("Not nurtured")}
     frame = nurtured.assign(name=[say("{group}: {outcome}", group=groups[row.group], outcome=outcomes[row.kpi]) for row in nurtured.itertuples()])
-    columns = [Column("name", say("Leads")), *columns[1:2], *columns[3:]]
-    columns[1] = Column("n", say("n"), "number")
+    columns = [DisplayColumn("name", say("Leads")), *columns[1:2], *columns[3:]]
+    columns[1] = DisplayColumn("n", say("n"), "number")
     scope = say("A lead counts as nurtured only from the day it is; an association, not the effect of the automation")
     right = tables.table(frame, columns, words=words, title=say("What do nurtured leads become?"), note=scope)
     return [Answer(answer), SideBySide(left, right)]
@@ -71,12 +70,11 @@ def attempts_made(about: About, attempts: pd.DataFrame) -> list:
         tried=[say("{n} or more", n=int(n)) if n == attempts["attempts"].max() and n >= 6 else words.number(int(n)) for n in attempts["attempts"]]
     )
     columns = [
-        Column("tried", say("Attempts in 30 days")),
-        Column("n", say("Leads"), "number"),
-        Column("share", say("Share of all"), "percent"),
-        Column("n_events", say("Reached"), "number"),
-        Column("value", say("Share reached"), "percent", n="n"),
-        Column("value", say("95%\ninterval"), "range", n="n"),
+        DisplayColumn("tried", say("Attempts in 30 days")),
+        DisplayColumn("n", say("Leads"), "number"),
+        DisplayColumn("share", say("Share of all"), "percent"),
+        DisplayColumn("n_events", say("Reached"), "number"),
+        *tables.estimate(words, say("Share reached")),
     ]
     note = say("Leads of twelve months that are at least 30 days old; reached: two-way contact. Attempts usually end with the contact")
     return [Answer(answer), tables.table(frame, columns, words=words, title=say("How often are leads tried?"), note=note)]
@@ -92,11 +90,11 @@ def waiting_list(about: About, leads: pd.DataFrame, queue: pd.DataFrame) -> list
         day=words.moment(about.as_of, about.zone),
     )
     columns = [
-        Column("lead_id", say("Lead")),
-        Column("created_at", say("Received"), "when"),
-        Column("source", say("Source")),
-        Column("owner", say("Owner")),
-        Column("waiting", say("Waiting for"), "duration"),
+        DisplayColumn("lead_id", say("Lead")),
+        DisplayColumn("created_at", say("Received"), "when"),
+        DisplayColumn("source", say("Source")),
+        DisplayColumn("owner", say("Owner")),
+        DisplayColumn("waiting", say("Waiting for"), "duration"),
     ]
     queue = queue.assign(waiting=queue["waiting_hours"] * 3600)
     title = say("In this order: alerts first, then the latest inquiries")

@@ -8,7 +8,7 @@ import pandas as pd
 
 from kpi.presentation import charts
 from kpi.presentation.blocks import Answer, Figure, SideBySide, tables
-from kpi.presentation.blocks.tables import Column, Table
+from kpi.presentation.blocks.tables import DisplayColumn, DisplayTable
 from kpi.presentation.pages.about import About
 
 FLOOR = 20
@@ -40,16 +40,15 @@ def week(about: About, by_hour: pd.DataFrame, both: pd.DataFrame) -> list:
     return [Answer(answer), SideBySide(figure, clocks(about, both))]
 
 
-def clocks(about: About, both: pd.DataFrame) -> Table:
+def clocks(about: About, both: pd.DataFrame) -> DisplayTable:
     """Show both clocks side by side."""
     say = about.words.say
     names = {"wall": say("wall clock"), "business": say("business hours only")}
     columns = [
-        Column("name", say("Clock")),
-        Column("median", say("Half within"), "duration", n="n"),
-        Column("slow", say("Nine in ten\nwithin"), "duration", n="n"),
-        Column("value", say("Answered\nin 1 h"), "percent", n="n"),
-        Column("value", say("95%\ninterval"), "range", n="n"),
+        DisplayColumn("name", say("Clock")),
+        DisplayColumn("median", say("Half within"), "duration", n="n"),
+        DisplayColumn("slow", say("Nine in ten\nwithin"), "duration", n="n"),
+        *tables.estimate(about.words, say("Answered\nin 1 h")),
     ]
     count = say("n = {n} leads of {month}", n=int(both["n"].iloc[0]), month=about.words.month(about.month))
     note = count + " · " + say("Business hours: the clock stands still outside opening hours and on public holidays. – means not reached.")

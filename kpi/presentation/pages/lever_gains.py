@@ -6,7 +6,7 @@ import pandas as pd
 
 from kpi.presentation import charts
 from kpi.presentation.blocks import Answer, Figure, tables
-from kpi.presentation.blocks.tables import Column, Table
+from kpi.presentation.blocks.tables import DisplayColumn, DisplayTable
 from kpi.presentation.pages.about import About
 from kpi.schema import BLANK, N_
 
@@ -70,7 +70,7 @@ def _outlook(about: About, expected: pd.Series) -> str:
     return words.say("If things go on as in the last year, {value} ({range}) may be expected to be won in the next 90 days.", **parts)
 
 
-def _table(about: About, gains: pd.DataFrame) -> Table:
+def _table(about: About, gains: pd.DataFrame) -> DisplayTable:
     words, say = about.words, about.words.say
     shown = gains.assign(
         lever=[_label(words, row) for row in gains.itertuples()],
@@ -78,13 +78,12 @@ def _table(about: About, gains: pd.DataFrame) -> Table:
         like=[_like(words, row) for row in gains.itertuples()],
     )
     columns = [
-        Column("lever", say("Lever")),
-        Column("moved", say("If it moved")),
-        Column("value", say("Gain"), "change", n="n"),
-        Column("value", say("95%\ninterval"), "range", unit="money", n="n"),
-        Column("value", "", "drawn", unit="money", n="n", reference=0.0),
-        Column("n", say("n"), "number"),
-        Column("like", say("As is the")),
+        DisplayColumn("lever", say("Lever")),
+        DisplayColumn("moved", say("If it moved")),
+        *tables.estimate(words, say("Gain"), "change"),
+        DisplayColumn("value", "", "drawn", unit="money", n="n", reference=0.0),
+        DisplayColumn("n", say("n"), "number"),
+        DisplayColumn("like", say("As is the")),
     ]
     note = say("Next 90 days · one factor moved, the others kept · differences that may be luck are left out of the target")
     return tables.table(shown, columns, words=words, title=say("What would each change bring?"), note=note, limit=20, currency=about.currency)

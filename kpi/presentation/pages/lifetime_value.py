@@ -6,7 +6,7 @@ import pandas as pd
 
 from kpi.presentation import charts
 from kpi.presentation.blocks import Answer, Figure, SideBySide, tables
-from kpi.presentation.blocks.tables import Column
+from kpi.presentation.blocks.tables import DisplayColumn
 from kpi.presentation.pages.about import About
 from kpi.schema import N_
 
@@ -51,11 +51,11 @@ def expected_value(
         sentences.append(say("Caution: only {n} customers have bought again; the model rests on few.", n=int(row["n_events"])))
     sentences.append(_verdict(words, check))
     listed = [
-        Column("customer_id", say("Customer")),
-        Column("at_stake", say("At stake"), "money"),
-        Column("active_before", say("Active\n90 days ago"), "percent"),
-        Column("active", say("Active\nnow"), "percent"),
-        Column("last_on", say("Last"), "date"),
+        DisplayColumn("customer_id", say("Customer")),
+        DisplayColumn("at_stake", say("At stake"), "money"),
+        DisplayColumn("active_before", say("Active\n90 days ago"), "percent"),
+        DisplayColumn("active", say("Active\nnow"), "percent"),
+        DisplayColumn("last_on", say("Last"), "date"),
     ]
     note = say("Active: probability of not having dropped out · at stake: what they would bring within a year, times the fall of that probability")
     right = tables.table(at_risk, listed, words=words, title=say("Customers at risk"), note=note, whole="lists/at_risk.csv", currency=about.currency)
@@ -79,13 +79,13 @@ def _group(about: About, group: str, value: pd.DataFrame) -> list:
     if group == "response":
         shown[group] = [words.translate(BANDS.get(band, band)) for band in shown[group]]
     columns = [
-        Column(group, name),
-        Column("n", say("Customers"), "number"),
-        Column("value", say("Expected\nwithin a year"), "money", n="n"),
-        Column("low", say("90% interval"), "range", unit="money", n="n"),
-        Column("to_date", say("To date"), "money"),
-        *([Column("cost", say("Cost of\nwinning"), "money")] if shown["cost"].notna().any() else []),
-        Column("net", say("Net"), "money"),
+        DisplayColumn(group, name),
+        DisplayColumn("n", say("Customers"), "number"),
+        DisplayColumn("value", say("Expected\nwithin a year"), "money", n="n"),
+        DisplayColumn("low", say("90% interval"), "range", unit="money", n="n"),
+        DisplayColumn("to_date", say("To date"), "money"),
+        *([DisplayColumn("cost", say("Cost of\nwinning"), "money")] if shown["cost"].notna().any() else []),
+        DisplayColumn("net", say("Net"), "money"),
     ]
     note = say("Mean per customer won in the last 24 months · net: to date and expected, less the cost · an association, not proof")
     title = say("Which customers are worth most? {group}", group=name)
@@ -140,13 +140,13 @@ def _check(about: About, check: pd.DataFrame):
     words, say = about.words, about.words.say
     shown = check.assign(repeats=_named(words, check["repeats"]))
     columns = [
-        Column("repeats", say("Bought\nbefore")),
-        Column("n", say("Customers"), "number"),
-        Column("value", say("Expected"), "number"),
-        Column("actual", say("Made"), "number"),
-        Column("hiatus", say("Plain rule"), "number"),
-        Column("error", say("Error,\nmodel"), "number", 2),
-        Column("hiatus_error", say("Error,\nrule"), "number", 2),
+        DisplayColumn("repeats", say("Bought\nbefore")),
+        DisplayColumn("n", say("Customers"), "number"),
+        DisplayColumn("value", say("Expected"), "number"),
+        DisplayColumn("actual", say("Made"), "number"),
+        DisplayColumn("hiatus", say("Plain rule"), "number"),
+        DisplayColumn("error", say("Error,\nmodel"), "number", 2),
+        DisplayColumn("hiatus_error", say("Error,\nrule"), "number", 2),
     ]
     note = say("By repeat purchases in the first two thirds of the data, on which the model was fitted · error: root mean square per customer")
     return tables.table(shown, columns, words=words, title=say("Would the model have held?"), note=note)

@@ -8,7 +8,7 @@ import pandas as pd
 
 from kpi.presentation import charts
 from kpi.presentation.blocks import Answer, Figure, SideBySide, tables
-from kpi.presentation.blocks.tables import Column
+from kpi.presentation.blocks.tables import DisplayColumn
 from kpi.presentation.pages.about import About, differ, named
 from kpi.schema import N_
 
@@ -102,13 +102,13 @@ def stale_deals(about: About, stale: pd.DataFrame, pushes: pd.DataFrame | None) 
             share=words.percent(once["value"]), range=words.percent_range(once["low"], once["high"]), twice=int(twice["n_events"]), n=int(twice["n"]),
         )  # fmt: skip
     columns = [
-        Column("opportunity_id", say("Deal")),
-        Column("owner", say("Owner")),
-        Column("stage", say("Stage")),
-        Column("days", say("Days in\nstage"), "number"),
-        Column("limit", say("Stale\nafter"), "number"),
-        Column("expected_close_on", say("Expected\nclose"), "date"),
-        Column("amount", say("Amount"), "money"),
+        DisplayColumn("opportunity_id", say("Deal")),
+        DisplayColumn("owner", say("Owner")),
+        DisplayColumn("stage", say("Stage")),
+        DisplayColumn("days", say("Days in\nstage"), "number"),
+        DisplayColumn("limit", say("Stale\nafter"), "number"),
+        DisplayColumn("expected_close_on", say("Expected\nclose"), "date"),
+        DisplayColumn("amount", say("Amount"), "money"),
     ]
     shown = stale.assign(owner=[named(words, owner) for owner in stale["owner"]])
     title, note = say("Stale deals to decide on, largest first"), say("In their stage longer than 90% of past winners were")
@@ -129,13 +129,11 @@ def loss_reasons(about: About, reasons: pd.DataFrame, by_amount: pd.DataFrame) -
     amounts = by_amount.set_index("reason")["value"]
     shown = frame.assign(by_amount=frame["reason"].map(amounts), reason=[named(words, reason) for reason in frame["reason"]])
     columns = [
-        Column("reason", say("Reason")),
-        Column("n_events", say("Lost deals"), "number"),
-        Column("value", say("Share"), "percent", n="n"),
-        Column("value", say("95%\ninterval"), "range", n="n"),
-        Column("value", "", "drawn", n="n"),
-        Column("by_amount", say("Share of\nthe amount"), "percent", n="n"),
-        Column("amount", say("Amount"), "money"),
+        DisplayColumn("reason", say("Reason")),
+        DisplayColumn("n_events", say("Lost deals"), "number"),
+        *tables.estimate(words, say("Share"), drawn=True),
+        DisplayColumn("by_amount", say("Share of\nthe amount"), "percent", n="n"),
+        DisplayColumn("amount", say("Amount"), "money"),
     ]
     note = say("Deals lost in the last 90 days; 95% interval")
     return [Answer(answer), tables.table(shown, columns, words=words, title=say("Why are deals lost?"), note=note, currency=about.currency)]

@@ -6,7 +6,7 @@ import pandas as pd
 
 from kpi.presentation import charts
 from kpi.presentation.blocks import Answer, Figure, SideBySide, tables
-from kpi.presentation.blocks.tables import Column, Table
+from kpi.presentation.blocks.tables import DisplayColumn, DisplayTable
 from kpi.presentation.pages.about import About, named
 from kpi.schema import N_
 
@@ -40,7 +40,7 @@ def open_pipeline(
     else:
         left = tables.table(
             by_stage.assign(stage=labels),
-            [Column("stage", say("Stage")), Column("n", say("Deals"), "number")],
+            [DisplayColumn("stage", say("Stage")), DisplayColumn("n", say("Deals"), "number")],
             words=words,
             title=say("Open deals by stage"),
         )
@@ -48,14 +48,13 @@ def open_pipeline(
     return [Answer(answer), SideBySide([left, *chances], [_amounts(about, amounts), _owners(about, by_owner)])]
 
 
-def _weighted(about: About, weighted: pd.DataFrame) -> Table:
+def _weighted(about: About, weighted: pd.DataFrame) -> DisplayTable:
     words, say = about.words, about.words.say
     columns = [
-        Column("stage", say("Stage")),
-        Column("amount", say("Amount"), "money"),
-        Column("chance", say("Won from\nthere"), "percent"),
-        Column("value", say("Weighted"), "money"),
-        Column("value", say("95%\ninterval"), "range", unit="money"),
+        DisplayColumn("stage", say("Stage")),
+        DisplayColumn("amount", say("Amount"), "money"),
+        DisplayColumn("chance", say("Won from\nthere"), "percent"),
+        *tables.estimate(words, say("Weighted"), "money", n=""),
     ]
     shown = weighted.assign(stage=[named(words, stage) for stage in weighted["stage"]])
     note = say("Open amount times the share of deals won within a year of reaching the stage, from the last 365 days")
@@ -81,27 +80,26 @@ def _covered(about: About, coverage: pd.DataFrame | None) -> str:
     return " " + words.say(text, **parts)
 
 
-def _amounts(about: About, amounts: pd.DataFrame) -> Table:
+def _amounts(about: About, amounts: pd.DataFrame) -> DisplayTable:
     say = about.words.say
     kinds = {"pipeline.won_amount": say("Won, last 90 days"), "pipeline.lost_amount": say("Lost, last 90 days"), "pipeline.open_amount": say("Open")}
     wide = amounts[amounts["statistic"] == "mean"].assign(kind=[kinds[key] for key in amounts.loc[amounts["statistic"] == "mean", "kpi"]])
     wide["median"] = amounts.loc[amounts["statistic"] == "median", "value"].to_numpy()
     wide["top"] = amounts.loc[amounts["statistic"] == "top5_share", "value"].to_numpy()
     columns = [
-        Column("kind", say("Deals")),
-        Column("n", say("n"), "number"),
-        Column("value", say("Mean"), "money", n="n_events"),
-        Column("value", say("95%\ninterval"), "range", unit="money", n="n_events"),
-        Column("median", say("Median"), "money", n="n_events"),
-        Column("top", say("Five largest,\nshare"), "percent", n="n_events"),
+        DisplayColumn("kind", say("Deals")),
+        DisplayColumn("n", say("n"), "number"),
+        *tables.estimate(about.words, say("Mean"), "money", n="n_events"),
+        DisplayColumn("median", say("Median"), "money", n="n_events"),
+        DisplayColumn("top", say("Five largest,\nshare"), "percent", n="n_events"),
     ]
     note = say("A missing amount is not 0: it is left out of the mean · bootstrap interval")
     return tables.table(wide, columns, words=about.words, title=say("What is an opportunity worth?"), note=note, currency=about.currency)
 
 
-def _owners(about: About, by_owner: pd.DataFrame) -> Table:
+def _owners(about: About, by_owner: pd.DataFrame) -> DisplayTable:
     say = about.words.say
-    columns = [Column("owner", say("Owner")), Column("n", say("Open deals"), "number"), Column("value", say("Amount"), "money")]
+    columns = [DisplayColumn("owner", say("Owner")), DisplayColumn("n", say("Open deals"), "number"), DisplayColumn("value", say("Amount"), "money")]
     frame = by_owner.sort_values(["value", "owner"], ascending=[False, True], ignore_index=True)
     frame = frame.assign(owner=[named(about.words, owner) for owner in frame["owner"]])
     return tables.table(frame, columns, words=about.words, title=say("Who holds it?"), currency=about.currency, limit=10)

@@ -6,7 +6,7 @@ import pandas as pd
 
 from kpi.presentation import charts
 from kpi.presentation.blocks import Answer, Figure, Opening, SideBySide, tables
-from kpi.presentation.blocks.tables import Column, Table
+from kpi.presentation.blocks.tables import DisplayColumn, DisplayTable
 from kpi.presentation.pages import conversion_paths
 from kpi.presentation.pages.about import About, differ, end_label, quarter_name
 from kpi.schema import N_
@@ -95,17 +95,15 @@ def share_won(
     return [Answer(verdicts[differ(now, before)]), SideBySide(figure, conversion_paths.conversions(about, steps))]
 
 
-def by_quarter(about: About, won: pd.DataFrame) -> Table:
+def by_quarter(about: About, won: pd.DataFrame) -> DisplayTable:
     """List the quarters: how many of the opportunities created then were won."""
     say = about.words.say
     columns = [
-        Column("quarter", say("Created in")),
-        Column("n", say("Opportunities"), "number"),
-        Column("n_events", say("Won so far"), "number"),
-        Column("n_open", say("Not known\nyet"), "number"),
-        Column("value", say("Won within\n180 d"), "percent", n="n"),
-        Column("value", say("95%\ninterval"), "range", n="n"),
-        Column("value", "", "drawn", n="n"),
+        DisplayColumn("quarter", say("Created in")),
+        DisplayColumn("n", say("Opportunities"), "number"),
+        DisplayColumn("n_events", say("Won so far"), "number"),
+        DisplayColumn("n_open", say("Not known\nyet"), "number"),
+        *tables.estimate(about.words, say("Won within\n180 d"), drawn=True),
     ]
     note = say("Cohort reading: opportunities followed since their creation, lost competes, open is kept · – not observed for 180 days yet")
     newest = won.iloc[::-1].reset_index(drop=True)
@@ -131,12 +129,10 @@ def closed_win_rate(about: About, won: pd.DataFrame, closed: pd.DataFrame, by_am
         say("Closed-deal win rate by amount"),
     ]
     columns = [
-        Column("name", say("Win rate")),
-        Column("n", say("Deals"), "number"),
-        Column("n_events", say("Won"), "number"),
-        Column("value", say("Share"), "percent", n="n"),
-        Column("value", say("95%\ninterval"), "range", n="n"),
-        Column("value", "", "drawn", n="n"),
+        DisplayColumn("name", say("Win rate")),
+        DisplayColumn("n", say("Deals"), "number"),
+        DisplayColumn("n_events", say("Won"), "number"),
+        *tables.estimate(words, say("Share"), drawn=True),
     ]
     table = tables.table(frame, columns, words=words, title=say("What does the usual win rate say?"), note=say("Last 90 days; 95% interval"))
     if frame["n"].iloc[1] < FLOOR or frame["value"].iloc[:2].isna().any():

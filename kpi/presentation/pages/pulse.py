@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pandas as pd
 
-from kpi.presentation.blocks import Answer, NoData, Opening, Prose, Spark, Tile, Tiles, tables
-from kpi.presentation.blocks.tables import Column
+from kpi.presentation.blocks import Answer, NoData, Opening, Prose, Sparkline, Tile, Tiles, tables
+from kpi.presentation.blocks.tables import DisplayColumn
 from kpi.presentation.language import Words
 from kpi.presentation.pages import conversion_paths
 from kpi.presentation.pages.about import About, unstable
@@ -95,7 +95,7 @@ def tile(about: About, months: pd.DataFrame) -> Tile:
         value=value(about, months, now),
         said=said,
     )
-    spark = Spark(
+    spark = Sparkline(
         months["value"].tolist(),
         months["lower"].tolist(),
         months["centre"].tolist(),
@@ -131,13 +131,11 @@ def conversions(about: About, results: list[pd.DataFrame], closed: pd.DataFrame)
     answer = say("Within 180 days, as things go now: {list}.", list=words.listing(parts))
     frame = pd.concat([frame, closed.assign(step=say("Closed-deal win rate, for comparison"))], ignore_index=True)
     columns = [
-        Column("step", say("Step")),
-        Column("n", say("Under\nway"), "number"),
-        Column("n_events", say("Done"), "number"),
-        Column("n_open", say("Open"), "number"),
-        Column("value", say("Share"), "percent", n="n"),
-        Column("value", say("95%\ninterval"), "range", n="n"),
-        Column("value", "", "drawn", n="n"),
+        DisplayColumn("step", say("Step")),
+        DisplayColumn("n", say("Under\nway"), "number"),
+        DisplayColumn("n_events", say("Done"), "number"),
+        DisplayColumn("n_open", say("Open"), "number"),
+        *tables.estimate(words, say("Share"), drawn=True),
     ]
     note = say("Period reading of the last 90 days: open records are kept; the closed-deal win rate leaves them out")
     return [Answer(answer), tables.table(frame, columns, words=words, title=say("From lead to customer, as things go now"), note=note)]

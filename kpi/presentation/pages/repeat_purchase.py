@@ -6,7 +6,7 @@ import pandas as pd
 
 from kpi.presentation import charts
 from kpi.presentation.blocks import Answer, Figure, SideBySide, tables
-from kpi.presentation.blocks.tables import Column
+from kpi.presentation.blocks.tables import DisplayColumn
 from kpi.presentation.pages.about import About, end_label, quarter_name
 
 YEAR = 365
@@ -75,9 +75,9 @@ def _by_quarter(about: About, by_quarter: pd.DataFrame):
     for day in days:
         shown[f"within_{day}"] = wide["value"][day].to_numpy("float64")
     columns = [
-        Column("quarter", say("Quarter")),
-        Column("n", say("Customers"), "number"),
-        *[Column(f"within_{day}", words.days(day), "percent", n="n") for day in days],
+        DisplayColumn("quarter", say("Quarter")),
+        DisplayColumn("n", say("Customers"), "number"),
+        *[DisplayColumn(f"within_{day}", words.days(day), "percent", n="n") for day in days],
     ]
     note = say("Share who bought again within so many days of the first purchase · –: not observed so long yet")
     return tables.table(shown.iloc[::-1], columns, words=words, title=say("By quarter of the first purchase"), note=note)

@@ -8,7 +8,7 @@ import pandas as pd
 
 from kpi.presentation import charts
 from kpi.presentation.blocks import Answer, Figure, Opening, SideBySide, tables
-from kpi.presentation.blocks.tables import Column
+from kpi.presentation.blocks.tables import DisplayColumn
 from kpi.presentation.pages.about import About, differ, unstable
 
 HOUR = 3600.0
@@ -141,14 +141,12 @@ def lost_time(about: About, parts: pd.DataFrame) -> list:
             contact=halves["contact"],
         )
     columns = [
-        Column("name", say("Part of the way")),
-        Column("n", say("Leads"), "number"),
-        Column("median", say("Half within"), "duration", n="n"),
-        Column("slow", say("Nine in ten\nwithin"), "duration", n="n"),
-        Column("n_events", say("Done\nin 1 h"), "number"),
-        Column("value", say("Share"), "percent", n="n"),
-        Column("value", say("95%\ninterval"), "range", n="n"),
-        Column("value", "", "drawn", n="n"),
+        DisplayColumn("name", say("Part of the way")),
+        DisplayColumn("n", say("Leads"), "number"),
+        DisplayColumn("median", say("Half within"), "duration", n="n"),
+        DisplayColumn("slow", say("Nine in ten\nwithin"), "duration", n="n"),
+        DisplayColumn("n_events", say("Done\nin 1 h"), "number"),
+        *tables.estimate(words, say("Share"), drawn=True),
     ]
     note = say("Wall clock, {month}; contact: a call that connected, a meeting held, a reply · – not reached", month=words.month(about.month))
     frame = parts.assign(name=[names[part] for part in parts["part"]])

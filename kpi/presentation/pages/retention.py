@@ -6,7 +6,7 @@ import pandas as pd
 
 from kpi.presentation import charts
 from kpi.presentation.blocks import Answer, Figure, Note, Opening, SideBySide, tables
-from kpi.presentation.blocks.tables import Column
+from kpi.presentation.blocks.tables import DisplayColumn
 from kpi.presentation.pages.about import About
 from kpi.schema import N_
 
@@ -63,14 +63,14 @@ def _periods(about: About, year: pd.DataFrame, quarter: pd.DataFrame, months: pd
     joined["kept"] = ((joined["start"] - joined["lost"]) / joined["start"]).where((joined["start"] > 0) & ~joined["provisional"])
     joined["growth"] = joined["value"].mask(joined["provisional"])
     columns = [
-        Column("period", say("Period")),
-        Column("start", say("Start"), "number"),
-        Column("new", say("New"), "number"),
-        Column("reactivated", say("Came back"), "number"),
-        Column("lost", say("Lost"), "number"),
-        Column("end", say("End"), "number"),
-        Column("growth", say("Net"), "percent", 1, n="start"),
-        Column("kept", say("Kept"), "percent", 1, n="start"),
+        DisplayColumn("period", say("Period")),
+        DisplayColumn("start", say("Start"), "number"),
+        DisplayColumn("new", say("New"), "number"),
+        DisplayColumn("reactivated", say("Came back"), "number"),
+        DisplayColumn("lost", say("Lost"), "number"),
+        DisplayColumn("end", say("End"), "number"),
+        DisplayColumn("growth", say("Net"), "percent", 1, n="start"),
+        DisplayColumn("kept", say("Kept"), "percent", 1, n="start"),
     ]
     note = say("Kept: share of those at the start still active at the end; who came back does not count")
     if joined["provisional"].any():
@@ -153,10 +153,10 @@ def _parts(about: About, row: pd.Series):
     ]
     total = pd.DataFrame([{"part": say("A year later"), "n": int(row["n_events"]), "amount": row["end"], "share": row["value"]}])
     columns = [
-        Column("part", say("Revenue")),
-        Column("n", say("Customers"), "number"),
-        Column("amount", say("Amount"), "money"),
-        Column("share", say("Of the start"), "percent"),
+        DisplayColumn("part", say("Revenue")),
+        DisplayColumn("n", say("Customers"), "number"),
+        DisplayColumn("amount", say("Amount"), "money"),
+        DisplayColumn("share", say("Of the start"), "percent"),
     ]
     note = say("An exact account · customers who brought as much as before are in the first and last row only")
     return tables.table(pd.DataFrame(lines), columns, words=words, title=say("The same in figures"), note=note, total=total, currency=about.currency)

@@ -7,7 +7,7 @@ from functools import partial
 import pandas as pd
 
 from kpi.presentation.blocks import Answer, tables
-from kpi.presentation.blocks.tables import Column
+from kpi.presentation.blocks.tables import DisplayColumn
 from kpi.presentation.pages.about import About
 from kpi.schema import N_
 
@@ -47,11 +47,11 @@ def sales_velocity(about: About, velocity: pd.DataFrame) -> list:
         }
     )
     columns = [
-        Column("factor", say("Factor")),
-        Column("current", say("Now")),
-        Column("interval", say("95%\ninterval")),
-        Column("before", say("A year ago")),
-        Column("effect", say("Effect per\nday"), "change"),
+        DisplayColumn("factor", say("Factor")),
+        DisplayColumn("current", say("Now")),
+        DisplayColumn("interval", say("95%\ninterval")),
+        DisplayColumn("before", say("A year ago")),
+        DisplayColumn("effect", say("Effect per\nday"), "change"),
     ]
     note = say("Open deals × won within a year × average won deal ÷ median days to win; the effects of the four add up to the change")
     return [

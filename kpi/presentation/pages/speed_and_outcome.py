@@ -6,7 +6,7 @@ import pandas as pd
 
 from kpi.presentation import charts
 from kpi.presentation.blocks import Answer, Figure, Note, SideBySide, tables
-from kpi.presentation.blocks.tables import Column, Table
+from kpi.presentation.blocks.tables import DisplayColumn, DisplayTable
 from kpi.presentation.pages.about import About, differ
 
 FLOOR = 20
@@ -67,16 +67,16 @@ def speed_labels(about: About) -> list[str]:
     return [say("5 min or less"), say("5 min to 1 h"), say("1 h to 1 day"), say("1 to 7 days"), say("not within 7 days")]
 
 
-def _speed_table(about: About, opportunity: pd.DataFrame, appointment: pd.DataFrame, labels: list[str]) -> Table:
+def _speed_table(about: About, opportunity: pd.DataFrame, appointment: pd.DataFrame, labels: list[str]) -> DisplayTable:
     say = about.words.say
     frame = opportunity.assign(label=labels, appointment=appointment["value"], appointment_n=appointment["n"])
     columns = [
-        Column("label", say("First answer")),
-        Column("n", say("Leads"), "number"),
-        Column("value", say("Opportunity\nin 90 d"), "percent", n="n"),
-        Column("standard", say("Same mix\nof sources"), "percent", n="n"),
-        Column("appointment", say("Appointment\nin 30 d"), "percent", n="appointment_n"),
-        Column("earlier", say("Set\naside"), "number"),
+        DisplayColumn("label", say("First answer")),
+        DisplayColumn("n", say("Leads"), "number"),
+        DisplayColumn("value", say("Opportunity\nin 90 d"), "percent", n="n"),
+        DisplayColumn("standard", say("Same mix\nof sources"), "percent", n="n"),
+        DisplayColumn("appointment", say("Appointment\nin 30 d"), "percent", n="appointment_n"),
+        DisplayColumn("earlier", say("Set\naside"), "number"),
     ]
     note = say("At risk at the edge of the band; set aside: opportunity or disqualification came before it")
     return tables.table(frame, columns, words=about.words, title=say("The same in figures"), note=note)

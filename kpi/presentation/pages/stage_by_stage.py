@@ -6,7 +6,7 @@ import pandas as pd
 
 from kpi.presentation import charts
 from kpi.presentation.blocks import Answer, Figure, SideBySide, tables
-from kpi.presentation.blocks.tables import Column, Table
+from kpi.presentation.blocks.tables import DisplayColumn, DisplayTable
 from kpi.presentation.pages.about import About, differ, named
 from kpi.schema import N_
 
@@ -82,41 +82,39 @@ def _flow(about: About, flow: pd.DataFrame) -> Figure:
     return Figure(drawn, say("Who went where from each stage"), note, f"{alt}.")
 
 
-def _steps(about: About, conversion: pd.DataFrame) -> Table:
+def _steps(about: About, conversion: pd.DataFrame) -> DisplayTable:
     words, say = about.words, about.words.say
     steps = [say("{stage} → {next}", stage=named(words, row.stage), next=named(words, row.next_stage)) for row in conversion.itertuples()]
     columns = [
-        Column("step", say("Step")),
-        Column("n", say("Deals"), "number"),
-        Column("n_events", say("Went\non"), "number"),
-        Column("value", say("Share"), "percent", n="n"),
-        Column("value", say("95%\ninterval"), "range", n="n"),
+        DisplayColumn("step", say("Step")),
+        DisplayColumn("n", say("Deals"), "number"),
+        DisplayColumn("n_events", say("Went\non"), "number"),
+        *tables.estimate(words, say("Share")),
     ]
     note = say("Deals in the stage during the last 90 days · within 180 days of reaching it · lost competes, open is kept")
     title = say("Share that goes on to the next stage or beyond")
     return tables.table(conversion.assign(step=steps), columns, words=words, title=title, note=note)
 
 
-def _stays(about: About, stay: pd.DataFrame) -> Table:
+def _stays(about: About, stay: pd.DataFrame) -> DisplayTable:
     words, say = about.words, about.words.say
     columns = [
-        Column("stage", say("Stage")),
-        Column("n", say("Visits"), "number"),
-        Column("n_open", say("Still\nthere"), "number"),
-        Column("value", say("Half over\nwithin, days"), "number", n="n"),
-        Column("value", say("95%\ninterval"), "range", unit="number", n="n"),
+        DisplayColumn("stage", say("Stage")),
+        DisplayColumn("n", say("Visits"), "number"),
+        DisplayColumn("n_open", say("Still\nthere"), "number"),
+        *tables.estimate(words, say("Half over\nwithin, days"), "number"),
     ]
     scope = say("Visits to a stage during the last 90 days; those still going on are kept (Kaplan-Meier)")
     shown = stay.assign(stage=[named(words, stage) for stage in stay["stage"]])
     return tables.table(shown, columns, words=words, title=say("How long do deals stay in a stage?"), note=scope)
 
 
-def _account(about: About, flow: pd.DataFrame, moves: pd.DataFrame) -> Table:
+def _account(about: About, flow: pd.DataFrame, moves: pd.DataFrame) -> DisplayTable:
     words, say = about.words, about.words.say
     wide = flow.pivot(index=["position", "stage", "n"], columns="move", values="n_events").reset_index()
     seen = [move for move in MOVES if move in wide and (wide[move].sum() or move in ("forward", "won", "lost", "open"))]
-    columns = [Column("stage", say("Stage")), Column("n", say("Stays"), "number")]
-    columns += [Column(move, words.translate(MOVES[move]), "number") for move in seen]
+    columns = [DisplayColumn("stage", say("Stage")), DisplayColumn("n", say("Stays"), "number")]
+    columns += [DisplayColumn(move, words.translate(MOVES[move]), "number") for move in seen]
     note = say("Stays in a stage during the last 90 days and how they ended; each row adds up · an exact account, no interval")
     often = moves.set_index("move")["value"]
     note += " · " + say("deals reopened: {n}", n=int(often["reopened"]))

@@ -6,7 +6,7 @@ import pandas as pd
 
 from kpi.presentation import charts
 from kpi.presentation.blocks import Answer, Figure, SideBySide, tables
-from kpi.presentation.blocks.tables import Column
+from kpi.presentation.blocks.tables import DisplayColumn
 from kpi.presentation.pages.about import About
 
 LEAST = 50
@@ -37,11 +37,11 @@ def contract_survival(about: About, *, survival: pd.DataFrame, curve: pd.DataFra
         open=int(half["n_open"]),
     )
     columns = [
-        Column("horizon", say("Months"), "number"),
-        Column("value", say("Still there"), "percent", 1, n="n"),
-        Column("range", say("95% interval"), "range", 1, n="n"),
-        Column("n_events", say("Left\nby then"), "number"),
-        Column("n_open", say("Not seen\nso long"), "number"),
+        DisplayColumn("horizon", say("Months"), "number"),
+        DisplayColumn("value", say("Still there"), "percent", 1, n="n"),
+        DisplayColumn("range", say("95% interval"), "range", 1, n="n"),
+        DisplayColumn("n_events", say("Left\nby then"), "number"),
+        DisplayColumn("n_open", say("Not seen\nso long"), "number"),
     ]
     told = say("Contracts that follow one another without a gap are one · –: nobody was seen so long")
     right = tables.table(survival, columns, words=words, title=say("How many are still under contract?"), note=told)
@@ -105,12 +105,12 @@ def _check(about: About, check: pd.DataFrame):
     step = -(-len(check) // 8)
     shown = check.iloc[step - 1 :: step]
     columns = [
-        Column("horizon", say("Months"), "number"),
-        Column("n", say("Customers"), "number"),
-        Column("value", say("Expected"), "number"),
-        Column("range", say("90% interval"), "range", unit="number"),
-        Column("actual", say("Kept"), "number"),
-        Column("constant", say("Constant\nrate"), "number"),
+        DisplayColumn("horizon", say("Months"), "number"),
+        DisplayColumn("n", say("Customers"), "number"),
+        DisplayColumn("value", say("Expected"), "number"),
+        DisplayColumn("range", say("90% interval"), "range", unit="number"),
+        DisplayColumn("actual", say("Kept"), "number"),
+        DisplayColumn("constant", say("Constant\nrate"), "number"),
     ]
     errors = {"model": words.percent(check["error"].iloc[0], 1), "rate": words.percent(check["constant_error"].iloc[0], 1)}
     note = say("Error of the share kept, root mean square over all renewals: model {model}, constant rate {rate}", **errors)
