@@ -46,7 +46,7 @@ _MODULES = {
 _NAMES = {
     "load": "dataset",
     "Dataset": "dataset",
-    "ledger": "denominators",
+    "ledger": "compute",
     "Month": "periods",
     "Window": "periods",
     "Words": "presentation.language",

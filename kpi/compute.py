@@ -6,15 +6,24 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
+import narwhals.stable.v2 as nw
 import pandas as pd
 
-from kpi import facts, forecast, lifetime_value, pipeline, response_time, retention, schema
+from kpi import engine, facts, forecast, lifetime_value, pipeline, response_time, retention, schema
 from kpi.catalog import CATALOG
 from kpi.dataset import Dataset
 from kpi.errors import MissingTable, ParameterError
+from kpi.facts import records
+from kpi.facts.clock import DAY_SECONDS
 from kpi.facts.opportunities import stages
-from kpi.periods import Month
-from kpi.retention.growth import SPANS
+from kpi.periods import Instant, Month, Window, WindowLike, local_date, month_number
+from kpi.pipeline.closed_deals import closed_records, won_records
+from kpi.pipeline.conversion import LEAD_TO_CUSTOMER, LEAD_TO_OPPORTUNITY, OPPORTUNITY_TO_CUSTOMER, Transition, conversion_records
+from kpi.response_time.answers import answered_records
+from kpi.response_time.waiting import unanswered_records
+from kpi.retention.growth import SPANS, active_records, kept_records
+from kpi.retention.refunds import refund_records
+from kpi.retention.repeat import repeat_records
 from kpi.schema import N_
 from kpi.statistics import process_control
 
@@ -464,7 +473,7 @@ def _builders(data: Dataset, month: Month, now) -> dict[str, Callable]:
         "pipeline.lost_amount": lambda: pipeline.average_value(data, as_of=now, status="lost"),
         "pipeline.open_amount": lambda: pipeline.average_value(data, as_of=now, status="open"),
         "pipeline.closed_win_rate_by_amount": lambda: pipeline.closed_win_rate(data, as_of=now, weight="amount"),
-        "pipeline.waterfall": lambda: pipeline.waterfall(data, start=data.as_of(month.previous), as_of=now),
+        "pipeline.waterfall": lambda: pipeline.waterfall(data, as_of=now, window=month.window),
         "retention.active": lambda: retention.active_customers(data, as_of=now, months=1),
         **{key: partial(retention.net_customer_growth, data, as_of=now, months=1, span=span) for span, key in SPANS.items()},
         "retention.kept": lambda: retention.retention_rate(data, as_of=now, months=1),
@@ -476,3 +485,93 @@ def _plain(key: str, data: Dataset, now: pd.Timestamp) -> pd.DataFrame:
     """A KPI with nothing to state but the date, by the function that the catalogue names."""
     area, _, name = CATALOG[key].function.partition(".")
     return getattr(AREAS[area], name)(data, as_of=now)
+
+
+@dataclass(frozen=True)
+class Records:
+    """A metric whose records can be listed: its base table, its window in days before the date (0: the last complete month), its largest horizon."""
+
+    table: str
+    days: int
+    horizon: float
+    of: Callable[[Dataset, pd.Timestamp, Window, float, str], nw.LazyFrame]  # (data, now, window, horizon, view)
+
+
+def _conversion(transition: Transition) -> Callable[[Dataset, pd.Timestamp, Window, float, str], nw.LazyFrame]:
+    return lambda data, now, window, horizon, view: conversion_records(data, transition, now, window, view, horizon)
+
+
+RECORDS = {
+    "response.answered_within": Records(
+        "leads", 0, DAY_SECONDS, lambda data, now, window, horizon, view: answered_records(data, now, window, horizon)
+    ),
+    "response.never_answered": Records(
+        "leads", 0, DAY_SECONDS, lambda data, now, window, horizon, view: unanswered_records(data, now, window, horizon)
+    ),
+    "pipeline.lead_to_opportunity": Records("leads", 90, 180, _conversion(LEAD_TO_OPPORTUNITY)),
+    "pipeline.lead_to_customer": Records("leads", 90, 365, _conversion(LEAD_TO_CUSTOMER)),
+    "pipeline.opportunity_to_customer": Records("opportunities", 90, 365, _conversion(OPPORTUNITY_TO_CUSTOMER)),
+    "pipeline.closed_win_rate": Records("opportunities", 90, 0, lambda data, now, window, horizon, view: closed_records(data, now, window)),
+    "pipeline.won_value": Records("opportunities", 0, 0, lambda data, now, window, horizon, view: won_records(data, now, window)),
+    "retention.active": Records("customers", 0, 0, lambda data, now, window, horizon, view: active_records(data, now, window.end)),
+    "retention.kept": Records("customers", 0, 0, lambda data, now, window, horizon, view: kept_records(data, now, window)),
+    "retention.repeat_purchase": Records(
+        "customers", 180, 365, lambda data, now, window, horizon, view: repeat_records(data, now, window, view, horizon)
+    ),
+    "retention.refunds": Records("orders", 0, 0, lambda data, now, window, horizon, view: refund_records(data, now)),
+}
+
+
+def ledger(
+    data: Dataset, key: str, *, as_of: Instant, window: WindowLike | None = None, horizon: float | None = None, view: str = "period"
+) -> pd.DataFrame:
+    """Who counts in a metric: every record of its base table, in or out, and why.
+
+    Parameters
+    ----------
+    key : str
+        Catalogue key, one of `RECORDS`.
+    window : Window, optional
+        Local dates, as for the metric; without it the metric's own: the last complete month, or the days before `as_of`.
+    horizon : float, optional
+        Delay (seconds) or age (days) that the metric is read at; without it the largest of the metric's own.
+
+    Returns
+    -------
+    DataFrame
+        One row per record, sorted by its id: ``lead_id``, ``opportunity_id``, ``customer_id`` or ``order_id``; ``in`` (counted by ``n``); ``role``:
+        event (``n_events``), censored (``n_open``), denominator (counted, without event), out; ``reason`` why it is out. Then the rows set aside
+        when the table was read, which have no id but ``file`` and ``row``. Leads created again or merged are part of one inquiry.
+
+    Raises
+    ------
+    ParameterError
+        If the metric has no ledger, or `view` is unknown.
+    MissingTable
+        If the data do not allow the metric.
+    """
+    if key not in RECORDS:
+        raise ParameterError(f"{key!r} has no ledger; those that have one are {', '.join(RECORDS)}")
+    metric, now = RECORDS[key], data.instant(as_of)
+    if window is None and not metric.days:
+        window = Month.of(month_number(local_date(now, data.company.timezone))).previous.window
+    rows = metric.of(data, now, data.window(window, now, metric.days), metric.horizon if horizon is None else horizon, view)
+    name, counted_as = schema.TABLES[metric.table].key[0], nw.col("counted_as").alias("role")
+    found = engine.collect(rows.select(name, records.IN.alias("in"), counted_as, "reason"))
+    if data.has(metric.table):
+        absent = engine.collect(_absent(data, metric.table, now).select(name, "reason")).assign(**{"in": False, "role": records.OUT})
+        found = pd.concat([found, absent[~absent[name].isin(found[name])][list(found)]], ignore_index=True)
+    found = found.astype({name: "str", "role": "str", "reason": "str"}).sort_values(name, kind="stable", ignore_index=True)
+    found = found.assign(file="", row=pd.array([pd.NA] * len(found), dtype="Int64"))
+    aside = data.set_aside[data.set_aside["table"] == metric.table]
+    unread = pd.DataFrame({"in": False, "role": records.OUT, "reason": aside["reason"], "file": aside["file"], "row": aside["row"].astype("Int64")})
+    unread.insert(0, name, pd.Series(pd.NA, index=unread.index, dtype="str"))
+    return pd.concat([found, unread], ignore_index=True) if len(unread) else found
+
+
+def _absent(data: Dataset, table: str, now: pd.Timestamp) -> nw.LazyFrame:
+    """Rows of a base table, each with the reason why it is not among the facts where it is not."""
+    reason = {"leads": records.MERGED, "customers": records.NO_PURCHASE}.get(table, records.AFTER)
+    tests = ((nw.col("created_at") >= now, records.AFTER), (nw.col("deleted_at") < now, records.DELETED))
+    has_dates = "deleted_at" in schema.TABLES[table].names
+    return data.table(table).with_columns(records.first(*(tests if has_dates else ()), otherwise=reason).alias("reason"))

@@ -28,7 +28,7 @@ from companies import (
 from kpi import pipeline
 from kpi.errors import MissingTable, ParameterError
 from kpi.periods import Window
-from kpi.pipeline.groups import size_bands
+from kpi.pipeline.deal_groups import size_bands
 
 AS_OF = "2026-05-01"
 SPRING = Window(date(2026, 2, 1), date(2026, 5, 1))
@@ -231,7 +231,7 @@ def test_constant_rates_by_hand(name):
 @pytest.mark.parametrize("seed", [1, 2])
 def test_the_account_at_constant_rates_is_the_account_of_such_data(name, seed):
     data = random_data(seed, name)
-    window = {"start": "2026-03-01", "as_of": AS_OF, "by": "source"}
+    window = {"window": ("2026-03-01", AS_OF), "as_of": AS_OF, "by": "source"}
     held = pipeline.waterfall(data.at_constant_rates(AS_OF), **window)
     pd.testing.assert_frame_equal(held, pipeline.waterfall(data, **window, rates="constant"))
     assert (held.loc[held["step"] == "currency", "value"] == 0).all()

@@ -501,7 +501,7 @@ def test_errors(five):
         (lambda: pipeline.opportunity_to_customer(five, **at, view="snapshot"), "view 'snapshot' is unknown; use period or cohort"),
         (
             lambda: pipeline.conversion_curve(five, "lead_to_heaven", **at),
-            "way 'lead_to_heaven' is unknown; use one of lead_to_opportunity, opportunity_to",
+            "transition 'lead_to_heaven' is unknown; use one of lead_to_opportunity, opportunity_to",
         ),
         (lambda: pipeline.open_pipeline(five, **at, by="team"), "by='team' is unknown here; use one of stage, source, owner, product, size"),
     ]

@@ -68,7 +68,7 @@ def test_stale_by_hand(name):
     assert found["value"].tolist()[0] == 0.5
     assert pipeline.stale_limits(data, as_of="2026-02-10")["limit"].isna().all()  # too few winners yet
     with pytest.raises(ParameterError, match="inside"):
-        pipeline.stale_limits(data, as_of="2026-04-01", share=90)
+        pipeline.stale_limits(data, as_of="2026-04-01", quantile=90)
 
 
 def test_moves_by_hand(name):

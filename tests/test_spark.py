@@ -73,7 +73,7 @@ def told(session):
 
 @pytest.mark.parametrize("case", CASES)
 def test_a_thousand_histories_balance_as_on_the_other_engines(told, case):
-    options = {"start": replay.START, "as_of": replay.END, "by": "source", **CASES[case]}
+    options = {"window": (replay.START, replay.END), "as_of": replay.END, "by": "source", **CASES[case]}
     found = pipeline.waterfall(told, **options)
     assert told.engine.name == "spark"
     for row in found.itertuples():

@@ -16,7 +16,7 @@ from companies import ENGINES, ZONE, as_it_was, dataset, deal, random_company, r
 from kpi import pipeline
 from kpi.errors import MissingTable, ParameterError
 from kpi.periods import Window
-from kpi.pipeline.movements import STEPS
+from kpi.pipeline.waterfall import STEPS
 from kpi.schema import BLANK
 
 WORLDS = 1000
@@ -105,7 +105,7 @@ def replayed(case: str):
 @pytest.mark.parametrize("case", CASES)
 def test_every_step_equals_the_replay_of_the_events(name, case):
     options = CASES[case]
-    found = pipeline.waterfall(worlds(name), start=replay.START, as_of=replay.END, by="source", **options)
+    found = pipeline.waterfall(worlds(name), window=(replay.START, replay.END), as_of=replay.END, by="source", **options)
     told = replayed(case)
     assert found["source"].nunique() == len([world for world in told.values() if any(any(line) for line in world.values())])
     for row in found.itertuples():
@@ -120,7 +120,7 @@ def test_every_step_equals_the_replay_of_the_events(name, case):
 
 @pytest.mark.parametrize("case", ["closing window", "owner and window"])
 def test_it_balances_to_the_last_cent(name, case):
-    found = pipeline.waterfall(worlds(name), start="2026-02-20", as_of="2026-06-01", by="source", **CASES[case])
+    found = pipeline.waterfall(worlds(name), window=("2026-02-20", "2026-06-01"), as_of="2026-06-01", by="source", **CASES[case])
     assert (signed_sum(found, "value", 100) == 0).all()
     assert (signed_sum(found, "deals") == 0).all()
 
@@ -128,7 +128,7 @@ def test_it_balances_to_the_last_cent(name, case):
 def test_months_follow_each_other(name):
     """The end of one account is the start of the next, and the whole is the sum of its parts."""
     parts = [
-        lines(pipeline.waterfall(worlds(name), start=one, as_of=other, closing=CLOSING))
+        lines(pipeline.waterfall(worlds(name), window=(one, other), as_of=other, closing=CLOSING))
         for one, other in (("2026-02-15", "2026-03-10"), ("2026-03-10", "2026-05-20"), ("2026-02-15", "2026-05-20"))
     ]
     assert parts[0]["end"] == parts[1]["start"]
@@ -178,7 +178,7 @@ def test_by_hand(name):
     ]
     deals = [deal(key, "2026-02-01 10:00") for key in ("stays", "back")] + [deal("wins", "2026-02-01 10:00", "won", "2026-03-10 10:00")]
     deals += [deal("new", "2026-03-01 00:00"), deal("next month", "2026-04-01 00:00"), deal("gone", "2026-02-01 10:00", deleted_at=utc("2026-03-20"))]
-    found = pipeline.waterfall(dataset(selling(deals, told), name), start="2026-03-01", as_of="2026-04-01")
+    found = pipeline.waterfall(dataset(selling(deals, told), name), window="2026-03", as_of="2026-04-01")
     assert found["step"].tolist() == list(STEPS)
     shown = {step: line for step, line in lines(found).items() if line != (0, 0)}
     assert shown == {
@@ -198,13 +198,13 @@ def test_nothing_after_the_end_matters(name):
     as_of = "2026-05-01"
     then = dataset(as_it_was(random_company(2), utc(as_of)), name)
     for options in ({}, {"owners": ["Ann", "Bob"]}, {"by": "source"}):
-        one = pipeline.waterfall(then, start="2026-03-01", as_of=as_of, **options)
-        pd.testing.assert_frame_equal(one, pipeline.waterfall(random_data(2, name), start="2026-03-01", as_of=as_of, **options))
+        one = pipeline.waterfall(then, window=("2026-03-01", as_of), as_of=as_of, **options)
+        pd.testing.assert_frame_equal(one, pipeline.waterfall(random_data(2, name), window=("2026-03-01", as_of), as_of=as_of, **options))
 
 
 def test_nothing_to_tell(name):
     data = dataset({"opportunities": table("opportunities", [deal("x", "2026-06-01")])}, name)
-    found = pipeline.waterfall(data, start="2026-03-01", as_of="2026-04-01")
+    found = pipeline.waterfall(data, window="2026-03", as_of="2026-04-01")
     assert found["step"].tolist() == list(STEPS)
     assert (found[["value", "n", "deals"]] == 0).all(axis=None)
     assert pipeline.snapshots(data, dates=["2026-03-01"]).empty
@@ -213,9 +213,9 @@ def test_nothing_to_tell(name):
 def test_errors(name):
     data = random_data(2, name)
     cases = [
-        ({"start": "2026-04-01", "as_of": "2026-04-01"}, "the end must come after the start"),
-        ({"start": "2026-03-01", "as_of": "2026-04-01", "rates": "fixed"}, "rates 'fixed' is unknown; use one of dated, constant"),
-        ({"start": "2026-03-01", "as_of": "2026-04-01", "by": "owner"}, "by='owner' is unknown here; use one of source, product"),
+        ({"window": ("2026-04-01", "2026-05-01"), "as_of": "2026-04-01"}, "the end must come after the start"),
+        ({"window": "2026-03", "as_of": "2026-04-01", "rates": "fixed"}, "rates 'fixed' is unknown; use one of dated, constant"),
+        ({"window": "2026-03", "as_of": "2026-04-01", "by": "owner"}, "by='owner' is unknown here; use one of source, product"),
     ]
     for options, message in cases:
         with pytest.raises(ParameterError, match=message):
@@ -224,4 +224,4 @@ def test_errors(name):
         pipeline.snapshots(data, dates=["2026-04-01", "2026-03-01"])
     with pytest.raises(MissingTable):
         bare = dataset({"leads": table("leads", [{"lead_id": "x", "created_at": utc("2026-03-03"), "source": "web", "owner": "Ann"}])}, name)
-        pipeline.waterfall(bare, start="2026-03-01", as_of="2026-04-01")
+        pipeline.waterfall(bare, window="2026-03", as_of="2026-04-01")

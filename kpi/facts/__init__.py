@@ -2,7 +2,7 @@
 
 from kpi.facts.contracts import covers, is_contractual, recurring, terms
 from kpi.facts.customers import activity, purchase_reading, purchases
-from kpi.facts.exposure import at_age, at_risk, exposed, incidence, incidence_curve, observed
+from kpi.facts.exposure import OBSERVED, at_age, at_risk, exposed, incidence, incidence_curve, observed
 from kpi.facts.leads import leads
 from kpi.facts.money import in_company_currency
 from kpi.facts.opportunities import history, opportunities, reached, visits
@@ -12,6 +12,7 @@ from kpi.facts.spells import spells, turns
 from kpi.facts.waits import wait
 
 __all__ = [
+    "OBSERVED",
     "activity",
     "at_age",
     "at_risk",

@@ -14,8 +14,8 @@ from kpi.dataset import Dataset
 from kpi.facts.clock import last_day, on_days
 from kpi.facts.opportunities import stages
 from kpi.periods import Window, day_number
+from kpi.pipeline.conversion import LEAD_TO_OPPORTUNITY, OPPORTUNITY_TO_CUSTOMER, followed, recorded_from
 from kpi.pipeline.stages import steps
-from kpi.pipeline.ways import LEAD_TO_OPPORTUNITY, OPPORTUNITY_TO_CUSTOMER, lives, recorded_from
 from kpi.schema import BLANK
 
 BANDS = (0, 1, 4, 8, 15, 22, 31, 46, 61, 91, 121)  # first day of age of each band; chances are constant inside one
@@ -67,7 +67,7 @@ def _steps(data: Dataset, now: pd.Timestamp) -> tuple[pd.DataFrame, nw.LazyFrame
         if len(order):
             return order, steps(data, now, WHO)
     outcome = nw.when(nw.col("outcome") == "won").then(nw.lit("advanced")).otherwise(nw.col("outcome"))
-    rows = lives(data, OPPORTUNITY_TO_CUSTOMER, now, WHO if data.has("opportunities", "source") else ["owner"])
+    rows = followed(data, OPPORTUNITY_TO_CUSTOMER, now, WHO if data.has("opportunities", "source") else ["owner"])
     source = nw.col("source") if data.has("opportunities", "source") else nw.lit(BLANK)
     rows = rows.with_columns(nw.lit(1).cast(nw.Int64).alias("position"), source.alias("source"), outcome.alias("outcome"))
     return pd.DataFrame({"position": [1], "stage": [""], "next_stage": [""]}), rows
@@ -128,7 +128,7 @@ def _leads(data: Dataset, now: pd.Timestamp, window: Window) -> pd.DataFrame:
     since = recorded_from(data, LEAD_TO_OPPORTUNITY)
     start, end = (day - timedelta(days=MATURE) for day in (window.start, window.end))
     cohort = Window(max(start, since) if since is not None and since < end else start, end)
-    rows = lives(data, LEAD_TO_OPPORTUNITY, now, WHO)
+    rows = followed(data, LEAD_TO_OPPORTUNITY, now, WHO)
     rows = facts.exposed(rows, cohort, "cohort")
     made = (nw.col("outcome") == "opportunity") & (nw.col("exit") <= MATURE)
     lag = nw.when(made).then(nw.col("exit")).otherwise(nw.lit(-1)).cast(nw.Int64)

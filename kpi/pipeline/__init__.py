@@ -1,13 +1,13 @@
 """How opportunities move: from lead to opportunity to customer, stage by stage, with open records kept."""
 
-from kpi.pipeline.conversion import closed_win_rate, conversion_curve, lead_to_customer, lead_to_opportunity, opportunity_to_customer
-from kpi.pipeline.inflow import created, entered_stage, leads_created, won
-from kpi.pipeline.movements import snapshots, waterfall
-from kpi.pipeline.slipping import loss_reasons, open_ages, pushes, stage_flow, stage_moves, stale, stale_deals, stale_limits
-from kpi.pipeline.snapshot import open_pipeline
-from kpi.pipeline.stages import funnel, stage_conversion, time_in_stage, time_in_stage_curve
-from kpi.pipeline.value import average_value, average_values, sales_cycle
+from kpi.pipeline.closed_deals import average_value, average_values, closed_win_rate, loss_reasons, sales_cycle
+from kpi.pipeline.conversion import conversion_curve, lead_to_customer, lead_to_opportunity, opportunity_to_customer
+from kpi.pipeline.monthly import created, entered_stage, leads_created, won
+from kpi.pipeline.open_pipeline import open_pipeline, snapshots
+from kpi.pipeline.slipping import open_ages, pushes, stale, stale_deals, stale_limits
+from kpi.pipeline.stages import funnel, stage_conversion, stage_flow, stage_moves, time_in_stage, time_in_stage_curve
 from kpi.pipeline.velocity import coverage, sales_velocity, weighted_pipeline, won_from_stage
+from kpi.pipeline.waterfall import waterfall
 
 __all__ = [
     "average_value",

@@ -8,6 +8,8 @@ already open when it began enter late, at their age, so that the reading says ho
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
 
 import narwhals.stable.v2 as nw
 import pandas as pd
@@ -15,18 +17,42 @@ import pandas as pd
 from kpi import engine, facts, schema
 from kpi.dataset import Dataset
 from kpi.errors import ParameterError
-from kpi.facts.clock import on_days
-from kpi.periods import Instant, Window, last_days
-from kpi.pipeline.groups import CLOSING_GROUPS, by_group, deals
-from kpi.pipeline.ways import LEAD_TO_CUSTOMER, LEAD_TO_OPPORTUNITY, OPPORTUNITY_TO_CUSTOMER, WAYS, Way, lives, recorded_from
-from kpi.statistics import intervals, survival
+from kpi.facts import records
+from kpi.facts.clock import last_day
+from kpi.facts.leads import acquired_known
+from kpi.periods import Instant, Window, WindowLike, instant
+from kpi.pipeline.deal_groups import DEAL_GROUPS, deals
 
-PERIOD_DAYS = 90
+LEAD_GROUPS = {"source": "source", "owner": "owner", "team": "team", "country": "country", "month": "created_month", "quarter": "created_quarter"}
 HORIZONS = (30, 90, 180, 365)
 
 
+@dataclass(frozen=True)
+class Transition:
+    """From one state to the next: catalogue key, column that names the records, the outcomes that end it (the one counted first), its groups."""
+
+    key: str
+    record: str
+    causes: tuple[str, ...]
+    groups: dict[str, str]
+
+
+LEAD_TO_OPPORTUNITY = Transition("pipeline.lead_to_opportunity", "lead_id", ("opportunity", "disqualified"), LEAD_GROUPS)
+OPPORTUNITY_TO_CUSTOMER = Transition("pipeline.opportunity_to_customer", "opportunity_id", ("won", "lost"), DEAL_GROUPS)
+LEAD_TO_CUSTOMER = Transition("pipeline.lead_to_customer", "lead_id", ("won",), LEAD_GROUPS)
+TRANSITIONS = {known.key.removeprefix("pipeline."): known for known in (LEAD_TO_OPPORTUNITY, OPPORTUNITY_TO_CUSTOMER, LEAD_TO_CUSTOMER)}
+
+
+@schema.renamed(way="transition")
 def conversion_curve(
-    data: Dataset, way: str, *, as_of: Instant, window: Window | None = None, view: str = "period", by: str | Sequence[str] = (), level: float = 0.95
+    data: Dataset,
+    transition: str,
+    *,
+    as_of: Instant,
+    window: WindowLike | None = None,
+    view: str = "period",
+    by: str | Sequence[str] = (),
+    level: float = 0.95,
 ) -> pd.DataFrame:
     """Share converted by each day of age, with what is still open kept.
 
@@ -34,40 +60,38 @@ def conversion_curve(
 
     Parameters
     ----------
-    way : str
+    transition : str
         ``lead_to_opportunity``, ``opportunity_to_customer`` or ``lead_to_customer``.
     window : Window, optional
         Local dates: of entry (cohort) or of the time at risk (period). Without it the 90 days before `as_of`.
     by : str or sequence of str
-        Grouping columns of that way.
+        Grouping columns of that transition.
 
     Returns
     -------
     DataFrame
-        One row per group and day of age that occurs, as `survival.aalen_johansen` gives it for the outcomes of the way.
+        One row per group and day of age that occurs, as `survival.aalen_johansen` gives it for the outcomes of the transition.
 
     Raises
     ------
     MissingTable
         If a table is missing.
     ParameterError
-        If `way`, `view` or `by` is unknown.
+        If `transition`, `view` or `by` is unknown.
     """
-    if way not in WAYS:
-        raise ParameterError(f"way {way!r} is unknown; use one of {', '.join(WAYS)}")
-    groups = schema.grouping(by, WAYS[way].groups)
-    now = data.instant(as_of)
-    window = window or last_days(now, data.company.timezone, PERIOD_DAYS)
-    chosen = WAYS[way]
-    counts = facts.at_risk(lives(data, chosen, now, groups), window, view, groups, recorded_from(data, chosen))
-    return survival.aalen_johansen(survival.event_table(counts, chosen.causes, groups), chosen.causes, groups, level)
+    if transition not in TRANSITIONS:
+        raise ParameterError(f"transition {transition!r} is unknown; use one of {', '.join(TRANSITIONS)}")
+    chosen, now = TRANSITIONS[transition], data.instant(as_of)
+    groups = schema.grouping(by, chosen.groups)
+    counts = _at_risk(data, chosen, now, data.window(window, now), view, groups)
+    return facts.incidence_curve(counts, chosen.causes, groups, level)
 
 
 def lead_to_opportunity(
     data: Dataset,
     *,
     as_of: Instant,
-    window: Window | None = None,
+    window: WindowLike | None = None,
     view: str = "period",
     by: str | Sequence[str] = (),
     horizons: Sequence[float] = (30, 90, 180),
@@ -105,7 +129,7 @@ def opportunity_to_customer(
     data: Dataset,
     *,
     as_of: Instant,
-    window: Window | None = None,
+    window: WindowLike | None = None,
     view: str = "period",
     by: str | Sequence[str] = (),
     horizons: Sequence[float] = HORIZONS,
@@ -148,7 +172,7 @@ def lead_to_customer(
     data: Dataset,
     *,
     as_of: Instant,
-    window: Window | None = None,
+    window: WindowLike | None = None,
     view: str = "period",
     by: str | Sequence[str] = (),
     horizons: Sequence[float] = HORIZONS,
@@ -183,86 +207,64 @@ def lead_to_customer(
     return _converted(data, LEAD_TO_CUSTOMER, as_of, window, view, by, horizons, level)
 
 
-def closed_win_rate(
+def _converted(
     data: Dataset,
-    *,
+    transition: Transition,
     as_of: Instant,
-    window: Window | None = None,
-    by: str | Sequence[str] = (),
-    weight: str = "count",
-    seed: int = 1,
-    level: float = 0.95,
+    window: WindowLike | None,
+    view: str,
+    by: str | Sequence[str],
+    horizons: Sequence[float],
+    level: float,
 ) -> pd.DataFrame:
-    """Share of the opportunities closed lately that were won; what is still open is left out, so it misleads when deals age.
-
-    Uses `opportunities` and `opportunity_history`.
-
-    Parameters
-    ----------
-    as_of : Instant
-        Only what happened strictly before it counts; status and owner are those known then.
-    window : Window, optional
-        Local dates of closing; without it the 90 days before `as_of`.
-    by : str or sequence of str
-        Any of source, owner, product, size, month, quarter (of closing).
-    weight : str
-        ``count`` (every deal counts the same) or ``amount`` (the share of the closed amount that was won; unknown amounts are left out).
-    seed : int
-        Of the bootstrap, by amount.
-    level : float
-        Coverage of the interval, in (0, 1): Wilson by count, bootstrap over deals by amount.
-
-    Returns
-    -------
-    DataFrame
-        One row per group with the columns of `schema.RESULT`; ``n`` closed, ``n_events`` won, ``n_open`` still open at `as_of`.
-
-    Raises
-    ------
-    MissingTable
-        If there are no opportunities.
-    ParameterError
-        If `by` or `weight` is unknown.
-    """
-    if weight not in ("count", "amount"):
-        raise ParameterError(f"weight {weight!r} is unknown; use count or amount")
-    groups = schema.grouping(by, CLOSING_GROUPS)
-    now = data.instant(as_of)
-    window = window or last_days(now, data.company.timezone, PERIOD_DAYS)
-    rows = deals(data, now, groups, CLOSING_GROUPS)
-    closed, is_open = on_days(nw.col("closed_day"), window), nw.col("status") == "open"
-    if {"month", "quarter"} & set(groups):
-        rows = rows.filter(closed)
-    table = engine.counts(rows, groups, n=closed, n_events=closed & (nw.col("status") == "won"), n_open=is_open)
-    table["value"] = (table["n_events"] / table["n"]).where(table["n"] > 0)
-    table["low"], table["high"] = intervals.wilson(table["n_events"], table["n"], level)
-    key = "pipeline.closed_win_rate"
-    if weight == "amount":
-        key = "pipeline.closed_win_rate_by_amount"
-        weighed = engine.sizes(rows.filter(closed, ~nw.col("amount").is_null()), [*groups, "status", "amount"])
-        table = table.drop(columns=["value", "low", "high"]).merge(_weighed(weighed, list(groups), seed, level), **_on(groups), how="left")
-    return schema.result(key, table, by=list(groups), view="period", window=window, as_of=now)
+    groups, now = schema.grouping(by, transition.groups), data.instant(as_of)
+    during = data.window(window, now)
+    counts = _at_risk(data, transition, now, during, view, groups)
+    values = facts.incidence(counts, transition.causes, horizons, groups, level)
+    return schema.result(transition.key, values, by=groups, view=view, window=during, as_of=now)
 
 
-def _converted(data: Dataset, way: Way, as_of, window, view, by, horizons, level) -> pd.DataFrame:
-    curve = conversion_curve(data, way.key.removeprefix("pipeline."), as_of=as_of, window=window, view=view, by=by, level=level)
-    groups = list(schema.grouping(by, way.groups))
-    values = survival.at(curve, horizons, way.causes[0], groups)
-    now = data.instant(as_of)
-    return schema.result(way.key, values, by=groups, view=view, window=window or last_days(now, data.company.timezone, PERIOD_DAYS), as_of=now)
+def _at_risk(data: Dataset, transition: Transition, now: pd.Timestamp, window: Window, view: str, groups: Sequence[str]) -> pd.DataFrame:
+    return facts.at_risk(followed(data, transition, now, groups), window, view, groups, recorded_from(data, transition))
 
 
-def _on(groups: Sequence[str]) -> dict:
-    return {"on": list(groups)} if groups else {"left_index": True, "right_index": True}
+def conversion_records(data: Dataset, transition: Transition, now: pd.Timestamp, window: Window, view: str, horizon: float) -> nw.LazyFrame:
+    """Who counts in the share that converts by an age."""
+    watched = facts.observed(followed(data, transition, now), window, view, recorded_from(data, transition))
+    return facts.at_age(watched, transition.causes[0], horizon)
 
 
-def _weighed(closed: pd.DataFrame, groups: list[str], seed: int, level: float) -> pd.DataFrame:
-    """Share of the amount that was won, per group."""
-    rows = []
-    for name, part in by_group(closed, groups):
-        won, amount, count = (part["status"] == "won").to_numpy(dtype=float), part["amount"].to_numpy(dtype=float), part["count"].to_numpy()
-        total = float((amount * count).sum())
-        low, high = intervals.bootstrap(won, "mean", seed=seed, level=level, counts=count, weights=amount) if total > 0 else (None, None)
-        value = float((won * amount * count).sum()) / total if total > 0 else None
-        rows.append(name | {"value": value, "low": low, "high": high})
-    return pd.DataFrame(rows, columns=[*groups, "value", "low", "high"]).astype(dict(closed[groups].dtypes))
+def recorded_from(data: Dataset, transition: Transition) -> date | None:
+    """Tell since when the outcomes of a transition were recorded, where that is long after its records begin."""
+    return None if transition is OPPORTUNITY_TO_CUSTOMER else data.recorded_from("opportunities")
+
+
+def followed(data: Dataset, transition: Transition, now: pd.Timestamp, groups: Sequence[str] = ()) -> nw.LazyFrame:
+    """List the records of a transition, followed from ``start_day`` to ``end_day`` with an ``outcome``; ``reason`` of those that cannot be."""
+    if transition is OPPORTUNITY_TO_CUSTOMER:
+        data.table("opportunities", *[name for name in groups if name in ("source", "product")])
+        rows, is_open, ends, outcome = deals(data, now, groups), nw.col("status") == "open", nw.col("closed_day"), nw.col("status")
+    elif transition is LEAD_TO_OPPORTUNITY:
+        data.table("opportunities")
+        rows, is_open, ends, outcome = facts.leads(data, now), nw.col("end") == "open", nw.col("end_day"), nw.col("end")
+    else:
+        if not acquired_known(data):
+            data.table("opportunities")
+        rows, is_open, ends, outcome = facts.leads(data, now), nw.col("won_day").is_null(), nw.col("won_day"), nw.lit("won")
+    if transition is not OPPORTUNITY_TO_CUSTOMER:
+        rows = engine.grouped(rows, LEAD_GROUPS, groups)
+    since = recorded_from(data, transition)
+    reason = nw.col("reason").fill_null(nw.lit("")) if since is not None else nw.lit("")
+    if since is not None:
+        rows = rows.join(_converted_unseen(data, since).with_columns(nw.lit(records.UNSEEN).alias("reason")), on="lead_id", how="left")
+    return rows.select(
+        *(transition.record, *groups, nw.col("created_day").alias("start_day"), reason.alias("reason")),
+        nw.when(is_open).then(nw.lit(last_day(data, now))).otherwise(ends).alias("end_day"),
+        nw.when(is_open).then(nw.lit("censored")).otherwise(outcome).alias("outcome"),
+    )
+
+
+def _converted_unseen(data: Dataset, since: date) -> nw.LazyFrame:
+    """List the leads from before opportunities were recorded that name one all the same: it is not there, but it once was."""
+    named = data.table("leads").filter(~nw.col("opportunity_id").is_null(), nw.col("created_at") < instant(since, data.company.timezone))
+    return named.join(data.table("opportunities").select("opportunity_id"), on="opportunity_id", how="anti").select("lead_id")

@@ -1,4 +1,4 @@
-"""Stage by stage: which share goes on to the next stage or beyond, and how long deals stay."""
+"""Stage by stage: which share goes on to the next stage or beyond, how long deals stay, and who went where."""
 
 from __future__ import annotations
 
@@ -7,21 +7,22 @@ from collections.abc import Sequence
 import narwhals.stable.v2 as nw
 import pandas as pd
 
-from kpi import facts, schema
+from kpi import engine, facts, periods, schema
 from kpi.dataset import Dataset
 from kpi.facts.clock import last_day
 from kpi.facts.opportunities import stages
-from kpi.periods import Instant, Window, last_days
-from kpi.pipeline.conversion import PERIOD_DAYS
-from kpi.pipeline.groups import DEAL_GROUPS, STANDING, beside, deals
+from kpi.periods import Instant, Window, WindowLike
+from kpi.pipeline.deal_groups import DEAL_GROUPS, STANDING, deals, with_groups
 from kpi.statistics import survival
+
+MOVES = ("forward", "skipped", "back", "reopened")
 
 
 def stage_conversion(
     data: Dataset,
     *,
     as_of: Instant,
-    window: Window | None = None,
+    window: WindowLike | None = None,
     view: str = "period",
     by: str | Sequence[str] = (),
     horizon: float = 180,
@@ -57,16 +58,13 @@ def stage_conversion(
     """
     groups = schema.grouping(by, STANDING)
     now = data.instant(as_of)
-    window = window or last_days(now, data.company.timezone, PERIOD_DAYS)
+    during, keys = data.window(window, now), [*groups, "position"]
     order = stages(data).query("status != 'lost'").reset_index(drop=True)
-    rows = steps(data, now, groups, direct)
-    keys = [*groups, "position"]
-    causes = ("advanced", "skipped", "lost")
-    table = survival.event_table(facts.at_risk(rows, window, view, keys), causes, keys)
-    values = survival.at(survival.aalen_johansen(table, causes, keys, level), (horizon,), "advanced", keys)
+    counts = facts.at_risk(steps(data, now, groups, direct), during, view, keys)
+    values = facts.incidence(counts, ("advanced", "skipped", "lost"), (horizon,), keys, level)
     names = order.assign(next_stage=order["stage"].shift(-1))[["position", "stage", "next_stage"]]
     values = values.merge(names, on="position", how="left")
-    return schema.result("pipeline.stage_conversion", values, by=[*keys, "stage", "next_stage"], view=view, window=window, as_of=now)
+    return schema.result("pipeline.stage_conversion", values, by=[*keys, "stage", "next_stage"], view=view, window=during, as_of=now)
 
 
 def steps(data: Dataset, as_of: pd.Timestamp, groups: Sequence[str] = (), direct: bool = False) -> nw.LazyFrame:
@@ -84,7 +82,7 @@ def steps(data: Dataset, as_of: pd.Timestamp, groups: Sequence[str] = (), direct
         .then(nw.lit("lost"))
         .otherwise(nw.lit("censored"))
     )
-    rows = beside(data, facts.reached(data, as_of), as_of, groups).filter(nw.col("position") < int(order["position"].max()))
+    rows = with_groups(data, facts.reached(data, as_of), as_of, groups).filter(nw.col("position") < int(order["position"].max()))
     return rows.select("position", *groups, nw.col("reached_day").alias("start_day"), ends.alias("end_day"), outcome.alias("outcome"))
 
 
@@ -92,7 +90,7 @@ def funnel(
     data: Dataset,
     *,
     as_of: Instant,
-    window: Window | None = None,
+    window: WindowLike | None = None,
     view: str = "period",
     by: str | Sequence[str] = (),
     horizon: float = 180,
@@ -126,14 +124,12 @@ def funnel(
     """
     groups = schema.grouping(by, DEAL_GROUPS)
     now = data.instant(as_of)
-    window = window or last_days(now, data.company.timezone, PERIOD_DAYS)
+    during, keys = data.window(window, now), [*groups, "position"]
     order = stages(data).query("status != 'lost'")[["position", "stage"]].reset_index(drop=True)
-    keys = [*groups, "position"]
-    parts = [_arrivals(data, now, int(place), window, view, groups) for place in order["position"]]
-    table = survival.event_table(pd.concat(parts, ignore_index=True), ("reached", "lost"), keys)
-    values = survival.at(survival.aalen_johansen(table, ("reached", "lost"), keys, level), (horizon,), "reached", keys)
+    parts = [_arrivals(data, now, int(place), during, view, groups) for place in order["position"]]
+    values = facts.incidence(pd.concat(parts, ignore_index=True), ("reached", "lost"), (horizon,), keys, level)
     values = values.merge(order, on="position", how="left")
-    return schema.result("pipeline.funnel", values, by=[*keys, "stage"], view=view, window=window, as_of=now)
+    return schema.result("pipeline.funnel", values, by=[*keys, "stage"], view=view, window=during, as_of=now)
 
 
 def _arrivals(data: Dataset, now: pd.Timestamp, place: int, window: Window, view: str, groups: Sequence[str]) -> pd.DataFrame:
@@ -150,7 +146,7 @@ def _arrivals(data: Dataset, now: pd.Timestamp, place: int, window: Window, view
 
 
 def time_in_stage_curve(
-    data: Dataset, *, as_of: Instant, window: Window | None = None, by: str | Sequence[str] = (), level: float = 0.95
+    data: Dataset, *, as_of: Instant, window: WindowLike | None = None, by: str | Sequence[str] = (), level: float = 0.95
 ) -> pd.DataFrame:
     """Share of visits to a stage that are over by each day.
 
@@ -179,20 +175,18 @@ def time_in_stage_curve(
     """
     keys = [*schema.grouping(by, STANDING), "stage"]
     now = data.instant(as_of)
-    window = window or last_days(now, data.company.timezone, PERIOD_DAYS)
     staying = nw.col("left_day").is_null()
-    rows = beside(data, facts.visits(data, now), now, keys[:-1]).select(
+    rows = with_groups(data, facts.visits(data, now), now, keys[:-1]).select(
         *keys,
         nw.col("entered_day").alias("start_day"),
         nw.when(staying).then(nw.lit(last_day(data, now))).otherwise(nw.col("left_day")).alias("end_day"),
         nw.when(staying).then(nw.lit("censored")).otherwise(nw.lit("left")).alias("outcome"),
     )
-    table = survival.event_table(facts.at_risk(rows, window, "period", keys), ("left",), keys)
-    return survival.aalen_johansen(table, ("left",), keys, level)
+    return facts.incidence_curve(facts.at_risk(rows, data.window(window, now), "period", keys), ("left",), keys, level)
 
 
 def time_in_stage(
-    data: Dataset, *, as_of: Instant, window: Window | None = None, by: str | Sequence[str] = (), quantile: float = 0.5, level: float = 0.95
+    data: Dataset, *, as_of: Instant, window: WindowLike | None = None, by: str | Sequence[str] = (), quantile: float = 0.5, level: float = 0.95
 ) -> pd.DataFrame:
     """Days by which half of the visits to a stage are over.
 
@@ -224,7 +218,95 @@ def time_in_stage(
     """
     groups = list(schema.grouping(by, STANDING))
     now = data.instant(as_of)
-    window = window or last_days(now, data.company.timezone, PERIOD_DAYS)
-    curve = time_in_stage_curve(data, as_of=now, window=window, by=groups, level=level)
+    during = data.window(window, now)
+    curve = time_in_stage_curve(data, as_of=now, window=during, by=groups, level=level)
     values = survival.quantile(curve, quantile, "left", [*groups, "stage"]).merge(stages(data)[["stage", "position"]], on="stage", how="left")
-    return schema.result("pipeline.time_in_stage", values, by=[*groups, "position", "stage"], view="period", window=window, as_of=now)
+    return schema.result("pipeline.time_in_stage", values, by=[*groups, "position", "stage"], view="period", window=during, as_of=now)
+
+
+def stage_moves(data: Dataset, *, as_of: Instant, window: WindowLike | None = None) -> pd.DataFrame:
+    """How often deals moved forward, passed over a stage, went back, were reopened.
+
+    Uses `opportunity_history` and `stages`.
+
+    Parameters
+    ----------
+    window : Window, optional
+        Local dates; without it the 90 days before `as_of`.
+
+    Returns
+    -------
+    DataFrame
+        One row per ``move`` (forward, skipped, back, reopened) with the columns of `schema.RESULT`: ``value`` moves, ``n`` moves of all kinds.
+
+    Raises
+    ------
+    MissingTable
+        If there is no history of stages or no order of them.
+    """
+    now, during, rows = _moves(data, as_of, window)
+    reopened = (nw.col("status_before") != "open") & (nw.col("status") == "open")
+    onward = (nw.col("status_before") == "open") & (nw.col("status") == "open")
+    step = nw.col("rank") - nw.col("rank_before")
+    kinds = {"forward": onward & (step == 1), "skipped": onward & (step > 1), "back": onward & (step < 0), "reopened": reopened}
+    found = engine.counts(rows, [], **kinds).iloc[0]
+    numbers = [int(found[move]) for move in MOVES]
+    table = pd.DataFrame({"move": list(MOVES), "value": numbers, "n_events": numbers, "n": sum(numbers)})
+    return schema.result("pipeline.stage_moves", table, by=["move"], view="period", window=during, as_of=now)
+
+
+def stage_flow(data: Dataset, *, as_of: Instant, window: WindowLike | None = None) -> pd.DataFrame:
+    """Who went where: of the stays in each stage, how many went on, passed over a stage, went back, were won, were lost, are still open.
+
+    Uses `opportunity_history` and `stages`.
+
+    Parameters
+    ----------
+    window : Window, optional
+        Local dates; without it the 90 days before `as_of`.
+
+    Returns
+    -------
+    DataFrame
+        One row per open stage (``position``, ``stage``) and ``move`` (forward, skipped, back, won, lost, deleted, open) with the columns of
+        `schema.RESULT`: ``value`` share of the stays, ``n`` stays in the stage during the window (there at its start, or come in it), ``n_events``
+        of them that left so; the moves add up to ``n``. An account, so without interval.
+
+    Raises
+    ------
+    MissingTable
+        If there is no history of stages or no order of them.
+    """
+    now, during, rows = _moves(data, as_of, window)
+    until = min(now, periods.instant(during.end, data.company.timezone))
+    was_open, is_open, step = nw.col("status_before") == "open", nw.col("status") == "open", nw.col("rank") - nw.col("rank_before")
+    left = rows.filter(was_open, ~is_open | (nw.col("stage") != nw.col("stage_before"))).with_columns(
+        nw.when(~is_open).then(nw.col("status")).when(step == 1).then(nw.lit("forward")).when(step > 1).then(nw.lit("skipped"))
+        .otherwise(nw.lit("back")).alias("move"),
+        nw.col("stage_before").alias("left"),
+    )  # fmt: skip
+    every = facts.spells(data, until).filter(is_open)
+    since = periods.instant(during.start, data.company.timezone)
+    deleted = every.filter(nw.col("deleted_at") >= since).with_columns(nw.lit("deleted").alias("move"), nw.col("stage").alias("left"))
+    still = every.filter(nw.col("until_at").is_null()).with_columns(nw.lit("open").alias("move"), nw.col("stage").alias("left"))
+    counts = pd.concat([engine.sizes(part, ["left", "move"], "n_events") for part in (left, deleted, still)], ignore_index=True)
+    order = stages(data).query("status == 'open'")[["position", "stage"]]
+    every_move = pd.DataFrame({"move": ["forward", "skipped", "back", "won", "lost", "deleted", "open"]})
+    table = order.merge(every_move, how="cross").merge(counts.rename(columns={"left": "stage"}), on=["stage", "move"], how="left")
+    table["n_events"] = table["n_events"].fillna(0).astype("int64")
+    table["n"] = table.groupby("stage")["n_events"].transform("sum")
+    table["value"] = (table["n_events"] / table["n"]).where(table["n"] > 0)
+    return schema.result("pipeline.stage_flow", table, by=["position", "stage", "move"], view="period", window=during, as_of=now)
+
+
+def _moves(data: Dataset, as_of: Instant, window: WindowLike | None) -> tuple[pd.Timestamp, Window, nw.LazyFrame]:
+    """Changes inside the window, with the rank of the stage before and after among those that are not lost."""
+    now = data.instant(as_of)
+    during = data.window(window, now)
+    data.table("opportunity_history")
+    order = stages(data).query("status != 'lost'").reset_index(drop=True)
+    ranks = data.engine.put(pd.DataFrame({"place": order["stage"].astype("str"), "rank": range(len(order))}))
+    since, until = (periods.instant(day, data.company.timezone) for day in (during.start, during.end))
+    rows = facts.turns(data, min(now, until), since).filter(nw.col("from_at") >= since, ~nw.col("status_before").is_null())
+    rows = rows.join(ranks, left_on="stage", right_on="place", how="left")
+    return now, during, rows.join(ranks.rename({"rank": "rank_before"}), left_on="stage_before", right_on="place", how="left")

@@ -12,17 +12,16 @@ from kpi import engine, facts, periods, schema
 from kpi.dataset import Dataset
 from kpi.facts.clock import last_day, on_days
 from kpi.facts.opportunities import stages
-from kpi.periods import Instant, Month, Window, last_days
+from kpi.periods import Instant, Month, Window, WindowLike
+from kpi.pipeline.closed_deals import average_value, sales_cycle
 from kpi.pipeline.conversion import opportunity_to_customer
-from kpi.pipeline.snapshot import open_pipeline
-from kpi.pipeline.value import average_value, sales_cycle
-from kpi.statistics import survival
+from kpi.pipeline.open_pipeline import open_pipeline
 
 HORIZON = 365
 FACTORS = ("open_deals", "win_incidence", "average_won_value", "days_to_win")
 
 
-def won_from_stage(data: Dataset, *, as_of: Instant, window: Window | None = None, horizon: float = HORIZON, level: float = 0.95) -> pd.DataFrame:
+def won_from_stage(data: Dataset, *, as_of: Instant, window: WindowLike | None = None, horizon: float = HORIZON, level: float = 0.95) -> pd.DataFrame:
     """Share of the deals that reach a stage that are won within a year of reaching it.
 
     Uses `opportunity_history`, `opportunities`, `stages`.
@@ -46,7 +45,7 @@ def won_from_stage(data: Dataset, *, as_of: Instant, window: Window | None = Non
         If there is no history of stages or no order of them.
     """
     now = data.instant(as_of)
-    window = window or last_days(now, data.company.timezone, HORIZON)
+    during = data.window(window, now, HORIZON)
     order = stages(data).query("status == 'open'")[["position", "stage"]]
     is_open = nw.col("status") == "open"
     rows = facts.reached(data, now).filter(nw.col("position").is_in(order["position"].tolist())).select(
@@ -55,10 +54,9 @@ def won_from_stage(data: Dataset, *, as_of: Instant, window: Window | None = Non
         nw.when(is_open).then(nw.lit(last_day(data, now))).otherwise(nw.col("closed_day")).alias("end_day"),
         nw.when(is_open).then(nw.lit("censored")).otherwise(nw.col("status")).alias("outcome"),
     )  # fmt: skip
-    table = survival.event_table(facts.at_risk(rows, window, "period", ["position"]), ("won", "lost"), ["position"])
-    values = survival.at(survival.aalen_johansen(table, ("won", "lost"), ["position"], level), (horizon,), "won", ["position"])
+    values = facts.incidence(facts.at_risk(rows, during, "period", ["position"]), ("won", "lost"), (horizon,), ["position"], level)
     values = order.merge(values, on="position", how="left")
-    return schema.result("pipeline.won_from_stage", values, by=["position", "stage"], view="period", window=window, as_of=now)
+    return schema.result("pipeline.won_from_stage", values, by=["position", "stage"], view="period", window=during, as_of=now)
 
 
 def weighted_pipeline(data: Dataset, *, as_of: Instant) -> pd.DataFrame:
@@ -89,7 +87,7 @@ def weighted_pipeline(data: Dataset, *, as_of: Instant) -> pd.DataFrame:
         table[name] = table["amount"] * table["stage"].map(chances[name]).astype("float64")
     table["chance"] = table["stage"].map(chances["value"])
     order = table["stage"].tolist()
-    window = last_days(now, data.company.timezone, 1)
+    window = data.window(None, now, 1)
     result = schema.result("pipeline.weighted", table, by=["stage"], view="snapshot", window=window, as_of=now, more=["amount", "chance"])
     return result.set_index("stage").loc[order].reset_index()
 
@@ -134,7 +132,7 @@ def sales_velocity(data: Dataset, *, as_of: Instant, past: Instant | None = None
         row["past"] = old["value"]
         ratio = mean * math.log(row["value"] / old["value"]) if row["value"] > 0 and old["value"] > 0 else math.nan
         row["effect"] = row["value"] - old["value"] if place == 0 else -ratio if row["factor"] == "days_to_win" else ratio
-    table, window = pd.DataFrame(rows), last_days(now, data.company.timezone, 90)
+    table, window = pd.DataFrame(rows), data.window(None, now)
     result = schema.result("pipeline.velocity", table, by=["factor"], view="snapshot", window=window, as_of=now, more=["past", "effect"])
     return result.set_index("factor").loc[["velocity", *FACTORS]].reset_index()
 

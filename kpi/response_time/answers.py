@@ -8,12 +8,12 @@ from typing import Any
 import narwhals.stable.v2 as nw
 import pandas as pd
 
-from kpi import engine, schema
+from kpi import engine, facts, schema
 from kpi.dataset import Dataset
 from kpi.errors import ParameterError
 from kpi.facts.clock import DAY_SECONDS
 from kpi.periods import Instant, Window
-from kpi.response_time.eligible import CLOCKS, eligible, groups_of, has_day_precision, typical, wait_curve, within
+from kpi.response_time.eligible import CLOCKS, eligible, groups_of, has_day_precision, inquiries, typical, wait_counts, wait_curve, waits, within
 from kpi.response_time.waiting import never_answered
 from kpi.statistics import intervals
 
@@ -59,12 +59,7 @@ def response_curve(
     Aalen and Johansen (1978), Scand. J. Statist. 5:141-150.
     """
     groups = groups_of(by)
-    if event not in EVENTS:
-        raise ParameterError(f"event {event!r} is unknown; use attempt or contact")
-    if event == "contact":
-        data.table("activities", "outcome")
-    rows = eligible(data, as_of, window, groups)
-    return wait_curve(data, rows, groups, as_of=as_of, start="created", end=EVENTS[event], clock=clock, level=level)
+    return wait_curve(_answer_counts(data, as_of, window, groups, clock, event), groups, level)
 
 
 def answered_within(
@@ -108,10 +103,24 @@ def answered_within(
     ParameterError
         If `by`, `clock` or `event` is unknown.
     """
-    curve = response_curve(data, as_of=as_of, window=window, by=by, clock=clock, event=event, level=level)
     groups = groups_of(by)
+    counts = _answer_counts(data, as_of, window, groups, clock, event)
     key = "response.answered_within" if event == "attempt" else "response.contacted_within"
-    return schema.result(key, within(data, curve, thresholds, groups), by=groups, view="cohort", window=window, as_of=data.instant(as_of))
+    return schema.result(key, within(data, counts, thresholds, groups, level), by=groups, view="cohort", window=window, as_of=data.instant(as_of))
+
+
+def answered_records(data: Dataset, as_of: Instant, window: Window, horizon: float) -> nw.LazyFrame:
+    """Who counts in the share answered by a delay."""
+    return facts.at_age(waits(data, inquiries(data, as_of, window), as_of, "created", "touched"), "answered", horizon)
+
+
+def _answer_counts(data: Dataset, as_of: Instant, window: Window, groups: Sequence[str], clock: str, event: str) -> pd.DataFrame:
+    if event not in EVENTS:
+        raise ParameterError(f"event {event!r} is unknown; use attempt or contact")
+    if event == "contact":
+        data.table("activities", "outcome")
+    rows = eligible(data, as_of, window, groups)
+    return wait_counts(data, rows, groups, as_of=as_of, start="created", end=EVENTS[event], clock=clock)
 
 
 def response_time(

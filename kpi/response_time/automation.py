@@ -12,8 +12,7 @@ from kpi.dataset import Dataset
 from kpi.errors import ParameterError
 from kpi.facts.clock import DAY_SECONDS
 from kpi.periods import Instant, Window
-from kpi.response_time.eligible import eligible, groups_of, wait_curve, within
-from kpi.statistics import survival
+from kpi.response_time.eligible import eligible, groups_of, wait_counts, within
 
 # Outcome: the event that ends the wait, the length of a time bin in seconds, and the horizon in bins.
 OUTCOMES = {"answered": ("touched", 1, DAY_SECONDS), "appointment": ("appointed", DAY_SECONDS, 30), "opportunity": ("opportunity", DAY_SECONDS, 90)}
@@ -58,8 +57,8 @@ def alert_to_touch(
     """
     groups = groups_of(by)
     rows = eligible(data, as_of, window, groups, start="alerted")
-    curve = wait_curve(data, rows, groups, as_of=as_of, start="alerted", end="alert_touched", clock=clock, level=level)
-    values = within(data, curve, thresholds, groups)
+    counts = wait_counts(data, rows, groups, as_of=as_of, start="alerted", end="alert_touched", clock=clock)
+    values = within(data, counts, thresholds, groups, level)
     return schema.result("response.alert_to_touch", values, by=groups, view="cohort", window=window, as_of=data.instant(as_of))
 
 
@@ -150,7 +149,6 @@ def nurtured(data: Dataset, *, as_of: Instant, window: Window, outcome: str = "o
         nw.col("named").alias("outcome"),
     )
     causes = (outcome, "disqualified")
-    parts = [engine.sizes(part.filter(nw.col("exit") >= nw.col("entry")), ["group", "entry", "exit", "outcome"]) for part in (before, after)]
-    curve = survival.aalen_johansen(survival.event_table(pd.concat(parts, ignore_index=True), causes, ("group",)), causes, ("group",), level)
-    values = survival.at(curve, (horizon,), outcome, ["group"])
+    parts = [engine.sizes(part.filter(nw.col("exit") >= nw.col("entry")), ["group", *facts.OBSERVED]) for part in (before, after)]
+    values = facts.incidence(pd.concat(parts, ignore_index=True), causes, (horizon,), ("group",), level)
     return schema.result(f"response.nurtured_{outcome}", values, by=("group",), view="cohort", window=window, as_of=now)

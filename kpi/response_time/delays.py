@@ -9,7 +9,7 @@ import pandas as pd
 from kpi import schema
 from kpi.dataset import Dataset
 from kpi.periods import Instant, Window
-from kpi.response_time.eligible import eligible, groups_of, typical, wait_curve, within
+from kpi.response_time.eligible import eligible, groups_of, typical, wait_counts, wait_curve, within
 
 HOUR = 3600
 # Part of the way: catalogue key, event that starts the clock, event that stops it.
@@ -138,10 +138,10 @@ def _part(data: Dataset, part: str, as_of, window, by, clock, thresholds, level)
     key, start, end = PARTS[part]
     groups = groups_of(by)
     rows = eligible(data, as_of, window, groups, start=start)
-    curve = wait_curve(data, rows, groups, as_of=as_of, start=start, end=end, clock=clock, level=level)
-    table = within(data, curve, thresholds, groups)
+    counts = wait_counts(data, rows, groups, as_of=as_of, start=start, end=end, clock=clock)
+    table = within(data, counts, thresholds, groups, level)
     for name, share in (("median", 0.5), ("slow", 0.9)):
-        reached = typical(data, curve, share, groups)
+        reached = typical(data, wait_curve(counts, groups, level), share, groups)
         table = (
             table.merge(reached[[*groups, "value"]].rename(columns={"value": name}), on=list(groups), how="left")
             if groups

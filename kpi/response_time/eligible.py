@@ -10,10 +10,12 @@ import pandas as pd
 from kpi import engine, facts, schema
 from kpi.dataset import Dataset
 from kpi.errors import MissingTime, ParameterError
+from kpi.facts import records
 from kpi.facts.clock import DAY_SECONDS, on_days
 from kpi.periods import Instant, Window
 from kpi.statistics import survival
 
+CAUSES = ("answered", "disqualified")
 CLOCKS = ("wall", "business")
 GROUPS = {
     "source": "source",
@@ -29,35 +31,46 @@ GROUPS = {
 
 def eligible(data: Dataset, as_of: Instant, window: Window, by: Sequence[str] = (), *, start: str = "created") -> nw.LazyFrame:
     """Keep the inquiries that a window counts."""
+    return inquiries(data, as_of, window, by, start=start).filter(records.STANDS)
+
+
+def inquiries(data: Dataset, as_of: Instant, window: Window, by: Sequence[str] = (), *, start: str = "created") -> nw.LazyFrame:
+    """Tell of each inquiry why a window does not count it (``reason``)."""
     data.table("activities", "lead_id")
     if "team" in by:
         data.table("owners")
-    leads = facts.leads(data, data.instant(as_of)).filter(on_days(nw.col(f"{start}_day"), window))
-    if start == "created":
-        leads = leads.filter(~nw.col("touched_before"))
-    else:
+    day, tests = nw.col(f"{start}_day"), [(nw.col("touched_before"), records.TOUCHED)]
+    if start != "created":
         data.table("leads", f"{start}_at")
-    return engine.grouped(leads, GROUPS, by)
+        tests = []
+    outside = (day.is_null() | ~on_days(day, window), records.OUTSIDE)
+    return engine.grouped(records.with_reason(facts.leads(data, data.instant(as_of)), outside, *tests), GROUPS, by)
 
 
-def wait_curve(
-    data: Dataset, rows: nw.LazyFrame, by: Sequence[str], *, as_of: Instant, start: str, end: str, clock: str, level: float
-) -> pd.DataFrame:
-    """Estimate how long inquiries wait from one event to another."""
+def waits(data: Dataset, rows: nw.LazyFrame, as_of: Instant, start: str, end: str, clock: str = "wall") -> nw.LazyFrame:
+    """Tell how long each inquiry waits from one event to another: ``exit`` in seconds, ``outcome``; what was over before it began is out."""
     if clock not in CLOCKS:
         raise ParameterError(f"clock {clock!r} is unknown; use wall or business")
-    waits = facts.wait(rows, start, end, now_seconds=int(data.instant(as_of).timestamp())).filter(nw.col("outcome") != "before")
+    rows = facts.wait(rows, start, end, now_seconds=int(data.instant(as_of).timestamp()))
+    rows = records.with_reason(rows, (nw.col("outcome") == "before", records.CLOSED_EARLY))
     delay = nw.col("delay" if clock == "wall" else "business_delay")
     outcome = nw.when(nw.col("outcome") == "waiting").then(nw.lit("censored")).otherwise(nw.col("outcome"))
-    counted = waits.with_columns(nw.lit(0).alias("entry"), delay.alias("exit"), outcome.alias("outcome"))
-    counts = engine.sizes(counted, [*by, "entry", "exit", "outcome"])
-    causes = ("answered", "disqualified")
-    return survival.aalen_johansen(survival.event_table(counts, causes, by), causes, by, level)
+    return rows.with_columns(nw.lit(0).alias("entry"), delay.alias("exit"), outcome.alias("outcome"))
 
 
-def within(data: Dataset, curve: pd.DataFrame, thresholds: Sequence[float], by: Sequence[str]) -> pd.DataFrame:
-    """Read the share answered off a curve; delays under a day are unknown where stamps have day precision only."""
-    values = survival.at(curve, thresholds, "answered", list(by))
+def wait_counts(data: Dataset, rows: nw.LazyFrame, by: Sequence[str], *, as_of: Instant, start: str, end: str, clock: str = "wall") -> pd.DataFrame:
+    """Count the waits by their length and outcome."""
+    return engine.sizes(waits(data, rows, as_of, start, end, clock).filter(records.STANDS), [*by, *facts.OBSERVED])
+
+
+def wait_curve(counts: pd.DataFrame, by: Sequence[str], level: float) -> pd.DataFrame:
+    """Estimate how long inquiries wait from one event to another."""
+    return facts.incidence_curve(counts, CAUSES, by, level)
+
+
+def within(data: Dataset, counts: pd.DataFrame, horizons: Sequence[float], by: Sequence[str], level: float) -> pd.DataFrame:
+    """Estimate the share answered within some delays; those under a day are unknown where stamps have day precision only."""
+    values = facts.incidence(counts, CAUSES, horizons, by, level)
     if has_day_precision(data):
         values.loc[values["horizon"] < DAY_SECONDS, ["value", "low", "high"]] = float("nan")
     return values

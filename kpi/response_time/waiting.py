@@ -9,9 +9,11 @@ import pandas as pd
 
 from kpi import engine, facts, schema
 from kpi.dataset import Dataset
+from kpi.facts import records
 from kpi.facts.clock import DAY_SECONDS, on_days
+from kpi.facts.records import EVENT
 from kpi.periods import Instant, Window
-from kpi.response_time.eligible import eligible, groups_of
+from kpi.response_time.eligible import eligible, groups_of, inquiries
 from kpi.statistics import intervals
 
 
@@ -47,12 +49,19 @@ def never_answered(
     """
     groups = groups_of(by)
     now = data.instant(as_of)
-    old = nw.col("created_seconds") <= int(now.timestamp()) - older_than
-    table = engine.counts(eligible(data, as_of, window, groups), groups, n=old, n_events=old & (nw.col("outcome") == "waiting"))
-    table["low"], table["high"] = intervals.wilson(table["n_events"], table["n"], level)
-    table["value"] = (table["n_events"] / table["n"]).where(table["n"] > 0)
-    table["horizon"] = older_than
+    counts = records.summed(_by_age(eligible(data, as_of, window, groups), now, older_than), groups).drop(columns="n_open")
+    table = intervals.with_share(counts, level).assign(horizon=older_than)
     return schema.result("response.never_answered", table, by=groups, view="snapshot", window=window, as_of=now)
+
+
+def unanswered_records(data: Dataset, as_of: Instant, window: Window, older_than: float) -> nw.LazyFrame:
+    """Who counts in the share that nobody has answered."""
+    return _by_age(inquiries(data, as_of, window), data.instant(as_of), older_than)
+
+
+def _by_age(rows: nw.LazyFrame, now: pd.Timestamp, older_than: float) -> nw.LazyFrame:
+    is_young = nw.col("created_seconds") > int(now.timestamp()) - older_than
+    return records.counted(records.with_reason(rows, (is_young, records.YOUNG)), (nw.col("outcome") == "waiting", EVENT))
 
 
 def waiting_leads(data: Dataset, *, as_of: Instant, window: Window | None = None, older_than: float = DAY_SECONDS) -> pd.DataFrame:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from datetime import date
+
 import narwhals.stable.v2 as nw
-import numpy as np
 import pandas as pd
 
 from kpi import engine, facts, periods, schema
 from kpi.dataset import Dataset
 from kpi.errors import ParameterError
+from kpi.facts import records
+from kpi.facts.records import EVENT
 from kpi.periods import Instant, Month, Window
 from kpi.statistics import intervals
 
+COUNTED = ("reason", "counted_as")
 GAP_QUANTILE = 0.95
 SPANS = {1: "retention.net_growth_month", 3: "retention.net_growth_quarter", 12: "retention.net_growth"}
 
@@ -77,20 +81,24 @@ def active_customers(data: Dataset, *, as_of: Instant, months: int = 24) -> pd.D
     """
     check_lengths(months)
     now, last = data.instant(as_of), last_month(data, as_of)
-    window = activity_window(data, as_of=now)
+    days = activity_window(data, as_of=now)
     shown = [last.shift(back) for back in range(1 - months, 1)]
-    flags = facts.activity(data, now, [month.end for month in shown], window)
-    ends = [periods.day_number(month.end) for month in shown]
-    sums = [nw.col(f"a{i}").sum().alias(f"a{i}") for i in range(months)] + [
-        (nw.col("first_day") < end).cast(nw.Int64).sum().alias(f"n{i}") for i, end in enumerate(ends)
-    ]
-    row = engine.collect(flags.select(*sums)).fillna(0).iloc[0]
-    table = pd.DataFrame(
-        {"month": [m.number for m in shown], "value": [row[f"a{i}"] for i in range(months)], "n": [int(row[f"n{i}"]) for i in range(months)]}
-    )
-    table["horizon"] = window
-    table["value"] = table["value"].where(table["n"] > 0)  # before the data nothing is known, which is not 0
+    flags = data.engine.keep(facts.activity(data, now, [month.end for month in shown], days))
+    rows = [_active(flags, number, month.end).select(*COUNTED, nw.lit(month.number).alias("month")) for number, month in enumerate(shown)]
+    counts = records.summed(nw.concat(rows), ["month"]).set_index("month").reindex([month.number for month in shown], fill_value=0)
+    value = counts["n_events"].where(counts["n"] > 0)  # before the data nothing is known, which is not 0
+    table = counts[["n"]].assign(value=value, horizon=days).reset_index()
     return schema.result("retention.active", table, by=["month"], view="snapshot", window=Window(shown[0].start, last.end), as_of=now)
+
+
+def active_records(data: Dataset, now: pd.Timestamp, end: date) -> nw.LazyFrame:
+    """Who counts among the customers so far: the active ones are the events."""
+    return _active(facts.activity(data, now, [end], activity_window(data, as_of=now)), 0, end)
+
+
+def _active(flags: nw.LazyFrame, number: int, end: date) -> nw.LazyFrame:
+    so_far = nw.col("first_day") < periods.day_number(end)
+    return records.counted(records.with_reason(flags, (~so_far, records.AFTER)), (nw.col(f"a{number}") == 1, EVENT))
 
 
 def net_customer_growth(data: Dataset, *, as_of: Instant, months: int = 24, span: int = 1) -> pd.DataFrame:
@@ -175,22 +183,33 @@ def retention_rate(data: Dataset, *, as_of: Instant, months: int = 24, span: int
     ParameterError
         If `months` or `span` is not positive.
     """
-    growth = net_customer_growth(data, as_of=as_of, months=months, span=span)
-    kept = growth["start"] - growth["lost"]
-    low, high = intervals.wilson(kept, growth["start"], level)
-    table = pd.DataFrame(
-        {
-            "month": [Month.parse(month).number for month in growth["month"]],
-            "value": np.where(growth["start"] > 0, kept / growth["start"].where(growth["start"] > 0), np.nan),
-            "n": growth["start"],
-            "n_events": kept,
-            "low": low,
-            "high": high,
-            "provisional": growth["provisional"],
-        }
-    )
-    window = Window(growth["window_start"].iloc[0], growth["window_end"].iloc[0])
-    return schema.result("retention.kept", table, by=["month"], view="period", window=window, as_of=data.instant(as_of), more=["provisional"])
+    check_lengths(months, span)
+    now, last = data.instant(as_of), last_month(data, as_of)
+    days = activity_window(data, as_of=now)
+    shown = [last.shift(back) for back in range(1 - months, 1)]
+    starts = [month.shift(1 - span) for month in shown]
+    edges = sorted({edge for start, end in zip(starts, shown, strict=True) for edge in (start.start, end.end)})
+    flags = data.engine.keep(facts.activity(data, now, edges, days))
+    rows = [
+        _kept(flags, edges.index(start.start), edges.index(end.end)).select(*COUNTED, nw.lit(end.number).alias("month"))
+        for start, end in zip(starts, shown, strict=True)
+    ]
+    counts = records.summed(nw.concat(rows), ["month"]).drop(columns="n_open").set_index("month")
+    table = intervals.with_share(counts.reindex([month.number for month in shown], fill_value=0), level).reset_index()
+    table["provisional"] = _provisional(data, now, starts, days)
+    window = Window(starts[0].start, last.end)
+    return schema.result("retention.kept", table, by=["month"], view="period", window=window, as_of=now, more=["provisional"])
+
+
+def kept_records(data: Dataset, now: pd.Timestamp, window: Window) -> nw.LazyFrame:
+    """Who counts among the customers active at the start of a window: those still active at its end are the events."""
+    return _kept(facts.activity(data, now, [window.start, window.end], activity_window(data, as_of=now)), 0, 1)
+
+
+def _kept(flags: nw.LazyFrame, start: int, end: int) -> nw.LazyFrame:
+    """By the places of the boundaries where a period starts and ends."""
+    rows = records.with_reason(flags, (nw.col(f"a{start}") != 1, records.INACTIVE))
+    return records.counted(rows, (nw.col(f"a{end}") == 1, EVENT))
 
 
 def check_lengths(months: int, span: int = 1) -> None:

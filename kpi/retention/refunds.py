@@ -7,8 +7,10 @@ import pandas as pd
 
 from kpi import engine, facts, schema
 from kpi.dataset import Dataset
+from kpi.facts import records
 from kpi.facts.clock import clocked
 from kpi.facts.money import in_company_currency
+from kpi.facts.records import EVENT
 from kpi.periods import Instant
 from kpi.retention.value import all_time
 from kpi.statistics import intervals
@@ -55,13 +57,17 @@ def refunds(data: Dataset, *, as_of: Instant, level: float = 0.95) -> pd.DataFra
         If there are no orders.
     """
     now = data.instant(as_of)
-    orders = data.table("orders").filter(nw.col("at") < now).with_columns(nw.col("amount").abs().alias("amount"))
-    orders = in_company_currency(data, clocked(data, orders, "at", "day"), "amount", nw.col("at_day"))
-    rows = facts.refunds(data, now).join(orders.select(nw.col("order_id").alias("refund_id"), "amount"), on="refund_id", how="left")
+    rows = refund_records(data, now).filter(records.STANDS).with_columns(nw.col("amount").abs().alias("amount"))
+    rows = in_company_currency(data, clocked(data, rows, "at", "day"), "amount", nw.col("at_day"))
     found = engine.collect(rows.group_by("match").agg(nw.len().alias("n_events"), nw.col("amount").sum()), ["match"])
-    table = found.set_index("match").reindex(MATCHES).fillna(0).reset_index()
-    table["n"] = int(table["n_events"].sum())
-    table["value"] = (table["n_events"] / table["n"]).where(table["n"] > 0)
-    table["low"], table["high"] = intervals.wilson(table["n_events"], table["n"], level)
-    window = all_time(data, now)
-    return schema.result("retention.refunds", table, by=["match"], view="snapshot", window=window, as_of=now, more=["amount"])
+    table = found.set_index("match").reindex(MATCHES).fillna(0).reset_index().assign(n=records.summed(rows)["n"].iloc[0])
+    table = intervals.with_share(table, level)
+    return schema.result("retention.refunds", table, by=["match"], view="snapshot", window=all_time(data, now), as_of=now, more=["amount"])
+
+
+def refund_records(data: Dataset, now: pd.Timestamp) -> nw.LazyFrame:
+    """Who counts among the refunds: those whose sale is known are the events."""
+    orders = data.table("orders").filter(nw.col("at") < now)
+    rows = orders.join(facts.refunds(data, now), left_on="order_id", right_on="refund_id", how="left")
+    rows = records.with_reason(rows, (nw.col("match").is_null(), records.SALE))
+    return records.counted(rows, (nw.col("match") != "none", EVENT))

@@ -10,8 +10,7 @@ import pandas as pd
 from kpi import facts, schema
 from kpi.dataset import Dataset
 from kpi.facts.clock import last_day
-from kpi.periods import Instant, Window, last_days
-from kpi.statistics import survival
+from kpi.periods import Instant, Window
 
 PERIOD_DAYS = 180
 GROUPS = {"source": "source", "segment": "segment", "month": "start_month", "quarter": "start_quarter"}
@@ -47,9 +46,8 @@ def repeat_purchase_curve(
     """
     groups = schema.grouping(by, GROUPS)
     now = data.instant(as_of)
-    window = window or last_days(now, data.company.timezone, PERIOD_DAYS)
-    table = survival.event_table(facts.at_risk(second_purchases(data, now, groups), window, view, groups), ("again",), groups)
-    return survival.aalen_johansen(table, ("again",), groups, level)
+    counts = facts.at_risk(second_purchases(data, now, groups), data.window(window, now, PERIOD_DAYS), view, groups)
+    return facts.incidence_curve(counts, ("again",), groups, level)
 
 
 def second_purchases(data: Dataset, now: pd.Timestamp, groups: Sequence[str] = ()) -> nw.LazyFrame:
@@ -106,9 +104,12 @@ def repeat_purchase(
     ParameterError
         If `by` or `view` is unknown.
     """
-    curve = repeat_purchase_curve(data, as_of=as_of, window=window, view=view, by=by, level=level)
-    groups = list(schema.grouping(by, GROUPS))
-    now = data.instant(as_of)
-    values = survival.at(curve, horizons, "again", groups)
-    window = window or last_days(now, data.company.timezone, PERIOD_DAYS)
-    return schema.result("retention.repeat_purchase", values, by=groups, view=view, window=window, as_of=now)
+    groups, now = schema.grouping(by, GROUPS), data.instant(as_of)
+    during = data.window(window, now, PERIOD_DAYS)
+    values = facts.incidence(facts.at_risk(second_purchases(data, now, groups), during, view, groups), ("again",), horizons, groups, level)
+    return schema.result("retention.repeat_purchase", values, by=groups, view=view, window=during, as_of=now)
+
+
+def repeat_records(data: Dataset, now: pd.Timestamp, window: Window, view: str, horizon: float) -> nw.LazyFrame:
+    """Who counts in the share that buys a second time by an age."""
+    return facts.at_age(facts.observed(second_purchases(data, now), window, view), "again", horizon)

@@ -75,7 +75,7 @@ def by_hand(connection: duckdb.DuckDBPyConnection) -> tuple[pd.DataFrame, dict[s
 def by_kit(data: kpi.Dataset) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The same from the kit, with nothing computed before."""
     data.facts.clear()
-    return pipeline.snapshots(data, dates=MOMENTS), pipeline.waterfall(data, start=MOMENTS[-2], as_of=MOMENTS[-1])
+    return pipeline.snapshots(data, dates=MOMENTS), pipeline.waterfall(data, as_of=MOMENTS[-1], window=tuple(moment[:10] for moment in MOMENTS[-2:]))
 
 
 def check(hand: tuple[pd.DataFrame, dict], kit: tuple[pd.DataFrame, pd.DataFrame]) -> None:

@@ -1,13 +1,12 @@
-"""The open pipeline at many dates, and the account between two of them: every change told one by one, so that nothing is left over.
+"""The account of the open pipeline between two dates: every change told one by one, so that nothing is left over.
 
 Amounts are counted in whole hundredths of the company's currency: sums of whole numbers are exact in any order and on any engine.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from datetime import datetime
-from itertools import pairwise
 
 import narwhals.stable.v2 as nw
 import pandas as pd
@@ -16,23 +15,23 @@ from kpi import engine, facts, periods, schema
 from kpi.dataset import Dataset
 from kpi.errors import ParameterError
 from kpi.facts.clock import clocked, last_day
-from kpi.facts.money import rated, rates_on
-from kpi.periods import Instant, Window
-from kpi.schema import BLANK
+from kpi.facts.money import rated
+from kpi.periods import Instant, Window, WindowLike
+from kpi.pipeline.deal_groups import FIXED, with_fixed_groups
 
 INWARD = ("new", "reopened", "pulled_in", "owner_in", "increased")
 OUTWARD = ("decreased", "pushed_out", "won", "lost", "deleted", "owner_out")
 STEPS = ("start", *INWARD, *OUTWARD, "currency", "end")
 RATES = ("dated", "constant")
-_GROUPS = {"source": "source", "product": "product"}
 
 
+@schema.renamed(start="window")
 def waterfall(
     data: Dataset,
     *,
-    start: Instant,
     as_of: Instant,
-    closing: Window | None = None,
+    window: WindowLike | None = None,
+    closing: WindowLike | None = None,
     owners: Sequence[str] = (),
     by: str | Sequence[str] = (),
     rates: str = "dated",
@@ -43,8 +42,8 @@ def waterfall(
 
     Parameters
     ----------
-    start, as_of : Instant
-        The two dates: what happened at `start` or later and before `as_of` is told.
+    window : Window, optional
+        The local dates whose events are told, as far as they lie before `as_of`; without it the 90 days before `as_of`.
     closing : Window, optional
         Only deals expected to close on these local dates; a changed date then brings deals in or takes them out. Without it all open deals.
     owners : sequence of str
@@ -67,43 +66,33 @@ def waterfall(
     MissingTable
         If there are no opportunities.
     ParameterError
-        If `by` or `rates` is unknown, or `as_of` does not come after `start`.
+        If `by` or `rates` is unknown, or `as_of` does not come after the start of the window.
 
     Notes
     -----
     Events are told one by one: a deal pushed out and pulled in again stands in both steps, one created and won in between in new and in won. A deal
     that changes its amount as it leaves has its change told first.
     """
-    groups = schema.grouping(by, _GROUPS)
-    first, last = data.instant(start), data.instant(as_of)
+    groups, now = schema.grouping(by, FIXED), data.instant(as_of)
+    during, closes = data.window(window, now), Window.parse(closing) if closing is not None else None
+    first, last = periods.instant(during.start, data.company.timezone), min(now, periods.instant(during.end, data.company.timezone))
     if rates not in RATES:
         raise ParameterError(f"rates {rates!r} is unknown; use one of {', '.join(RATES)}")
     if first >= last:
         raise ParameterError(f"the account goes from {first} UTC to {last} UTC; the end must come after the start")
-    rows = data.engine.keep(_grouped(data, facts.turns(data, last, first), groups))
-    now = _inside("status", "owner", "expected_close_on", closing, owners)
-    before = _inside("status_before", "owner_before", "expected_before", closing, owners)
-    rows = rows.with_columns(
-        nw.when(now).then(nw.lit(1)).otherwise(nw.lit(0)).alias("is_in"), nw.when(before).then(nw.lit(1)).otherwise(nw.lit(0)).alias("was_in")
-    )
+    inside = _inside("status", "owner", "expected_close_on", closes, owners)
+    before = _inside("status_before", "owner_before", "expected_before", closes, owners)
+    flags = [nw.when(held).then(nw.lit(1)).otherwise(nw.lit(0)).alias(name) for name, held in (("is_in", inside), ("was_in", before))]
+    rows = data.engine.keep(with_fixed_groups(data, facts.turns(data, last, first), groups)).with_columns(*flags)
     constant = last_day(data, last) if rates == "constant" else None
     at_ends = [
         _standing(data, rows, moment, last_day(data, moment) if constant is None else constant, step, groups)
         for moment, step in ((first, "start"), (last, "end"))
     ]
-    moved = _moved(data, rows, first, last, owners, constant)
-    parts = [*at_ends, *(_summed(part, groups) for part in moved)]
-    table = _balanced(pd.concat(parts, ignore_index=True), list(groups))
-    window = Window(periods.local_date(first, data.company.timezone), periods.local_date(last, data.company.timezone))
-    return schema.result("pipeline.waterfall", table, by=[*groups, "place", "step"], view="period", window=window, as_of=last, more=["deals"])
-
-
-def _grouped(data: Dataset, rows: nw.LazyFrame, groups: Collection[str]) -> nw.LazyFrame:
-    """Put what a deal is grouped by beside each of its states, where it does not change."""
-    if not groups:
-        return rows
-    named = [nw.col(name).fill_null(nw.lit(BLANK)) for name in groups]
-    return rows.join(data.table("opportunities").select("opportunity_id", *named), on="opportunity_id", how="inner")
+    moved = [_summed(part, groups) for part in _moved(data, rows, first, last, owners, constant)]
+    table = _balanced(pd.concat([*at_ends, *moved], ignore_index=True), list(groups))
+    told = Window(during.start, periods.local_date(last, data.company.timezone))
+    return schema.result("pipeline.waterfall", table, by=[*groups, "place", "step"], view="period", window=told, as_of=last, more=["deals"])
 
 
 def _inside(status: str, owner: str, expected: str, closing: Window | None, owners: Sequence[str]) -> nw.Expr:
@@ -186,66 +175,3 @@ def _balanced(table: pd.DataFrame, groups: list[str]) -> pd.DataFrame:
     left = signed.groupby([every[name] for name in groups]).transform("sum") if groups else pd.Series(signed.sum(), index=every.index)
     every["cents"] = every["cents"].where(every["step"] != "currency", -left)
     return every.assign(value=every["cents"] / 100)
-
-
-def snapshots(data: Dataset, *, dates: Sequence[Instant], by: str = "stage") -> pd.DataFrame:
-    """Amount and number of open deals at many dates at once, each as then known.
-
-    Uses `opportunities`, `opportunity_history`, `fx`.
-
-    Parameters
-    ----------
-    dates : sequence of Instant
-        The instants, in order.
-    by : str
-        ``stage``, ``owner``, ``source`` or ``product``.
-
-    Returns
-    -------
-    DataFrame
-        One row per date (``date``, naive UTC) and group that has open deals, with the columns of `schema.RESULT` as `open_pipeline` has them.
-
-    Raises
-    ------
-    MissingTable
-        If there are no opportunities.
-    ParameterError
-        If `by` is unknown, or the dates are not in order.
-    """
-    (group,) = schema.grouping(by, {name: name for name in ("stage", "owner", "source", "product")})
-    moments = [data.instant(date) for date in dates]
-    if not moments or any(one >= other for one, other in pairwise(moments)):
-        raise ParameterError("give at least one date, each later than the one before")
-    until = nw.when(nw.col("until_at").is_null()).then(nw.lit(len(moments))).otherwise(_dates_up_to("until_at", moments))
-    rows = _grouped(data, facts.spells(data, moments[-1]).filter(nw.col("status") == "open"), {group} & set(_GROUPS))
-    rows = rows.with_columns(_dates_up_to("from_at", moments).alias("first"), until.alias("after"))
-    sums = {"n": nw.len(), "n_events": nw.col("amount").count(), "value": nw.col("amount").sum()}
-    keys = [group, "currency", "first", "after"]
-    counts = engine.collect(rows.group_by(*keys).agg(**sums), keys)
-    parts = [_standing_at(data, counts, place, moment, group) for place, moment in enumerate(moments)]
-    results = []
-    for part, moment in zip(parts, moments, strict=True):
-        window = periods.last_days(moment, data.company.timezone, 1)
-        results.append(schema.result("pipeline.open", part, by=[group], view="snapshot", window=window, as_of=moment))
-    whole = pd.concat(results, ignore_index=True)
-    return whole.assign(date=whole["as_of"])[["date", *results[0].columns]]
-
-
-def _dates_up_to(column: str, moments: Sequence[pd.Timestamp], low: int = 0, high: int | None = None) -> nw.Expr:
-    """How many of the dates are not after an instant, found by halving: engines join on equality only."""
-    high = len(moments) if high is None else high
-    if low == high:
-        return nw.lit(low)
-    middle = (low + high) // 2
-    right, left = _dates_up_to(column, moments, middle + 1, high), _dates_up_to(column, moments, low, middle)
-    return nw.when(nw.col(column) >= nw.lit(moments[middle].to_pydatetime())).then(right).otherwise(left)
-
-
-def _standing_at(data: Dataset, counts: pd.DataFrame, place: int, moment: pd.Timestamp, group: str) -> pd.DataFrame:
-    there = counts[(counts["first"] <= place) & (counts["after"] > place)]
-    known = rates_on(data, last_day(data, moment))
-    rate = pd.Series([known.get(currency) for currency in there["currency"]], index=there.index, dtype="float64")
-    there = there.assign(value=(there["value"] * rate).where(there["n_events"] > 0), n_events=there["n_events"].where(rate.notna(), 0))
-    table = there.groupby(group, as_index=False).agg(n=("n", "sum"), n_events=("n_events", "sum"), value=("value", "sum"))
-    table["value"] = table["value"].where(table["n_events"] > 0)
-    return table.assign(n_open=table["n"])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import narwhals.stable.v2 as nw
 import numpy as np
@@ -10,10 +10,12 @@ import pandas as pd
 
 from kpi import engine, facts
 from kpi.dataset import Dataset
+from kpi.schema import BLANK
 
 DEAL_GROUPS = {"source": "source", "owner": "owner", "product": "product", "size": "size", "month": "created_month", "quarter": "created_quarter"}
 CLOSING_GROUPS = DEAL_GROUPS | {"month": "closed_month", "quarter": "closed_quarter"}
 STANDING = {name: name for name in ("source", "owner", "product", "size")}  # of a deal as such, whatever the date
+FIXED = {name: name for name in ("source", "product")}  # the same in all states of a deal
 CUTS = (0.25, 0.5, 0.75)
 ROUND = (1, 2, 5, 10)
 
@@ -26,12 +28,20 @@ def deals(data: Dataset, now: pd.Timestamp, groups: Sequence[str] = (), columns:
     return engine.grouped(frame, columns, groups)
 
 
-def beside(data: Dataset, rows: nw.LazyFrame, now: pd.Timestamp, groups: Sequence[str]) -> nw.LazyFrame:
+def with_groups(data: Dataset, rows: nw.LazyFrame, now: pd.Timestamp, groups: Sequence[str]) -> nw.LazyFrame:
     """Put the groups of its deal beside each row that does not carry them itself."""
     wanted = [name for name in groups if name not in rows.collect_schema().names()]
     if not wanted:
         return rows
     return rows.join(deals(data, now, wanted, STANDING).select("opportunity_id", *wanted), on="opportunity_id", how="inner")
+
+
+def with_fixed_groups(data: Dataset, rows: nw.LazyFrame, groups: Collection[str]) -> nw.LazyFrame:
+    """Put what a deal is grouped by beside each of its states, where it does not change."""
+    if not groups:
+        return rows
+    named = [nw.col(name).fill_null(nw.lit(BLANK)) for name in groups]
+    return rows.join(data.table("opportunities").select("opportunity_id", *named), on="opportunity_id", how="inner")
 
 
 def size_bands(data: Dataset, now: pd.Timestamp) -> list[float]:

@@ -8,11 +8,16 @@ import pandas as pd
 from kpi import engine, facts, schema
 from kpi.dataset import Dataset
 from kpi.errors import ParameterError
+from kpi.facts import records
 from kpi.facts.clock import on_days
-from kpi.periods import Instant, Window
+from kpi.facts.records import IN
+from kpi.periods import Instant, Window, WindowLike
+from kpi.pipeline.closed_deals import won_records
+
+MEASURES = {"count": "pipeline.won", "value": "pipeline.won_value", "average": "pipeline.average_won_value"}
 
 
-def leads_created(data: Dataset, *, as_of: Instant, window: Window) -> pd.DataFrame:
+def leads_created(data: Dataset, *, as_of: Instant, window: WindowLike) -> pd.DataFrame:
     """Number of leads received, month by month.
 
     Uses `leads`.
@@ -33,11 +38,12 @@ def leads_created(data: Dataset, *, as_of: Instant, window: Window) -> pd.DataFr
         If there are no leads.
     """
     now = data.instant(as_of)
-    rows = facts.leads(data, now).filter(on_days(nw.col("created_day"), window))
-    return _monthly(data, "leads", "pipeline.leads", engine.sizes(rows.rename({"created_month": "month"}), ["month"], "value"), window, now, "cohort")
+    during = data.window(window, now)
+    rows = facts.leads(data, now).filter(on_days(nw.col("created_day"), during)).rename({"created_month": "month"})
+    return _monthly(data, "leads", "pipeline.leads", engine.sizes(rows, ["month"], "value"), during, now, "cohort")
 
 
-def created(data: Dataset, *, as_of: Instant, window: Window) -> pd.DataFrame:
+def created(data: Dataset, *, as_of: Instant, window: WindowLike) -> pd.DataFrame:
     """Number of opportunities created, month by month.
 
     Uses `opportunities`.
@@ -58,11 +64,12 @@ def created(data: Dataset, *, as_of: Instant, window: Window) -> pd.DataFrame:
         If there are no opportunities.
     """
     now = data.instant(as_of)
-    rows = facts.opportunities(data, now).filter(on_days(nw.col("created_day"), window)).rename({"created_month": "month"})
-    return _monthly(data, "opportunities", "pipeline.opportunities", engine.sizes(rows, ["month"], "value"), window, now, "cohort")
+    during = data.window(window, now)
+    rows = facts.opportunities(data, now).filter(on_days(nw.col("created_day"), during)).rename({"created_month": "month"})
+    return _monthly(data, "opportunities", "pipeline.opportunities", engine.sizes(rows, ["month"], "value"), during, now, "cohort")
 
 
-def entered_stage(data: Dataset, *, position: int, as_of: Instant, window: Window) -> pd.DataFrame:
+def entered_stage(data: Dataset, *, position: int, as_of: Instant, window: WindowLike) -> pd.DataFrame:
     """Number of deals that reached a stage or went beyond it for the first time, month by month.
 
     Uses `opportunity_history` and `stages`.
@@ -85,14 +92,15 @@ def entered_stage(data: Dataset, *, position: int, as_of: Instant, window: Windo
         If there is no history of stages or no order of them.
     """
     now = data.instant(as_of)
-    rows = facts.reached(data, now).filter(nw.col("position") == int(position), on_days(nw.col("reached_day"), window))
+    during = data.window(window, now)
+    rows = facts.reached(data, now).filter(nw.col("position") == int(position), on_days(nw.col("reached_day"), during))
     months = engine.collect(data.calendar.select("day", "month").unique(), ["day"])
     table = engine.sizes(rows, ["reached_day"], "value").merge(months, left_on="reached_day", right_on="day")
     table = table.groupby("month", as_index=False)["value"].sum()
-    return _monthly(data, "opportunity_history", "pipeline.stage_entries", table, window, now, "period")
+    return _monthly(data, "opportunity_history", "pipeline.stage_entries", table, during, now, "period")
 
 
-def won(data: Dataset, *, as_of: Instant, window: Window, measure: str = "count") -> pd.DataFrame:
+def won(data: Dataset, *, as_of: Instant, window: WindowLike, measure: str = "count") -> pd.DataFrame:
     """Deals won, month by month: how many, for how much, at what average.
 
     Uses `opportunities` and `opportunity_history`.
@@ -116,20 +124,17 @@ def won(data: Dataset, *, as_of: Instant, window: Window, measure: str = "count"
     ParameterError
         If `measure` is unknown.
     """
-    keys = {"count": "pipeline.won", "value": "pipeline.won_value", "average": "pipeline.average_won_value"}
-    if measure not in keys:
-        raise ParameterError(f"measure {measure!r} is unknown; use {', '.join(keys)}")
+    if measure not in MEASURES:
+        raise ParameterError(f"measure {measure!r} is unknown; use {', '.join(MEASURES)}")
     now = data.instant(as_of)
-    rows = facts.opportunities(data, now).filter(nw.col("status") == "won", on_days(nw.col("closed_day"), window)).rename({"closed_month": "month"})
-    amount = nw.col("amount")
-    table = engine.collect(rows.group_by("month").agg(n=nw.len(), n_events=amount.count(), total=amount.sum()), ["month"])
-    table["total"] = table["total"].where(table["n_events"] > 0)
-    table["value"] = {"count": table["n"], "value": table["total"], "average": (table["total"] / table["n_events"]).where(table["n_events"] > 0)}[
-        measure
-    ]
-    return _monthly(
-        data, "opportunities", keys[measure], table.drop(columns="total"), window, now, "period", empty=float("nan") if measure == "average" else 0
-    )
+    during = data.window(window, now)
+    rows = won_records(data, now, during).filter(IN).rename({"closed_month": "month"})
+    totals = engine.collect(rows.group_by("month").agg(total=nw.col("amount").sum()), ["month"])
+    table = records.summed(rows, ["month"]).drop(columns="n_open").merge(totals, on="month")
+    total = table.pop("total").where(table["n_events"] > 0)
+    table["value"] = {"count": table["n"], "value": total, "average": total / table["n_events"].where(table["n_events"] > 0)}[measure]
+    empty = float("nan") if measure == "average" else 0
+    return _monthly(data, "opportunities", MEASURES[measure], table, during, now, "period", empty)
 
 
 def _monthly(
