@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeGuard
 
 import duckdb
 import narwhals.stable.v2 as nw
@@ -101,7 +101,7 @@ def spark_session() -> Any:
     return session
 
 
-def is_spark(frame: object) -> bool:
+def is_spark(frame: object) -> TypeGuard[Any]:
     """Tell whether a frame is one of Spark's."""
     return nw.dependencies.is_pyspark_dataframe(frame)
 

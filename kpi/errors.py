@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
+
 
 class KpiError(ValueError):
     """Anything the kit refuses to do; the parent of all its errors.
@@ -66,3 +69,10 @@ class WriteError(KpiError):
     """The output folder cannot be written."""
 
     status = 6
+
+
+def nearest(name: str, options: Iterable[str]) -> str:
+    """Say which of several names was probably meant."""
+    folded = {option.casefold(): option for option in options}
+    found = difflib.get_close_matches(name.casefold(), folded, n=1, cutoff=0.5)
+    return f"; did you mean {folded[found[0]]!r}?" if found else "."

@@ -40,6 +40,7 @@ SHOWING = ("language", "charts", "blocks", "pages")
 FENCES = {
     **dict.fromkeys(("duckdb", "polars", "pyarrow", "pyspark"), ("kpi.engine", "kpi.sources")),
     **dict.fromkeys(("nbformat", "nbconvert", "nbclient", "papermill", "jupyter_client", "jinja2"), ("kpi.report",)),
+    "python_calamine": ("kpi.sources.readers.workbook",),
     "filelock": ("kpi.report", "kpi.importing"),
     "matplotlib": ("kpi.presentation.charts", "kpi.presentation.blocks.elements"),  # blocks take an Axes, and have charts turn it into a picture
     "seaborn": ("kpi.presentation.charts",),
@@ -49,7 +50,9 @@ FENCES = {
     "holidays": ("kpi.dataset.hours",),
     "click": ("kpi.__main__",),
     "IPython": ("kpi.presentation.pages",),
-    **dict.fromkeys(("tests", "statsmodels", "hypothesis", "mpmath", "pytest", "random", "secrets", "uuid", "locale", "requests", "socket"), ()),
+    **dict.fromkeys(
+        ("tests", "openpyxl", "statsmodels", "hypothesis", "mpmath", "pytest", "random", "secrets", "uuid", "locale", "requests", "socket"), ()
+    ),
 }
 CLOCK = {"now", "today", "utcnow", "time_ns", "localtime", "gmtime", "ctime", "process_time"}
 STOPWATCH = {"perf_counter", "monotonic"}

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import datetime
+import zipfile
 
 import openpyxl
 import pytest
 from openpyxl.styles import Font
+from openpyxl.utils.datetime import CALENDAR_MAC_1904
 from written import LEADS, column, decided, read, reasons, write
 
 from kpi.errors import DataError
@@ -140,7 +142,113 @@ def test_what_is_no_workbook_is_refused(tmp_path, content, message):
         read(folder)
 
 
-def test_an_old_binary_workbook_is_refused_with_what_to_do(tmp_path):
-    (write(tmp_path, '[tables.leads]\npath = "leads.xls"') / "leads.xls").write_bytes(b"\xd0\xcf\x11\xe0rest")
+def test_a_binary_file_is_refused_with_what_to_do(tmp_path):
+    content = b"\xd0\xcf\x11\xe0rest"
+    (write(tmp_path, '[tables.leads]\npath = "leads.xls"') / "leads.xls").write_bytes(content)
+    with pytest.raises(DataError, match=r"leads.xls cannot be read as a workbook: .*; open it and save it again as .xlsx, or as CSV"):
+        read(tmp_path)
+    write(tmp_path, "[tables.leads]\npath = 'leads.csv'", leads=content)
     with pytest.raises(DataError, match="is a workbook or an archive, not text; save the sheet as CSV"):
         read(tmp_path)
+
+
+PIPEDRIVE = '[company]\ntimezone = "UTC"\n[tables.opportunities]\npath = "deals.xlsx"\nformat = "pipedrive"'
+
+
+def change(path, *pairs: tuple[str, str], part: str = "xl/worksheets/sheet1.xml"):
+    """Write into the XML what openpyxl would not."""
+    with zipfile.ZipFile(path) as archive:
+        contents = {name: archive.read(name).decode() for name in archive.namelist()}
+    for old, new in pairs:
+        assert old in contents[part], contents[part]
+        contents[part] = contents[part].replace(old, new)
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in contents.items():
+            archive.writestr(name, content)
+
+
+def test_a_formula_counts_as_the_value_saved_with_it_and_an_error_is_no_number(tmp_path):
+    rows = [
+        DEALS,
+        [1, "Open", "Demo", "Ann", "=2+3", WHEN, None],
+        [2, "Open", "Demo", "Bob", "=1/0", WHEN, None],
+        [3, "Open", "Demo", "Bob", 1, WHEN],
+    ]
+    folder = write(tmp_path, PIPEDRIVE)
+    path = book(folder / "deals.xlsx", ("x", rows))
+    change(path, ("<f>2+3</f><v />", "<f>2+3</f><v>5</v>"), ('<c r="E3"><f>1/0</f><v />', '<c r="E3" t="e"><f>1/0</f><v>#DIV/0!</v>'))
+    reading, tables = read(folder)
+    assert column(tables["opportunities"], "amount") == [5, 1]
+    assert reading.set_aside[["row", "value", "reason"]].to_numpy().tolist() == [[3, "#DIV/0!", "unreadable amount"]]
+
+
+def test_whole_numbers_keep_every_digit_and_formats_change_none(tmp_path):
+    rows = [DEALS, [1, "Open", "Demo", "Ann", 7, WHEN, None], [2, "Open", "Demo", "Bob", 12.5, WHEN, None], [3, "Open", "Demo", "Cy", 8, WHEN, None]]
+    folder = write(tmp_path, PIPEDRIVE)
+    made = openpyxl.Workbook()
+    for row in rows:
+        made.active.append(row)
+    for cell, shape in {"A2": "00000", "E2": '0 "days"', "E3": '#,##0.00\\ "€/m"', "E4": "[Red]0"}.items():
+        made.active[cell].number_format = shape
+    made.save(folder / "deals.xlsx")
+    change(folder / "deals.xlsx", ("<v>3</v>", "<v>12345678901234567</v>"))
+    tables = read(folder)[1]
+    assert sorted(column(tables["opportunities"], "opportunity_id")) == ["1", "12345678901234567", "2"]
+    assert sorted(column(tables["opportunities"], "amount")) == [7, 8, 12.5]
+
+
+def test_formulas_below_and_beside_all_values_stay_where_they_are(tmp_path):
+    rows = [[], ["", *DEALS], ["", 1, "Open", "Demo", "Ann", 5, WHEN, None], [None, "=A1", "=A1", "=A1", "=A1", "=A1", "=A1"]]
+    folder = write(tmp_path, PIPEDRIVE)
+    book(folder / "deals.xlsx", ("x", rows))
+    reading, tables = read(folder)
+    assert column(tables["opportunities"], "opportunity_id") == ["1"]
+    assert reading.set_aside[["row", "value"]].to_numpy().tolist() == [[4, "=A1"]]
+
+
+def test_dates_are_counted_as_the_workbook_says_and_hidden_sheets_left(tmp_path):
+    folder = write(tmp_path, PIPEDRIVE)
+    made = openpyxl.Workbook()
+    made.epoch = CALENDAR_MAC_1904
+    hidden, sheet = made.active, made.create_sheet("Deals")
+    hidden.sheet_state, hidden.title = "hidden", "Old"
+    for row in [DEALS, [1, "Open", "Demo", "Ann", 5, WHEN, None], [2, "Open", "Demo", "Ann", 5, 44621.5, None]]:
+        sheet.append(row)
+        hidden.append(row)
+    made.save(folder / "deals.xlsx")
+    reading, tables = read(folder)
+    assert ("sheet", "Deals") in decided(reading)
+    assert column(tables["opportunities"], "created_at") == [WHEN, datetime.datetime(2026, 3, 2, 12)]
+    write(tmp_path, PIPEDRIVE.replace("deals.xlsx", "deals.xlsx/Old"))
+    with pytest.raises(DataError, match=r"has no sheet 'Old'"):
+        read(folder)
+
+
+def ods(path, rows: list[list[str]]) -> None:
+    """A spreadsheet of LibreOffice with the given cells: their attributes and what is shown."""
+    names = {name: f"urn:oasis:names:tc:opendocument:xmlns:{name}:1.0" for name in ("office", "table", "text")}
+    spaces = " ".join(f'xmlns:{name}="{address}"' for name, address in names.items())
+    lines = "".join(f"<table:table-row>{''.join(row)}</table:table-row>" for row in rows)
+    body = f'<office:body><office:spreadsheet><table:table table:name="Deals">{lines}</table:table></office:spreadsheet></office:body>'
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("mimetype", "application/vnd.oasis.opendocument.spreadsheet")
+        archive.writestr("META-INF/manifest.xml", '<manifest:manifest xmlns:manifest="urn:oasis:names:tc:opendocument:xmlns:manifest:1.0"/>')
+        archive.writestr("content.xml", f'<office:document-content {spaces} office:version="1.2">{body}</office:document-content>')
+
+
+def ods_cell(kind: str, value: str = "", shown: str = "") -> str:
+    stated = {"float": f'office:value="{value}"', "date": f'office:date-value="{value}"', "string": ""}[kind]
+    return f'<table:table-cell office:value-type="{kind}" {stated}><text:p>{shown}</text:p></table:table-cell>'
+
+
+def test_an_open_document_sheet(tmp_path):
+    header = [ods_cell("string", shown=name) for name in DEALS]
+    first = [ods_cell("float", "1", "1"), *(ods_cell("string", shown=text) for text in ("Open", "Demo", "Ann"))]
+    row = [*first, ods_cell("float", "1250.5", "1 250,50 €"), ods_cell("date", "2026-03-02T09:30:00", "02/03/26")]
+    folder = write(tmp_path, PIPEDRIVE.replace("xlsx", "ods"))
+    ods(folder / "deals.ods", [["<table:table-cell/>"], header, row])
+    reading, tables = read(folder)
+    assert {("sheet", "Deals"), ("header in row", "2")} <= decided(reading)
+    deal = tables["opportunities"][0]
+    assert (deal["opportunity_id"], deal["amount"], deal["created_at"]) == ("1", 1250.5, WHEN)
+    assert mapping.recognise(folder / "deals.ods" / "Deals").table == "opportunities"

@@ -11,11 +11,10 @@ from pathlib import Path
 import kpi
 from kpi.dataset import Dataset
 from kpi.dataset.segments import parse_where
-from kpi.errors import ParameterError
+from kpi.errors import ParameterError, nearest
 from kpi.periods import Month
 from kpi.presentation.language import Words
 from kpi.report.notebooks import Runner
-from kpi.sources.config import nearest
 
 CHECKOUT = Path(kpi.__file__).parent.parent
 NOTEBOOKS = CHECKOUT / "notebooks"

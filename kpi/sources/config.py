@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import difflib
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
@@ -16,11 +15,11 @@ from babel import Locale
 from babel.numbers import list_currencies
 
 from kpi import schema
-from kpi.errors import DataError, ParameterError
+from kpi.errors import DataError, ParameterError, nearest
 from kpi.periods import instant
 from kpi.sources.crm import aliases
-from kpi.sources.readers import database_address
-from kpi.sources.readers.database_address import Database
+from kpi.sources.readers import database
+from kpi.sources.readers.database import Database
 
 FILE = "kpi.toml"
 LANGUAGES = ("en", "fr")
@@ -108,13 +107,6 @@ def read_config(path: str | Path) -> Config:
     return Config(company, written.get("hours", {}), settings, tables, file.parent, file, _imports(written.get("imports", {})))
 
 
-def nearest(name: str, options: Iterable[str]) -> str:
-    """Say which of several names was probably meant."""
-    folded = {option.casefold(): option for option in options}
-    found = difflib.get_close_matches(name.casefold(), folded, n=1, cutoff=0.5)
-    return f"; did you mean {folded[found[0]]!r}?" if found else "."
-
-
 def check_zone(zone: str, key: str) -> None:
     """Refuse a time zone that does not exist."""
     try:
@@ -197,7 +189,7 @@ def _source(name: str, written: dict) -> Source:
     if "database" in written and {"path", "files", "query", "delimiter", "encoding"} & set(written):
         raise DataError(f"{where} takes its rows from a database: path, files, query, delimiter and encoding do not go with it")
     for key in ("path", "files", "query"):
-        database_address.refuse_password(str(written.get(key, "")), f"{where} {key}")
+        database.refuse_password(str(written.get(key, "")), f"{where} {key}")
     _expect(isinstance(written.get("where", {}), dict), f"{where} where", written.get("where"), "a table of columns")
     texts = ("path", "query", "format", "timezone", "decimal", "delimiter", "encoding")
     stated = {key: value for key, value in written.items() if key in texts}
@@ -215,7 +207,7 @@ def _source(name: str, written: dict) -> Source:
     _expect(first is None or type(first) is datetime.date, f"{where} recorded_from", first, "a date such as 2026-03-01, without quotes")
     return Source(
         **stated,
-        database=database_address.database(written["database"], f"[tables.{name}.database]") if "database" in written else None,
+        database=database.described(written["database"], f"[tables.{name}.database]") if "database" in written else None,
         files=_list(written.get("files", ()), f"{where} files"),
         dates=_list(written.get("dates", ()), f"{where} dates"),
         max_set_aside=float(limit) if "max_set_aside" in written else None,

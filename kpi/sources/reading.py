@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from collections.abc import Mapping
 from contextlib import ExitStack, closing
@@ -9,24 +10,23 @@ from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 
-import duckdb
 import pandas as pd
-import pyarrow as pa
 
 from kpi import schema
-from kpi.engine import is_spark
-from kpi.errors import DataError, SchemaError
+from kpi.engine import Connection
+from kpi.errors import SchemaError, nearest
 from kpi.schema import Table
-from kpi.sources import sql, stage
 from kpi.sources.blanks import only_first
 from kpi.sources.checks import flags, recording, relations, rows
-from kpi.sources.config import Company, Config, Source, nearest
+from kpi.sources.config import Company, Config, Source
 from kpi.sources.crm import dressing, mapping
 from kpi.sources.folding import fold
 from kpi.sources.readers import csv, files, query, workbook
 from kpi.sources.readers.database import Databases
+from kpi.sources.readers.extract import Extract, from_parquet, from_stream, from_text
 from kpi.sources.readers.files import Input, Located
-from kpi.sources.readers.part import Part, csv_part, typed_part
+from kpi.sources.readers.frames import from_frame
+from kpi.sources.staging import stage
 from kpi.sources.typing import dialect
 from kpi.sources.typing.cast import Clock, convert
 
@@ -51,47 +51,45 @@ class Reading:
     inputs: list[Input]
 
 
-def read(config: Config, connection: duckdb.DuckDBPyConnection) -> Reading:
+def read(config: Config, connection: Connection) -> Reading:
     """Read all tables of a data set into a database."""
-    found, inputs = _Found(connection, config.company), {config.path: files.fingerprint(config.path, config.folder)}
+    tables, inputs = _Tables(connection, config.company), {config.path: files.fingerprint(config.path, config.folder)}
     with ExitStack() as opened:
         scratch = Path(opened.enter_context(tempfile.TemporaryDirectory(prefix="kpi-", ignore_cleanup_errors=True)))
         databases = Databases(config.folder, scratch, opened)
         for name in [name for name in ORDER if name in config.tables]:
             source = config.tables[name]
-            clock = Clock(source.timezone or config.company.timezone, config.company.timezone)
-            if source.database is not None:
-                rows, read_from = databases.read(source.database, name)
-                inputs.setdefault(Path(read_from.path), read_from)
-                parts = [_streamed(connection, source.database.label(name), query.numbered(rows))]
-                with ExitStack() as asked:
-                    found.add(schema.TABLES[name], source, *_named(config, found, source, parts, clock, name, asked))
-                continue
-            located = [files.locate(pattern, config.folder, name) for pattern in (source.files or [source.path])]
-            with ExitStack() as asked:
-                every = [file for group in located for file in group]
-                parts = _answer(connection, source, located, name, asked) if source.query else _plain(connection, source, every, name)
-                found.add(schema.TABLES[name], source, *_named(config, found, source, parts, clock, name, asked))
-            inputs |= {file.path: files.fingerprint(file.path, config.folder) for file in every if file.path not in inputs}
-    return found.reading(list(inputs.values()))
+            with ExitStack() as streams:
+                if source.database is not None:
+                    rows, fingerprint = databases.read(source.database, name)
+                    inputs.setdefault(Path(fingerprint.path), fingerprint)
+                    extracts = [from_stream(connection, source.database.label(name), rows)]
+                    located = []
+                else:
+                    located = [files.locate(pattern, config.folder, name) for pattern in (source.files or [source.path])]
+                    extract = _answer if source.query else _extracts
+                    extracts = extract(connection, source, located, name, streams)
+                tables.add(schema.TABLES[name], source, *_mapped(config, tables, source, extracts, name, streams))
+            for path in (file.path for group in located for file in group):
+                inputs[path] = inputs.get(path) or files.fingerprint(path, config.folder)
+    return tables.reading(list(inputs.values()))
 
 
-def read_frames(frames: Mapping[str, object], company: Company, connection: duckdb.DuckDBPyConnection) -> Reading:
+def read_frames(frames: Mapping[str, object], company: Company, connection: Connection) -> Reading:
     """Read canonical tables from frames in memory, under the same checks as files."""
     for name in frames:
         if name not in schema.TABLES:
             raise SchemaError(f"there is no table {name!r}{nearest(name, schema.TABLES)} There are {', '.join(schema.TABLES)}")
-    found = _Found(connection, company)
+    tables = _Tables(connection, company)
     for name in [name for name in ORDER if name in frames]:
-        part = _frame(connection, name, frames[name])
-        found.add(schema.TABLES[name], Source(), [part], Clock("UTC", company.timezone, guess_days=False))
-    return found.reading([])
+        tables.add(schema.TABLES[name], Source(), [from_frame(connection, name, frames[name])], Clock("UTC", company.timezone, guess_days=False))
+    return tables.reading([])
 
 
-class _Found:
+class _Tables:
     """What has been read so far."""
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection, company: Company) -> None:
+    def __init__(self, connection: Connection, company: Company) -> None:
         self.connection, self.company = connection, company
         self.tables: dict[str, str] = {}
         self.provided: dict[str, frozenset[str]] = {}
@@ -103,25 +101,24 @@ class _Found:
         self.recorded: dict[str, date] = {}
         self.limits: dict[str, float] = {}
 
-    def add(self, table: Table, source: Source, parts: list[Part], clock: Clock) -> None:
+    def add(self, table: Table, source: Source, extracts: list[Extract], clock: Clock) -> None:
         """Take one table through staging, typing and checks."""
-        staged = stage.stage(self.connection, table, source, parts, self.company.currency)
-        written = dialect.decide(self.connection, staged, source)
-        typed = convert(self.connection, staged, written, clock)
-        self.provided[table.name] = frozenset(staged.families)
+        staging = stage(self.connection, table, source, extracts, self.company.currency)
+        typed = convert(self.connection, staging, dialect.decide(self.connection, staging, source), clock)
+        self.provided[table.name] = frozenset(staging.families)
         rows.set_aside_rows(self.connection, table, typed, self.provided, self.tables, self.company.timezone)
-        self.flags += flags.flags(self.connection, table, typed, staged.labels, flags.Known(self.company, self.tables, self.provided))
+        self.flags += flags.flags(self.connection, table, typed, staging.labels, flags.Known(self.company, self.tables, self.provided))
         self.flags += relations.near_orphans(self.connection, table, typed, self.tables)
         self.precision |= {(table.name, column): precision for column, precision in typed.precision.items()}
-        self.ledgers.append(rows.ledger(self.connection, staged, typed))
-        self.lists.append(rows.listed(self.connection, staged, typed))
+        self.ledgers.append(rows.ledger(self.connection, staging, typed))
+        self.lists.append(rows.listed(self.connection, staging, typed))
         self.tables[table.name] = rows.keep(self.connection, table, typed)
-        self.decisions += [(table.name, *row) for row in [*staged.decisions, *typed.decisions]]
+        self.decisions += [(table.name, *row) for row in [*staging.decisions, *typed.decisions]]
         if source.max_set_aside is not None:
             self.limits[table.name] = source.max_set_aside
         if source.recorded_from is not None:
             self.recorded[table.name] = source.recorded_from
-        staged.drop(self.connection)
+        self.connection.execute(f"drop table {staging.name}")
 
     def _together(self) -> None:
         """Look at what only all tables show."""
@@ -157,93 +154,51 @@ def _concat(tables: list[pd.DataFrame], columns: list[str]) -> pd.DataFrame:
     return pd.concat(filled, ignore_index=True) if filled else pd.DataFrame(columns=columns)
 
 
-def _named(config: Config, found: _Found, source: Source, parts: list[Part], clock: Clock, name: str, opened: ExitStack) -> tuple[list[Part], Clock]:
+def _mapped(config: Config, tables: _Tables, source: Source, extracts: list[Extract], name: str, opened: ExitStack) -> tuple[list[Extract], Clock]:
     """Bring the columns of a CRM's export under their canonical names, if the table has a format."""
+    company = config.company
+    clock = Clock(source.timezone or company.timezone, company.timezone)
     if not source.format:
-        return parts, clock
+        return extracts, clock
     has_history = "opportunity_history" in config.tables
-    table, company = schema.TABLES[name], config.company
-    made = dressing.dressed(found.connection, table, source, parts, company, found.tables, opened, has_history=has_history)
+    made = dressing.dressed(tables.connection, schema.TABLES[name], source, extracts, company, tables.tables, opened, has_history=has_history)
     return made.parts, replace(clock, zone=source.timezone or made.zone or clock.zone)
 
 
-def _examined(file: Located, source: Source, name: str) -> csv.Csv | workbook.Sheet:
+def _text_extract(file: Located, source: Source, name: str) -> Extract:
     if not file.is_workbook:
-        return csv.examine(file, encoding=source.encoding, delimiter=source.delimiter, table=name)
+        return from_text(csv.examine(file, encoding=source.encoding, delimiter=source.delimiter, table=name))
     if source.format:
-        return workbook.examine(file, hits=mapping.hits(source.format, name), decimal=source.decimal)
+        return from_text(workbook.examine(file, hits=mapping.hits(source.format, name), decimal=source.decimal))
     wanted = {fold(header) for header in [*source.columns.values(), *schema.TABLES[name].names]}
-    return workbook.examine(file, hits=lambda cells: sum(fold(cell) in wanted for cell in cells), decimal=source.decimal)
+    return from_text(workbook.examine(file, hits=lambda cells: sum(fold(cell) in wanted for cell in cells), decimal=source.decimal))
 
 
-def _plain(connection, source: Source, located: list[Located], name: str) -> list[Part]:
-    parts = []
-    for file in located:
-        if file.is_parquet:
-            relation = f"read_parquet({sql.text(str(file.path))}, file_row_number = true)"
-            part = typed_part(connection, file.label, relation, '"file_row_number"')
-            parts.append(replace(part, row="file_row_number + 1"))
-        else:
-            part = csv_part(_examined(file, source, name))
-            parts.append(replace(part, footer=only_first(part.cells)) if file.is_workbook else part)
-    return parts
+def _extracts(connection: Connection, source: Source, located: list[list[Located]], name: str, opened: ExitStack) -> list[Extract]:
+    """Describe the files of a table."""
+    extracts = []
+    for file in (file for group in located for file in group):
+        extract = from_parquet(connection, file) if file.is_parquet else _text_extract(file, source, name)
+        extract.footer = only_first(extract.cells) if file.is_workbook else "false"
+        extracts.append(extract)
+    return extracts
 
 
-def _answer(connection, source: Source, located: list[list[Located]], name: str, opened: ExitStack) -> list[Part]:
+def _answer(connection: Connection, source: Source, located: list[list[Located]], name: str, opened: ExitStack) -> list[Extract]:
     """Run the table's query over its files; what it streams from stays open until `opened` closes."""
     query.check_query(source.query, name)
     folder = Path(opened.enter_context(tempfile.TemporaryDirectory(prefix="kpi-")))
-    copies: list[list[Path]] = []
+    copies: list[list[Path]] = [[] for _ in located]
     for number, group in enumerate(located):
-        copies.append([])
         for place, file in enumerate(group):
-            csv = None if file.is_parquet else _examined(file, source, name)
-            copies[number].append(query.as_parquet(connection, file, csv, folder / f"{number}_{place}.parquet"))
+            target = folder / f"{number}_{place}.parquet"
+            copies[number].append(target)
+            if file.is_parquet:
+                shutil.copyfile(file.path, target)
+            else:
+                query.as_parquet(connection, _text_extract(file, source, name), target)
     label = ", ".join(file.label for group in located for file in group) + " (query)"
     spill = folder / "spill"
     spill.mkdir()
     database = opened.enter_context(closing(query.restricted(copies, spill)))
-    return [_streamed(connection, label, query.rows(database, source, name))]
-
-
-def _streamed(connection, label: str, rows: pa.RecordBatchReader) -> Part:
-    name = sql.free_name(connection, "stage_described")
-    connection.register(name, rows.schema.empty_table())
-    try:
-        part = typed_part(connection, label, name, sql.ident(query.ROW_NUMBER))
-    finally:
-        connection.unregister(name)
-    return replace(part, relation="", reader=rows)
-
-
-def _frame(connection, name: str, frame: object) -> Part:
-    label = f"{name} frame"
-    if isinstance(frame, str | Path):
-        located = Located(Path(frame).name, Path(frame))
-        if not located.is_parquet or not located.path.is_file():
-            raise DataError(f"{name} = {str(frame)!r} is no Parquet file; give a frame, or describe CSV files in a kpi.toml")
-        return _plain(connection, Source(), [located], name)[0]
-    try:
-        if isinstance(frame, pd.DataFrame):
-            rows = pa.Table.from_pandas(frame, preserve_index=False).to_reader()
-        elif isinstance(frame, duckdb.DuckDBPyRelation) and _is_own(connection, frame):
-            rows = frame.to_arrow_table().to_reader()
-        elif is_spark(frame):
-            rows = frame.toArrow().to_reader()
-        elif hasattr(frame, "__arrow_c_stream__"):
-            rows = pa.RecordBatchReader.from_stream(frame)
-        else:
-            accepted = "a pandas, Polars, Arrow or Spark frame, a DuckDB relation or the path of a Parquet file"
-            raise DataError(f"{name} is a {type(frame).__name__}; give {accepted}")
-    except (pa.ArrowException, TypeError) as error:
-        raise DataError(f"the {label} cannot be read: {sql.first_line(error)}") from None
-    return _streamed(connection, label, query.numbered(rows))
-
-
-def _is_own(connection, relation: duckdb.DuckDBPyRelation) -> bool:
-    """Whether a relation belongs to the connection, which then cannot stream it while it stores it."""
-    try:
-        connection.sql("select * from relation limit 0")
-    except duckdb.Error:
-        return False
-    return True
+    return [from_stream(connection, label, query.rows(database, source.query, name))]

@@ -10,14 +10,14 @@ import pandas as pd
 
 from kpi import schema
 from kpi.engine import Engine, is_spark
-from kpi.errors import SchemaError
+from kpi.errors import SchemaError, nearest
 from kpi.schema import Column, Table
 from kpi.sources.blanks import PATTERN
 from kpi.sources.checks import recording, rules
 from kpi.sources.checks.rows import DECISIONS, LEDGER, SET_ASIDE, STARTS_AND_ENDS
-from kpi.sources.config import Company, nearest
+from kpi.sources.config import Company
 from kpi.sources.reading import ORDER, Reading, read_frames
-from kpi.sources.stage import COMPANY_CURRENCY
+from kpi.sources.staging import COMPANY_CURRENCY
 from kpi.sources.typing.cast import FIRST_YEAR, LAST_YEAR
 
 try:

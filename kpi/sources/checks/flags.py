@@ -11,7 +11,7 @@ from kpi.sources import sql
 from kpi.sources.checks import rules
 from kpi.sources.config import Company
 from kpi.sources.folding import folded
-from kpi.sources.typing.cast import Converted
+from kpi.sources.typing.cast import TypedTable
 
 FLAGS = ["table", "column", "flag", "rule", "rows", "example"]
 BULK_SHARE, BULK_ROWS = 0.05, 50  # of a table's rows, above both: more than chance puts into one second
@@ -70,7 +70,7 @@ class Known:
     provided: Mapping[str, frozenset[str]]
 
 
-def flags(connection: Connection, table: Table, typed: Converted, labels: list[str], known: Known) -> list[tuple]:
+def flags(connection: Connection, table: Table, typed: TypedTable, labels: list[str], known: Known) -> list[tuple]:
     """Count the faults of the rows that are used, in one pass, and instants that too many rows share."""
     found = _counted(connection, table, typed, _conditions(connection, table, typed, known), typed.name, labels)
     if table.name == "opportunity_history" and {"stages"} <= set(known.tables):
@@ -79,7 +79,7 @@ def flags(connection: Connection, table: Table, typed: Converted, labels: list[s
 
 
 def _counted(
-    connection: Connection, table: Table, typed: Converted, conditions: dict[tuple[str, str], str], relation: str, labels: list[str]
+    connection: Connection, table: Table, typed: TypedTable, conditions: dict[tuple[str, str], str], relation: str, labels: list[str]
 ) -> list[tuple]:
     if not conditions:
         return []
@@ -99,7 +99,7 @@ def _where(first: int, labels: list[str]) -> str:
     return f"{labels[first // _PLACE]}:{first % _PLACE}"
 
 
-def _conditions(connection: Connection, table: Table, typed: Converted, known: Known) -> dict[tuple[str, str], str]:
+def _conditions(connection: Connection, table: Table, typed: TypedTable, known: Known) -> dict[tuple[str, str], str]:
     """SQL of what makes a row of a table suspect, by column and message."""
     name, has, end = table.name, known.provided[table.name], known.company.exported_at
     tests: dict[tuple[str, str], str] = {}
@@ -127,7 +127,7 @@ def _of_orders() -> dict[tuple[str, str], str]:
     return {("amount", rules.NEGATIVE): "kind = 'sale' and amount < 0", ("amount", rules.UNSIGNED): "kind = 'refund' and amount > 0"}
 
 
-def _of_deals(has: frozenset[str], typed: Converted, known: Known) -> dict[tuple[str, str], str]:
+def _of_deals(has: frozenset[str], typed: TypedTable, known: Known) -> dict[tuple[str, str], str]:
     tests = {("amount", rules.NO_AMOUNT): "amount is null"} if "amount" in has else {}
     if "closed_at" in has:
         tests["closed_at", rules.UNDATED] = "status <> 'open' and closed_at is null"
@@ -157,7 +157,7 @@ def _without_rate(connection: Connection, amount: str, on: str, has: frozenset[s
     return f"{foreign} and coalesce({day} < case currency {cases} end, true)"
 
 
-def _story(typed: Converted, known: Known) -> str:
+def _story(typed: TypedTable, known: Known) -> str:
     """Changes with the place of their stage and what stood before, open stages ranked without gaps."""
     places = f"select stage, dense_rank() over (order by position) as place from {known.tables['stages']} where status <> 'lost'"
     before = "over (partition by opportunity_id order by changed_at, seq)"
@@ -173,7 +173,7 @@ def _moves() -> dict[tuple[str, str], str]:
     }
 
 
-def _bulk(connection: Connection, table: Table, typed: Converted, labels: list[str], known: Known) -> list[tuple]:
+def _bulk(connection: Connection, table: Table, typed: TypedTable, labels: list[str], known: Known) -> list[tuple]:
     """Instants, to the second, that more rows share than chance would have it: the date of an import in place of the event's."""
     has, found = known.provided[table.name], []
     for column in (column for column in _BULKY.get(table.name, ()) if column in has and typed.precision[column] == "second"):
@@ -191,7 +191,7 @@ def _bulk(connection: Connection, table: Table, typed: Converted, labels: list[s
     return found
 
 
-def _may_be_bulk(connection: Connection, cell: str, typed: Converted) -> bool:
+def _may_be_bulk(connection: Connection, cell: str, typed: TypedTable) -> bool:
     """Rule a bulk of rows out in a quick pass: as many rows would share the remainder of their second."""
     rows = f"select count(*) as n from {typed.name} where fault = 0 and {cell} is not null group by (epoch_us({cell}) // 1000000 % 1021)::smallint"
     most, total = connection.execute(f"select coalesce(max(n), 0), coalesce(sum(n), 0) from ({rows})").fetchall()[0]

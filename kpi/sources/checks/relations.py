@@ -10,7 +10,7 @@ from kpi.sources import sql
 from kpi.sources.checks import rules
 from kpi.sources.checks.flags import flag
 from kpi.sources.folding import folded
-from kpi.sources.typing.cast import Converted
+from kpi.sources.typing.cast import TypedTable
 
 _NAMED = {
     "source": ("leads", "opportunities", "customers"),
@@ -52,7 +52,7 @@ def near_keys(connection: Connection, table: str, column: str, lost: str, parent
     return [flag(table, column, rules.SPELLINGS, sum(n for _, n, _ in pairs), f"{pairs[0][0]!r} for {pairs[0][2]!r}")]
 
 
-def near_orphans(connection: Connection, table: Table, typed: Converted, tables: Mapping[str, str]) -> list[tuple]:
+def near_orphans(connection: Connection, table: Table, typed: TypedTable, tables: Mapping[str, str]) -> list[tuple]:
     """Find rows set aside for want of their record, where only the spelling of its key differs."""
     found = []
     for number, (column, reason) in enumerate(typed.faults):

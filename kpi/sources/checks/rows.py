@@ -8,8 +8,8 @@ from kpi.engine import Connection
 from kpi.schema import TABLES, Table
 from kpi.sources import sql
 from kpi.sources.checks import rules
-from kpi.sources.stage import Stage
-from kpi.sources.typing.cast import BLANK, Converted
+from kpi.sources.staging import StagingTable
+from kpi.sources.typing.cast import BLANK, TypedTable
 
 LEDGER = ["table", "found", "used", "set_aside", "reason"]
 SET_ASIDE = ["table", "file", "row", "column", "value", "reason"]
@@ -17,7 +17,7 @@ DECISIONS = ["table", "file", "decision", "value"]
 STARTS_AND_ENDS = {"opportunities": ("created_at", "closed_at", rules.CLOSED_FIRST), "contracts": ("start_on", "end_on", rules.ENDED_FIRST)}
 
 
-def set_aside_rows(connection: Connection, table: Table, typed: Converted, provided: dict, tables: dict[str, str], zone: str) -> None:
+def set_aside_rows(connection: Connection, table: Table, typed: TypedTable, provided: dict, tables: dict[str, str], zone: str) -> None:
     """Mark the rows that end before they start, that repeat a key, or whose required parent is unknown."""
     has = provided[table.name]
     if table.name in STARTS_AND_ENDS and set(STARTS_AND_ENDS[table.name][:2]) <= set(has):
@@ -36,14 +36,14 @@ def set_aside_rows(connection: Connection, table: Table, typed: Converted, provi
             _mark(connection, typed, column.name, rules.ORPHAN.format(column=column.name), missing)
 
 
-def _mark(connection: Connection, typed: Converted, column: str, reason: str, condition: str) -> None:
+def _mark(connection: Connection, typed: TypedTable, column: str, reason: str, condition: str) -> None:
     typed.faults.append((column, reason))
     connection.execute(
         f"update {typed.name} set fault = {len(typed.faults) - 1}, bad = {sql.ident(column)}::varchar where fault = 0 and ({condition})"
     )
 
 
-def _mark_duplicates(connection: Connection, table: Table, typed: Converted) -> None:
+def _mark_duplicates(connection: Connection, table: Table, typed: TypedTable) -> None:
     keys = ", ".join(sql.ident(name) for name in table.key)
     # As many hashes as rows: no key twice. Fewer may be a matter of chance, and are looked into.
     if connection.execute(f"select count(*) > count(distinct hash({keys})) from {typed.name} where fault = 0").fetchall()[0][0]:
@@ -55,7 +55,7 @@ def _mark_duplicates(connection: Connection, table: Table, typed: Converted) -> 
         _mark(connection, typed, table.key[0], rules.DUPLICATE, f"(file, row) in ({later})")
 
 
-def keep(connection: Connection, table: Table, typed: Converted) -> str:
+def keep(connection: Connection, table: Table, typed: TypedTable) -> str:
     """Turn the typed rows into the canonical table: without those that have a fault, and without what only the checks needed."""
     name = sql.free_name(connection, table.name)
     connection.execute(f"delete from {typed.name} where fault <> 0")
@@ -65,27 +65,27 @@ def keep(connection: Connection, table: Table, typed: Converted) -> str:
     return name
 
 
-def ledger(connection: Connection, staged: Stage, typed: Converted) -> pd.DataFrame:
+def ledger(connection: Connection, staging: StagingTable, typed: TypedTable) -> pd.DataFrame:
     """Account for every row found: used, or set aside for a reason."""
     counted = dict(connection.execute(f"select fault, count(*) from {typed.name} group by fault").fetchall())
     used, blank = counted.pop(0, 0), counted.pop(BLANK, 0)
-    aside: dict[str, int] = {rules.MISFIT: len(staged.misfits)} if staged.misfits else {}
+    aside: dict[str, int] = {rules.MISFIT: len(staging.misfits)} if staging.misfits else {}
     for fault, n in sorted(counted.items()):
         reason = typed.faults[fault][1]
         aside[reason] = aside.get(reason, 0) + n
-    found = staged.n_read - blank + len(staged.misfits)
+    found = staging.n_read - blank + len(staging.misfits)
     if found != used + sum(aside.values()):
-        raise AssertionError(f"{staged.table.name}: {found} rows found, but {used} used and {sum(aside.values())} set aside")
-    rows = [(staged.table.name, used, used, 0, "")] + [(staged.table.name, n, 0, n, reason) for reason, n in aside.items()]
+        raise AssertionError(f"{staging.table.name}: {found} rows found, but {used} used and {sum(aside.values())} set aside")
+    rows = [(staging.table.name, used, used, 0, "")] + [(staging.table.name, n, 0, n, reason) for reason, n in aside.items()]
     return pd.DataFrame(rows, columns=LEDGER)
 
 
-def listed(connection: Connection, staged: Stage, typed: Converted) -> pd.DataFrame:
+def listed(connection: Connection, staging: StagingTable, typed: TypedTable) -> pd.DataFrame:
     """List the rows set aside, with the cell that was to blame; filtered rows are only counted."""
     found = connection.execute(f"select file, row, fault, coalesce(bad, '') from {typed.name} where fault > 1").fetchall()
     rows = [(file, row, *typed.faults[fault][:1], value, typed.faults[fault][1]) for file, row, fault, value in found]
-    rows += [(file, row, "", text[:200], rules.MISFIT) for file, row, text in staged.misfits]
+    rows += [(file, row, "", text[:200], rules.MISFIT) for file, row, text in staging.misfits]
     return pd.DataFrame(
-        [(staged.table.name, staged.labels[file], row, column, value, reason) for file, row, column, value, reason in sorted(rows)],
+        [(staging.table.name, staging.labels[file], row, column, value, reason) for file, row, column, value, reason in sorted(rows)],
         columns=SET_ASIDE,
     )

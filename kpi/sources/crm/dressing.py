@@ -7,21 +7,21 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
 from kpi.engine import Connection
-from kpi.errors import DataError, SchemaError
+from kpi.errors import DataError, SchemaError, nearest
 from kpi.schema import Column, Table
 from kpi.sources import sql
-from kpi.sources.config import FILE, Company, Source, nearest
+from kpi.sources.config import FILE, Company, Source
 from kpi.sources.crm import aliases, expressions, mapping, reshape
 from kpi.sources.crm.aliases import Shape
 from kpi.sources.folding import fold
-from kpi.sources.readers.part import Part
+from kpi.sources.readers.extract import Extract
 
 
 @dataclass(frozen=True)
 class Dressed:
     """A table's files under their canonical columns."""
 
-    parts: list[Part]
+    parts: list[Extract]
     zone: str
 
 
@@ -29,7 +29,7 @@ def dressed(
     connection: Connection,
     table: Table,
     source: Source,
-    parts: list[Part],
+    parts: list[Extract],
     company: Company,
     tables: Mapping[str, str],
     opened: ExitStack,
@@ -37,8 +37,8 @@ def dressed(
     has_history: bool,
 ) -> Dressed:
     """Put the files of a table under their canonical columns by the alias set that kpi.toml names."""
-    mains: list[tuple[Part, Shape]] = []
-    beside: list[tuple[Part, Shape]] = []
+    mains: list[tuple[Extract, Shape]] = []
+    beside: list[tuple[Extract, Shape]] = []
     for part in parts:
         shape = mapping.choose(source.format, table.name, part, source, strict=bool(source.files))
         (mains if shape.table == table.name else beside).append((part, shape))
@@ -49,7 +49,7 @@ def dressed(
     made = [_dress(connection, part, shape, table, source, company, {**tables, **looked}, opened) for part, shape in mains]
     for part, (_, shape) in zip(made, mains, strict=True):
         lacks = [what for what in shape.lacks if not (what == "stage history" and has_history)]
-        part.noted += [("not in the export", what) for what in lacks]
+        part.decisions += [("not in the export", what) for what in lacks]
     return Dressed(made, next(filter(None, (_zone(shape, part.headers) for part, shape in mains)), ""))
 
 
@@ -60,14 +60,14 @@ def _zone(shape: Shape, headers: list[str]) -> str:
 
 def _dress(
     connection: Connection,
-    part: Part,
+    part: Extract,
     shape: Shape,
     table: Table,
     source: Source,
     company: Company,
     lookups: Mapping,
     opened: ExitStack,
-) -> Part:
+) -> Extract:
     bound = expressions.bind(shape, part.headers, source, company, lookups)
     around = reshape.plain(part, bound)
     read = part
@@ -81,7 +81,7 @@ def _dress(
         around = reshape.melted(part, bound)
     elif shape.changes:
         read, around = reshape.states_of_log(connection, part, bound, source, opened)
-    made = replace(read, headers=list(read.headers), cells=list(read.cells), families=list(read.families), row=expressions.ROW, around=around)
+    made = replace(read, headers=list(read.headers), cells=list(read.cells), families=list(read.families), row=expressions.ROW, select=around)
     made = replace(made, mapped={}, used=set())
     texts = []
     for column in table.columns:
@@ -96,9 +96,9 @@ def _dress(
             texts.append(f"{column.name} = {_listed([part.headers[place] for place in sorted(written.used)]) or 'always so'}")
         elif _is_wanting(column, part.headers, source):
             raise SchemaError(_wanting(column, table, shape, part))
-    made.noted = [("read as", shape.title), ("columns", "; ".join(texts))]
-    made.noted += [] if shape.within else _strange(shape, part.headers, made.used, source)
-    made.noted += [("left out", what) for what, condition in shape.drop.items() if bound.write(condition).told]
+    made.decisions = [("read as", shape.title), ("columns", "; ".join(texts))]
+    made.decisions += [] if shape.within else _strange(shape, part.headers, made.used, source)
+    made.decisions += [("left out", what) for what, condition in shape.drop.items() if bound.write(condition).told]
     if shape.changes:  # its rows are states: what was no change is gone already
         made.footer = f"{sql.ident('field opportunity_id')} is null" if shape.footer else "false"
     else:
@@ -115,7 +115,7 @@ def _is_wanting(column: Column, headers: list[str], source: Source) -> bool:
     return column.required and not column.default and not given
 
 
-def _wanting(column: Column, table: Table, shape: Shape, part: Part) -> str:
+def _wanting(column: Column, table: Table, shape: Shape, part: Extract) -> str:
     names = expressions.headers_of(shape, column.name)
     near = nearest(names[0], part.headers) if names else "."
     for name in names:

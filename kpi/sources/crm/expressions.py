@@ -25,7 +25,7 @@ from kpi.sources.blanks import only_first
 from kpi.sources.config import Company, Source
 from kpi.sources.crm.aliases import Shape
 from kpi.sources.folding import folded
-from kpi.sources.readers.part import Part
+from kpi.sources.readers.extract import Extract
 from kpi.sources.typing.cast import NO, YES
 
 ROW = sql.ident("row of the file")  # no column of a user's is called so
@@ -82,7 +82,7 @@ class Bound:
             return Written(self._translated(written.sql, name, keep=True, aliases=bool(listed)), written.used, True)
         return written
 
-    def footer(self, part: Part) -> str:
+    def footer(self, part: Extract) -> str:
         """Write the condition that a row is a note below the table."""
         if not self.shape.footer:
             return part.footer

@@ -8,16 +8,15 @@ from pathlib import Path
 
 import duckdb
 
-from kpi.errors import DataError
+from kpi.errors import DataError, nearest
 from kpi.schema import TABLES
-from kpi.sources import sql
-from kpi.sources.config import FILE, Company, Source, nearest
+from kpi.sources.config import FILE, Company, Source
 from kpi.sources.crm import aliases, expressions
 from kpi.sources.crm.aliases import GENERIC, Shape
 from kpi.sources.folding import fold
 from kpi.sources.readers import csv, workbook
-from kpi.sources.readers.files import Located
-from kpi.sources.readers.part import Part, typed_part
+from kpi.sources.readers.extract import Extract, from_parquet
+from kpi.sources.readers.files import WORKBOOKS, Located
 
 
 @dataclass(frozen=True)
@@ -37,7 +36,7 @@ class Recognised:
 def recognise(path: str | Path, *, system: str = "") -> Recognised:
     """Tell from its headers which system wrote a file and what it holds."""
     file = Path(path)
-    is_sheet = not file.exists() and file.parent.suffix.lower() == ".xlsx"
+    is_sheet = not file.exists() and file.parent.suffix.lower() in WORKBOOKS
     located = Located(f"{file.parent.name}/{file.name}", file.parent, file.name) if is_sheet else Located(file.name, file)
     if system and system not in aliases.systems():
         raise DataError(f"there is no alias set {system!r}{nearest(system, aliases.systems())} There are {', '.join(aliases.systems())}")
@@ -71,7 +70,7 @@ def unmatched(shape: Shape, headers: list[str]) -> dict[str, str]:
     return {header: aliases.nearest_alias(header, [shape]) for header in strange}
 
 
-def choose(system: str, table: str, part: Part, source: Source, *, strict: bool) -> Shape:
+def choose(system: str, table: str, part: Extract, source: Source, *, strict: bool) -> Shape:
     """Choose the kind of file that a table's file is."""
     known = aliases.shapes(system, table)
     if not known:
@@ -125,5 +124,5 @@ def _headers(located: Located, system: str) -> list[str]:
         return workbook.examine(located, hits=hits(system)).header
     if located.is_parquet:
         with duckdb.connect() as connection:
-            return typed_part(connection, located.label, f"read_parquet({sql.text(str(located.path))})", "").headers
+            return from_parquet(connection, located).headers
     return csv.examine(located).header

@@ -19,14 +19,14 @@ from kpi.sources.crm import expressions
 from kpi.sources.crm.aliases import Shape
 from kpi.sources.crm.expressions import ROW, Bound
 from kpi.sources.folding import fold, folded
-from kpi.sources.readers.part import Part
-from kpi.sources.stage import Stage
-from kpi.sources.typing import dialect, values
+from kpi.sources.readers.extract import Extract
+from kpi.sources.staging import StagingTable
+from kpi.sources.typing import dialect
 
 _LOG = Table("opportunity_history", (Column("changed_at", "instant"),))
 
 
-def plain(part: Part, bound: Bound) -> str:
+def plain(part: Extract, bound: Bound) -> str:
     """Write the rows of a file with its fields beside."""
     fields = [f"{_clean(part, place)} as {sql.ident(f'field {name}')}" for name, place in bound.places.items()]
     rows = f"select {', '.join(['*', f'{part.row}::bigint as {ROW}', *fields])} from {{relation}}"
@@ -36,7 +36,7 @@ def plain(part: Part, bound: Bound) -> str:
     return rows
 
 
-def melted(part: Part, bound: Bound) -> str:
+def melted(part: Extract, bound: Bound) -> str:
     """Write a row for each filled cell under a header that names a stage."""
     shape, headers = bound.shape, bound.shape.melted(part.headers)
     cells = [{"at": _clean(part, place), "number": sql.text(str(number)), **_texts(groups)} for number, (place, groups) in enumerate(headers, 1)]
@@ -52,7 +52,7 @@ def melted(part: Part, bound: Bound) -> str:
     return f'select * from (select *, unnest([{rows}], recursive := true) from ({plain(part, bound)})) where "melt at" is not null'
 
 
-def states_of_log(connection: Connection, part: Part, bound: Bound, source: Source, opened: ExitStack) -> tuple[Part, str]:
+def states_of_log(connection: Connection, part: Extract, bound: Bound, source: Source, opened: ExitStack) -> tuple[Extract, str]:
     """Turn a log of changes into the whole state after each: of each field the last value known, before its first change the old one."""
     log = _stored(connection, part, bound, opened)
     names = {fold(alias): name for name, aliases in bound.shape.changes.items() for alias in aliases}
@@ -91,7 +91,7 @@ def states_of_log(connection: Connection, part: Part, bound: Bound, source: Sour
     return made, around
 
 
-def kept(connection: Connection, beside: Iterable[tuple[Part, Shape]], source: Source, opened: ExitStack) -> dict[str, str]:
+def kept(connection: Connection, beside: Iterable[tuple[Extract, Shape]], source: Source, opened: ExitStack) -> dict[str, str]:
     """Keep the files that a table's formulas look things up in."""
     found: dict[str, str] = {}
     for part, shape in beside:
@@ -106,22 +106,16 @@ def kept(connection: Connection, beside: Iterable[tuple[Part, Shape]], source: S
     return found
 
 
-def _stored(connection: Connection, part: Part, bound: Bound, opened: ExitStack) -> str:
+def _stored(connection: Connection, part: Extract, bound: Bound, opened: ExitStack) -> str:
     name = sql.free_name(connection, f"stage_{bound.shape.name}")
-    relation = part.relation
-    if part.reader is not None:
-        relation = sql.free_name(connection, "stage_reader")
-        connection.register(relation, part.reader)
     missing = [field for field in bound.shape.fields if field not in bound.places]
     absent = "".join(f", null::varchar as {sql.ident(f'field {field}')}" for field in missing)
     try:
-        rows = plain(part, bound).replace("{relation}", relation)
-        connection.execute(f"create temp table {name} as select *{absent} from ({rows})")
+        with part.opened(connection) as relation:
+            rows = plain(part, bound).replace("{relation}", relation)
+            connection.execute(f"create temp table {name} as select *{absent} from ({rows})")
     except (duckdb.Error, pa.ArrowException) as error:
-        raise DataError(part.csv.failure if part.csv and part.csv.failure else f"{part.label} cannot be read: {sql.first_line(error)}") from None
-    finally:
-        if part.reader is not None:
-            connection.unregister(relation)
+        raise part.failure(error) from None
     opened.callback(connection.execute, f"drop table if exists {name}")
     return name
 
@@ -132,11 +126,11 @@ def _moment(connection: Connection, log: str, bound: Bound, source: Source) -> s
     view = sql.free_name(connection, "stage_log")
     connection.execute(f'create temp view {view} as select {at} as "changed_at", false as is_blank, false as is_filtered from {log}')
     try:
-        written = dialect.decide(connection, Stage(_LOG, view, {"changed_at": "text"}, []), source)["changed_at"]
+        written = dialect.decide(connection, StagingTable(_LOG, view, {"changed_at": "text"}, []), source)["changed_at"]
     finally:
         connection.execute(f"drop view {view}")
-    exact = f"coalesce(make_timestamp(epoch_us({values.zoned(at, written)})), " if written.has_offset else "("
-    return f"{exact}{values.local(at, written)})"
+    exact = f"coalesce(make_timestamp(epoch_us({written.zoned(at)})), " if written.has_offset else "("
+    return f"{exact}{written.local(at)})"
 
 
 def _filled(name: str, bound: Bound) -> str:
@@ -149,7 +143,7 @@ def _filled(name: str, bound: Bound) -> str:
     )
 
 
-def _clean(part: Part, place: int) -> str:
+def _clean(part: Extract, place: int) -> str:
     cell, family = part.cells[place], part.families[place]
     if family == "number":  # six digits, so that no point can be taken for thousands
         whole = f"{cell} = round({cell})"

@@ -10,7 +10,8 @@ import re
 import zipfile
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import IO
 
 import numpy as np
 import pyarrow as pa
@@ -19,45 +20,26 @@ import pyarrow.csv
 
 from kpi.errors import DataError, SchemaError
 from kpi.sources.blanks import BLANKS
+from kpi.sources.readers.extract import TextTable
 from kpi.sources.readers.files import BLOCK, Located
 
 _BOMS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
 _DELIMITERS = (",", ";", "\t", "|")
 _SAMPLE = 1 << 18  # characters looked at for delimiter and header
 _CELLS = 1 << 22  # bytes Arrow parses at once; a row must fit
-ROW = "row"  # position of a record in its file, the header being row 1
 
 
 @dataclass
-class Csv:
-    """A CSV file whose dialect is known, and what reading it counted."""
+class Csv(TextTable):
+    """A text file whose encoding, delimiter and header are known."""
 
-    located: Located
-    encoding: str
-    delimiter: str
-    header: list[str]
-    first: int
-    tail: bytes
-    n_records: int = 0
-    misfits: list[tuple[int, str]] = field(default_factory=list)
-    failure: str = ""
-    epoch: str = ""  # a text file has no serial dates
+    encoding: str = ""
+    tail: bytes = b""
 
     @property
-    def columns(self) -> list[str]:
-        """Names of the cells in the batches: c0, c1, ...; headers may be blank or occur twice."""
-        return [f"c{number}" for number in range(len(self.header))]
-
-    @property
-    def noted(self) -> list[tuple[str, str]]:
-        """What was decided about the file: decision and value."""
+    def decisions(self) -> list[tuple[str, str]]:
         names = {"\t": "tab"}
         return [("encoding", self.encoding), ("delimiter", names.get(self.delimiter, self.delimiter))]
-
-    def reader(self) -> pa.RecordBatchReader:
-        """Stream its rows: all cells as text without blanks around it, and the row number."""
-        schema = pa.schema([*((name, pa.string()) for name in self.columns), (ROW, pa.int64())])
-        return pa.RecordBatchReader.from_batches(schema, self._batches(schema))
 
     def _batches(self, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
         try:
@@ -73,7 +55,6 @@ class Csv:
                 if after < len(rows):
                     last = batch.slice(len(batch) - 1)
                     part = batch.slice(after)
-                    self.n_records += len(part)
                     cells = [pa.compute.utf8_trim(column, characters=BLANKS) for column in part.columns]
                     yield pa.RecordBatch.from_arrays([*cells, pa.array(rows[after:])], schema=schema)
             self._check_quotes(last)
@@ -122,11 +103,11 @@ def examine(located: Located, *, encoding: str = "", delimiter: str = "", table:
     delimiter = delimiter or (hint[1] if hint else "") or _delimiter(sample, located, table)
     for number, cells in enumerate(_records(sample, delimiter), 1):
         if any(cell.strip() for cell in cells) and not (hint and number == 1):
-            return Csv(located, encoding, delimiter, [cell.strip() for cell in cells], number, tail)
+            return Csv(located, [cell.strip() for cell in cells], number, delimiter, encoding=encoding, tail=tail)
     raise DataError(f"{located.label} is empty: it has not even a header")
 
 
-def _encoding(opened, located: Located, declared: str, table: str) -> tuple[str, bytes]:
+def _encoding(opened: IO[bytes], located: Located, declared: str, table: str) -> tuple[str, bytes]:
     """Tell the encoding from a byte order mark, else try UTF-8 on all bytes, else take Windows-1252."""
     head = opened.read(BLOCK)
     if head.startswith(b"PK\x03\x04") or head.startswith(b"\xd0\xcf\x11\xe0"):
@@ -164,7 +145,7 @@ def _decoder(name: str, table: str) -> codecs.IncrementalDecoder:
         raise DataError(f"[tables.{table}] encoding = {name!r} is unknown; write for instance utf-8 or cp1252") from None
 
 
-def _sample(opened, encoding: str) -> str:
+def _sample(opened: IO[bytes], encoding: str) -> str:
     with io.TextIOWrapper(opened, encoding=encoding, newline="") as text:
         return text.read(_SAMPLE)
 

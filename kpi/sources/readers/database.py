@@ -12,20 +12,27 @@ import shutil
 import sqlite3
 from collections.abc import Collection, Iterator
 from contextlib import ExitStack, closing
+from dataclasses import dataclass, fields
 from pathlib import Path
-from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
+from types import ModuleType
+from typing import Any
+from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit, urlunsplit
 
 import duckdb
 import pyarrow as pa
 
+from kpi.engine import Connection
 from kpi.errors import DataError
 from kpi.sources import sql
 from kpi.sources.readers import files
-from kpi.sources.readers.database_address import DUCKDB, POSTGRESQL, SQLITE, Database
 from kpi.sources.readers.files import Input
-from kpi.sources.readers.part import family
 from kpi.sources.readers.query import check_query
 
+POSTGRESQL, SQLITE, DUCKDB = "postgresql", "sqlite", "duckdb"
+SCHEMES = {"postgresql": POSTGRESQL, "postgres": POSTGRESQL, "sqlite": SQLITE, "duckdb": DUCKDB}
+# After the scheme a colon and, somewhere later, an at sign; or a parameter of that name. A port alone has no at sign behind it.
+_PASSWORD = re.compile(r"://[^/]*:.*@|://.*[?&]\w*password=", re.IGNORECASE | re.DOTALL)
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _BATCH = 50_000
 _TIMEOUT = "10"  # seconds to wait for a server
 _SESSION = r"-c default_transaction_read_only=on -c default_transaction_isolation=repeatable\ read -c TimeZone=UTC"
@@ -36,12 +43,70 @@ _WAL = 2  # in a SQLite file's header: changes are kept in a second file
 _ALLOWED = {sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION, getattr(sqlite3, "SQLITE_RECURSIVE", 33)}
 
 
+@dataclass(frozen=True)
+class Database:
+    """A table or a query of a database."""
+
+    url: str
+    table: str = ""
+    query: str = ""
+    password_env: str = ""
+
+    @property
+    def kind(self) -> str:
+        """Which of the three it is."""
+        return SCHEMES[urlsplit(self.url).scheme]
+
+    @property
+    def file(self) -> str:
+        """Path of the file; empty for a server."""
+        return "" if self.kind == POSTGRESQL else unquote(urlsplit(self.url).path.removeprefix("/"))
+
+    def label(self, canonical: str) -> str:
+        """Name it in lists; a server's host and user stay out of what is published."""
+        name = self.file or unquote(urlsplit(self.url).path.strip("/")) or POSTGRESQL
+        return f"{name}/{self.table or f'query for {canonical}'} (database)"
+
+
+def described(written: object, where: str) -> Database:
+    """Read a section ``[tables.<name>.database]``: checked before anything is opened, and never with a password in it."""
+    known = [item.name for item in fields(Database)]
+    if not isinstance(written, dict):
+        raise DataError(f"{where} is a section with the keys {', '.join(known)}")
+    unknown = [key for key in written if key not in known]
+    if unknown:
+        hint = "; passwords come from the environment, password_env names the variable" if "pass" in unknown[0].lower() else ""
+        raise DataError(f"{where} has the unknown key {unknown[0]!r}{hint}. It may have {', '.join(known)}")
+    for key, value in written.items():
+        if not isinstance(value, str) or not value:
+            raise DataError(f"{where} {key} must be a text")
+        refuse_password(value if key == "url" else "", f"{where} {key}")
+    if ("table" in written) == ("query" in written):
+        raise DataError(f"{where} needs either a table or a query")
+    found = Database(**{"url": "", **written})
+    parts = urlsplit(found.url)
+    if parts.scheme not in SCHEMES or (found.kind != POSTGRESQL and (parts.netloc or not found.file)):
+        raise DataError(f"{where} url must be postgresql://user@host/database, sqlite:///file.db or duckdb:///file.duckdb")
+    if found.password_env and not _VARIABLE.fullmatch(found.password_env):
+        raise DataError(f"{where} password_env must be the name of an environment variable, not the password itself")
+    return found
+
+
+def refuse_password(text: str, where: str) -> None:
+    """Refuse an address that seems to hold a password, without showing it."""
+    if _PASSWORD.search(text):
+        raise DataError(
+            f"{where} seems to hold a password, which kpi.toml must not: take it out, put it into the environment variable PGPASSWORD, "
+            'or into another one named by password_env = "MY_VARIABLE"'
+        )
+
+
 class Databases:
     """The databases of a data set, each opened once."""
 
     def __init__(self, folder: Path, scratch: Path, opened: ExitStack) -> None:
         self.folder, self.scratch, self.opened = folder, scratch, opened
-        self._servers: dict[tuple[str, str], object] = {}
+        self._servers: dict[tuple[str, str], Any] = {}  # connections of the driver, which is not always installed
         self._number = 0
 
     def read(self, database: Database, table: str) -> tuple[pa.RecordBatchReader, Input]:
@@ -61,7 +126,7 @@ class Databases:
             source = self._from_file(database, table, stored)
         return stored.sql("select * from answer order by all").to_arrow_reader(_BATCH), source
 
-    def _from_file(self, database: Database, table: str, stored: duckdb.DuckDBPyConnection) -> Input:
+    def _from_file(self, database: Database, table: str, stored: Connection) -> Input:
         file = self.folder / database.file
         if not file.is_file():
             raise DataError(f"[tables.{table}.database] names {database.file!r}, but no such file is in the data set")
@@ -74,7 +139,7 @@ class Databases:
                 raise DataError(f"[tables.{table}.database] {database.file} cannot be read: {sql.first_line(error)}") from None
         return source
 
-    def _from_server(self, database: Database, table: str, stored: duckdb.DuckDBPyConnection) -> None:
+    def _from_server(self, database: Database, table: str, stored: Connection) -> None:
         driver = _driver(table)
         password = _password(database, table)
         try:
@@ -97,22 +162,21 @@ def _selected(database: Database) -> str:
     return f"({database.query.strip().rstrip(';')}\n) as answer"
 
 
-def _store(stored: duckdb.DuckDBPyConnection, rows: pa.RecordBatchReader, decimals: Collection[str] = ()) -> None:
+def _store(stored: Connection, rows: pa.RecordBatchReader, decimals: Collection[str] = ()) -> None:
     """Keep the rows; what is neither number, date nor truth value becomes text, and `decimals`, which come as text, become numbers."""
-    stored.register("rows", rows)
-    stored.execute("create table raw as select * from rows")
-    stored.unregister("rows")
+    with sql.registered(stored, rows) as name:
+        stored.execute(f"create table raw as select * from {name}")
     whole = {name: rf"coalesce(bool_and(regexp_matches({sql.ident(name)}, '^-?\d{{1,37}}$')), false)" for name in decimals}
     # Whole numbers may be ids: they keep every digit.
-    exact = dict(zip(whole, stored.execute(f"select {', '.join(whole.values())} from raw").fetchall()[0], strict=True)) if whole else {}
+    exact = dict(zip(whole, sql.first_row(stored, f"select {', '.join(whole.values())} from raw"), strict=True)) if whole else {}
     cells = []
     for name, kind, *_ in stored.execute("describe raw").fetchall():
-        cast = ("::hugeint" if exact[name] else "::double") if name in exact else "::varchar" if family(kind) == "text" else ""
+        cast = ("::hugeint" if exact[name] else "::double") if name in exact else "::varchar" if sql.family(kind) == "text" else ""
         cells.append(f"{sql.ident(name)}{cast} as {sql.ident(name)}")
     stored.execute(f"create view answer as select {', '.join(cells)} from raw")
 
 
-def _driver(table: str):
+def _driver(table: str) -> ModuleType:
     try:
         from adbc_driver_postgresql import dbapi
     except ImportError:
@@ -140,7 +204,7 @@ def _address(url: str, password: str) -> str:
     return urlunsplit(("postgresql", parts.netloc, parts.path, urlencode(given, quote_via=quote), ""))
 
 
-def _postgresql(cursor, database: Database, stored: duckdb.DuckDBPyConnection) -> None:
+def _postgresql(cursor: Any, database: Database, stored: Connection) -> None:
     """Store the answer of a server."""
     selected = _selected(database)
     cursor.execute(f"select * from {selected} limit 0")

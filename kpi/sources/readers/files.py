@@ -8,13 +8,12 @@ import os
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO, cast
 
-from kpi.errors import DataError
-from kpi.sources.config import nearest
+from kpi.errors import DataError, nearest
 
 BLOCK = 1 << 20
-_WORKBOOKS = (".xlsx", ".xlsm")
+WORKBOOKS = (".xlsx", ".xlsm", ".xls", ".ods")
 
 
 @dataclass(frozen=True)
@@ -42,15 +41,17 @@ class Located:
     @property
     def is_workbook(self) -> bool:
         """Whether it is a workbook or one of its sheets."""
-        return self.path.suffix.lower() in _WORKBOOKS
+        return self.path.suffix.lower() in WORKBOOKS
 
-    def open(self) -> BinaryIO:
+    def open(self) -> IO[bytes]:
         """Open its bytes, decompressed."""
         try:
             if self.member and not self.is_workbook:
                 with zipfile.ZipFile(self.path) as archive:
                     return archive.open(self.member)
-            return gzip.open(self.path) if self.path.suffix.lower() == ".gz" else self.path.open("rb")
+            if self.path.suffix.lower() == ".gz":
+                return cast(IO[bytes], gzip.open(self.path))  # it reads like one, but says so to no type checker
+            return self.path.open("rb")
         except (zipfile.BadZipFile, OSError, RuntimeError, NotImplementedError) as error:
             raise DataError(f"{self.label} cannot be opened: {error}") from None
 
@@ -58,7 +59,7 @@ class Located:
 def locate(pattern: str, folder: Path, table: str) -> list[Located]:
     """Find the files that a path of kpi.toml means."""
     archive, member = _archive(pattern, folder)
-    if member and archive.suffix.lower() in _WORKBOOKS:
+    if member and archive.suffix.lower() in WORKBOOKS:
         return [Located(f"{_label(archive, folder)}/{member}", archive, member)]
     if member:
         return [_member(archive, member, folder, table)]
@@ -87,7 +88,7 @@ def _archive(pattern: str, folder: Path) -> tuple[Path, str]:
     parts = Path(pattern).parts
     for number, part in enumerate(parts[:-1]):
         file = folder.joinpath(*parts[: number + 1])
-        if part.lower().endswith((".zip", *_WORKBOOKS)) and file.is_file():
+        if part.lower().endswith((".zip", *WORKBOOKS)) and file.is_file():
             return file, "/".join(parts[number + 1 :])
     return folder, ""
 

@@ -8,19 +8,16 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import duckdb
 import pyarrow as pa
 
+from kpi.engine import Connection
 from kpi.errors import DataError
 from kpi.sources import sql
 from kpi.sources.blanks import are_blank
-from kpi.sources.config import FILE, Source
-from kpi.sources.readers.csv import ROW, Csv
-from kpi.sources.readers.files import Located
+from kpi.sources.readers.extract import Extract
 
 _BATCH = 100_000
 
@@ -40,7 +37,7 @@ def check_query(query: str, table: str) -> None:
         raise DataError(f"[tables.{table}] query must be exactly one SELECT; it is {' with '.join(kinds) or 'empty'}")
 
 
-def restricted(files: list[list[Path]], folder: Path) -> duckdb.DuckDBPyConnection:
+def restricted(files: list[list[Path]], folder: Path) -> Connection:
     """Open a database that can read the given files and nothing else, and whose restrictions cannot be lifted."""
     connection = duckdb.connect()
     allowed = [str(path) for paths in files for path in paths]
@@ -61,55 +58,30 @@ def restricted(files: list[list[Path]], folder: Path) -> duckdb.DuckDBPyConnecti
     return connection
 
 
-def rows(connection: duckdb.DuckDBPyConnection, source: Source, table: str) -> pa.RecordBatchReader:
+def rows(connection: Connection, query: str, table: str) -> pa.RecordBatchReader:
     """Run a table's query and stream its answer."""
     try:
-        answer = connection.sql(_named(source.query)).order("all").to_arrow_reader(_BATCH)
+        return connection.sql(_named(query)).order("all").to_arrow_reader(_BATCH)
     except duckdb.Error as error:
-        raise DataError(f"[tables.{table}] query in {FILE} fails: {sql.first_line(error)}") from None
-    return numbered(answer)
+        raise DataError(f"[tables.{table}] query in kpi.toml fails: {sql.first_line(error)}") from None
 
 
-def numbered(answer: pa.RecordBatchReader) -> pa.RecordBatchReader:
-    """Add the row number to a stream of rows."""
-    schema = answer.schema.append(pa.field(ROW_NUMBER, pa.int64()))
-
-    def batches() -> Iterator[pa.RecordBatch]:
-        first = 1
-        for batch in answer:
-            row = pa.array(range(first, first + len(batch)), pa.int64())
-            yield pa.RecordBatch.from_arrays([*batch.columns, row], schema=schema)
-            first += len(batch)
-
-    return pa.RecordBatchReader.from_batches(schema, batches())
-
-
-ROW_NUMBER = "row number of the answer"  # no column of a user's is called so
-
-
-def as_parquet(connection: duckdb.DuckDBPyConnection, located: Located, csv: Csv | None, target: Path) -> Path:
-    """Copy a file for a query: CSV becomes Parquet, every cell a text, stripped, empty ones missing."""
-    if csv is None:
-        return Path(shutil.copyfile(located.path, target))
-    named = [(cell, header) for cell, header in zip(csv.columns, csv.header, strict=True) if header]
+def as_parquet(connection: Connection, extract: Extract, target: Path) -> Path:
+    """Copy a text file for a query as Parquet: every cell a text, stripped, empty ones missing."""
+    named = [(cell, header) for cell, header in zip(extract.cells, extract.headers, strict=True) if header]
     folded = [header.casefold() for _, header in named]
     twice = next((header for _, header in named if folded.count(header.casefold()) > 1), None)
     if twice is not None:
-        raise DataError(f"{located.label} has the column {twice!r} more than once; a query cannot tell them apart")
+        raise DataError(f"{extract.label} has the column {twice!r} more than once; a query cannot tell them apart")
     cells = ", ".join(f"nullif({cell}, '') as {sql.ident(header)}" for cell, header in named)
-    name = sql.free_name(connection, "stage_reader")
-    connection.register(name, csv.reader())
     try:
-        connection.execute(
-            f"copy (select {cells} from {name} where not ({are_blank(csv.columns)}) order by {ROW}) to {sql.text(str(target))} (format parquet)"
-        )
+        with extract.opened(connection) as name:
+            chosen = f"select {cells} from {name} where not ({are_blank(extract.cells)}) order by {extract.row}"
+            connection.execute(f"copy ({chosen}) to {sql.text(str(target))} (format parquet)")
     except (duckdb.Error, pa.ArrowException) as error:
-        raise DataError(csv.failure or f"{located.label} cannot be read: {sql.first_line(error)}") from None
-    finally:
-        connection.unregister(name)
-    if csv.misfits:
-        row, text = csv.misfits[0]
-        raise DataError(f"{located.label} row {row} has the wrong number of cells ({text[:80]!r}); mend it before a query counts on it")
+        raise extract.failure(error) from None
+    for row, text in extract.text.misfits if extract.text else []:
+        raise DataError(f"{extract.label} row {row} has the wrong number of cells ({text[:80]!r}); mend it before a query counts on it")
     return target
 
 

@@ -1,80 +1,63 @@
-"""Workbooks: the sheet and its header row found, cells handed over as text so that they go the way of a CSV file. Nothing is ever calculated."""
+"""Workbooks (.xlsx, .xlsm, .xls, .ods): the sheet and its header row found, cells handed over as text, so that they go the way of a CSV file.
+
+Nothing is ever calculated: a formula counts as the value that the office program saved with it; one saved without a value stays the text that it is.
+What the reader does not give is taken from the XML of .xlsx; in .xls and .ods an error counts as an empty cell.
+"""
 
 from __future__ import annotations
 
 import datetime
 import itertools
+import math
+import posixpath
 import re
-import warnings
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from xml.etree.ElementTree import ParseError
+from typing import IO
+from xml.etree import ElementTree
 
-import openpyxl
 import pyarrow as pa
-from openpyxl.utils.exceptions import InvalidFileException
+from python_calamine import CalamineError, CalamineWorkbook, SheetTypeEnum, SheetVisibleEnum
 
-from kpi.errors import DataError
+from kpi.errors import DataError, nearest
 from kpi.sources.blanks import BLANKS
-from kpi.sources.config import nearest
+from kpi.sources.readers.extract import TextTable
 from kpi.sources.readers.files import BLOCK, Located
 
 HEADER_WITHIN = 20  # rows in which the header is looked for
 _BATCH = 2_000
-_ROW = "row"  # as in `csvtext`
-_BROKEN = (zipfile.BadZipFile, zlib.error, InvalidFileException, ParseError, OSError, KeyError, ValueError, TypeError, IndexError, AttributeError)
-_FORMULA = re.compile(rb"<(\w+:)?f[ >/]")
+_BROKEN = (CalamineError, ElementTree.ParseError, zipfile.BadZipFile, zlib.error, OSError, KeyError)
+_ZIPPED_XML = (".xlsx", ".xlsm")
+_FIRST_DAY, _FIRST_DAY_MAC = "1899-12-30", "1904-01-01"  # from which dates are counted
+_EXACT = 1e15  # above it a whole number has more digits than the reader gives
+_IN_XML_ONLY = re.compile(rb"""<(\w+:)?f[ >/]|\bt=["']e["']|[>-]\d{16,}<""")
 
 Hits = Callable[[list[str]], int]
 
 
 @dataclass
-class Sheet:
-    """A sheet whose header is known; it is read like a `csvtext.Csv`."""
+class Sheet(TextTable):
+    """A sheet whose header is known."""
 
-    located: Located
-    name: str
-    header: list[str]
-    first: int
-    epoch: str = ""
+    name: str = ""
     decimal: str = "."
-    n_records: int = 0
-    misfits: list[tuple[int, str]] = field(default_factory=list)
-    failure: str = ""
-    delimiter: str = "\t"
 
     @property
-    def columns(self) -> list[str]:
-        """Names of the cells in the batches: c0, c1, ..."""
-        return [f"c{number}" for number in range(len(self.header))]
-
-    @property
-    def noted(self) -> list[tuple[str, str]]:
-        """What was decided about the sheet: decision and value."""
+    def decisions(self) -> list[tuple[str, str]]:
         return [("sheet", self.name), ("header in row", str(self.first))]
-
-    def reader(self) -> pa.RecordBatchReader:
-        """Stream its rows: all cells as text without blanks around it, and the row number."""
-        schema = pa.schema([*((name, pa.string()) for name in self.columns), (_ROW, pa.int64())])
-        return pa.RecordBatchReader.from_batches(schema, self._batches(schema))
 
     def _batches(self, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
         width = len(self.header)
-        rows = ((number, cells) for number, cells in self._rows() if number > self.first and any(cells[:width]))
-        while part := list(itertools.islice(rows, _BATCH)):
-            self.n_records += len(part)
-            columns = [
-                pa.array([cells[place].strip(BLANKS) if place < len(cells) else "" for _, cells in part], pa.string()) for place in range(width)
-            ]
-            yield pa.RecordBatch.from_arrays([*columns, pa.array([number for number, _ in part], pa.int64())], schema=schema)
-
-    def _rows(self) -> Iterator[tuple[int, list[str]]]:
         try:
-            yield from _rows(self.located.path, self.name, self.decimal)
+            rows = _rows(self.located.path, self.name, self.decimal)
+            below = ((number, cells) for number, cells in rows if number > self.first and any(cells[:width]))
+            while part := list(itertools.islice(below, _BATCH)):
+                filled = [cells[:width] + [""] * (width - len(cells)) for _, cells in part]
+                columns = [pa.array([cell.strip(BLANKS) for cell in column], pa.string()) for column in zip(*filled, strict=True)]
+                yield pa.RecordBatch.from_arrays([*columns, pa.array([number for number, _ in part], pa.int64())], schema=schema)
         except _BROKEN as error:
             self.failure = f"{self.located.label} cannot be read: {error}"
             raise OSError(self.failure) from None
@@ -82,31 +65,37 @@ class Sheet:
 
 def examine(located: Located, *, hits: Hits | None = None, decimal: str = "") -> Sheet:
     """Find the sheet of a workbook and the row that holds its header."""
+    path, member = located.path, located.member
     try:
-        names, epoch = _sheets(located.path)
-        if located.member and located.member not in names:
-            raise DataError(f"{located.path.name} has no sheet {located.member!r}{nearest(located.member, names)} It has {names}")
-        looked = [_header(located.path, name, hits) for name in ([located.member] if located.member else names)]
-    except DataError:
-        raise
+        names, epoch = _sheets(path)
+        chosen = [name for name in names if member in ("", name)]
+        best = max((_header(path, name, hits) for name in chosen), key=lambda found: found[0], default=None)
     except _BROKEN as error:
         raise DataError(f"{located.label} cannot be read as a workbook: {error}; open it and save it again as .xlsx, or as CSV") from None
-    best = max(looked, key=lambda found: found[0])
-    if not best[3]:
+    if member and not chosen:
+        raise DataError(f"{path.name} has no sheet {member!r}{nearest(member, names)} It has {names}")
+    if best is None or not best[3]:
         raise DataError(f"{located.label} is empty: it has not even a header")
-    return Sheet(located, best[1], best[3], best[2], epoch, decimal or ".")
+    _, name, first, header = best
+    return Sheet(located, header, first, "\t", epoch, name=name, decimal=decimal or ".")
 
 
 def _sheets(path: Path) -> tuple[list[str], str]:
     """List the visible sheets, and the day from which dates are counted."""
-    with _quiet(), closing(openpyxl.load_workbook(path, read_only=True)) as book:
-        names = [sheet.title for sheet in book.worksheets if sheet.sheet_state == "visible"]
-        return names or [sheet.title for sheet in book.worksheets], book.epoch.strftime("%Y-%m-%d")
+    with CalamineWorkbook.from_path(path) as book:
+        sheets = [sheet for sheet in book.sheets_metadata if sheet.typ == SheetTypeEnum.WorkSheet]
+    names = [sheet.name for sheet in sheets if sheet.visible == SheetVisibleEnum.Visible] or [sheet.name for sheet in sheets]
+    if path.suffix.lower() not in _ZIPPED_XML:
+        return names, _FIRST_DAY
+    with zipfile.ZipFile(path) as archive:
+        settings = ElementTree.fromstring(archive.read("xl/workbook.xml")).find("{*}workbookPr")
+    is_mac = settings is not None and settings.get("date1904") in ("1", "true")
+    return names, _FIRST_DAY_MAC if is_mac else _FIRST_DAY
 
 
 def _header(path: Path, name: str, hits: Hits | None) -> tuple[tuple[int, int], str, int, list[str]]:
     best: tuple[tuple[int, int], str, int, list[str]] = ((0, 0), name, 1, [])
-    for number, cells in itertools.islice(_rows(path, name, "."), HEADER_WITHIN):
+    for number, cells in itertools.islice(_rows(path, name, ".", HEADER_WITHIN), HEADER_WITHIN):
         score = (hits(cells) if hits else 0, sum(cell != "" and not _is_value(cell) for cell in cells))
         if score > best[0]:
             width = max(place for place, cell in enumerate(cells) if cell) + 1
@@ -118,53 +107,87 @@ def _is_value(cell: str) -> bool:
     return re.fullmatch(r"[-+\d.,:/ ]+", cell) is not None
 
 
-def _rows(path: Path, name: str, decimal: str) -> Iterator[tuple[int, list[str]]]:
-    """Go through a sheet's rows with their numbers, as text.
-
-    A formula counts as the value that the office program saved with it; one saved without a value stays the text that it is.
-    """
-    with _quiet():
-        formulas = openpyxl.load_workbook(path, read_only=True)
-        values = openpyxl.load_workbook(path, read_only=True, data_only=True) if _has_formulas(path) else None
-        sheets = [book[name] for book in (formulas, values) if book is not None]
-        for sheet in sheets:
-            sheet.reset_dimensions()  # what the file says of its size may be wrong
-        rows = [sheet.iter_rows(values_only=True) for sheet in sheets]
-    with closing(formulas), closing(values or formulas):
-        before, together = 0, zip(*rows, strict=True)
-        # The filter on warnings is the whole process's: it must not stay open while a reader takes its time.
-        while part := _taken(together):
-            for number, both in enumerate(part, before + 1):
-                cells = both[-1] if len(both) == 1 else [told if told is not None else written for written, told in zip(*both, strict=True)]
-                yield number, [_text(cell, decimal) for cell in cells]
-            before += len(part)
+def _rows(path: Path, name: str, decimal: str, last: float = math.inf) -> Iterator[tuple[int, list[str]]]:
+    """Go through a sheet's rows with their numbers, as text."""
+    exceptions = _exceptions(path, name, last) if path.suffix.lower() in _ZIPPED_XML else {}
+    with CalamineWorkbook.from_path(path) as book:
+        sheet = book.get_sheet_by_name(name)
+    left = [""] * (sheet.start[1] if sheet.start else 0)
+    below = max(exceptions, default=0) - sheet.total_height
+    for number, values in enumerate(itertools.chain(sheet.iter_rows(), itertools.repeat([], max(below, 0))), 1):
+        cells = left + [_text(value, decimal) for value in values]
+        for place, text in exceptions.get(number, {}).items():
+            cells += [""] * (place + 1 - len(cells))
+            cells[place] = text
+        yield number, cells
 
 
-def _taken(rows: Iterator[tuple]) -> list[tuple]:
-    with _quiet():
-        return list(itertools.islice(rows, _BATCH))
-
-
-def _has_formulas(path: Path) -> bool:
+def _exceptions(path: Path, name: str, last: float) -> dict[int, dict[int, str]]:
+    """Find the cells whose text only the XML tells, by row and place: formulas saved without a value, errors, long whole numbers."""
     with zipfile.ZipFile(path) as archive:
-        for entry in archive.infolist():
-            if entry.filename.startswith("xl/worksheets/"):
-                with archive.open(entry) as opened:
-                    before = b""
-                    while block := opened.read(BLOCK):
-                        if _FORMULA.search(before + block):
-                            return True
-                        before = block[-16:]
+        part = _part(archive, name)
+        with archive.open(part) as opened:
+            if not _has_exceptions(opened):
+                return {}
+        found: dict[int, dict[int, str]] = {}
+        with archive.open(part) as opened:
+            number = place = 0
+            for event, element in ElementTree.iterparse(opened, ("start", "end")):
+                kind = element.tag.rpartition("}")[2]
+                if event == "start" and kind == "row":
+                    number, place = int(element.get("r", number + 1)), 0
+                    if number > last:
+                        break
+                elif event == "end" and kind == "c":
+                    place = _place(element.get("r", "")) or place + 1
+                    text = _exception(element)
+                    if text:
+                        found.setdefault(number, {})[place - 1] = text
+                elif event == "end" and kind == "row":
+                    element.clear()
+    return found
+
+
+def _has_exceptions(opened: IO[bytes]) -> bool:
+    before = b""
+    while block := opened.read(BLOCK):
+        if _IN_XML_ONLY.search(before + block):
+            return True
+        before = block[-64:]
     return False
+
+
+def _exception(cell: ElementTree.Element) -> str:
+    kind, formula, value = cell.get("t", "n"), cell.find("{*}f"), cell.findtext("{*}v") or ""
+    if formula is not None and not value:
+        return f"={formula.text or ''}"
+    if kind == "e" or (kind == "n" and re.fullmatch(r"-?\d{16,}", value)):
+        return value
+    return ""
+
+
+def _place(reference: str) -> int:
+    """Count the columns up to that of a cell: 28 for AB12."""
+    place = 0
+    for letter in reference.rstrip("0123456789"):
+        place = place * 26 + ord(letter) - ord("A") + 1
+    return place
+
+
+def _part(archive: zipfile.ZipFile, name: str) -> str:
+    """Find the part of a workbook that holds a sheet."""
+    sheets = ElementTree.fromstring(archive.read("xl/workbook.xml")).iterfind("{*}sheets/{*}sheet")
+    keys = next(sheet.attrib for sheet in sheets if sheet.get("name") == name)
+    key = next(value for attribute, value in keys.items() if attribute.endswith("}id"))
+    links = ElementTree.fromstring(archive.read("xl/_rels/workbook.xml.rels"))
+    return posixpath.join("xl", next(link.attrib["Target"] for link in links if link.get("Id") == key)).lstrip("/")
 
 
 def _text(value: object, decimal: str) -> str:
     """Write a cell so that it can be read in one way only."""
-    if value is None:
-        return ""
     if isinstance(value, bool):
         return str(value).lower()
-    if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
+    if isinstance(value, float) and value.is_integer() and abs(value) < _EXACT:
         return str(int(value))
     if isinstance(value, float):
         whole, _, part = f"{value:.12f}".rstrip("0").partition(".")
@@ -172,14 +195,6 @@ def _text(value: object, decimal: str) -> str:
     if isinstance(value, datetime.datetime):
         rounded = value + datetime.timedelta(microseconds=500_000)  # the numbers behind dates are seldom whole seconds
         return rounded.replace(microsecond=0).isoformat(sep=" ")
-    if isinstance(value, datetime.date | datetime.time):
-        return value.isoformat()
-    return str(value).strip()
-
-
-class _quiet(warnings.catch_warnings):
-    """Openpyxl warns of styles, print areas and lists to choose from that it does not know: nothing that touches a value."""
-
-    def __enter__(self) -> None:
-        super().__enter__()
-        warnings.filterwarnings("ignore", category=UserWarning, module="openpyxl")
+    if isinstance(value, datetime.date):
+        return f"{value.isoformat()} 00:00:00"
+    return value.isoformat() if isinstance(value, datetime.time) else str(value).strip()

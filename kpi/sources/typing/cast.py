@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import duckdb
-
+from kpi.engine import Connection
 from kpi.schema import Column
 from kpi.sources import sql
 from kpi.sources.checks import rules
-from kpi.sources.stage import Stage
-from kpi.sources.typing import values, zones
-from kpi.sources.typing.values import Written
+from kpi.sources.staging import StagingTable
+from kpi.sources.typing import zones
+from kpi.sources.typing.dialect import Dialect, has_offset
 
 YES = ("true", "1", "yes", "y", "oui", "o", "vrai", "t")
 NO = ("false", "0", "no", "n", "non", "faux", "f")
@@ -32,8 +31,12 @@ class Clock:
 
 
 @dataclass
-class Converted:
-    """A table of typed values with the fault of each row."""
+class TypedTable:
+    """A table of typed values with the fault of each row.
+
+    ``faults`` are column and reason by number, ``precision`` that of each instant (second or day), ``working`` the columns that only checks need;
+    ``decisions``: "", decision, value.
+    """
 
     name: str
     faults: list[tuple[str, str]]
@@ -50,29 +53,29 @@ class _Times:
     years: tuple[int, int]
 
 
-def convert(connection: duckdb.DuckDBPyConnection, staged: Stage, written: dict[str, Written], clock: Clock) -> Converted:
+def convert(connection: Connection, staging: StagingTable, dialects: dict[str, Dialect], clock: Clock) -> TypedTable:
     """Turn a working table of cells into typed values."""
-    columns = [staged.table[name] for name in staged.families]
-    times = _measure(connection, staged, written, clock)
+    columns = [staging.table[name] for name in staging.families]
+    times = _times(connection, staging, dialects, clock)
     texts, locals_, typed = [], [], []
     for column in columns:
-        name, family = column.name, staged.families[column.name]
+        name, family = column.name, staging.families[column.name]
         texts.append(f"{sql.ident(name)} as {_cell(name)}")
         if name in times and family in ("text", "instant", "date"):
-            locals_.append(f"{_local(name, family, written[name], times[name])} as {_wall(name)}")
-        typed.append(f"{_value(column, family, written[name], times.get(name), clock)} as {sql.ident(name)}")
+            locals_.append(f"{_local(name, family, dialects[name], times[name].precision)} as {_wall(name)}")
+        typed.append(f"{_value(column, family, dialects[name], times, clock)} as {sql.ident(name)}")
     faults, tests, bad = _faults(columns)
-    name = sql.free_name(connection, f"typed_{staged.table.name}")
-    walls = [f"local {column.name}" for column in columns if _in_zone(column, staged, times)]
-    every = [f"{sql.ident(c.name) if c.name in staged.families else 'null'}::{TYPES[c.kind]} as {sql.ident(c.name)}" for c in staged.table.columns]
+    name = sql.free_name(connection, f"typed_{staging.table.name}")
+    walls = [f"local {column.name}" for column in columns if _in_zone(column, staging, times)]
+    every = [f"{sql.ident(c.name) if c.name in staging.families else 'null'}::{TYPES[c.kind]} as {sql.ident(c.name)}" for c in staging.table.columns]
     connection.execute(
         f"create table {name} as select file, row, {tests} as fault, {bad} as bad, {', '.join([*every, *map(sql.ident, walls)])} from ("
         f"select *, {', '.join(typed)} from ("
-        f"select file, row, is_blank, is_footer, is_filtered, {', '.join([*texts, *locals_])} from {staged.name}))"
+        f"select file, row, is_blank, is_footer, is_filtered, {', '.join([*texts, *locals_])} from {staging.name}))"
     )
     precision = {column.name: times[column.name].precision for column in columns if column.kind == "instant"}
-    noted = _noted(connection, name, staged, written, times, clock, columns)
-    return Converted(name, faults, precision, noted, ["file", "row", "fault", "bad", *walls])
+    decisions = _decisions(connection, name, staging, dialects, times, clock)
+    return TypedTable(name, faults, precision, decisions, ["file", "row", "fault", "bad", *walls])
 
 
 def _cell(name: str) -> str:
@@ -83,65 +86,64 @@ def _wall(name: str) -> str:
     return sql.ident(f"local {name}")
 
 
-def _measure(connection, staged: Stage, written: dict[str, Written], clock: Clock) -> dict[str, _Times]:
+def _times(connection: Connection, staging: StagingTable, dialects: dict[str, Dialect], clock: Clock) -> dict[str, _Times]:
     """Find the precision and the span of each column of dates, so that zone changes are written out for that span only."""
-    found, asked = {}, []
-    for name, family in staged.families.items():
-        if staged.table[name].kind not in ("instant", "date"):
+    found, measures = {}, {}
+    for name, family in staging.families.items():
+        if staging.table[name].kind not in ("instant", "date"):
             continue
         found[name] = _Times("day" if family == "date" else "second", (FIRST_YEAR, LAST_YEAR))
-        if family in ("text", "instant", "date"):
-            asked.append(name)
-    if not asked:
-        return found
-    parts = []
-    for name in asked:
-        cell, family = sql.ident(name), staged.families[name]
+        if family not in ("text", "instant", "date"):
+            continue
+        cell = sql.ident(name)
         # Offsets left out here: they neither stretch the span by more than a day nor hide a time of day.
-        wall = _local(name, family, written[name], _Times("day", found[name].years), cell)
+        wall = _local(name, family, dialects[name], "day")
         sound = f"year({wall}) between {FIRST_YEAR} and {LAST_YEAR}"
         timed = f"count(*) filter ({wall} <> date_trunc('day', {wall}))"
-        if family == "text" and written[name].has_offset:
-            timed += f" + count(*) filter ({values.has_offset(cell)} and not regexp_matches({cell}, '{_DAY_IN_UTC}'))"
-        parts += [f"min(year({wall})) filter ({sound})", f"max(year({wall})) filter ({sound})", timed, f"count({cell})"]
-    row = connection.execute(f"select {', '.join(parts)} from {staged.name} where not is_blank and not is_filtered").fetchall()[0]
-    for place, name in enumerate(asked):
+        if family == "text" and dialects[name].has_offset:
+            timed += f" + count(*) filter ({has_offset(cell)} and not regexp_matches({cell}, '{_DAY_IN_UTC}'))"
+        measures[name] = f"min(year({wall})) filter ({sound}), max(year({wall})) filter ({sound}), {timed}, count({cell})"
+    if not measures:
+        return found
+    row = sql.first_row(connection, f"select {', '.join(measures.values())} from {staging.name} where not is_blank and not is_filtered")
+    for place, name in enumerate(measures):
         first, last, timed, filled = row[4 * place : 4 * place + 4]
-        is_day = staged.families[name] == "date" or (filled > 0 and timed == 0 and (clock.guess_days or staged.families[name] == "text"))
+        family = staging.families[name]
+        is_day = family == "date" or (filled > 0 and timed == 0 and (clock.guess_days or family == "text"))
         found[name] = _Times("day" if is_day else "second", (first or 2000, last or 2000))
     return found
 
 
-def _local(name: str, family: str, written: Written, times: _Times, cell: str = "") -> str:
-    cell = cell or sql.ident(name)
+def _local(name: str, family: str, dialect: Dialect, precision: str) -> str:
+    cell = sql.ident(name)
     if family != "text":
         return f"{cell}::timestamp"
-    if times.precision == "day" and written.has_offset:  # midnights in UTC: dates that a system wrote out as instants
-        return values.local(f"regexp_replace({cell}, ' ?(Z|UTC)$', '')", written)
-    return values.local(cell, written)
+    if precision == "day" and dialect.has_offset:  # midnights in UTC: dates that a system wrote out as instants
+        return dialect.local(f"regexp_replace({cell}, ' ?(Z|UTC)$', '')")
+    return dialect.local(cell)
 
 
-def _in_zone(column: Column, staged: Stage, times: dict[str, _Times]) -> bool:
+def _in_zone(column: Column, staging: StagingTable, times: dict[str, _Times]) -> bool:
     """Whether the column's instants are local times of the table's zone."""
-    return column.kind == "instant" and staged.families[column.name] in ("text", "instant") and times[column.name].precision == "second"
+    return column.kind == "instant" and staging.families[column.name] in ("text", "instant") and times[column.name].precision == "second"
 
 
-def _value(column: Column, family: str, written: Written, times: _Times | None, clock: Clock) -> str:
+def _value(column: Column, family: str, dialect: Dialect, times: dict[str, _Times], clock: Clock) -> str:
     cell = _cell(column.name)
     if column.kind == "text":
         return _text(column, cell, family)
     if column.kind in ("number", "integer"):
-        return _number(column, cell, family, written)
+        return _number(column, cell, family, dialect)
     if column.kind == "boolean":
         folded = f"lower({cell}::varchar)"
         yes, no = (sql.texts([*words, f"{words[1]}.0"]) for words in (YES, NO))
         return f"case when {folded} in ({yes}) then true when {folded} in ({no}) then false end"
-    value = _moment(column, cell, family, written, times, clock)
+    value = _moment(column, cell, family, dialect, times[column.name], clock)
     return f"case when year({value}) between {FIRST_YEAR} and {LAST_YEAR} then {value} end" if column.kind == "instant" else value
 
 
-def _number(column: Column, cell: str, family: str, written: Written) -> str:
-    read = {"text": values.number(cell, written), "number": f"{cell}::double", "boolean": f"{cell}::double"}.get(family, "null::double")
+def _number(column: Column, cell: str, family: str, dialect: Dialect) -> str:
+    read = {"text": dialect.number(cell), "number": f"{cell}::double", "boolean": f"{cell}::double"}.get(family, "null::double")
     value = f"case when isfinite({read}) then {read} end"
     return value if column.kind == "number" else f"case when {value} = round({value}) then try_cast({value} as bigint) end"
 
@@ -154,12 +156,12 @@ def _text(column: Column, cell: str, family: str) -> str:
     return f"{cell}::varchar"
 
 
-def _moment(column: Column, cell: str, family: str, written: Written, times: _Times, clock: Clock) -> str:
+def _moment(column: Column, cell: str, family: str, dialect: Dialect, times: _Times, clock: Clock) -> str:
     """Write the SQL of a naive UTC timestamp, or of a local date."""
     wall = _wall(column.name)
     if family == "boolean" or family == "number":
         return f"null::{TYPES[column.kind]}"
-    offset = cell if family == "zoned" else values.zoned(cell, written) if written.has_offset and times.precision == "second" else ""
+    offset = cell if family == "zoned" else dialect.zoned(cell) if dialect.has_offset and times.precision == "second" else ""
     if column.kind == "date":
         there = f"timezone({sql.text(clock.company_zone)}, {offset})" if offset else wall
         return f"{there}::date" if family == "zoned" or not offset else f"coalesce({wall}, {there})::date"
@@ -189,27 +191,29 @@ def _faults(columns: list[Column]) -> tuple[list[tuple[str, str]], str, str]:
     return faults, f"(case {' '.join(tests)} else 0 end)::integer", f"case {' '.join(bad)} end" if bad else "null::varchar"
 
 
-def _noted(connection, name: str, staged: Stage, written, times, clock: Clock, columns: list[Column]) -> list[tuple[str, str, str]]:
-    noted = []
-    for column in columns:
-        way, family = written[column.name], staged.families[column.name]
-        if family == "text" and column.kind == "number" and way.decimal == ",":
-            noted.append(("", "decimal", f"{column.name}: ,"))
-        if family == "text" and column.kind in ("instant", "date") and way.order:
-            noted.append(("", "dates", f"{column.name}: {way.order}"))
+def _decisions(
+    connection: Connection, name: str, staging: StagingTable, dialects: dict[str, Dialect], times: dict[str, _Times], clock: Clock
+) -> list[tuple[str, str, str]]:
+    decisions = []
+    for column in (staging.table[column] for column in staging.families):
+        dialect, is_text = dialects[column.name], staging.families[column.name] == "text"
+        if is_text and column.kind == "number" and dialect.decimal == ",":
+            decisions.append(("", "decimal", f"{column.name}: ,"))
+        if is_text and column.kind in ("instant", "date") and dialect.order:
+            decisions.append(("", "dates", f"{column.name}: {dialect.order}"))
         if column.kind == "instant" and times[column.name].precision == "day":
-            noted.append(("", "precision", f"{column.name}: day"))
-        if _in_zone(column, staged, times):
-            noted += _zone_noted(connection, name, column.name, times[column.name].years, clock)
-    return noted
+            decisions.append(("", "precision", f"{column.name}: day"))
+        if _in_zone(column, staging, times):
+            decisions += _zone_decisions(connection, name, column.name, times[column.name].years, clock)
+    return decisions
 
 
-def _zone_noted(connection, name: str, column: str, years: tuple[int, int], clock: Clock) -> list[tuple[str, str, str]]:
+def _zone_decisions(connection: Connection, name: str, column: str, years: tuple[int, int], clock: Clock) -> list[tuple[str, str, str]]:
     wall = _wall(column)
     gaps, twice = (zones.odd_hours(wall, clock.zone, years, gaps=gaps) for gaps in (True, False))
     asked = f"count({wall}), count({sql.ident(column)}), count(*) filter ({gaps}), count(*) filter ({twice})"
-    n_local, n, n_gaps, n_twice = connection.execute(f"select {asked} from {name} where fault = 0").fetchall()[0]
-    noted = [("", "time zone", f"{column}: {clock.zone}")] if n_local else []
-    noted += [("", "time zone", f"{column}: offsets in the data: {n - n_local}")] if n > n_local else []
+    n_local, n, n_gaps, n_twice = sql.first_row(connection, f"select {asked} from {name} where fault = 0")
+    decisions = [("", "time zone", f"{column}: {clock.zone}")] if n_local else []
+    decisions += [("", "time zone", f"{column}: offsets in the data: {n - n_local}")] if n > n_local else []
     odd = {"local hours that do not exist": n_gaps, "local hours that occur twice": n_twice}
-    return noted + [("", decision, f"{column}: {count}") for decision, count in odd.items() if count]
+    return decisions + [("", decision, f"{column}: {count}") for decision, count in odd.items() if count]

@@ -3,136 +3,208 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import duckdb
 
+from kpi.engine import Connection
 from kpi.errors import DataError
 from kpi.sources import sql
+from kpi.sources.blanks import SPACES
 from kpi.sources.config import FILE, Source
-from kpi.sources.stage import Stage
-from kpi.sources.typing.values import DAY_FIRST, HAS_OFFSET, MONTH_FIRST, Written, number_text
+from kpi.sources.staging import StagingTable
 
 # Evidence that a comma, or a point, is the decimal sign; S stands for it, T for the other one. Grouping spaces are gone by then.
 _EVIDENCE = r"^[-+]?(\d{1,3}(T\d{3})+S\d*|\d{1,3}(T\d{3}){2,}|\d+S\d{0,2}|\d*S\d{4,}|\d{4,}S\d+|0*S\d+)$"
-_UNCLEAR = r"^[-+]?[1-9]\d{0,2}[.,]\d{3}$"
-
-_PARTS = r"^\d{1,2}[-/.]\d{1,2}[-/.]\d{4}|^\d{1,2}[/.]\d{1,2}[/.]\d{2}( |$)"
-_FIRST_OVER_12 = r"^(1[3-9]|2\d|3[01])[-/.](0?[1-9]|1[0-2])[-/.]\d{2}"
-_SECOND_OVER_12 = r"^(0?[1-9]|1[0-2])[-/.](1[3-9]|2\d|3[01])[-/.]\d{2}"
-_NOON = r"(?i)\d ?[ap]\.?m\.?$"
-_WAYS = {
+_NUMBERS = {
+    "comma": _EVIDENCE.replace("S", "[,]").replace("T", "[.]"),
+    "point": _EVIDENCE.replace("S", "[.]").replace("T", "[,]"),
+    "unclear": r"^[-+]?[1-9]\d{0,2}[.,]\d{3}$",
+}
+_TIME = r"[T ] *\d{1,2}:\d{2}(:\d{2}([.,]\d+)?)?"
+_OFFSET = r" ?(Z|UTC|[-+]\d{2}(:?\d{2})?)"
+_ISO = rf"^\d{{4}}([-/])\d{{1,2}}[-/]\d{{1,2}}({_TIME}({_OFFSET})?)?$"
+_HAS_OFFSET = rf":\d{{2}}([.,]\d+)?{_OFFSET}$"
+_DATES = {
+    "unclear": r"^\d{1,2}[-/.]\d{1,2}[-/.]\d{4}|^\d{1,2}[/.]\d{1,2}[/.]\d{2}( |$)",
+    "day": r"^(1[3-9]|2\d|3[01])[-/.](0?[1-9]|1[0-2])[-/.]\d{2}",
+    "month": r"^(0?[1-9]|1[0-2])[-/.](1[3-9]|2\d|3[01])[-/.]\d{2}",
+    "noon": r"(?i)\d ?[ap]\.?m\.?$",
+    "offset": _HAS_OFFSET,
+}
+DAY_FIRST, MONTH_FIRST = "day first", "month first"
+_CHOICES = {
     "decimal": ("with a comma or a point as the decimal sign", 'decimal = "," or decimal = "."'),
     "dates": ("day or month first", 'dates = "%d/%m/%Y" or dates = "%m/%d/%Y"'),
 }
+_GROUPING = SPACES + "'’"
 
 
-def decide(connection: duckdb.DuckDBPyConnection, staged: Stage, source: Source) -> dict[str, Written]:
+@dataclass(frozen=True)
+class Dialect:
+    """How one column is written, and the SQL that reads its cells; what is written otherwise gives a missing value."""
+
+    decimal: str = "."
+    order: str = ""
+    formats: tuple[str, ...] = ()
+    has_noon: bool = False
+    has_offset: bool = False
+
+    def number(self, cell: str) -> str:
+        group = "." if self.decimal == "," else ","
+        bare = _bare_number(cell)
+        sound = rf"^[-+]?(\d+|\d{{1,3}}([{group} ]\d{{3}})+)?([{self.decimal}]\d*)?([eE][-+]?\d+)?$"
+        plain = f"replace(translate({bare}, '{group} ', ''), '{self.decimal}', '.')"
+        return f"case when regexp_matches({bare}, '{sound}') then try_cast({plain} as double) end"
+
+    def local(self, cell: str) -> str:
+        """Write the SQL that reads a date or a time without offset."""
+        year_first = self._year_first(cell)
+        sound = f"regexp_matches({year_first}, '{_ISO}')" + (f" and not {has_offset(cell)}" if self.has_offset else "")
+        tries = [f"try_cast(case when {sound} then replace({year_first}, ',', '.') end as timestamp)"]
+        if self.has_noon:
+            day = "%m/%d/%Y" if self.order == MONTH_FIRST else "%d/%m/%Y"
+            shapes = [f"{start} %I:%M{seconds}{gap}%p" for start in (day, "%Y-%m-%d") for seconds in ("", ":%S") for gap in (" ", "")]
+            tries.append(f"try_strptime({cell}, [{sql.texts(shapes)}])")
+        if self.formats:
+            tries.insert(0, f"try_strptime({cell}, [{sql.texts(self.formats)}])::timestamp")
+        return f"coalesce({', '.join(tries)})" if len(tries) > 1 else tries[0]
+
+    def zoned(self, cell: str) -> str:
+        """Write the SQL that reads an instant with its offset."""
+        year_first = self._year_first(cell)
+        offset = rf"regexp_replace(regexp_replace(replace({year_first}, ',', '.'), ' ?UTC$', 'Z'), ' ?([-+]\d{{2}}):?(\d{{2}})?$', '\1:\2')"
+        whole = rf"regexp_replace({offset}, ':$', ':00')"
+        sound = f"regexp_matches({year_first}, '{_ISO}') and {has_offset(cell)}"
+        return f"try_cast(case when {sound} then {whole} end as timestamptz)"
+
+    def _year_first(self, cell: str) -> str:
+        if not self.order:
+            return cell
+        turned = r"\3-\2-\1" if self.order == DAY_FIRST else r"\3-\1-\2"
+        whole = rf"regexp_replace({cell}, '^(\d{{1,2}})[-/.](\d{{1,2}})[-/.](\d{{4}})', '{turned}')"
+        return rf"regexp_replace({whole}, '^(\d{{1,2}})[/.](\d{{1,2}})[/.](\d{{2}})( |$)', '20{turned}\4')"
+
+
+@dataclass
+class _Evidence:
+    """What the cells of a column say of its dialect: by kind of evidence the number of cells, and one of them."""
+
+    counts: dict[str, int] = field(default_factory=dict)
+    examples: dict[str, str] = field(default_factory=dict)
+
+
+def has_offset(cell: str) -> str:
+    """Write the SQL condition that a text ends in an offset from UTC."""
+    return f"regexp_matches({cell}, '{_HAS_OFFSET}')"
+
+
+def _bare_number(cell: str) -> str:
+    """Write the SQL that frees a number of currency signs and odd spaces."""
+    spaced = f"translate({cell}, {sql.text(_GROUPING + chr(0x2212))}, {sql.text(' ' * len(_GROUPING) + '-')})"
+    money = r"(?:[A-Z]{0,3}\p{Sc}|[A-Z]{3})"
+    bare = rf"regexp_replace(regexp_replace({spaced}, '^([-+]?) *{money} *([-+]?)', '\1\2', 'i'), ' *{money}$', '', 'i')"
+    return rf"case when regexp_matches({cell}, '^[-+]?\d*[.,]?\d*$') then {cell} else trim({bare}) end"
+
+
+def decide(connection: Connection, staging: StagingTable, source: Source) -> dict[str, Dialect]:
     """Decide how each column of a table is written.
 
-    A column that cannot be told takes the way of its sibling columns where these agree: one export has one locale.
+    A column that cannot be told takes the dialect of its sibling columns where these agree: one export has one locale.
     """
-    kinds = {name: staged.table[name].kind for name in staged.families}
-    texts = [name for name, family in staged.families.items() if family == "text"]
+    kinds = {name: staging.table[name].kind for name in staging.families}
+    texts = [name for name, family in staging.families.items() if family == "text"]
     numbers = [name for name in texts if kinds[name] in ("number", "integer")]
     dates = [name for name in texts if kinds[name] in ("instant", "date")]
-    seen = _survey(connection, staged, numbers, dates)
-    decimals = _agree({name: _decimal(connection, staged, name, seen[name], source) for name in numbers}, "decimal", connection, staged, seen)
-    orders = _agree({name: _order(connection, staged, name, seen[name], source) for name in dates}, "dates", connection, staged, seen)
-    formats = _formats(connection, source, staged)
-    written = dict.fromkeys(staged.families, Written()) | {name: Written(decimal=sign) for name, sign in decimals.items()}
-    for name, order in orders.items():
-        written[name] = Written(order=order, formats=formats, has_noon=seen[name]["noon"] > 0, has_offset=seen[name]["offset"] > 0)
-    return written
+    evidence = _survey(connection, staging, numbers, dates)
+    decimals = {name: _decimal(connection, staging, name, evidence[name], source) for name in numbers}
+    orders = {name: _order(connection, staging, name, evidence[name], source) for name in dates}
+    formats = _formats(connection, source, staging)
+    dialects = dict.fromkeys(staging.families, Dialect())
+    for name, decimal in _agreed(decimals, "decimal", connection, staging, evidence).items():
+        dialects[name] = Dialect(decimal=decimal)
+    for name, order in _agreed(orders, "dates", connection, staging, evidence).items():
+        counts = evidence[name].counts
+        dialects[name] = Dialect(order=order, formats=formats, has_noon=counts["noon"] > 0, has_offset=counts["offset"] > 0)
+    return dialects
 
 
-def _evidence(sign: str) -> str:
-    other = "[.]" if sign == "," else ","
-    return _EVIDENCE.replace("S", f"[{sign}]").replace("T", other)
-
-
-def _survey(connection, staged: Stage, numbers: Sequence[str], dates: Sequence[str]) -> dict[str, dict]:
-    """Count, in one pass over the table, what tells one way of writing from another."""
-    asked = {}
-    for name in numbers:
+def _survey(connection: Connection, staging: StagingTable, numbers: Sequence[str], dates: Sequence[str]) -> dict[str, _Evidence]:
+    """Count, in one pass over the table, what tells one dialect from another."""
+    evidence = {name: _Evidence() for name in [*numbers, *dates]}
+    tests: dict[tuple[str, str], str] = {}
+    for name in evidence:
         cell = sql.ident(name)
-        bare = f"replace({number_text(cell)}, ' ', '')"
-        for key, pattern in {",": _evidence(","), ".": _evidence("."), "unclear": _UNCLEAR}.items():
-            asked[name, key] = f"count(*) filter (regexp_matches({bare}, '{pattern}'))"
-            asked[name, f"{key}_example"] = f"min({cell}) filter (regexp_matches({bare}, '{pattern}'))"
-    patterns = {"parts": _PARTS, "day": _FIRST_OVER_12, "month": _SECOND_OVER_12, "noon": _NOON, "offset": HAS_OFFSET}
-    for name in dates:
-        cell = sql.ident(name)
-        for key, pattern in patterns.items():
-            asked[name, key] = f"count(*) filter (regexp_matches({cell}, '{pattern}'))"
-        asked[name, "unclear_example"] = f"min({cell}) filter (regexp_matches({cell}, '{_PARTS}'))"
-    if not asked:
-        return {}
-    row = connection.execute(f"select {', '.join(asked.values())} from {staged.name} where not is_blank and not is_filtered").fetchall()[0]
-    seen: dict[str, dict] = {}
-    for (name, key), value in zip(asked, row, strict=True):
-        seen.setdefault(name, {})[key] = value
-    return seen
+        text, patterns = (f"replace({_bare_number(cell)}, ' ', '')", _NUMBERS) if name in numbers else (cell, _DATES)
+        tests |= {(name, kind): f"filter (regexp_matches({text}, '{pattern}'))" for kind, pattern in patterns.items()}
+    if tests:
+        asked = ", ".join(f"count(*) {test}, min({sql.ident(name)}) {test}" for (name, _), test in tests.items())
+        row = sql.first_row(connection, f"select {asked} from {staging.name} where not is_blank and not is_filtered")
+        for (name, kind), count, example in zip(tests, row[::2], row[1::2], strict=True):
+            evidence[name].counts[kind], evidence[name].examples[kind] = count, example
+    return evidence
 
 
-def _decimal(connection, staged: Stage, name: str, facts: dict, source: Source) -> str | None:
+def _decimal(connection: Connection, staging: StagingTable, name: str, evidence: _Evidence, source: Source) -> str | None:
+    counts, examples = evidence.counts, evidence.examples
     if source.decimal:
         return source.decimal
-    if facts[","] and facts["."]:
-        comma, point = (f"{sql.ident(name)} = {sql.text(facts[f'{sign}_example'])}" for sign in ",.")
+    if counts["comma"] and counts["point"]:
+        comma, point = (_first_place(connection, staging, f"{sql.ident(name)} = {sql.text(examples[kind])}") for kind in ("comma", "point"))
         raise DataError(
-            f"{staged.table.name} {name} mixes {facts[',_example']!r} and {facts['._example']!r} "
-            f"({_place(connection, staged, comma)}, {_place(connection, staged, point)}); "
-            f'write decimal = "," or decimal = "." under [tables.{staged.table.name}] in {FILE}: rows written the other way are then set aside'
+            f"{staging.table.name} {name} mixes {examples['comma']!r} and {examples['point']!r} ({comma}, {point}); "
+            f'write decimal = "," or decimal = "." under [tables.{staging.table.name}] in {FILE}: rows written the other way are then set aside'
         )
-    if facts[","] or facts["."]:
-        return "," if facts[","] else "."
-    return None if facts["unclear"] else "."
+    if counts["comma"] or counts["point"]:
+        return "," if counts["comma"] else "."
+    return None if counts["unclear"] else "."
 
 
-def _order(connection, staged: Stage, name: str, facts: dict, source: Source) -> str | None:
+def _order(connection: Connection, staging: StagingTable, name: str, evidence: _Evidence, source: Source) -> str | None:
     for declared in source.dates:
         if declared.startswith(("%d", "%m")):
             return DAY_FIRST if declared.startswith("%d") else MONTH_FIRST
-    if facts["day"] and facts["month"]:
-        day, month = (f"regexp_matches({sql.ident(name)}, '{pattern}')" for pattern in (_FIRST_OVER_12, _SECOND_OVER_12))
+    counts = evidence.counts
+    if counts["day"] and counts["month"]:
+        day, month = (_first_place(connection, staging, f"regexp_matches({sql.ident(name)}, '{_DATES[kind]}')") for kind in ("day", "month"))
         raise DataError(
-            f"{staged.table.name} {name} has dates that are day first and others that are month first "
-            f"({_place(connection, staged, day)}, {_place(connection, staged, month)}); "
-            f'write dates = "%d/%m/%Y" or "%m/%d/%Y" under [tables.{staged.table.name}] in {FILE}: rows written the other way are then set aside'
+            f"{staging.table.name} {name} has dates that are day first and others that are month first ({day}, {month}); "
+            f'write dates = "%d/%m/%Y" or "%m/%d/%Y" under [tables.{staging.table.name}] in {FILE}: rows written the other way are then set aside'
         )
-    if facts["day"] or facts["month"]:
-        return DAY_FIRST if facts["day"] else MONTH_FIRST
-    return None if facts["parts"] else ""
+    if counts["day"] or counts["month"]:
+        return DAY_FIRST if counts["day"] else MONTH_FIRST
+    return None if counts["unclear"] else ""
 
 
-def _agree(found: dict[str, str | None], key: str, connection, staged: Stage, seen: dict[str, dict]) -> dict[str, str]:
+def _agreed(found: dict[str, str | None], key: str, connection: Connection, staging: StagingTable, evidence: dict[str, _Evidence]) -> dict[str, str]:
     """Let columns that cannot be told follow the others, or refuse them."""
-    told = {value for name, value in found.items() if value and (key == "dates" or seen[name][","] or seen[name]["."])}
+    is_evident = {name: key == "dates" or bool(one.counts["comma"] or one.counts["point"]) for name, one in evidence.items() if name in found}
+    evident = {value for name, value in found.items() if value and is_evident[name]}
     for name, value in found.items():
-        if value is None and len(told) != 1:
-            example = seen[name]["unclear_example"]
-            way, key = _WAYS[key]
+        if value is None and len(evident) != 1:
+            example = evidence[name].examples["unclear"]
+            choice, keys = _CHOICES[key]
             raise DataError(
-                f"{staged.table.name} {name}: {example!r} can be read {way}, and no other value tells "
-                f"({_place(connection, staged, f'{sql.ident(name)} = {sql.text(example)}')}); "
-                f"write {key} under [tables.{staged.table.name}] in {FILE}"
+                f"{staging.table.name} {name}: {example!r} can be read {choice}, and no other value tells "
+                f"({_first_place(connection, staging, f'{sql.ident(name)} = {sql.text(example)}')}); "
+                f"write {keys} under [tables.{staging.table.name}] in {FILE}"
             )
-    return {name: next(iter(told)) if value is None else value for name, value in found.items()}
+    return {name: next(iter(evident)) if value is None else value for name, value in found.items()}
 
 
-def _place(connection, staged: Stage, test: str) -> str:
+def _first_place(connection: Connection, staging: StagingTable, test: str) -> str:
     """Where a condition holds first, as ``file:row``."""
-    found = f"select file, row from {staged.name} where {test} and not is_blank and not is_filtered order by file, row limit 1"
-    file, row = connection.execute(found).fetchall()[0]
-    return f"{staged.labels[file]}:{row}"
+    where = f"where {test} and not is_blank and not is_filtered order by file, row limit 1"
+    file, row = sql.first_row(connection, f"select file, row from {staging.name} {where}")
+    return f"{staging.labels[file]}:{row}"
 
 
-def _formats(connection, source: Source, staged: Stage) -> tuple[str, ...]:
+def _formats(connection: Connection, source: Source, staging: StagingTable) -> tuple[str, ...]:
     for declared in source.dates:
         if "%z" in declared.lower():
-            raise DataError(f"[tables.{staged.table.name}] dates = {declared!r}: leave the offset out, it is read by itself wherever it is written")
+            raise DataError(f"[tables.{staging.table.name}] dates = {declared!r}: leave the offset out, it is read by itself wherever it is written")
         try:
             connection.execute(f"select try_strptime('', {sql.text(declared)})")
         except duckdb.Error as error:
-            raise DataError(f"[tables.{staged.table.name}] dates = {declared!r} is no format of a date: {sql.first_line(error)}") from None
+            raise DataError(f"[tables.{staging.table.name}] dates = {declared!r} is no format of a date: {sql.first_line(error)}") from None
     return source.dates

@@ -34,7 +34,7 @@ def changes(zone: str, first_year: int, last_year: int) -> tuple[int, tuple[Chan
     info = ZoneInfo(zone)
 
     def offset(moment: datetime) -> int:
-        return int(moment.astimezone(info).utcoffset().total_seconds())
+        return int((moment.astimezone(info).utcoffset() or timedelta()).total_seconds())
 
     day, end = datetime(first_year, 1, 1, tzinfo=UTC) - DAY, datetime(last_year + 1, 1, 2, tzinfo=UTC)
     start, found = offset(day), []
@@ -47,8 +47,8 @@ def changes(zone: str, first_year: int, last_year: int) -> tuple[int, tuple[Chan
                 middle = low + timedelta(seconds=(high - low).total_seconds() // 2)
                 low, high = (middle, high) if offset(middle) == before else (low, middle)
             local = high.replace(tzinfo=None)
-            edges = sorted((local + timedelta(seconds=before), local + timedelta(seconds=after)))
-            found.append(Change(*edges, before, after))
+            edges = local + timedelta(seconds=before), local + timedelta(seconds=after)
+            found.append(Change(min(edges), max(edges), before, after))
             before = after
         day += DAY
     return start, tuple(found)

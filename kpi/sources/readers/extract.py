@@ -1,0 +1,122 @@
+"""One file, query answer or frame of a table, as every reader hands it on: its columns as SQL, before they are matched to canonical ones."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field
+
+import duckdb
+import pyarrow as pa
+
+from kpi.engine import Connection
+from kpi.errors import DataError
+from kpi.sources import sql
+from kpi.sources.readers.files import Located
+
+ROW = "row"  # position of a record in its file, as a reader of the file numbers it
+_ROW_NUMBER = "row number of the answer"  # no column of a user's is called so
+
+
+@dataclass
+class TextTable(ABC):
+    """A text file or a sheet whose header is known, every cell a text; and what reading it counted."""
+
+    located: Located
+    header: list[str]
+    first: int  # row of the header
+    delimiter: str
+    epoch: str = ""  # the day from which serial dates are counted; a text file has none
+    misfits: list[tuple[int, str]] = field(default_factory=list)  # rows with a wrong number of cells
+    failure: str = ""
+
+    @property
+    def columns(self) -> list[str]:
+        """Names of the cells in the batches: c0, c1, ...; headers may be blank or occur twice."""
+        return [f"c{number}" for number in range(len(self.header))]
+
+    @property
+    @abstractmethod
+    def decisions(self) -> list[tuple[str, str]]:
+        """What was decided about it: decision and value."""
+
+    def reader(self) -> pa.RecordBatchReader:
+        """Stream its rows: all cells as text without blanks around it, and the row number."""
+        schema = pa.schema([*((name, pa.string()) for name in self.columns), (ROW, pa.int64())])
+        return pa.RecordBatchReader.from_batches(schema, self._batches(schema))
+
+    @abstractmethod
+    def _batches(self, schema: pa.Schema) -> Iterator[pa.RecordBatch]: ...
+
+
+@dataclass
+class Extract:
+    """One file, query answer or frame of a table.
+
+    ``cells``, ``row``, ``footer`` and ``dropped`` are SQL over the rows of `relation`, or of `reader` where these are streamed; ``select`` is SQL
+    that puts other rows in their place, ``{relation}`` standing for them. ``mapped`` holds the places of canonical columns that an alias set made.
+    """
+
+    label: str
+    headers: list[str]
+    cells: list[str]
+    families: list[str]
+    row: str = sql.ident(ROW)
+    relation: str = ""
+    reader: pa.RecordBatchReader | None = None
+    text: TextTable | None = None
+    select: str = ""
+    mapped: dict[str, int] = field(default_factory=dict)
+    used: set[int] = field(default_factory=set)
+    footer: str = "false"
+    dropped: str = "false"
+    decisions: list[tuple[str, str]] = field(default_factory=list)
+
+    @contextmanager
+    def opened(self, connection: Connection) -> Iterator[str]:
+        """Give its rows a name in the engine for as long as they are read."""
+        with nullcontext(self.relation) if self.reader is None else sql.registered(connection, self.reader) as relation:
+            yield relation
+
+    def failure(self, error: Exception) -> DataError:
+        """Say why it cannot be read."""
+        return DataError((self.text and self.text.failure) or f"{self.label} cannot be read: {sql.first_line(error)}")
+
+
+def from_text(text: TextTable) -> Extract:
+    return Extract(text.located.label, text.header, text.columns, ["text"] * len(text.header), reader=text.reader(), text=text)
+
+
+def from_relation(connection: Connection, label: str, relation: str, row: str) -> Extract:
+    """Describe something the engine can read, with the types it has."""
+    try:
+        described = connection.execute(f"describe select * from {relation}").fetchall()
+    except duckdb.Error as error:
+        raise DataError(f"{label} cannot be read: {sql.first_line(error)}") from None
+    kinds = {name: kind for name, kind, *_ in described if name != row}
+    return Extract(label, list(kinds), [sql.ident(name) for name in kinds], [sql.family(kind) for kind in kinds.values()], sql.ident(row), relation)
+
+
+def from_parquet(connection: Connection, located: Located) -> Extract:
+    relation, row = f"read_parquet({sql.text(str(located.path))}, file_row_number = true)", "file_row_number"
+    extract = from_relation(connection, located.label, relation, row)
+    extract.row = f"{row} + 1"
+    return extract
+
+
+def from_stream(connection: Connection, label: str, rows: pa.RecordBatchReader) -> Extract:
+    """Describe rows that come once, numbered as they come."""
+    schema = rows.schema.append(pa.field(_ROW_NUMBER, pa.int64()))
+
+    def numbered() -> Iterator[pa.RecordBatch]:
+        first = 1
+        for batch in rows:
+            numbers = pa.array(range(first, first + len(batch)), pa.int64())
+            yield pa.RecordBatch.from_arrays([*batch.columns, numbers], schema=schema)
+            first += len(batch)
+
+    with sql.registered(connection, schema.empty_table()) as name:
+        extract = from_relation(connection, label, name, _ROW_NUMBER)
+    extract.relation, extract.reader = "", pa.RecordBatchReader.from_batches(schema, numbered())
+    return extract

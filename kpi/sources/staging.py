@@ -1,0 +1,170 @@
+"""Rows as they were found: every extract of a table put into one staging table, headers matched to canonical columns, cells stripped.
+
+From here on nothing knows whether a row came from a CSV file, a Parquet file, a query or a frame.
+"""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass, field
+
+import duckdb
+import pyarrow as pa
+
+from kpi.engine import Connection
+from kpi.errors import SchemaError, nearest
+from kpi.schema import Column, Table
+from kpi.sources import sql
+from kpi.sources.blanks import are_blank, stripped
+from kpi.sources.config import FILE, Source
+from kpi.sources.readers.extract import Extract
+
+COMPANY_CURRENCY = "company.currency"
+_SERIAL = r"^[1-9]\d{4}([.,]\d+)?$"  # days since the workbook's first day: 1927 to 2173
+
+
+@dataclass
+class StagingTable:
+    """The untyped rows of one canonical table.
+
+    ``families`` names the kind of each canonical column's cells (text, number, instant, zoned, date, boolean), ``labels`` the extracts by number,
+    ``misfits`` the records with a wrong number of cells: extract, row, text. ``decisions``: extract, decision, value.
+    """
+
+    table: Table
+    name: str
+    families: dict[str, str]
+    labels: list[str]
+    misfits: list[tuple[int, int, str]] = field(default_factory=list)
+    n_read: int = 0
+    decisions: list[tuple[str, str, str]] = field(default_factory=list)
+
+
+def stage(connection: Connection, table: Table, source: Source, extracts: list[Extract], currency: str) -> StagingTable:
+    """Put all extracts of a table into one staging table."""
+    bound = [_bind(table, source, extract) for extract in extracts]
+    names = [column.name for column in table.columns if column.name in source.constants or any(column.name in places for places in bound)]
+    families = {name: _common_family(name, source, extracts, bound) for name in names}
+    defaults = {column.name: currency if column.default == COMPANY_CURRENCY else column.default for column in table.columns if column.default}
+    families |= {name: "text" for name in defaults if name not in families}
+    families = {name: families[name] for name in table.names if name in families}
+    staging = StagingTable(table, sql.free_name(connection, f"stage_{table.name}"), families, [extract.label for extract in extracts])
+    for number, (extract, places) in enumerate(zip(extracts, bound, strict=True)):
+        cells = [_cell(extract, places, table[name], families[name], source, defaults.get(name)) for name in families]
+        empty = are_blank(extract.cells) if extract.text and not extract.select else "false"
+        filtered = f"({extract.footer}) or ({extract.dropped}) or {_filtered(extract, places, source, table)} as is_filtered"
+        found = [f"{number}::integer as file, {extract.row}::bigint as row, {empty} as is_blank, {extract.footer} as is_footer", filtered]
+        _insert(connection, staging, extract, ", ".join([*found, *cells]), first=number == 0)
+        _take_misfits(connection, staging, extract, number)
+        staging.decisions += _decisions(extract, places, source)
+    return staging
+
+
+def _bind(table: Table, source: Source, extract: Extract) -> dict[str, int]:
+    """Find the header of each canonical column: as mapped, else by its own name, in any case."""
+    places = {}
+    for column in table.columns:
+        if column.name in source.constants:
+            continue
+        wanted = source.columns.get(column.name, column.name)
+        if column.name in extract.mapped:
+            places[column.name] = extract.mapped[column.name]
+            continue
+        found = [n for n, header in enumerate(extract.headers) if header == wanted.strip()]
+        found = found or [n for n, header in enumerate(extract.headers) if header.casefold() == wanted.strip().casefold()]
+        if len(found) > 1:
+            raise SchemaError(f"{extract.label} has the column {wanted!r} {len(found)} times, so {table.name} {column.name} is ambiguous; rename one")
+        if found:
+            places[column.name] = found[0]
+        elif column.name in source.columns:
+            near = nearest(wanted, extract.headers)
+            raise SchemaError(f"[tables.{table.name}] columns maps {column.name} to {wanted!r}, but {extract.label} has {extract.headers}{near}")
+        elif column.required and not column.default:
+            raise SchemaError(
+                f"{table.name} lacks {column.name}; {extract.label} has {extract.headers}; map it under [tables.{table.name}] columns in {FILE}"
+                f"{nearest(column.name, extract.headers)}"
+            )
+    return places
+
+
+def _common_family(name: str, source: Source, extracts: list[Extract], bound: list[dict[str, int]]) -> str:
+    found = {extract.families[places[name]] for extract, places in zip(extracts, bound, strict=True) if name in places}
+    serial = any(extract.text and extract.text.epoch for extract in extracts)
+    return found.pop() if len(found) == 1 and name not in source.values and not serial else "text"
+
+
+def _cell(extract: Extract, places: dict[str, int], column: Column, family: str, source: Source, default: str | None) -> str:
+    name = column.name
+    if name in source.constants:
+        cell = sql.text(source.constants[name])
+    elif name in places:
+        # What an alias set made of stripped cells needs no stripping.
+        cell = f"nullif({extract.cells[places[name]]}, '')" if name in extract.mapped else _stripped(extract, places[name])
+        cell = f"{cell}::varchar" if family == "text" else cell
+        if extract.text and extract.text.epoch and column.kind in ("instant", "date"):
+            cell = _from_serial(cell, extract.text.epoch)
+    else:
+        cell = "null::varchar" if default is None else sql.text(default)
+    if name in source.values and name not in extract.mapped:
+        pairs = " ".join(f"when {sql.text(key)} then {sql.text(value)}" for key, value in source.values[name].items())
+        cell = f"nullif(case coalesce({cell}, '') {pairs} else {cell} end, '')"
+    return f"{cell} as {sql.ident(name)}"
+
+
+def _stripped(extract: Extract, place: int) -> str:
+    cell, family = extract.cells[place], extract.families[place]
+    if extract.text:
+        return f"nullif({cell}, '')"
+    if family == "text":
+        return f"nullif({stripped(f'{cell}::varchar')}, '')"
+    if family == "instant":
+        return f"{cell}::timestamp"
+    # A frame writes a missing number as NaN.
+    return f"case when not isnan({cell}::double) then {cell} end" if family == "number" else cell
+
+
+def _from_serial(cell: str, epoch: str) -> str:
+    """Turn the number that a workbook keeps for a date back into a date."""
+    moment = f"timestamp '{epoch}' + to_seconds(round(replace({cell}, ',', '.')::double * 86400)::bigint)"
+    return f"case when regexp_matches({cell}, '{_SERIAL}') then strftime({moment}, '%Y-%m-%d %H:%M:%S') else {cell} end"
+
+
+def _filtered(extract: Extract, places: dict[str, int], source: Source, table: Table) -> str:
+    tests = []
+    for header, kept in source.where.items():
+        place = extract.headers.index(header) if header in extract.headers else places.get(header)
+        if place is None:
+            near = nearest(header, extract.headers)
+            raise SchemaError(f"[tables.{table.name}] where names {header!r}, but {extract.label} has {extract.headers}{near}")
+        tests.append(f"coalesce({_stripped(extract, place)}::varchar, '') in ({sql.texts(kept)})")
+    return f"not ({' and '.join(tests)})" if tests else "false"
+
+
+def _insert(connection: Connection, staging: StagingTable, extract: Extract, chosen: str, *, first: bool) -> None:
+    verb = f"create temp table {staging.name} as" if first else f"insert into {staging.name}"
+    try:
+        with extract.opened(connection) as relation:
+            rows = f"({extract.select.replace('{relation}', relation)})" if extract.select else relation
+            staging.n_read += sql.first_row(connection, f"{verb} select {chosen} from {rows}")[0]
+    except (duckdb.Error, pa.ArrowException) as error:
+        raise extract.failure(error) from None
+
+
+def _take_misfits(connection: Connection, staging: StagingTable, extract: Extract, number: int) -> None:
+    """Keep the records with a wrong number of cells apart; where a footer is expected, those of one cell belong to it."""
+    if extract.text is None:
+        return
+    for row, text in extract.text.misfits:
+        if extract.footer != "false" and len(next(csv.reader([text.strip()], delimiter=extract.text.delimiter))) == 1:
+            columns = "file, row, is_blank, is_footer, is_filtered"
+            connection.execute(f"insert into {staging.name} ({columns}) values (?, ?, false, true, true)", [number, row])
+            staging.n_read += 1
+        else:
+            staging.misfits.append((number, row, text))
+
+
+def _decisions(extract: Extract, places: dict[str, int], source: Source) -> list[tuple[str, str, str]]:
+    decisions = [(extract.label, *decision) for decision in [*(extract.text.decisions if extract.text else []), *extract.decisions]]
+    used = set(places.values()) | extract.used | {extract.headers.index(header) for header in source.where if header in extract.headers}
+    unused = [] if extract.mapped else [header for number, header in enumerate(extract.headers) if number not in used and header]
+    return [*decisions, (extract.label, "unused columns", ", ".join(unused))] if unused else decisions
