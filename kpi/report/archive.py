@@ -90,8 +90,13 @@ def _count_of_signals(months: Mapping[str, Manifest], words: Words) -> str:
     counted = words.say_n("{n} month", "{n} months", len(counts))
     if not latest:
         return words.say("No signal in {months}.", months=counted)
-    one, many = "{n} signal in {months}; the latest: {month}.", "{n} signals in {months}; the latest: {month}."
-    return words.say_n(one, many, sum(counts.values()), months=counted, month=words.month(latest))
+    return words.say_n(
+        "{n} signal in {months}; the latest: {month}.",
+        "{n} signals in {months}; the latest: {month}.",
+        sum(counts.values()),
+        months=counted,
+        month=words.month(latest),
+    )
 
 
 def _table(months: Mapping[str, Manifest], running: str, words: Words) -> str:
