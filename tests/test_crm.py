@@ -14,6 +14,7 @@ from kpi.schema import STATUS, TABLES
 from kpi.sources.config import Company, Source
 from kpi.sources.crm import aliases, expressions, mapping
 from kpi.sources.folding import fold, folded
+from kpi.sources.readers.files import Located
 
 EXPORTS = Path(__file__).parent / "exports"
 
@@ -22,6 +23,10 @@ def data_set(folder: Path, system: str, more: str = "", **tables: str) -> Path:
     """A data set whose tables are exports of one system; `more` goes under the last one."""
     sections = [f'[tables.{name}]\npath = "{(EXPORTS / file).as_posix()}"\nformat = "{system}"\n' for name, file in tables.items()]
     return write(folder, "".join(sections) + textwrap.dedent(more))
+
+
+def located(path: Path) -> Located:
+    return Located(path.name, path)
 
 
 def by_key(rows: list[dict], name: str) -> dict:
@@ -49,32 +54,33 @@ def by_key(rows: list[dict], name: str) -> dict:
     ],
 )
 def test_a_file_is_recognised_by_its_headers(file, system, table, also):
-    found = mapping.recognise(EXPORTS / file)
-    assert (found.system, found.table, found.also) == (system, table, also)
-    assert found.score >= 4
-    assert set(found.mapping) <= set(TABLES[table].names)
+    found = mapping.recognised(located(EXPORTS / file))
+    assert [shape.system for shape in found] == [system] * len(found)
+    assert [shape.table for shape in found] == [table, *also]
 
 
-def test_what_was_understood_names_the_headers():
-    found = mapping.recognise(EXPORTS / "hubspot_transactions.csv")
-    assert found.mapping["owner"] == "Propriétaire de la transaction"
-    assert found.mapping["amount"] == "Montant + Montant dans la devise de l'entreprise + Devise + Taux de change"
-    assert found.unmatched == {"Budget du projet": ""}
-    assert "stage history" in found.lacks
+def test_what_was_understood_names_the_headers(tmp_path):
+    reading, _ = read(data_set(tmp_path, "hubspot", opportunities="hubspot_transactions.csv"))
+    noted = dict(decided(reading))
+    understood = dict(line.split(" = ") for line in noted["columns"].split("; "))
+    assert understood["owner"] == "Propriétaire de la transaction"
+    assert understood["amount"] == "Montant + Montant dans la devise de l'entreprise + Devise + Taux de change"
+    assert noted["unknown headers"] == "Budget du projet"
+    assert ("not in the export", "stage history") in decided(reading)
 
 
 def test_a_file_that_nobody_knows_is_refused_with_the_nearest_kind(tmp_path):
     (tmp_path / "strange.csv").write_text("Deal Name,Deal Stage,Amount,Colour\na,b,1,red\n")
     with pytest.raises(DataError, match=r"strange.csv is no export that is known: .* nearest kind is HubSpot deals, but it lacks .*Record ID"):
-        mapping.recognise(tmp_path / "strange.csv")
+        mapping.recognised(located(tmp_path / "strange.csv"))
     (tmp_path / "other.csv").write_text("x,y\n1,2\n")
     with pytest.raises(DataError, match=r"no export that is known: its headers are .*; map its columns under"):
-        mapping.recognise(tmp_path / "other.csv")
+        mapping.recognised(located(tmp_path / "other.csv"))
 
 
 def test_a_system_that_does_not_exist_is_refused():
     with pytest.raises(DataError, match="there is no alias set 'hubsbot'; did you mean 'hubspot'"):
-        mapping.recognise(EXPORTS / "hubspot_contacts.csv", system="hubsbot")
+        mapping.recognised(located(EXPORTS / "hubspot_contacts.csv"), "hubsbot")
 
 
 def test_two_kinds_that_fit_equally_well_are_not_guessed(tmp_path, monkeypatch):
@@ -85,15 +91,15 @@ def test_two_kinds_that_fit_equally_well_are_not_guessed(tmp_path, monkeypatch):
     monkeypatch.setattr(aliases, "FOLDER", folder)
     (tmp_path / "a.csv").write_text("Key,Name\n1,2\n")
     with pytest.raises(DataError, match=r"a.csv may be acme d \(leads\), bcme d \(leads\); say which"):
-        mapping.recognise(tmp_path / "a.csv")
+        mapping.recognised(located(tmp_path / "a.csv"))
 
 
 def test_office_lists_are_recognised_only_where_no_system_knows_them(tmp_path):
     (tmp_path / "affaires.csv").write_text(
         "N° affaire;Commercial;Date de création;Montant HT;Statut\n1;A;2026-01-02;1 200,00;Gagné\n", encoding="utf-8"
     )
-    found = mapping.recognise(tmp_path / "affaires.csv")
-    assert (found.system, found.table) == ("generic", "opportunities")
+    found = mapping.recognised(located(tmp_path / "affaires.csv"))
+    assert [(shape.system, shape.table) for shape in found] == [("generic", "opportunities")]
 
 
 # ---- folding

@@ -20,7 +20,7 @@ from kpi import facts, importing, pipeline
 from kpi.__main__ import run
 from kpi.engine import collect
 from kpi.errors import BusyError, DataError, ParameterError, WriteError
-from kpi.importing.place import reserved
+from kpi.importing.transaction import reserved
 from kpi.periods import Month
 
 HEADER = "opportunity_id,owner,created_at,amount,currency,stage,status,closed_at,expected_close_on"
@@ -435,7 +435,7 @@ def test_a_disk_that_fails_changes_nothing(acme, tmp_path, monkeypatch, call):
 KILLED = """
 import os, shutil, sys
 from pathlib import Path
-from kpi.importing.place import Place, reserved
+from kpi.importing.transaction import reserved
 
 def operate(step):  # the process ends at this step, without a word
     count = 0
@@ -449,9 +449,9 @@ def operate(step):  # the process ends at this step, without a word
         return call
     for owner, name in ((shutil, "copyfile"), (shutil, "rmtree"), (Path, "rename"), (Path, "replace"), (Path, "write_bytes"), (Path, "unlink")):
         setattr(owner, name, counted(getattr(owner, name)))
-    with reserved(folder) as place:
-        (place.prepare() / "t.parquet").write_text("new")
-        place.commit(2, {"imports/a/1.csv": source, "imports/b/2.csv": source}, "new toml, tables/2", "new log")
+    with reserved(folder) as transaction:
+        (transaction.prepare() / "t.parquet").write_text("new")
+        transaction.commit(2, {"imports/a/1.csv": source, "imports/b/2.csv": source}, "new toml, tables/2", "new log")
     os._exit(0)
 
 base, source = Path(sys.argv[1]), Path(sys.argv[2])

@@ -13,6 +13,7 @@ from written import LEADS, column, decided, read, reasons, write
 
 from kpi.errors import DataError
 from kpi.sources.crm import mapping
+from kpi.sources.readers.files import Located
 
 WHEN = datetime.datetime(2026, 3, 2, 9, 30)
 DEALS = ["Deal - ID", "Deal - Status", "Deal - Stage", "Deal - Owner", "Deal - Value", "Deal - Add time", "Deal - Won time"]
@@ -63,7 +64,8 @@ def test_the_sheet_may_be_named_or_found(tmp_path):
     assert ("sheet", "Deals") in decided(reading)
     write(tmp_path, '[tables.opportunities]\npath = "deals.xlsx/Deals 2"\nformat = "pipedrive"')
     assert ("sheet", "Deals 2") in decided(read(folder)[0])
-    assert mapping.recognise(folder / "deals.xlsx").table == mapping.recognise(folder / "deals.xlsx" / "Deals").table == "opportunities"
+    assert mapping.recognised(Located("deals.xlsx", folder / "deals.xlsx"))[0].table == "opportunities"
+    assert mapping.recognised(Located("deals.xlsx/Deals", folder / "deals.xlsx", "Deals"))[0].table == "opportunities"
     write(tmp_path, '[tables.opportunities]\npath = "deals.xlsx/Deels"\nformat = "pipedrive"')
     with pytest.raises(DataError, match=r"deals.xlsx has no sheet 'Deels'; did you mean 'Deals'"):
         read(folder)

@@ -4,7 +4,7 @@ So the tables are the same whatever the order in which the exports came, an expo
 headers also betters what was imported before.
 """
 
-from kpi.importing.run import Outcome, bring_in
-from kpi.importing.told import as_text
+from kpi.importing.outcome import Outcome, as_text
+from kpi.importing.run import bring_in
 
 __all__ = ["Outcome", "as_text", "bring_in"]

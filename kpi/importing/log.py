@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Collection
 from dataclasses import asdict, dataclass, replace
 from datetime import date
 from pathlib import Path
@@ -42,16 +43,20 @@ class Log:
     exports: tuple[Export, ...] = ()
 
     @property
-    def newest(self) -> date | None:
+    def newest(self) -> date:
         """Last day that any import tells about."""
-        return max((export.exported_on for export in self.exports), default=None)
+        return max((export.exported_on for export in self.exports), default=date.min)
 
     def holding(self, sha256: str, exported_on: date | None) -> list[int]:
         """Find the imports that a file belongs to."""
         days = [exported_on] if exported_on else [export.exported_on for export in self.exports]
-        return [
-            place for place, export in enumerate(self.exports) if export.exported_on in days and any(file.sha256 == sha256 for file in export.files)
-        ]
+        held = [export.exported_on in days and any(file.sha256 == sha256 for file in export.files) for export in self.exports]
+        return [number for number, holds in enumerate(held) if holds]
+
+    def marked_full(self, numbers: Collection[int]) -> Log:
+        """Write down of some imports that they held every record."""
+        exports = [replace(export, full=export.full or number in numbers) for number, export in enumerate(self.exports)]
+        return replace(self, exports=tuple(exports))
 
     def counted(self, rows: list[dict[str, dict[str, int]]]) -> Log:
         """Write down anew how many rows each import had."""

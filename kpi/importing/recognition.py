@@ -13,22 +13,21 @@ from kpi.sources.readers.files import Located
 
 
 @dataclass(frozen=True)
-class Kind:
-    """What a file was found to be."""
+class FileKind:
+    """What a file was found to be: the system that wrote it, if any, and the canonical tables in it."""
 
     system: str
     tables: tuple[str, ...]
     title: str
 
 
-def kind(path: Path, system: str = "") -> Kind:
+def recognised(path: Path, system: str = "") -> FileKind:
     """Tell what a file holds."""
     table = "" if system else _canonical(path)
     if table:
-        return Kind("", (table,), f"canonical {table}")
-    found = mapping.recognise(path, system=system)
-    tables = tuple(name for name in (found.table, *found.also) if name in TABLES)
-    return Kind(found.system, tables, found.title or f"{found.system} {found.table}")
+        return FileKind("", (table,), f"canonical {table}")
+    shapes = mapping.recognised(Located(path.name, path), system)
+    return FileKind(shapes[0].system, tuple(shape.table for shape in shapes if shape.table), shapes[0].title)
 
 
 def _canonical(path: Path) -> str:

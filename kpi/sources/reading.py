@@ -19,7 +19,7 @@ from kpi.schema import Table
 from kpi.sources.blanks import only_first
 from kpi.sources.checks import flags, recording, relations, rows
 from kpi.sources.config import Company, Config, Source
-from kpi.sources.crm import dressing, mapping
+from kpi.sources.crm import mapping
 from kpi.sources.folding import fold
 from kpi.sources.readers import csv, files, query, workbook
 from kpi.sources.readers.database import Databases
@@ -161,8 +161,8 @@ def _mapped(config: Config, tables: _Tables, source: Source, extracts: list[Extr
     if not source.format:
         return extracts, clock
     has_history = "opportunity_history" in config.tables
-    made = dressing.dressed(tables.connection, schema.TABLES[name], source, extracts, company, tables.tables, opened, has_history=has_history)
-    return made.parts, replace(clock, zone=source.timezone or made.zone or clock.zone)
+    made, zone = mapping.mapped(tables.connection, schema.TABLES[name], source, extracts, company, tables.tables, opened, has_history=has_history)
+    return made, replace(clock, zone=source.timezone or zone or clock.zone)
 
 
 def _text_extract(file: Located, source: Source, name: str) -> Extract:

@@ -165,6 +165,6 @@ def _take_misfits(connection: Connection, staging: StagingTable, extract: Extrac
 
 def _decisions(extract: Extract, places: dict[str, int], source: Source) -> list[tuple[str, str, str]]:
     decisions = [(extract.label, *decision) for decision in [*(extract.text.decisions if extract.text else []), *extract.decisions]]
-    used = set(places.values()) | extract.used | {extract.headers.index(header) for header in source.where if header in extract.headers}
+    used = set(places.values()) | {extract.headers.index(header) for header in source.where if header in extract.headers}
     unused = [] if extract.mapped else [header for number, header in enumerate(extract.headers) if number not in used and header]
     return [*decisions, (extract.label, "unused columns", ", ".join(unused))] if unused else decisions

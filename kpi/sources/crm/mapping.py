@@ -1,77 +1,161 @@
-"""Exports of CRMs: recognised by their headers, and turned into parts of a canonical table by an alias set."""
+"""Exports of CRMs: recognised by their headers, and put under the columns of a canonical table by an alias set."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack
+from dataclasses import replace
 
 import duckdb
 
-from kpi.errors import DataError, nearest
-from kpi.schema import TABLES
+from kpi.engine import Connection
+from kpi.errors import DataError, SchemaError, nearest
+from kpi.schema import Column, Table
+from kpi.sources import sql
 from kpi.sources.config import FILE, Company, Source
-from kpi.sources.crm import aliases, expressions
+from kpi.sources.crm import aliases, expressions, reshape
 from kpi.sources.crm.aliases import GENERIC, Shape
+from kpi.sources.crm.expressions import Bound
 from kpi.sources.folding import fold
 from kpi.sources.readers import csv, workbook
 from kpi.sources.readers.extract import Extract, from_parquet
-from kpi.sources.readers.files import WORKBOOKS, Located
+from kpi.sources.readers.files import Located
 
 
-@dataclass(frozen=True)
-class Recognised:
-    """What a file was found to be."""
-
-    system: str
-    table: str
-    score: int
-    mapping: dict[str, str]
-    unmatched: dict[str, str]
-    title: str = ""
-    also: tuple[str, ...] = ()
-    lacks: tuple[str, ...] = ()
-
-
-def recognise(path: str | Path, *, system: str = "") -> Recognised:
-    """Tell from its headers which system wrote a file and what it holds."""
-    file = Path(path)
-    is_sheet = not file.exists() and file.parent.suffix.lower() in WORKBOOKS
-    located = Located(f"{file.parent.name}/{file.name}", file.parent, file.name) if is_sheet else Located(file.name, file)
+def recognised(file: Located, system: str = "") -> list[Shape]:
+    """Tell from its headers which kind of export a file is, and which other kinds it holds besides."""
     if system and system not in aliases.systems():
         raise DataError(f"there is no alias set {system!r}{nearest(system, aliases.systems())} There are {', '.join(aliases.systems())}")
-    headers = _headers(located, system)
-    shape = _best(headers, aliases.shapes(system), located.label)
-    also = [other for other in aliases.shapes(shape.system) if other.within == shape.name and (other.melted(headers) or not other.melt)]
-    bound = expressions.bind(shape, headers, Source(), Company(), {})
-    mapping = {}
-    for column in TABLES[shape.table].columns if shape.table else ():
-        written = bound.column(column.name)
-        if written is not None:
-            mapping[column.name] = " + ".join(headers[place] for place in sorted(written.used))
-    score = len(shape.places(headers)) + sum(len(other.melted(headers)) for other in also)
-    tables = tuple(other.table for other in also)
-    return Recognised(shape.system, shape.table or shape.name, score, mapping, unmatched(shape, headers), shape.title, tables, shape.lacks)
+    headers = _headers(file, system)
+    shape = _best(headers, aliases.shapes(system), file.label)
+    inside = [other for other in aliases.shapes(shape.system) if other.within == shape.name]
+    return [shape, *(other for other in inside if other.melted(headers) or not other.melt)]
 
 
-def hits(system: str = "", table: str = "") -> Callable[[list[str]], int]:
+def hits(system: str, table: str) -> Callable[[list[str]], int]:
     """Make the function that counts known headers in a row of a sheet."""
     known = aliases.shapes(system, table) or aliases.shapes(system)
-    return lambda cells: max((len(shape.places(cells)) + len(shape.melted(cells)) for shape in known), default=0)
+    return lambda cells: max((_score(shape, cells) for shape in known), default=0)
 
 
-def unmatched(shape: Shape, headers: list[str]) -> dict[str, str]:
-    """Find the headers that a system's alias set does not know."""
-    everything = aliases.shapes(shape.system)
+def mapped(
+    connection: Connection,
+    table: Table,
+    source: Source,
+    parts: list[Extract],
+    company: Company,
+    tables: Mapping[str, str],
+    opened: ExitStack,
+    *,
+    has_history: bool,
+) -> tuple[list[Extract], str]:
+    """Put the files of a table under their canonical columns by the alias set that kpi.toml names; also gives their time zone, if that is known."""
+    mains: list[tuple[Extract, Shape]] = []
+    beside: list[tuple[Extract, Shape]] = []
+    for part in parts:
+        shape = _choose(source.format, table.name, part, source, strict=bool(source.files))
+        (mains if shape.table == table.name else beside).append((part, shape))
+    if not mains:
+        kinds = ", ".join(shape.title for _, shape in beside)
+        raise DataError(f"[tables.{table.name}] files holds {kinds}, but none whose rows are {table.name}")
+    lookups = {**tables, **reshape.looked_up(connection, beside, source, opened)}
+    made = []
+    for part, shape in mains:
+        bound = expressions.bind(shape, part.headers, source, company, lookups)
+        made.append(_under_canonical_columns(part, bound, table, *_reshaped(connection, part, bound, table, source, opened)))
+        made[-1].decisions += [("not in the export", what) for what in shape.lacks if not (what == "stage history" and has_history)]
+    return made, next(filter(None, (_zone(shape, part.headers) for part, shape in mains)), "")
+
+
+def _zone(shape: Shape, headers: list[str]) -> str:
+    is_connector = {fold(name) for name in shape.utc} & {fold(header) for header in headers}
+    return "UTC" if is_connector else shape.timezone
+
+
+def _reshaped(connection: Connection, part: Extract, bound: Bound, table: Table, source: Source, opened: ExitStack) -> tuple[Extract, str]:
+    """Find the part to read and the SQL of its rows, where the rows of the file are no records."""
+    if bound.shape.changes:
+        return reshape.states_of_log(connection, part, bound, source, opened)
+    if not bound.shape.melt:
+        return part, reshape.plain(part, bound)
+    if not bound.shape.melted(part.headers):
+        example = 'Date entered "Stage (Pipeline)"'
+        raise SchemaError(
+            f"{table.name} lacks changed_at: {part.label} has no columns such as {example}; export the dates on which deals entered each stage, "
+            f"or leave [tables.{table.name}] out of {FILE}"
+        )
+    return part, reshape.melted(part, bound)
+
+
+def _under_canonical_columns(part: Extract, bound: Bound, table: Table, read: Extract, select: str) -> Extract:
+    shape, source = bound.shape, bound.source
+    written = {}
+    for column in table.columns:
+        stated = column.name in source.constants or (column.name in source.columns and not shape.changes)
+        found = None if stated else bound.column(column.name)
+        if found is not None:
+            written[column.name] = found
+        elif _is_wanting(column, part.headers, source):
+            raise SchemaError(_wanting(column, table, shape, part))
+    used = {place for found in written.values() for place in found.used}
+    texts = [f"{name} = {_listed([part.headers[place] for place in sorted(found.used)]) or 'always so'}" for name, found in written.items()]
+    noted = [("read as", shape.title), ("columns", "; ".join(texts))]
+    noted += [] if shape.within else _unused_headers(shape, part.headers, used, source)
+    noted += [("left out", what) for what, condition in shape.drop.items() if bound.write(condition).told]
+    made = replace(
+        read,
+        headers=[*read.headers, *[""] * len(written)],
+        cells=[*read.cells, *[found.sql for found in written.values()]],
+        families=[*read.families, *["text"] * len(written)],
+        row=expressions.ROW,
+        select=select,
+        mapped={name: place for place, name in enumerate(written, len(read.headers))},
+        decisions=noted,
+    )
+    if shape.changes:  # its rows are states: what was no change is gone already
+        return replace(made, footer=f"{sql.ident('field opportunity_id')} is null" if shape.footer else "false")
+    return replace(made, footer=bound.footer(part), dropped=bound.dropped())
+
+
+def _listed(headers: list[str]) -> str:
+    return " + ".join(headers) if len(headers) < 6 else f"{headers[0]} and {len(headers) - 1} more"
+
+
+def _is_wanting(column: Column, headers: list[str], source: Source) -> bool:
+    given = column.name in source.columns or column.name in source.constants or column.name in [header.casefold() for header in headers]
+    return column.required and not column.default and not given
+
+
+def _wanting(column: Column, table: Table, shape: Shape, part: Extract) -> str:
+    names = expressions.headers_of(shape, column.name)
+    near = nearest(names[0], part.headers) if names else "."
+    for name in names:
+        near = nearest(name, part.headers) if near == "." else near
+    wanted = " or ".join(repr(name) for name in names[:3]) or f"no header for {column.name}"
+    return (
+        f"{table.name} lacks {column.name}: a file of kind {shape.title} has it under {wanted}, and {part.label} has {part.headers}; "
+        f"map it under [tables.{table.name}] columns in {FILE}{near}"
+    )
+
+
+def _unused_headers(shape: Shape, headers: list[str], used: set[int], source: Source) -> list[tuple[str, str]]:
+    """Tell the headers that the alias set does not know, and those it knows and does not use here."""
+    everything, stated = aliases.shapes(shape.system), {header.casefold() for header in [*source.columns.values(), *source.where]}
     siblings = [other for other in everything if other.table == shape.table or shape.name in (other.name, other.within) or shape.within == other.name]
     known = {fold(alias) for other in siblings for names in other.fields.values() for alias in names}
-    strange = [header for header in headers if header and fold(header) not in known]
+    left = [header for header in headers if header and header.casefold() not in stated]
+    strange = [header for header in left if fold(header) not in known]
     strange = [header for header in strange if not any(other.is_ignored(header) or other.melted([header]) for other in everything)]
-    return {header: aliases.nearest_alias(header, [shape]) for header in strange}
+    near = {header: aliases.nearest_alias(header, [shape]) for header in strange}
+    inside = [other for other in everything if other.within == shape.name]
+    spare = [header for place, header in enumerate(headers) if place not in used and header in left and header not in strange]
+    unused = [header for header in spare if not any(other.melted([header]) for other in inside)]
+    noted = [("unknown header", f"{header} (the nearest alias is {alias})") for header, alias in near.items() if alias]
+    lists = {"unknown headers": [header for header, alias in near.items() if not alias], "known, not used": unused}
+    return noted + [(decision, ", ".join(names)) for decision, names in lists.items() if names]
 
 
-def choose(system: str, table: str, part: Extract, source: Source, *, strict: bool) -> Shape:
-    """Choose the kind of file that a table's file is."""
+def _choose(system: str, table: str, part: Extract, source: Source, *, strict: bool) -> Shape:
     known = aliases.shapes(system, table)
     if not known:
         offered = ", ".join(dict.fromkeys(shape.table for shape in aliases.shapes(system) if shape.table))
@@ -121,7 +205,7 @@ def _nearest_kind(headers: list[str], known: Iterable[Shape]) -> str:
 
 def _headers(located: Located, system: str) -> list[str]:
     if located.is_workbook:
-        return workbook.examine(located, hits=hits(system)).header
+        return workbook.examine(located, hits=hits(system, "")).header
     if located.is_parquet:
         with duckdb.connect() as connection:
             return from_parquet(connection, located).headers

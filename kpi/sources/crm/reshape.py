@@ -91,7 +91,7 @@ def states_of_log(connection: Connection, part: Extract, bound: Bound, source: S
     return made, around
 
 
-def kept(connection: Connection, beside: Iterable[tuple[Extract, Shape]], source: Source, opened: ExitStack) -> dict[str, str]:
+def looked_up(connection: Connection, beside: Iterable[tuple[Extract, Shape]], source: Source, opened: ExitStack) -> dict[str, str]:
     """Keep the files that a table's formulas look things up in."""
     found: dict[str, str] = {}
     for part, shape in beside:

@@ -68,7 +68,6 @@ class Extract:
     text: TextTable | None = None
     select: str = ""
     mapped: dict[str, int] = field(default_factory=dict)
-    used: set[int] = field(default_factory=set)
     footer: str = "false"
     dropped: str = "false"
     decisions: list[tuple[str, str]] = field(default_factory=list)

@@ -16,15 +16,15 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from kpi.errors import BusyError, WriteError
-from kpi.importing import log, settings
+from kpi.importing import kpi_toml, log
 from kpi.sources.config import FILE
 
 _PLAN, _LOCK = "plan.json", ".import.lock"
 
 
 @dataclass(frozen=True)
-class Place:
-    """A data set that is imported into."""
+class Transaction:
+    """An import into a data set, in force as a whole or not at all."""
 
     folder: Path
 
@@ -35,7 +35,7 @@ class Place:
 
     def tables(self, version: int) -> Path:
         """Say where the tables of a version are."""
-        return self.folder / settings.TABLES / str(version)
+        return self.folder / kpi_toml.TABLES / str(version)
 
     def prepare(self) -> Path:
         """Make an empty folder for the tables."""
@@ -65,39 +65,37 @@ class Place:
     def repair(self) -> None:
         """Finish the import that ended after it was in force, take away what is left of one that ended before."""
         plan = self.staging / _PLAN
-        if not plan.is_file():  # nothing outside this folder was touched yet
-            shutil.rmtree(self.staging, ignore_errors=True)
-            self._tidy()
-            return
-        content = json.loads(plan.read_text("utf-8"))
-        version = int(content["version"])
-        if (self.staging / FILE).exists():  # kpi.toml was not replaced
-            shutil.rmtree(self.tables(version), ignore_errors=True)
-            for name in content["originals"]:
-                (self.folder / name).unlink(missing_ok=True)
-        else:
-            with suppress(FileNotFoundError):
-                (self.staging / log.FILE).replace(self.folder / log.FOLDER / log.FILE)
-            for entry in self.tables(version).parent.iterdir():
-                if entry.name.isdigit() and int(entry.name) != version:
-                    shutil.rmtree(entry, ignore_errors=True)
-        plan.unlink()
+        if plan.is_file():  # else nothing outside the staging folder was touched yet
+            planned = json.loads(plan.read_text("utf-8"))
+            if (self.staging / FILE).exists():  # kpi.toml was not replaced
+                self._undo(int(planned["version"]), planned["originals"])
+            else:
+                self._finish(int(planned["version"]))
+            plan.unlink()
         shutil.rmtree(self.staging, ignore_errors=True)
-        self._tidy()
-
-    def _tidy(self) -> None:
-        """Remove folders that nothing was put into."""
         imports = self.folder / log.FOLDER
         for folder in [*(entry for entry in imports.glob("*") if entry.is_dir()), imports]:
-            with suppress(OSError):
+            with suppress(OSError):  # it is not empty
                 folder.rmdir()
+
+    def _undo(self, version: int, originals: list[str]) -> None:
+        shutil.rmtree(self.tables(version), ignore_errors=True)
+        for name in originals:
+            (self.folder / name).unlink(missing_ok=True)
+
+    def _finish(self, version: int) -> None:
+        with suppress(FileNotFoundError):
+            (self.staging / log.FILE).replace(self.folder / log.FOLDER / log.FILE)
+        for entry in self.tables(version).parent.iterdir():
+            if entry.name.isdigit() and int(entry.name) != version:
+                shutil.rmtree(entry, ignore_errors=True)
 
 
 @contextmanager
-def reserved(folder: Path) -> Iterator[Place]:
+def reserved(folder: Path) -> Iterator[Transaction]:
     """Hold a data set for this import."""
     is_new, is_first, is_done = not folder.exists(), not (folder / _LOCK).exists(), False
-    place, lock = Place(folder), FileLock(folder / _LOCK, timeout=0)
+    transaction, lock = Transaction(folder), FileLock(folder / _LOCK, timeout=0)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock.acquire()
@@ -106,18 +104,18 @@ def reserved(folder: Path) -> Iterator[Place]:
     except OSError as error:
         raise WriteError(f"{error.filename or folder} cannot be written: {error.strerror or error}") from None
     try:
-        place.repair()
-        yield place
+        transaction.repair()
+        yield transaction
         is_done = True
     except OSError as error:
         raise WriteError(f"{error.filename or folder} cannot be written: {error.strerror or error}; nothing was imported") from None
     finally:
-        if not (place.staging / _PLAN).exists():
-            shutil.rmtree(place.staging, ignore_errors=True)
+        if not (transaction.staging / _PLAN).exists():
+            shutil.rmtree(transaction.staging, ignore_errors=True)
         lock.release()
         if is_first and not is_done:
             (folder / _LOCK).unlink(missing_ok=True)
         if is_new and not (folder / FILE).exists():
-            for path in (place.staging.parent, folder):
+            for path in (transaction.staging.parent, folder):
                 with suppress(OSError):
                     path.rmdir()

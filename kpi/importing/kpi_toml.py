@@ -32,7 +32,7 @@ def created(company: Company, newest: date) -> str:
     )
 
 
-def edited(text: str, tables: Collection[str], version: int, before: int, newest: date, newest_before: date | None) -> str:
+def edited(text: str, tables: Collection[str], version: int, before: int, newest: date, newest_before: date) -> str:
     """Point kpi.toml at the tables of an import."""
     wanted = deepcopy(tomllib.loads(text))
     sections = wanted.setdefault("tables", {})
@@ -48,7 +48,7 @@ def edited(text: str, tables: Collection[str], version: int, before: int, newest
         elif section.get("path") != path(version, name):
             raise DataError(f"[tables.{name}] of {FILE} takes its rows from elsewhere; remove that section, or import into another folder")
     company = wanted.setdefault("company", {})
-    stated, ours = company.get("exported_at"), _end(newest_before) if newest_before else None
+    stated, ours = company.get("exported_at"), _end(newest_before)
     if stated is None:
         text = _with_line(text, "company", f"exported_at = {_quoted(_end(newest))}")
     elif stated == ours:

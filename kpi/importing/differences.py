@@ -21,43 +21,42 @@ from collections.abc import Sequence
 from datetime import date, timedelta
 
 from kpi.engine import Connection
-from kpi.importing.merging import PLACE, midnight, united
-from kpi.importing.seen import Seen
+from kpi.importing.merging import HISTORY, NUMBER, ExportedTable, midnight, united
 from kpi.schema import TABLES
 from kpi.sources import sql
 from kpi.sources.typing.cast import TYPES
 
 STATE = ("stage", "status", "amount", "expected_close_on", "owner")
-_TABLE = TABLES["opportunity_history"]
+_TABLE = TABLES[HISTORY]
 
 
-def with_differences(connection: Connection, seen: Sequence[Seen], told: str, zone: str) -> str:
-    """Add what changed between exports to the history that the system tells."""
-    if len({item.exported_on for item in seen}) < 2:
-        return told
-    name, days = sql.free_name(connection, "history"), sorted({item.exported_on for item in seen})
-    listed = ", ".join(sql.ident(column) for column in _TABLE.names)
-    parts = [_differences(seen, days, told, zone)]
-    if told:
-        given = {row[0] for row in connection.execute(f"describe {told}").fetchall()}
+def with_differences(connection: Connection, exports: Sequence[ExportedTable], logged: str, zone: str) -> str:
+    """Add what changed between exports to the history that the system logs."""
+    days = sorted({export.exported_on for export in exports})
+    if len(days) < 2:
+        return logged
+    name, listed = sql.free_name(connection, "history"), ", ".join(sql.ident(column) for column in _TABLE.names)
+    parts = [_differences(exports, days, logged, zone)]
+    if logged:
+        given = {row[0] for row in connection.execute(f"describe {logged}").fetchall()}
         cells = [sql.ident(column) if column in given else f"null::{TYPES[_TABLE[column].kind]} as {sql.ident(column)}" for column in _TABLE.names]
-        logged = f"(select {', '.join(cells)} from {told})"
-        parts += [f"select {listed} from {logged}", _values(seen, days, logged, zone)]
+        whole = f"(select {', '.join(cells)} from {logged})"
+        parts += [f"select {listed} from {whole}", _undated_changes(exports, days, whole, zone)]
     rows = " union all ".join(f"select {listed} from ({part})" for part in parts)
     order = "row_number() over (partition by opportunity_id order by changed_at, seq, origin = 'diff') - 1"
     connection.execute(f"create table {name} as select * replace ({order} as seq) from ({rows})")
     return name
 
 
-def _differences(seen: Sequence[Seen], days: Sequence[date], told: str, zone: str) -> str:
+def _differences(exports: Sequence[ExportedTable], days: Sequence[date], logged: str, zone: str) -> str:
     """Write the SQL of the rows: each deal's first state, and each change from one export that has it to the next."""
     first = [midnight(day, zone) for day in days]
     after = [midnight(day + timedelta(days=1), zone) for day in days]
     state = ", ".join(STATE)
-    own = f"opportunity_id not in (select opportunity_id from {told})" if told else "true"
+    own = f"opportunity_id not in (select opportunity_id from {logged})" if logged else "true"
     columns = f"opportunity_id, changed_at, step, day, {state}, origin"
     return f"""
-    with states as ({_states(seen, days, own)}),
+    with states as ({_states(exports, days, own)}),
     dated as (
         select *, {_pick("day", first)} as seen_at, lag(({state})) over deal as before, lag(day) over deal as day_before,
             lag(status) over deal as status_before
@@ -91,14 +90,14 @@ def _differences(seen: Sequence[Seen], days: Sequence[date], told: str, zone: st
     """
 
 
-def _values(seen: Sequence[Seen], days: Sequence[date], logged: str, zone: str) -> str:
+def _undated_changes(exports: Sequence[ExportedTable], days: Sequence[date], logged: str, zone: str) -> str:
     """Write the SQL of changes that a system does not date, for deals of which it dates the stages: on top of the state logged last."""
     dated = f"opportunity_id in (select opportunity_id from {logged} group by opportunity_id having bool_and(origin = 'entered_dates'))"
     value = ", ".join(name for name in STATE if name not in ("stage", "status"))
     return f"""
     select changed.* exclude (changed_at), stage, status, changed.changed_at, 'diff' as origin, seq from (
         select opportunity_id, {value}, {_middle(days, zone)} as changed_at from (
-            select *, lag(({value})) over deal as before, lag(day) over deal as day_before from ({_states(seen, days, dated)})
+            select *, lag(({value})) over deal as before, lag(day) over deal as day_before from ({_states(exports, days, dated)})
             window deal as (partition by opportunity_id order by day))
         where day_before is not null and ({value}) is distinct from before) changed
     asof join (select opportunity_id, changed_at, stage, status, seq from {logged}) logged
@@ -114,24 +113,24 @@ def _middle(days: Sequence[date], zone: str) -> str:
     return f"case day_before * 1000 + day {' '.join(cases)} end"
 
 
-def _states(seen: Sequence[Seen], days: Sequence[date], which: str) -> str:
+def _states(exports: Sequence[ExportedTable], days: Sequence[date], which: str) -> str:
     """Write the SQL of each deal's state in each export that has it; a column that an export lacks is as it was before."""
     names = ("opportunity_id", "created_at", "closed_at", *STATE)
-    number = " ".join(f"when {place} then {days.index(item.exported_on)}" for place, item in enumerate(seen))
-    carried = [f"{_carried(name, seen)} as {sql.ident(name)}" for name in names[1:]]
+    day = " ".join(f"when {number} then {days.index(export.exported_on)}" for number, export in enumerate(exports))
+    carried = [f"{_carried(name, exports)} as {sql.ident(name)}" for name in names[1:]]
     # Of the exports of one day the last one counts.
     return (
-        f"select opportunity_id, case {sql.ident(PLACE)} {number} end as day, {', '.join(carried)} from ({united(seen, names)}) where {which} "
-        f"qualify row_number() over (partition by opportunity_id, day order by {sql.ident(PLACE)} desc) = 1"
+        f"select opportunity_id, case {sql.ident(NUMBER)} {day} end as day, {', '.join(carried)} from ({united(exports, names)}) where {which} "
+        f"qualify row_number() over (partition by opportunity_id, day order by {sql.ident(NUMBER)} desc) = 1"
     )
 
 
-def _carried(name: str, seen: Sequence[Seen]) -> str:
-    having = [str(number) for number, item in enumerate(seen) if name in item.provided]
-    if len(having) == len(seen):
+def _carried(name: str, exports: Sequence[ExportedTable]) -> str:
+    having = [str(number) for number, export in enumerate(exports) if name in export.provided]
+    if len(having) == len(exports):
         return sql.ident(name)
-    cell = f"case when {sql.ident(PLACE)} in ({', '.join(having) or '-1'}) then {{'cell': {sql.ident(name)}}} end"
-    return f"(last_value({cell} ignore nulls) over (partition by opportunity_id order by {sql.ident(PLACE)} rows unbounded preceding)).cell"
+    cell = f"case when {sql.ident(NUMBER)} in ({', '.join(having) or '-1'}) then {{'cell': {sql.ident(name)}}} end"
+    return f"(last_value({cell} ignore nulls) over (partition by opportunity_id order by {sql.ident(NUMBER)} rows unbounded preceding)).cell"
 
 
 def _pick(number: str, moments: Sequence[str]) -> str:

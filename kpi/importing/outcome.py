@@ -1,0 +1,109 @@
+"""What an import found and did, and how it is told to whoever ran it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+
+import pandas as pd
+
+from kpi.sources import Company
+
+_EXAMPLES = 3
+_WIDTH = 400
+
+
+@dataclass(frozen=True)
+class RowSummary:
+    """What became of the rows of an export."""
+
+    ledger: pd.DataFrame
+    set_aside: pd.DataFrame
+    decisions: pd.DataFrame
+
+    def counts(self) -> dict[str, dict[str, int]]:
+        """Sum up per table."""
+        total = self.ledger.groupby("table", sort=False)[["found", "used", "set_aside"]].sum()
+        return {str(name): {key: int(value) for key, value in row.items()} for name, row in total.to_dict("index").items()}
+
+    def examples(self, table: str, reason: str, count: int = _EXAMPLES) -> str:
+        """Name some of the rows set aside."""
+        chosen = self.set_aside[(self.set_aside["table"] == table) & (self.set_aside["reason"] == reason)].head(count)
+        return ", ".join(f"{row.file}:{row.row}" + (f" ({row.column} = {row.value!r})" if row.column else "") for row in chosen.itertuples())
+
+    def lines(self) -> list[str]:
+        """Tell each table's rows, and why some were set aside."""
+        lines = []
+        for name, rows in self.counts().items():
+            lines.append(f"  {name}: {rows['found']} rows found, {rows['used']} used, {rows['set_aside']} set aside")
+            for cause in self.ledger[(self.ledger["table"] == name) & (self.ledger["reason"] != "")].itertuples():
+                examples = self.examples(name, cause.reason)
+                lines.append(f"    {cause.set_aside} {cause.reason}" + (f": {examples}" if examples else ""))
+        return lines
+
+
+def joined(summaries: Sequence[RowSummary]) -> RowSummary:
+    """Put the summaries of several tables together."""
+    frames = zip(*[(summary.ledger, summary.set_aside, summary.decisions) for summary in summaries], strict=True)
+    return RowSummary(*[pd.concat([part for part in parts if len(part)] or [parts[0]], ignore_index=True) for parts in frames])
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What an import found and did."""
+
+    folder: Path
+    files: dict[str, str]
+    known: tuple[str, ...]
+    exported_on: date | None
+    is_dated: bool
+    company: Company
+    rows: RowSummary | None
+    tables: dict[str, dict[str, int]] = field(default_factory=dict)
+    has_differences: bool = False
+    is_changed: bool = False
+
+
+def as_text(outcome: Outcome) -> str:
+    """Tell what was understood and done."""
+    files = [f"{name}: {title}" + (", imported already" if name in outcome.known else "") for name, title in outcome.files.items()]
+    parts = ["\n".join(map(_printable, files))]
+    if outcome.exported_on:
+        why = "the newest date in the files; say otherwise with --exported-on" if outcome.is_dated else "as given"
+        parts.append(f"Exported on {outcome.exported_on} ({why}), taken as whole to the end of that day.")
+    if outcome.rows is not None:
+        parts.append("\n".join(["Rows", *map(_printable, outcome.rows.lines())]))
+        decided = [f"  {row.table}: {row.decision}: {_shortened(row.value)}" for row in outcome.rows.decisions.itertuples()]
+        company = f"  company: time zone {outcome.company.timezone}, currency {outcome.company.currency} ([company] in kpi.toml)"
+        parts.append("\n".join(["Understood", company, *map(_printable, decided)]))
+    parts.append("\n".join(["Data set", *[_table(name, counts) for name, counts in outcome.tables.items()]]))
+    if outcome.has_differences:
+        parts.append(
+            "opportunity_history holds what changed between exports; each change is dated between the two, a close by the system's own date."
+        )
+    elif outcome.exported_on and "opportunities" in outcome.tables and "opportunity_history" not in outcome.tables:
+        parts.append("No history yet: the next export will show what changed.")
+    if "opportunities" in outcome.tables and "stages" not in outcome.tables:
+        parts.append("The order of the stages is not known; import a file with the columns stage, position, status (open, won or lost).")
+    parts.append(f"{outcome.folder} is ready: kpi check {outcome.folder}" if outcome.is_changed else f"Nothing new: {outcome.folder} is as it was.")
+    return "\n\n".join(parts)
+
+
+def _table(name: str, counts: dict[str, int]) -> str:
+    more = [f"{counts[key]} {key}" for key in ("new", "changed", "deleted") if counts[key]]
+    return f"  {name}: {counts['rows']} rows" + (f" ({', '.join(more)})" if more else "")
+
+
+def _printable(text: str) -> str:
+    """Control characters from a file must not reach the terminal."""
+    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
+
+
+def _shortened(text: str) -> str:
+    """A file may have hundreds of columns that nobody asks about."""
+    if len(text) <= _WIDTH:
+        return text
+    shown, _, rest = text[:_WIDTH].rpartition(", ")
+    return f"{shown or rest}, and {text.count(', ') - shown.count(', ')} more"
