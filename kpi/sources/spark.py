@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import narwhals.stable.v2 as nw
 import pandas as pd
@@ -19,6 +20,10 @@ from kpi.sources.config import Company
 from kpi.sources.reading import ORDER, Reading, read_frames
 from kpi.sources.staging import COMPANY_CURRENCY
 from kpi.sources.typing.cast import FIRST_YEAR, LAST_YEAR
+
+if TYPE_CHECKING:
+    from pyspark.sql import Column as Cell
+    from pyspark.sql import DataFrame
 
 try:
     from pyspark.sql import Window
@@ -42,23 +47,25 @@ _KEPT = {"text": "string", "instant": "timestamp_ntz", "date": "date", "number":
 def read_spark(frames: Mapping[str, object], company: Company, engine: Engine) -> Reading:
     """Check tables where they are, on Spark; frames of this machine are read as ever and put beside them."""
     reading = read_frames({name: frame for name, frame in frames.items() if not is_spark(frame)}, company, engine.connection)
-    found = _Found(engine, company, reading)
+    tables = _SparkTables(engine, company, reading)
     for name in (name for name in ORDER if name in frames):
-        found.add(schema.TABLES[name], frames[name] if is_spark(frames[name]) else None)
-    return found.reading()
+        tables.add(schema.TABLES[name], frames[name] if is_spark(frames[name]) else None)
+    return tables.reading()
 
 
-class _Found:
+class _SparkTables:
     """What has been looked at so far."""
 
     def __init__(self, engine: Engine, company: Company, reading: Reading) -> None:
         self.engine, self.company, self.begun = engine, company, reading
-        self.tables, self.provided, self.precision = {}, dict(reading.provided), dict(reading.precision)
-        self.ledgers, self.lists = {}, [reading.set_aside]
-        told = reading.decisions[reading.decisions["decision"] != "recorded from"]  # looked at again, with all tables
-        self.decisions = [tuple(row) for row in told.itertuples(index=False)]
+        self.tables: dict[str, DataFrame] = {}
+        self.provided, self.precision = dict(reading.provided), dict(reading.precision)
+        self.ledgers: dict[str, pd.DataFrame] = {}
+        self.lists = [reading.set_aside]
+        decided = reading.decisions[reading.decisions["decision"] != "recorded from"]  # looked at again, with all tables
+        self.decisions: list[tuple[str, ...]] = list(decided.itertuples(index=False, name=None))
 
-    def add(self, table: Table, frame) -> None:
+    def add(self, table: Table, frame: Any) -> None:
         """Take one table through typing and checks; a frame of this machine only needs its parents on Spark looked up."""
         own = self.begun.ledger[self.begun.ledger["table"] == table.name]
         if frame is None:
@@ -66,7 +73,7 @@ class _Found:
             rows = rows.withColumn("fault", faults.test())
         else:
             rows, faults = self._typed(table, frame)
-        rows = self._lonely(table, self._repeated(table, rows, faults) if frame is not None else rows, faults)
+        rows = self._orphaned(table, self._repeated(table, rows, faults) if frame is not None else rows, faults)
         rows = self.engine.keep(nw.from_native(rows)).to_native()
         self.tables[table.name] = rows.filter("fault = 0").select(*table.names)
         self._account(table, rows, faults, own)
@@ -88,9 +95,10 @@ class _Found:
             recorded={table: one.since for table, one in recorded.items()},
         )
 
-    def _typed(self, table: Table, frame):
+    def _typed(self, table: Table, frame: DataFrame) -> tuple[DataFrame, _Faults]:
         places, kinds = _bound(table, frame), dict(frame.dtypes)
-        faults, values = _Faults(), {}
+        faults = _Faults()
+        values: dict[str, Cell] = {}
         for column in table.columns:
             name, header = column.name, places.get(column.name)
             default = self.company.currency if column.default == COMPANY_CURRENCY else column.default
@@ -105,9 +113,9 @@ class _Found:
         rows = frame.select(faults.test().alias("fault"), *[value.alias(name) for name, value in values.items()])
         unused = [header for header in frame.columns if header not in places.values()]
         self.decisions += [(table.name, f"{table.name} frame", "unused columns", ", ".join(unused))] if unused else []
-        return self._early(table, rows, faults), faults
+        return self._ended_first(table, rows, faults), faults
 
-    def _early(self, table: Table, rows, faults: _Faults):
+    def _ended_first(self, table: Table, rows: DataFrame, faults: _Faults) -> DataFrame:
         """What ends before it starts; a date against an instant of the same day is no contradiction."""
         if table.name not in STARTS_AND_ENDS or not set(STARTS_AND_ENDS[table.name][:2]) <= self.provided[table.name]:
             return rows
@@ -116,7 +124,7 @@ class _Found:
         first, last = (_day(f.col(name), self.company.timezone) if dated else f.col(name) for name in (start, end))
         return faults.mark(rows, end, reason, last < first)
 
-    def _repeated(self, table: Table, rows, faults: _Faults):
+    def _repeated(self, table: Table, rows: DataFrame, faults: _Faults) -> DataFrame:
         """All rows of a key but one: Spark keeps no order, so the first is that of the values of its other columns."""
         rows = self.engine.keep(nw.from_native(rows)).to_native()
         if not table.key or rows.filter("fault = 0").groupBy(*table.key).count().filter("count > 1").isEmpty():
@@ -124,7 +132,7 @@ class _Found:
         place = f.row_number().over(Window.partitionBy("fault", *table.key).orderBy(*[name for name in table.names if name not in table.key]))
         return faults.mark(rows.withColumn("place", place), table.key[0], rules.DUPLICATE, f.col("place") > 1).drop("place")
 
-    def _lonely(self, table: Table, rows, faults: _Faults):
+    def _orphaned(self, table: Table, rows: DataFrame, faults: _Faults) -> DataFrame:
         """Rows whose required parent is unknown."""
         for column in table.columns:
             if column.filled and column.references in self.tables:
@@ -134,24 +142,25 @@ class _Found:
                 rows = faults.mark(rows, column.name, rules.ORPHAN.format(column=column.name), f.col("known").isNull()).drop("known")
         return rows
 
-    def _account(self, table: Table, rows, faults: _Faults, own: pd.DataFrame) -> None:
+    def _account(self, table: Table, rows: DataFrame, faults: _Faults, own: pd.DataFrame) -> None:
         counted = {row["fault"]: row["count"] for row in rows.groupBy("fault").count().collect()}
         used = counted.pop(0, 0)
         aside = dict(zip(own["reason"][1:], own["set_aside"][1:], strict=True))
         for fault, n in sorted(counted.items()):
             aside[faults.known[fault][1]] = aside.get(faults.known[fault][1], 0) + n
-        told = [(table.name, used, used, 0, "")] + [(table.name, n, 0, n, reason) for reason, n in aside.items()]
-        self.ledgers[table.name] = pd.DataFrame(told, columns=LEDGER)
+        counts = [(table.name, used, used, 0, "")] + [(table.name, n, 0, n, reason) for reason, n in aside.items()]
+        self.ledgers[table.name] = pd.DataFrame(counts, columns=LEDGER)
         bad = f.element_at(f.array(*[f.col(column).cast("string") if column else f.lit("") for column, _ in faults.known]), f.col("fault") + 1)
         # A cell that cannot be used is empty by now: the key says more.
         keys = f.concat_ws(" ", *[f.col(name).cast("string") for name in table.key])
         listed = rows.filter("fault > 0").select("fault", f.coalesce(bad, keys).alias("value")).orderBy("fault", "value").limit(LISTED).collect()
-        told = [(table.name, f"{table.name} frame", pd.NA, faults.known[row.fault][0], row.value, faults.known[row.fault][1]) for row in listed]
-        self.lists.append(pd.DataFrame(told, columns=SET_ASIDE))
+        bad_rows = [(table.name, f"{table.name} frame", pd.NA, faults.known[row.fault][0], row.value, faults.known[row.fault][1]) for row in listed]
+        self.lists.append(pd.DataFrame(bad_rows, columns=SET_ASIDE))
 
     def _recorded(self) -> dict[str, recording.Recording]:
         """Tables of outcomes that begin long after the leads do, told from counts per pair of days."""
-        found, leads = {}, self.tables["leads"].select("lead_id", "created_at", "opportunity_id")
+        found: dict[str, recording.Recording] = {}
+        leads = self.tables["leads"].select("lead_id", "created_at", "opportunity_id")
         for name, links in _links(self.tables, leads).items():
             each = leads.join(links, on="lead_id", how="left").groupBy("lead_id", "created_at").agg(f.min("at").alias("at"))
             made, came = (_day(f.col(column), self.company.timezone).alias(column) for column in ("created_at", "at"))
@@ -166,24 +175,24 @@ class _Faults:
 
     def __init__(self) -> None:
         self.known: list[tuple[str, str]] = [("", "")]
-        self._tests: list = []
+        self._tests: list[tuple[int, Cell]] = []
 
-    def add(self, column: str, reason: str, test) -> None:
+    def add(self, column: str, reason: str, test: Cell) -> None:
         """Look for one more, in rows not typed yet."""
         self._tests.append((len(self.known), test))
         self.known.append((column, reason))
 
-    def test(self):
+    def test(self) -> Cell:
         """Write the number of the first fault of a row."""
         return f.coalesce(*[f.when(test, f.lit(number)) for number, test in self._tests], f.lit(0))
 
-    def mark(self, rows, column: str, reason: str, test):
+    def mark(self, rows: DataFrame, column: str, reason: str, test: Cell) -> DataFrame:
         """Look for one more among the rows without fault."""
         self.known.append((column, reason))
         return rows.withColumn("fault", f.when((f.col("fault") == 0) & test, len(self.known) - 1).otherwise(f.col("fault")))
 
 
-def _bound(table: Table, frame) -> dict[str, str]:
+def _bound(table: Table, frame: DataFrame) -> dict[str, str]:
     """The header of each canonical column, in any case; its type must fit."""
     places = {}
     for column in table.columns:
@@ -201,7 +210,7 @@ def _bound(table: Table, frame) -> dict[str, str]:
     return places
 
 
-def _value(column: Column, cell, kind: str, zone: str):
+def _value(column: Column, cell: Cell, kind: str, zone: str) -> Cell:
     """The cell in its canonical type; what cannot be used is empty."""
     if column.kind == "text":
         text = f.regexp_replace(cell.cast("string"), f"^{PATTERN}+|{PATTERN}+$", "")
@@ -217,7 +226,7 @@ def _value(column: Column, cell, kind: str, zone: str):
     return cell.cast(_KEPT[column.kind])
 
 
-def _cell_faults(faults: _Faults, column: Column, cell, value) -> None:
+def _cell_faults(faults: _Faults, column: Column, cell: Cell, value: Cell) -> None:
     if column.kind == "text":
         given = f.length(f.regexp_replace(cell.cast("string"), PATTERN, "")) > 0
     else:
@@ -229,11 +238,11 @@ def _cell_faults(faults: _Faults, column: Column, cell, value) -> None:
         faults.add(column.name, reason.format(column=column.name), given & value.isNull())
 
 
-def _day(instant, zone: str):
+def _day(instant: Cell, zone: str) -> Cell:
     return f.to_date(f.from_utc_timestamp(instant.cast("timestamp"), zone))
 
 
-def _links(tables: Mapping[str, object], leads) -> dict[str, object]:
+def _links(tables: Mapping[str, DataFrame], leads: DataFrame) -> dict[str, DataFrame]:
     """Each outcome with the lead it belongs to, by table: ``lead_id``, ``at``."""
     found = {}
     if "activities" in tables:
