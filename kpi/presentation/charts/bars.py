@@ -251,7 +251,7 @@ def plot_account(
     Axes
     """
     ax = ax or style.axes(0.8 + (0.3 if counts else 0.42) * (len(changes) + 2))
-    change_said = (lambda value: words.money_change(value, currency)) if currency else lambda value: words.number(value, signed=True)
+    change_said = (lambda value: words.money(value, currency, signed=True)) if currency else lambda value: words.number(value, signed=True)
     said = (lambda value: words.money(value, currency)) if currency else words.number
     levels = np.concatenate([[start], start + np.cumsum(changes)])
     reach = max(*levels, 1)

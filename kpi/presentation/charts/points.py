@@ -121,7 +121,7 @@ def plot_levers(
     ax.tick_params("y", labelcolor=style.INK)
     ax.set_ylim(-len(table) + 0.4, 1.3)
     ax.xaxis.set_major_locator(MaxNLocator(5))
-    ax.xaxis.set_major_formatter(style.ticks(lambda gain: words.money_change(gain, currency) if gain else "0"))
+    ax.xaxis.set_major_formatter(style.ticks(lambda gain: words.money(gain, currency, signed=True) if gain else "0"))
     ax.grid(axis="x")
     ax.set_xlabel(xlabel)
     return ax

@@ -5,14 +5,14 @@ Everything comes back as plain text: making it safe for a page is the page's wor
 
 from __future__ import annotations
 
-from kpi.presentation.language.dates import Times
+from kpi.presentation.language.dates import Dates
 from kpi.presentation.language.numbers import missing
 from kpi.presentation.language.translations import placeholders
 
 __all__ = ["Words", "missing", "placeholders"]
 
 
-class Words(Times):
+class Words(Dates):
     """How one language says things; the same object goes through tables, plots and pages.
 
     Examples

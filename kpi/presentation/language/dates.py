@@ -7,26 +7,25 @@ from zoneinfo import ZoneInfo
 
 from babel.dates import format_date, get_timezone_location
 
-from kpi.presentation.language.amounts import Amounts
 from kpi.presentation.language.numbers import MISSING, missing, rounded
+from kpi.presentation.language.sentences import Sentences
 from kpi.presentation.language.translations import NBSP
 
 
-class Times(Amounts):
+class Dates(Sentences):
     """How one language writes times."""
 
     def days(self, n: float | None) -> str:
         """Write a length in days."""
-        if missing(n):
+        if n is None or missing(n):
             return MISSING
         exact = rounded(n, 1)
         digits = 1 if abs(exact) < 10 and exact % 1 else 0
-        unit = self.say_n("day", "days", rounded(n, digits))
-        return self.number(n, digits) + NBSP + unit
+        return self.number(n, digits) + NBSP + self.say_n("day", "days", float(rounded(n, digits)))
 
     def duration(self, seconds: float | None) -> str:
         """Write how long something took."""
-        if missing(seconds):
+        if seconds is None or missing(seconds):
             return MISSING
         if seconds < 59.5:
             return self.number(seconds) + NBSP + "s"
@@ -40,7 +39,7 @@ class Times(Amounts):
 
     def date(self, day: dt.date | None) -> str:
         """Write a date in full."""
-        if missing(day):
+        if day is None or missing(day):
             return MISSING
         first = "1er" if self.lang == "fr" and day.day == 1 else str(day.day)
         return f"{first}{NBSP}{format_date(day, 'MMMM y', locale=self.lang)}"
@@ -65,14 +64,14 @@ class Times(Amounts):
 
     def when(self, at: dt.datetime | None, zone: str) -> str:
         """Write an instant of the last months in local time."""
-        if missing(at):
+        if at is None or missing(at):
             return MISSING
         local = _local(at, zone)
         return f"{format_date(local, 'EEE d MMM', locale=self.lang)}, {self.clock(local)}".replace(" ", NBSP, 2)
 
     def moment(self, at: dt.datetime | None, zone: str) -> str:
         """Write an instant in full, with the place whose clock it is."""
-        if missing(at):
+        if at is None or missing(at):
             return MISSING
         local, place = _local(at, zone), get_timezone_location(zone, locale=self.lang, return_city=True)
         return self.say("{date}, {clock} {place}", date=self.date(local), clock=self.clock(local), place=place)

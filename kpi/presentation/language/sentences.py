@@ -3,57 +3,31 @@
 from __future__ import annotations
 
 import numbers
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 
 from babel.lists import format_list
 
 from kpi.errors import ParameterError
-from kpi.presentation.language.numbers import written
-from kpi.presentation.language.translations import LANGUAGES, placeholders, translations
+from kpi.presentation.language.numbers import Numbers
+from kpi.presentation.language.translations import placeholders, translations
 
 
-@dataclass(frozen=True)
-class Sentences:
+class Sentences(Numbers):
     """How one language says sentences."""
-
-    lang: str = "en"
-
-    def __post_init__(self) -> None:
-        if self.lang not in LANGUAGES:
-            raise ParameterError(f"language {self.lang!r} is unknown; choose one of {', '.join(LANGUAGES)}")
-
-    def note(self, text: str) -> str:
-        """Mark a text for translation, as `N_` does."""
-        return text
 
     def translate(self, text: str) -> str:
         """Say a fixed text in this language: a Markdown cell, the name of a KPI."""
-        found = translations(self.lang).get(text, text)
-        return found if isinstance(found, str) else found[0]
+        return translations(self.lang).get(text, (text,))[0]
 
-    def say(self, text: str, /, **values) -> str:
+    def say(self, text: str, /, **values: object) -> str:
         """Say a sentence in this language, with its values filled in."""
         return self._fill(self.translate(text), values)
 
-    def say_n(self, one: str, many: str, n: int, /, **values) -> str:
+    def say_n(self, one: str, many: str, n: float, /, **values: object) -> str:
         """Say a sentence about a count, in the singular or the plural."""
         plural = abs(n) >= 2 if self.lang == "fr" else n != 1
-        found = translations(self.lang).get(one, (one, many))
-        text = found if isinstance(found, str) else found[plural]
-        return self._fill(text, {**values, "n": written(n, 0, self.lang)} if "n" in placeholders(text) else values)
-
-    def _fill(self, text: str, values: dict) -> str:
-        if placeholders(text) != values.keys():
-            raise KeyError(f"{text!r} has places {sorted(placeholders(text))}, got values {sorted(values)}")
-        return text.format(**{name: self._plain(name, value) for name, value in values.items()})
-
-    def _plain(self, name: str, value: object) -> str:
-        if isinstance(value, str):
-            return value
-        if isinstance(value, numbers.Integral) and not isinstance(value, bool):
-            return written(int(value), 0, self.lang)
-        raise ParameterError(f"{name} is {value!r}; say it first with number, percent, money, date, … of Words")
+        text = translations(self.lang).get(one, (one, many))[-1 if plural else 0]
+        return self._fill(text, {**values, "n": self.number(n)} if "n" in placeholders(text) else values)
 
     def sentence(self, text: str) -> str:
         """Begin a sentence: the first letter becomes a capital."""
@@ -62,3 +36,15 @@ class Sentences:
     def listing(self, items: Iterable[str]) -> str:
         """Enumerate: "a, b and c"."""
         return format_list([str(item) for item in items], locale="en_GB" if self.lang == "en" else self.lang)
+
+    def _fill(self, text: str, values: Mapping[str, object]) -> str:
+        if placeholders(text) != values.keys():
+            raise KeyError(f"{text!r} has places {sorted(placeholders(text))}, got values {sorted(values)}")
+        return text.format(**{name: self._plain(name, value) for name, value in values.items()})
+
+    def _plain(self, name: str, value: object) -> str:
+        if isinstance(value, str):
+            return value
+        if isinstance(value, numbers.Integral) and not isinstance(value, bool):
+            return self.number(int(value))
+        raise ParameterError(f"{name} is {value!r}; say it first with number, percent, money, date, … of Words")

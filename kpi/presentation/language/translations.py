@@ -20,19 +20,18 @@ def placeholders(text: str) -> set[str]:
 
 
 @functools.cache
-def translations(lang: str) -> dict[str, str | tuple[str, str]]:
-    """Read what the catalogue says in one language."""
+def translations(lang: str) -> dict[str, tuple[str, ...]]:
+    """Read what the catalogue says in one language: of each English text its form, of one about a count singular and plural."""
     if lang == "en":
         return {}
     with (LOCALE / lang / "LC_MESSAGES" / "kpi.po").open("rb") as file:
-        messages = [message for message in read_po(file, locale=lang) if message.id and message.string and not message.fuzzy]
-    return {
-        message.id if isinstance(message.id, str) else message.id[0]: typeset(message.string)
-        if isinstance(message.string, str)
-        else tuple(typeset(form) for form in message.string)
-        for message in messages
-        if all(message.string)
-    }
+        messages = [message for message in read_po(file, locale=lang) if message.id and not message.fuzzy]
+    found = {}
+    for message in messages:
+        english, french = ([text] if isinstance(text, str) else list(text or ()) for text in (message.id, message.string))
+        if french and all(french):
+            found[english[0]] = tuple(typeset(form) for form in french)
+    return found
 
 
 def typeset(french: str) -> str:

@@ -128,7 +128,7 @@ def _move(about: About, row: dict) -> str:
 
 def _gain(about: About, row) -> str:
     words = about.words
-    parts = {"gain": words.money_change(row.value, about.currency), "range": words.money_range(row.low, row.high, about.currency)}
+    parts = {"gain": words.money(row.value, about.currency, signed=True), "range": words.money_range(row.low, row.high, about.currency)}
     return words.say("{gain} ({range})", **parts)
 
 

@@ -32,7 +32,7 @@ def sales_velocity(about: About, velocity: pd.DataFrame) -> list:
     else:
         moved = factors.loc[factors["effect"].abs().idxmax()]
         parts = {"now": money(row["value"]), "past": money(row["past"]), "factor": words.translate(FACTORS[moved["factor"]])}
-        parts["effect"] = words.money_change(moved["effect"], about.currency)
+        parts["effect"] = words.money(moved["effect"], about.currency, signed=True)
         answer = say(
             "As things go now, the open pipeline brings {now} a day, against {past} a year ago; what moved it most: {factor} ({effect}).", **parts
         )
