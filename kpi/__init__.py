@@ -1,70 +1,86 @@
 """Sales KPIs: how fast leads are answered, how opportunities move, which customers stay.
 
-Metrics share these parameters, so their own documentation says only what differs:
+A data set first, then a metric of an area: ``kpi.pipeline.closed_win_rate(kpi.load("data/sample"), as_of="2026-11-01", by="owner")``.
+`catalog` says what each KPI is; `compute` gives what combines metrics: all KPIs of a month, the months of the chain with their signals, a metric
+where the data allow it; `ledger` tells who counts in one; `pages` and `plots` show results.
 
+Parameters that metrics share
+-----------------------------
 data : Dataset
-    What `load` or `Dataset` gives; no metric alters it.
-as_of : str, date, datetime or Timestamp
-    What was known then is used, nothing later. ISO text such as ``2026-11-01`` or ``2026-11-01T09:30+01:00``; a bare date means local midnight at
-    its start in the company's zone, a Timestamp without zone is UTC. Refused after the end of the data.
-window : Window, str, pair of dates or None
-    Local days that are counted: a month ``2026-10``, a quarter ``2026-Q4``, or two ISO dates, the first included, the second excluded. None takes
-    the days before `as_of`, 90 where the metric says no other number.
+    From `load`, or of frames.
+as_of : str, date or Timestamp
+    Only what happened strictly before it counts; a bare date means local midnight at its start.
+window : Window, str or pair of dates
+    Local days, such as ``"2026-10"``, ``"2026-Q4"`` or ``("2026-08-01", "2026-11-01")``, the second day not included.
 view : str
-    Who is followed: ``cohort``, those who began in the window, or ``period``, all who were under observation in it, at the ages they had then.
+    ``cohort`` (by entry) or ``period`` (by time at risk inside the window, as things go now).
 by : str or sequence of str
-    Columns to group by, of those the metric names; empty gives one row for all.
-horizons : sequence of numbers
-    Ages after the start at which a share is read, in the metric's unit (hours, days or months); one row each.
+    Groups: a row each; the metric names those it knows.
+horizons : sequence of float
+    Delays in seconds, or ages in days, at which a share is read.
 quantile : float
-    Share in (0, 1) of the cases that lie below the limit drawn.
+    Share of the records, in (0, 1), that a duration is read at.
 level : float
-    Confidence of the interval from ``low`` to ``high``, in (0, 1); 0.95 by default.
+    Coverage of the interval, in (0, 1).
 """
 
 from __future__ import annotations
 
 import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # for editors; when it runs, each is loaded on first use, so that `import kpi` and the command line's help stay instant
+    from kpi import catalog, compute, forecast, lifetime_value, pipeline, response_time, retention
+    from kpi.compute import ledger
+    from kpi.dataset import Dataset, load
+    from kpi.errors import KpiError
+    from kpi.periods import Month, Window
+    from kpi.presentation import charts as plots
+    from kpi.presentation import pages
+    from kpi.presentation.pages.about import about, section
 
 __version__ = "0.1.0"
 
-# Loaded on first use: `import kpi` and the command line's help stay instant.
-_MODULES = {
-    "catalog": "catalog",
-    "compute": "compute",
-    "facts": "facts",
-    "forecast": "forecast",
-    "lifetime_value": "lifetime_value",
-    "pages": "presentation.pages",
-    "pipeline": "pipeline",
-    "plots": "presentation.charts",
-    "response_time": "response_time",
-    "retention": "retention",
-    "schema": "schema",
-    "sections": "sections",
-}
+_MODULES = {"pages": "kpi.presentation.pages", "plots": "kpi.presentation.charts"}
 _NAMES = {
-    "load": "dataset",
-    "Dataset": "dataset",
-    "ledger": "compute",
-    "Month": "periods",
-    "Window": "periods",
-    "Words": "presentation.language",
-    "about": "presentation.pages",
-    "section": "presentation.pages",
-    "KpiError": "errors",
+    "Dataset": "kpi.dataset",
+    "KpiError": "kpi.errors",
+    "Month": "kpi.periods",
+    "Window": "kpi.periods",
+    "about": "kpi.presentation.pages",
+    "ledger": "kpi.compute",
+    "load": "kpi.dataset",
+    "section": "kpi.presentation.pages",
 }
 
-__all__ = [*_MODULES, *_NAMES]
+__all__ = [
+    "Dataset",
+    "KpiError",
+    "Month",
+    "Window",
+    "about",
+    "catalog",
+    "compute",
+    "forecast",
+    "ledger",
+    "lifetime_value",
+    "load",
+    "pages",
+    "pipeline",
+    "plots",
+    "response_time",
+    "retention",
+    "section",
+]
 
 
-def __getattr__(name: str):
-    if name in _MODULES:
-        return importlib.import_module(f"kpi.{_MODULES[name]}")
+def __getattr__(name: str) -> Any:
     if name in _NAMES:
-        return getattr(importlib.import_module(f"kpi.{_NAMES[name]}"), name)
+        return getattr(importlib.import_module(_NAMES[name]), name)
+    if name in __all__:
+        return importlib.import_module(_MODULES.get(name, f"kpi.{name}"))
     raise AttributeError(f"module 'kpi' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *__all__])
+    return sorted([*__all__, "__doc__", "__version__"])

@@ -6,7 +6,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from kpi.errors import ParameterError
 
@@ -15,11 +15,12 @@ __all__ = ["CATALOG", "CHAIN", "Headline", "Kpi", "kpi"]
 
 @dataclass(frozen=True)
 class Headline:
-    """What makes a KPI one of the chain from leads to customers kept: its place, the name on its tile, what its monthly series is asked for."""
+    """What makes a KPI one of the chain from leads to customers kept: place, name on its tile, kind of chart, arguments of its monthly series."""
 
     key: str
-    place: int
     name: str
+    kind: Literal["count", "rate", "money"]
+    place: int
     arguments: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -46,7 +47,7 @@ class Kpi:
 
 def _record(key: str, fields: dict[str, Any]) -> Kpi:
     headline = fields.pop("headline", None)
-    return Kpi(key, **fields, headline=Headline(**{"key": key, "name": fields["name"]} | headline) if headline else None)
+    return Kpi(key, **fields, headline=Headline(**{"name": fields["name"]} | headline, key=key, kind=fields["unit"]) if headline else None)
 
 
 CATALOG = {key: _record(key, fields) for key, fields in tomllib.loads(Path(__file__).with_name("catalog.toml").read_text("utf-8")).items()}

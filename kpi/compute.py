@@ -1,118 +1,149 @@
-"""What combines metrics: every catalogue key with its function, the months of each headline KPI with their signals, and the lists to act on."""
+"""All KPIs of a month by their records in the catalogue, the months of the chain with their signals, the lists to act on."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import partial
+from typing import Any, cast
 
 import narwhals.stable.v2 as nw
 import pandas as pd
 
 from kpi import engine, facts, forecast, lifetime_value, pipeline, response_time, retention, schema
-from kpi.catalog import CATALOG
+from kpi.catalog import CATALOG, CHAIN, Kpi
 from kpi.dataset import Dataset
 from kpi.errors import MissingTable, ParameterError
 from kpi.facts import records
 from kpi.facts.clock import DAY_SECONDS
-from kpi.facts.opportunities import stages
 from kpi.periods import Instant, Month, Window, WindowLike, local_date, month_number
 from kpi.pipeline.closed_deals import closed_records, won_records
 from kpi.pipeline.conversion import LEAD_TO_CUSTOMER, LEAD_TO_OPPORTUNITY, OPPORTUNITY_TO_CUSTOMER, Transition, conversion_records
 from kpi.response_time.answers import answered_records
 from kpi.response_time.waiting import unanswered_records
-from kpi.retention.growth import SPANS, active_records, kept_records
+from kpi.retention.growth import active_records, kept_records
 from kpi.retention.refunds import refund_records
 from kpi.retention.repeat import repeat_records
-from kpi.schema import N_
 from kpi.statistics import process_control
 
-MONTHS = 24
-HOUR = 3600
-OUTCOMES = ("appointment", "opportunity", "won")
 AREAS = {"response_time": response_time, "pipeline": pipeline, "forecast": forecast, "retention": retention, "lifetime_value": lifetime_value}
+MONTHS = 24
+EITHER = "orders or contracts"  # in the needs of a record: as the company's customers are
+AMOUNTS_KNOWN = 0.9  # share of the lost and of the open deals whose amount must be known for sizes to tell something
 
 
-@dataclass(frozen=True)
-class Headline:
-    """A KPI of the leading chain: its catalogue key, how its chart is drawn, what its value is called."""
-
-    key: str
-    kind: str  # kind of process behaviour chart, see `process_control.behaviour`
-    name: str
-    months: Callable  # (data, as_of, window) -> result by month
+# --- all KPIs of a month
 
 
-def _answered(data: Dataset, as_of, window):
-    return response_time.answered_within(data, as_of=as_of, window=window, by="month", thresholds=(HOUR,))
-
-
-def _proposals(data: Dataset, as_of, window):
-    return pipeline.entered_stage(data, position=watched_stage(data)["position"], as_of=as_of, window=window)
-
-
-def _kept(data: Dataset, as_of, window):
-    first, after = window.months
-    table = retention.retention_rate(data, as_of=as_of, months=after - first)
-    # The first activity window of the data knows no old customers: those months say nothing yet.
-    return table.assign(value=table["value"].mask(table["provisional"]))
-
-
-CHAIN = (
-    Headline("pipeline.leads", "count", N_("Leads"), lambda data, as_of, window: pipeline.leads_created(data, as_of=as_of, window=window)),
-    Headline("response.answered_within", "rate", N_("Answered in 1 hour"), _answered),
-    Headline("pipeline.opportunities", "count", N_("Opportunities"), lambda data, as_of, window: pipeline.created(data, as_of=as_of, window=window)),
-    Headline("pipeline.stage_entries", "count", N_("Reached {stage}"), _proposals),
-    Headline("pipeline.won", "count", N_("Deals won"), lambda data, as_of, window: pipeline.won(data, as_of=as_of, window=window)),
-    Headline(
-        "pipeline.average_won_value",
-        "money",
-        N_("Average won deal"),
-        lambda data, as_of, window: pipeline.won(data, as_of=as_of, window=window, measure="average"),
-    ),
-    Headline(
-        "pipeline.won_value", "money", N_("Won value"), lambda data, as_of, window: pipeline.won(data, as_of=as_of, window=window, measure="value")
-    ),
-    Headline("retention.kept", "rate", N_("Customers kept"), _kept),
-)
-
-
-def watched_stage(data: Dataset) -> dict:
-    """Find the stage whose entries stand for progress: the second open one, or the one that ``[pipeline] watched_stage`` names.
+def metrics(data: Dataset, month: Month) -> pd.DataFrame:
+    """Every KPI of the catalogue that the data allow, at the end of a month.
 
     Parameters
     ----------
-    data : Dataset
-        Uses `stages`.
+    month : Month
+        The month reported.
 
     Returns
     -------
-    dict
-        ``stage`` and ``position``.
-
-    Raises
-    ------
-    MissingTable
-        If there is no order of stages.
+    DataFrame
+        ``group`` (what a row is about within its KPI, as ``name=value`` pairs; empty for the whole) and the columns of `schema.RESULT`.
     """
-    order = stages(data)
-    is_open = order[order["status"] == "open"].reset_index(drop=True)
-    named = is_open[is_open["stage"] == data.settings.get("pipeline", {}).get("watched_stage", "")]
-    row = named.iloc[0] if len(named) else is_open.iloc[min(1, len(is_open) - 1)]
-    return {"stage": str(row["stage"]), "position": int(row["position"])}
+    return _computed(data, month)[0].copy()
 
 
-def months(data: Dataset, month: Month, key: str, count: int = MONTHS) -> pd.DataFrame:
-    """A headline KPI month by month, with the limits within which it varies by itself.
+def missing(data: Dataset, month: Month) -> pd.DataFrame:
+    """Which KPIs the data do not allow, and why.
 
     Parameters
     ----------
-    data : Dataset
-        Whatever the KPI needs.
+    month : Month
+        The month reported.
+
+    Returns
+    -------
+    DataFrame
+        ``kpi``, ``reason``.
+    """
+    return _computed(data, month)[1].copy()
+
+
+def _computed(data: Dataset, month: Month) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """All numbers of a month, and what is missing for the others; both are asked for, computed once."""
+    key = ("metrics", month)
+    if key not in data.facts:
+        data.facts[key] = _compute(data, month)
+    return cast(tuple[pd.DataFrame, pd.DataFrame], data.facts[key])
+
+
+def _compute(data: Dataset, month: Month) -> tuple[pd.DataFrame, pd.DataFrame]:
+    rows, gone = [], []
+    for record in CATALOG.values():
+        try:
+            _require(data, record)
+            rows.append(_flat(_of_month(data, record, month)))
+        except MissingTable as lack:
+            gone.append({"kpi": record.key, "reason": str(lack)})
+    empty = pd.DataFrame(columns=["group", *schema.RESULT])
+    return (pd.concat(rows, ignore_index=True) if rows else empty), pd.DataFrame(gone, columns=["kpi", "reason"])
+
+
+def _require(data: Dataset, record: Kpi) -> None:
+    """Refuse a KPI by the first of its needs that the data set does not have."""
+    for need in record.needs:
+        name, _, column = need.partition(".")
+        data.table(_customers(data) if name == EITHER else name, *filter(None, [column]))
+
+
+def _of_month(data: Dataset, record: Kpi, month: Month) -> pd.DataFrame:
+    options = dict(record.arguments)
+    if record.months:
+        options["window"] = month.last(record.months)
+    if record.months_before:
+        options["past"] = month.before(record.months_before)
+    if record.past_months:
+        options["past"] = month.last(record.past_months)
+    return _function(record)(data, as_of=data.as_of(month), **options)
+
+
+def _function(record: Kpi) -> Callable[..., pd.DataFrame]:
+    area, _, name = record.function.partition(".")
+    return getattr(AREAS[area], name)
+
+
+def _flat(table: pd.DataFrame) -> pd.DataFrame:
+    """Results differ in their grouping columns; in one table these become text."""
+    groups = list(table.columns[: list(table.columns).index("kpi")])
+    pairs = [[f"{name}={value}" for value in table[name].astype(object)] for name in groups]
+    flat = table[schema.RESULT].assign(group=["; ".join(row) for row in zip(*pairs, strict=True)] if groups else "")
+    # Engines add in no fixed order: what differs in the last bits is no difference.
+    for name in ("value", "low", "high"):
+        flat[name] = [float(f"{number:.12g}") for number in flat[name]]
+    return flat[["group", *schema.RESULT]]
+
+
+def absent(data: Dataset) -> pd.DataFrame:
+    """Which tables of the chain's KPIs the data set does not have.
+
+    Returns
+    -------
+    DataFrame
+        ``table``.
+    """
+    wanted = ("leads", "activities", "opportunities", "opportunity_history", _customers(data))
+    return pd.DataFrame({"table": [name for name in wanted if not data.has(name)]}, dtype="str")
+
+
+# --- the chain, month by month
+
+
+def months(data: Dataset, month: Month, key: str, count: int = MONTHS) -> pd.DataFrame:
+    """A KPI of the chain month by month, with the limits within which it varies by itself.
+
+    Parameters
+    ----------
     month : Month
         The month reported, the last one shown.
     key : str
-        Catalogue key of one of the `CHAIN`.
+        Catalogue key of a KPI that has a place in the chain.
     count : int
         How many months; fewer where the data begin later.
 
@@ -126,49 +157,42 @@ def months(data: Dataset, month: Month, key: str, count: int = MONTHS) -> pd.Dat
     MissingTable
         If the data set lacks a table it needs.
     ParameterError
-        If `key` is not one of the `CHAIN`.
+        If `key` has no place in the chain.
     """
-    headline = {item.key: item for item in CHAIN}.get(key)
-    if headline is None:
-        raise ParameterError(f"{key!r} is no headline KPI; use one of {', '.join(item.key for item in CHAIN)}")
-    first = max(month.shift(1 - count).number, data.first_month().number)
-    window = Month.of(first).last(1) if first == month.number else type(month.window)(Month.of(first).start, month.end)
-    table = headline.months(data, data.as_of(month), window)
-    if headline.kind == "rate":
+    if key not in CHAIN:
+        raise ParameterError(f"{key!r} is no headline KPI; use one of {', '.join(CHAIN)}")
+    record = CATALOG[key]
+    length = min(count, month.number - data.first_month().number + 1)
+    options = {**record.arguments, **({"window": month.last(length)} if record.months else {"months": length}), **CHAIN[key].arguments}
+    table = _function(record)(data, as_of=data.as_of(month), **options)
+    if "provisional" in table:  # the first activity window of the data knows no old customers: those months say nothing yet
+        table["value"] = table["value"].mask(table["provisional"])
+    if CHAIN[key].kind == "rate":
         table["n"] = table["n"].fillna(0)
-    return process_control.behaviour(table, headline.kind)
+    return process_control.behaviour(table, CHAIN[key].kind)
 
 
-def chain(data: Dataset, month: Month, words, count: int = MONTHS) -> list[pd.DataFrame]:
-    """The months of every headline KPI that the data allow, in causal order.
+def chain(data: Dataset, month: Month, count: int = MONTHS) -> list[pd.DataFrame]:
+    """The months of every KPI of the chain that the data allow, in causal order.
 
     Parameters
     ----------
-    data : Dataset
-        The data set.
     month : Month
         The month reported, the last one shown.
-    words : Words
-        Language of the names.
     count : int
         How many months.
 
     Returns
     -------
     list of DataFrame
-        As `months` gives them, with ``name`` and ``kind`` of the KPI.
+        As `months` gives them, with the ``kind`` of process behaviour chart.
     """
-    made = []
-    for item in CHAIN:
-        table = _attempt(lambda item=item: months(data, month, item.key, count))
-        if isinstance(table, pd.DataFrame) and table["value"].notna().any():
-            name = words.say(item.name, stage=watched_stage(data)["stage"]) if item.key == "pipeline.stage_entries" else words.translate(item.name)
-            made.append(table.assign(name=name, kind=item.kind))
-    return made
+    tables = [(key, optional(months, data, month=month, key=key, count=count)) for key in CHAIN]
+    return [table.assign(kind=CHAIN[key].kind) for key, table in tables if table is not None and table["value"].notna().any()]
 
 
 def false_alarm_rate(chain: list[pd.DataFrame]) -> float:
-    """How likely it is that a month without any change shows at least one signal among the headline KPIs.
+    """How likely it is that a month without any change shows at least one signal among the KPIs of the chain.
 
     Parameters
     ----------
@@ -185,36 +209,76 @@ def false_alarm_rate(chain: list[pd.DataFrame]) -> float:
     return process_control.false_alarm_rate(len(settled), months, seed=1) if settled else 0.0
 
 
-def conversions(data: Dataset, as_of: pd.Timestamp) -> list[pd.DataFrame]:
-    """Lead to opportunity, opportunity to customer, lead to customer, as things go now: those that the data allow.
+# --- metrics that the data may not allow
+
+
+def optional(metric: Callable[..., pd.DataFrame], data: Dataset, **options: Any) -> pd.DataFrame | None:
+    """Ask for a metric where the data set has the tables that it needs.
 
     Parameters
     ----------
-    data : Dataset
-        Uses `leads`, `activities`, `opportunities`.
-    as_of : Timestamp
-        Naive UTC.
+    metric : function
+        Such as `pipeline.coverage`.
+    **options
+        Its parameters.
+
+    Returns
+    -------
+    DataFrame or None
+        What the metric gives; None where a table or column is missing.
+    """
+    try:
+        return metric(data, **options)
+    except MissingTable:
+        return None
+
+
+def conversions(data: Dataset, as_of: Instant) -> list[pd.DataFrame]:
+    """Lead to opportunity, opportunity to customer, lead to customer, as things go now: those that the data allow.
 
     Returns
     -------
     list of DataFrame
         Period readings, in order.
     """
-    ways = (pipeline.lead_to_opportunity, pipeline.opportunity_to_customer, pipeline.lead_to_customer)
-    found = [_attempt(lambda way=way: way(data, as_of=as_of)) for way in ways]
-    return [table for table in found if isinstance(table, pd.DataFrame)]
+    steps = (pipeline.lead_to_opportunity, pipeline.opportunity_to_customer, pipeline.lead_to_customer)
+    return _allowed(optional(step, data, as_of=as_of) for step in steps)
 
 
-def what_ifs(data: Dataset, as_of: pd.Timestamp, window, past) -> pd.DataFrame:
+def won_by_group(data: Dataset, as_of: Instant, window: Window, horizon: float) -> list[pd.DataFrame]:
+    """What share is won, by source, size, product and owner: those that the data have, sizes only where lost and open deals have them too.
+
+    Parameters
+    ----------
+    horizon : float
+        Days of age.
+
+    Returns
+    -------
+    list of DataFrame
+        Cohort readings of `pipeline.opportunity_to_customer`.
+    """
+    options = {"as_of": as_of, "view": "cohort", "window": window, "horizons": [horizon]}
+    names = ("source", "size", "product", "owner") if _amounts_known(data, as_of, window) else ("source", "product", "owner")
+    return _allowed(optional(pipeline.opportunity_to_customer, data, by=name, **options) for name in names)
+
+
+def _amounts_known(data: Dataset, as_of: Instant, window: Window) -> bool:
+    """Where only won deals carry an amount, their size tells nothing but that they were won."""
+    states = [pipeline.average_value(data, as_of=as_of, status=status, window=window).iloc[0] for status in ("lost", "open")]
+    return all(row["n_events"] >= AMOUNTS_KNOWN * row["n"] and row["value"] != 0 for row in states)
+
+
+def _allowed(tables: Iterable[pd.DataFrame | None]) -> list[pd.DataFrame]:
+    return [table for table in tables if table is not None]
+
+
+def what_ifs(data: Dataset, as_of: Instant, window: Window, past: Window) -> pd.DataFrame:
     """What might go with answering as many leads within the hour as the best source, or the best team, does.
 
     Parameters
     ----------
-    data : Dataset
-        Uses `leads`, `activities`, `opportunities`; `owners` for the teams.
-    as_of : Timestamp
-        Naive UTC.
-    window, past : Window
+    past : Window
         As for `response_time.what_if`.
 
     Returns
@@ -227,36 +291,8 @@ def what_ifs(data: Dataset, as_of: pd.Timestamp, window, past) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
-def score_at_touch(data: Dataset, as_of: pd.Timestamp, window) -> pd.DataFrame | None:
-    """The score at the first touch after an alert, where the data set has scores.
-
-    Parameters
-    ----------
-    data : Dataset
-        Uses `lead_scores`.
-    as_of : Timestamp
-        Naive UTC.
-    window : Window
-        Local dates of the alert.
-
-    Returns
-    -------
-    DataFrame or None
-    """
-    return response_time.score_at_touch(data, as_of=as_of, window=window) if data.has("lead_scores") else None
-
-
-def nurtured(data: Dataset, as_of: pd.Timestamp, window) -> pd.DataFrame:
+def nurtured(data: Dataset, as_of: Instant, window: Window) -> pd.DataFrame:
     """What nurtured leads become: appointments, and opportunities where the data set has them.
-
-    Parameters
-    ----------
-    data : Dataset
-        Uses `leads` with ``nurtured_at``, `activities`.
-    as_of : Timestamp
-        Naive UTC.
-    window : Window
-        Local dates on which the leads came in.
 
     Returns
     -------
@@ -267,121 +303,11 @@ def nurtured(data: Dataset, as_of: pd.Timestamp, window) -> pd.DataFrame:
     return pd.concat([response_time.nurtured(data, as_of=as_of, window=window, outcome=outcome) for outcome in outcomes], ignore_index=True)
 
 
-def pushes(data: Dataset, as_of: pd.Timestamp) -> pd.DataFrame | None:
-    """How often closing dates were pushed out, where the data set has them.
-
-    Parameters
-    ----------
-    data : Dataset
-        Uses `opportunity_history`.
-    as_of : Timestamp
-        Naive UTC.
-
-    Returns
-    -------
-    DataFrame or None
-        `pipeline.pushes`.
-    """
-    return pipeline.pushes(data, as_of=as_of) if data.has("opportunity_history", "expected_close_on") else None
-
-
-def most_profitable(data: Dataset, as_of: pd.Timestamp) -> pd.DataFrame | None:
-    """List the most profitable customers where margins are recorded.
-
-    Parameters
-    ----------
-    data : Dataset
-        Uses `orders` with ``margin``.
-    as_of : Timestamp
-        Naive UTC.
-
-    Returns
-    -------
-    DataFrame or None
-    """
-    return retention.most_profitable_customers(data, as_of=as_of) if data.has("orders", "margin") else None
-
-
-def compared_cohorts(cells: pd.DataFrame, age: int = 3) -> pd.DataFrame:
-    """Hold the cohorts against each other at one age, to find those that differ by more than chance.
-
-    Parameters
-    ----------
-    cells : DataFrame
-        `retention.cohort_matrix`.
-    age : int
-        Months since the first purchase.
-
-    Returns
-    -------
-    DataFrame
-        One row per cohort observed at that age: its ``month``, and the columns of `process_control.behaviour` with binomial limits.
-    """
-    at_age = cells[cells["age"] == age].reset_index(drop=True)
-    return process_control.behaviour(at_age.rename(columns={"cohort": "month"}), "rate")
-
-
-def absent(data: Dataset) -> pd.DataFrame:
-    """Which tables of the headline KPIs the data set does not have.
-
-    Parameters
-    ----------
-    data : Dataset
-        The data set.
-
-    Returns
-    -------
-    DataFrame
-        ``table``.
-    """
-    customers = "contracts" if facts.is_contractual(data) else "orders"
-    wanted = ("leads", "activities", "opportunities", "opportunity_history", customers)
-    return pd.DataFrame({"table": [name for name in wanted if not data.has(name)]}, dtype="str")
-
-
-def metrics(data: Dataset, month: Month) -> pd.DataFrame:
-    """Every KPI of the catalogue that the data allow, at the end of a month.
-
-    Parameters
-    ----------
-    data : Dataset
-        The data set.
-    month : Month
-        The month reported.
-
-    Returns
-    -------
-    DataFrame
-        ``group`` (what a row is about within its KPI, as ``name=value`` pairs; empty for the whole) and the columns of `schema.RESULT`.
-    """
-    return _computed(data, month)[0]
-
-
-def missing(data: Dataset, month: Month) -> pd.DataFrame:
-    """Which KPIs the data do not allow, and why.
-
-    Parameters
-    ----------
-    data : Dataset
-        The data set.
-    month : Month
-        The month reported.
-
-    Returns
-    -------
-    DataFrame
-        ``kpi``, ``reason``.
-    """
-    return _computed(data, month)[1]
-
-
 def lists(data: Dataset, month: Month) -> dict[str, pd.DataFrame]:
     """Make the lists to act on, dated at the end of a month.
 
     Parameters
     ----------
-    data : Dataset
-        The data set.
     month : Month
         The month reported.
 
@@ -390,109 +316,31 @@ def lists(data: Dataset, month: Month) -> dict[str, pd.DataFrame]:
     dict of str to DataFrame
         File name without ending to table; a list whose tables are missing is left out.
     """
-    as_of = data.as_of(month)
+    now, year = data.as_of(month), month.last(12)
     made = {
-        "never_answered": lambda: response_time.waiting_leads(data, as_of=as_of, window=month.last(12)),
-        "waiting": lambda: response_time.waiting_queue(data, as_of=as_of, window=month.last(12)),
-        "stale_deals": lambda: pipeline.stale_deals(data, as_of=as_of),
-        "best_customers": lambda: retention.best_customers(data, as_of=as_of),
-        "most_profitable": lambda: retention.most_profitable_customers(data, as_of=as_of),
-        "at_risk": lambda: lifetime_value.at_risk(data, as_of=as_of),
-        "set_aside": lambda: data.set_aside,
+        "never_answered": optional(response_time.waiting_leads, data, as_of=now, window=year),
+        "waiting": optional(response_time.waiting_queue, data, as_of=now, window=year),
+        "stale_deals": optional(pipeline.stale_deals, data, as_of=now),
+        "best_customers": optional(retention.best_customers, data, as_of=now),
+        "most_profitable": optional(retention.most_profitable_customers, data, as_of=now),
+        "at_risk": optional(lifetime_value.at_risk, data, as_of=now),
+        "set_aside": data.set_aside,
     }
-    found = {name: _attempt(build) for name, build in made.items()}
-    return {name: table for name, table in found.items() if isinstance(table, pd.DataFrame)}
+    return {name: table for name, table in made.items() if table is not None}
 
 
-def _computed(data: Dataset, month: Month) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """All numbers of a month, and what is missing for the others; both are asked for, computed once."""
-    key = ("headline", month)
-    if key not in data.facts:
-        data.facts[key] = _compute(data, month)
-    return tuple(table.copy() for table in data.facts[key])
+def _customers(data: Dataset) -> str:
+    return "contracts" if facts.is_contractual(data) else "orders"
 
 
-def _compute(data: Dataset, month: Month) -> tuple[pd.DataFrame, pd.DataFrame]:
-    now, rows, gone = data.as_of(month), [], []
-    for key, build in _builders(data, month, now).items():
-        table = _attempt(build)
-        if isinstance(table, pd.DataFrame):
-            rows.append(_flat(table))
-        else:
-            gone.append({"kpi": key, "reason": str(table)})
-    empty = pd.DataFrame(columns=["group", *schema.RESULT])
-    return (pd.concat(rows, ignore_index=True) if rows else empty), pd.DataFrame(gone, columns=["kpi", "reason"])
-
-
-def _attempt(build: Callable) -> pd.DataFrame | MissingTable:
-    try:
-        return build()
-    except MissingTable as error:
-        return error
-
-
-def _flat(table: pd.DataFrame) -> pd.DataFrame:
-    """Results differ in their grouping columns; in one table these become text."""
-    groups = list(table.columns[: list(table.columns).index("kpi")])
-    pairs = [[f"{name}={value}" for value in table[name].astype(object)] for name in groups]
-    flat = table[schema.RESULT].assign(group=["; ".join(row) for row in zip(*pairs, strict=True)] if groups else "")
-    # Engines add in no fixed order: what differs in the last bits is no difference.
-    for name in ("value", "low", "high"):
-        flat[name] = [float(f"{number:.12g}") for number in flat[name]]
-    return flat[["group", *schema.RESULT]]
-
-
-def _builders(data: Dataset, month: Month, now) -> dict[str, Callable]:
-    here, year, longer = ({"as_of": now, "window": window} for window in (month.window, month.last(12), month.last(24)))
-    chain = {item.key: (lambda item=item: item.months(data, now, month.window)) for item in CHAIN}
-    stated = chain | {  # what is stated below takes the place of a headline's months
-        "response.answered_within": lambda: response_time.answered_within(data, **here),
-        "response.median": lambda: response_time.response_time(data, **here),
-        "response.p90": lambda: response_time.response_time(data, **here, quantile=0.9),
-        "response.bands": lambda: response_time.response_bands(data, **here),
-        "response.never_answered": lambda: response_time.never_answered(data, **here),
-        "response.contacted_within": lambda: response_time.answered_within(data, **here, event="contact"),
-        "response.routing": lambda: response_time.routing_delay(data, **here),
-        "response.owner_delay": lambda: response_time.owner_delay(data, **here),
-        "response.change": lambda: response_time.response_change(data, **here, past=month.before(12)),
-        "response.out_of_hours": lambda: response_time.out_of_hours(data, **year),
-        "response.attempts": lambda: response_time.attempts(data, **year),
-        "response.alert_to_touch": lambda: response_time.alert_to_touch(data, **year),
-        "response.score_at_touch": lambda: response_time.score_at_touch(data, **year),
-        **{
-            f"response.nurtured_{name}": (lambda name=name: response_time.nurtured(data, **year, outcome=name))
-            for name in ("answered", "appointment", "opportunity")
-        },
-        **{f"response.speed_to_{name}": (lambda name=name: response_time.speed_to_outcome(data, **longer, outcome=name)) for name in OUTCOMES},
-        "response.sensitivity": lambda: response_time.sensitivity(data, **longer),
-        **{
-            f"response.what_if_{name}": (lambda name=name: response_time.what_if(data, **here, past=month.last(24), outcome=name))
-            for name in OUTCOMES
-        },
-        "pipeline.won_amount": lambda: pipeline.average_value(data, as_of=now, status="won"),
-        "pipeline.lost_amount": lambda: pipeline.average_value(data, as_of=now, status="lost"),
-        "pipeline.open_amount": lambda: pipeline.average_value(data, as_of=now, status="open"),
-        "pipeline.closed_win_rate_by_amount": lambda: pipeline.closed_win_rate(data, as_of=now, weight="amount"),
-        "pipeline.waterfall": lambda: pipeline.waterfall(data, as_of=now, window=month.window),
-        "retention.active": lambda: retention.active_customers(data, as_of=now, months=1),
-        **{key: partial(retention.net_customer_growth, data, as_of=now, months=1, span=span) for span, key in SPANS.items()},
-        "retention.kept": lambda: retention.retention_rate(data, as_of=now, months=1),
-    }
-    return {key: stated.get(key, partial(_plain, key, data, now)) for key in CATALOG}
-
-
-def _plain(key: str, data: Dataset, now: pd.Timestamp) -> pd.DataFrame:
-    """A KPI with nothing to state but the date, by the function that the catalogue names."""
-    area, _, name = CATALOG[key].function.partition(".")
-    return getattr(AREAS[area], name)(data, as_of=now)
+# --- who counts
 
 
 @dataclass(frozen=True)
 class Records:
-    """A metric whose records can be listed: its base table, its window in days before the date (0: the last complete month), its largest horizon."""
+    """A metric whose records can be listed: its base table, its largest horizon."""
 
     table: str
-    days: int
     horizon: float
     of: Callable[[Dataset, pd.Timestamp, Window, float, str], nw.LazyFrame]  # (data, now, window, horizon, view)
 
@@ -502,23 +350,17 @@ def _conversion(transition: Transition) -> Callable[[Dataset, pd.Timestamp, Wind
 
 
 RECORDS = {
-    "response.answered_within": Records(
-        "leads", 0, DAY_SECONDS, lambda data, now, window, horizon, view: answered_records(data, now, window, horizon)
-    ),
-    "response.never_answered": Records(
-        "leads", 0, DAY_SECONDS, lambda data, now, window, horizon, view: unanswered_records(data, now, window, horizon)
-    ),
-    "pipeline.lead_to_opportunity": Records("leads", 90, 180, _conversion(LEAD_TO_OPPORTUNITY)),
-    "pipeline.lead_to_customer": Records("leads", 90, 365, _conversion(LEAD_TO_CUSTOMER)),
-    "pipeline.opportunity_to_customer": Records("opportunities", 90, 365, _conversion(OPPORTUNITY_TO_CUSTOMER)),
-    "pipeline.closed_win_rate": Records("opportunities", 90, 0, lambda data, now, window, horizon, view: closed_records(data, now, window)),
-    "pipeline.won_value": Records("opportunities", 0, 0, lambda data, now, window, horizon, view: won_records(data, now, window)),
-    "retention.active": Records("customers", 0, 0, lambda data, now, window, horizon, view: active_records(data, now, window.end)),
-    "retention.kept": Records("customers", 0, 0, lambda data, now, window, horizon, view: kept_records(data, now, window)),
-    "retention.repeat_purchase": Records(
-        "customers", 180, 365, lambda data, now, window, horizon, view: repeat_records(data, now, window, view, horizon)
-    ),
-    "retention.refunds": Records("orders", 0, 0, lambda data, now, window, horizon, view: refund_records(data, now)),
+    "response.answered_within": Records("leads", DAY_SECONDS, lambda data, now, window, horizon, _: answered_records(data, now, window, horizon)),
+    "response.never_answered": Records("leads", DAY_SECONDS, lambda data, now, window, horizon, _: unanswered_records(data, now, window, horizon)),
+    "pipeline.lead_to_opportunity": Records("leads", 180, _conversion(LEAD_TO_OPPORTUNITY)),
+    "pipeline.lead_to_customer": Records("leads", 365, _conversion(LEAD_TO_CUSTOMER)),
+    "pipeline.opportunity_to_customer": Records("opportunities", 365, _conversion(OPPORTUNITY_TO_CUSTOMER)),
+    "pipeline.closed_win_rate": Records("opportunities", 0, lambda data, now, window, *_: closed_records(data, now, window)),
+    "pipeline.won_value": Records("opportunities", 0, lambda data, now, window, *_: won_records(data, now, window)),
+    "retention.active": Records("customers", 0, lambda data, now, window, *_: active_records(data, now, window.end)),
+    "retention.kept": Records("customers", 0, lambda data, now, window, *_: kept_records(data, now, window)),
+    "retention.repeat_purchase": Records("customers", 365, lambda data, now, window, horizon, view: repeat_records(data, now, window, view, horizon)),
+    "retention.refunds": Records("orders", 0, lambda data, now, *_: refund_records(data, now)),
 }
 
 
@@ -552,10 +394,10 @@ def ledger(
     """
     if key not in RECORDS:
         raise ParameterError(f"{key!r} has no ledger; those that have one are {', '.join(RECORDS)}")
-    metric, now = RECORDS[key], data.instant(as_of)
-    if window is None and not metric.days:
+    metric, days, now = RECORDS[key], CATALOG[key].days, data.instant(as_of)
+    if window is None and not days:
         window = Month.of(month_number(local_date(now, data.company.timezone))).previous.window
-    rows = metric.of(data, now, data.window(window, now, metric.days), metric.horizon if horizon is None else horizon, view)
+    rows = metric.of(data, now, data.window(window, now, days), metric.horizon if horizon is None else horizon, view)
     name, counted_as = schema.TABLES[metric.table].key[0], nw.col("counted_as").alias("role")
     found = engine.collect(rows.select(name, records.IN.alias("in"), counted_as, "reason"))
     if data.has(metric.table):

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from companies import dataset, deal, selling, utc
 
-from kpi import sections
+from kpi import compute
 from kpi.periods import Month, Window
 from kpi.presentation.blocks import Answer
 from kpi.presentation.language import Words
@@ -123,7 +123,7 @@ def test_sizes_are_compared_only_where_lost_deals_have_them(amount, named):
     deals = [deal(status, "2026-03-01", status, "2026-04-01", 100.0 if status == "won" else amount) for status in ("won", "lost")]
     data = dataset(selling(deals))
     window = Window(date(2026, 1, 1), date(2026, 5, 1))
-    found = sections.won_by_group(data, utc("2026-05-01"), window, 30)
+    found = compute.won_by_group(data, utc("2026-05-01"), window, 30)
     assert ("size" in [frame.columns[0] for frame in found]) == named
 
 

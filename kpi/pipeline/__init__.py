@@ -2,7 +2,7 @@
 
 from kpi.pipeline.closed_deals import average_value, average_values, closed_win_rate, loss_reasons, sales_cycle
 from kpi.pipeline.conversion import conversion_curve, lead_to_customer, lead_to_opportunity, opportunity_to_customer
-from kpi.pipeline.monthly import created, entered_stage, leads_created, won
+from kpi.pipeline.monthly import created, entered_stage, leads_created, watched_stage, won
 from kpi.pipeline.open_pipeline import open_pipeline, snapshots
 from kpi.pipeline.slipping import open_ages, pushes, stale, stale_deals, stale_limits
 from kpi.pipeline.stages import funnel, stage_conversion, stage_flow, stage_moves, time_in_stage, time_in_stage_curve
@@ -37,6 +37,7 @@ __all__ = [
     "stale_limits",
     "time_in_stage",
     "time_in_stage_curve",
+    "watched_stage",
     "waterfall",
     "weighted_pipeline",
     "won",

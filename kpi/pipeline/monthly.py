@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import narwhals.stable.v2 as nw
 import pandas as pd
 
@@ -10,6 +12,7 @@ from kpi.dataset import Dataset
 from kpi.errors import ParameterError
 from kpi.facts import records
 from kpi.facts.clock import on_days
+from kpi.facts.opportunities import stages
 from kpi.facts.records import IN
 from kpi.periods import Instant, Window, WindowLike
 from kpi.pipeline.closed_deals import won_records
@@ -69,35 +72,58 @@ def created(data: Dataset, *, as_of: Instant, window: WindowLike) -> pd.DataFram
     return _monthly(data, "opportunities", "pipeline.opportunities", engine.sizes(rows, ["month"], "value"), during, now, "cohort")
 
 
-def entered_stage(data: Dataset, *, position: int, as_of: Instant, window: WindowLike) -> pd.DataFrame:
+def watched_stage(data: Dataset) -> dict[str, Any]:
+    """Find the stage whose entries stand for progress: the second open one, or the one that ``[pipeline] watched_stage`` names.
+
+    Returns
+    -------
+    dict
+        ``stage`` and ``position``.
+
+    Raises
+    ------
+    MissingTable
+        If there is no order of stages.
+    """
+    order = stages(data)
+    is_open = order[order["status"] == "open"].reset_index(drop=True)
+    named = is_open[is_open["stage"] == data.settings.get("pipeline", {}).get("watched_stage", "")]
+    row = named.iloc[0] if len(named) else is_open.iloc[min(1, len(is_open) - 1)]
+    return {"stage": str(row["stage"]), "position": int(row["position"])}
+
+
+def entered_stage(data: Dataset, *, as_of: Instant, window: WindowLike, position: int | None = None) -> pd.DataFrame:
     """Number of deals that reached a stage or went beyond it for the first time, month by month.
 
     Uses `opportunity_history` and `stages`.
 
     Parameters
     ----------
-    position : int
-        Position of the stage.
+    position : int, optional
+        Position of the stage; without it that of `watched_stage`.
     window : Window
         Local dates of reaching it.
 
     Returns
     -------
     DataFrame
-        One row per month of the window with the columns of `schema.RESULT`.
+        One row per month of the window with the columns of `schema.RESULT`, and the ``stage``.
 
     Raises
     ------
     MissingTable
         If there is no history of stages or no order of them.
     """
+    order = stages(data)
+    wanted = watched_stage(data)["position"] if position is None else int(position)
+    stage = dict(zip(order["position"], order["stage"], strict=True)).get(wanted, "")
     now = data.instant(as_of)
     during = data.window(window, now)
-    rows = facts.reached(data, now).filter(nw.col("position") == int(position), on_days(nw.col("reached_day"), during))
+    rows = facts.reached(data, now).filter(nw.col("position") == wanted, on_days(nw.col("reached_day"), during))
     months = engine.collect(data.calendar.select("day", "month").unique(), ["day"])
     table = engine.sizes(rows, ["reached_day"], "value").merge(months, left_on="reached_day", right_on="day")
     table = table.groupby("month", as_index=False)["value"].sum()
-    return _monthly(data, "opportunity_history", "pipeline.stage_entries", table, during, now, "period")
+    return _monthly(data, "opportunity_history", "pipeline.stage_entries", table, during, now, "period").assign(stage=stage)
 
 
 def won(data: Dataset, *, as_of: Instant, window: WindowLike, measure: str = "count") -> pd.DataFrame:

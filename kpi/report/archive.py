@@ -13,8 +13,8 @@ import nbformat
 import pandas as pd
 
 from kpi import compute
+from kpi.catalog import CHAIN, Headline
 from kpi.dataset import Dataset
-from kpi.errors import MissingTable
 from kpi.periods import Month
 from kpi.presentation.blocks import Sparkline
 from kpi.presentation.blocks.markup import link, paragraph, text
@@ -31,7 +31,8 @@ Manifest = Mapping[str, Any]  # as read from JSON
 
 def summary(data: Dataset, month: Month, pulse: nbformat.NotebookNode | None) -> dict[str, Any]:
     """Note down what the page of all months will say about a month."""
-    series = {item.key: (item, table) for item in compute.CHAIN if (table := _months(data, month, item.key)) is not None}
+    found = {item.key: (item, compute.optional(compute.months, data, month=month, key=item.key)) for item in CHAIN.values()}
+    series = {key: (item, table) for key, (item, table) in found.items() if table is not None}
     signals = sum(bool(table["signal"].iloc[-1]) for _, table in series.values() if len(table) and table["month"].iloc[-1] == str(month))
     tiles = [_tile(*series[key]) for key in SHOWN if key in series and len(series[key][1])]
     outputs = [output for cell in (pulse.cells if pulse is not None else []) for output in cell.get("outputs", [])]
@@ -63,14 +64,7 @@ def page(out: Path, words: Words) -> str:
     )
 
 
-def _months(data: Dataset, month: Month, key: str) -> pd.DataFrame | None:
-    try:
-        return compute.months(data, month, key)
-    except MissingTable:
-        return None
-
-
-def _tile(item: compute.Headline, table: pd.DataFrame) -> dict[str, Any]:
+def _tile(item: Headline, table: pd.DataFrame) -> dict[str, Any]:
     columns = {name: table[name].tail(MONTHS).tolist() for name in ("month", "value", "lower", "centre", "upper", "signal")}
     return {"kpi": item.key, "kind": item.kind, "name": item.name, "provisional": bool(table["provisional"].iloc[-1])} | columns
 

@@ -1,6 +1,6 @@
 """Which customers stay and what they are worth to date."""
 
-from kpi.retention.cohorts import cohort_matrix, retention_curve
+from kpi.retention.cohorts import cohort_matrix, compared_cohorts, retention_curve
 from kpi.retention.contracts import contract_median, contract_survival, contract_survival_curve, renewals
 from kpi.retention.groups import value_groups
 from kpi.retention.growth import active_customers, activity_window, net_customer_growth, retention_rate
@@ -14,6 +14,7 @@ __all__ = [
     "activity_window",
     "best_customers",
     "cohort_matrix",
+    "compared_cohorts",
     "contract_median",
     "contract_survival",
     "contract_survival_curve",

@@ -10,7 +10,7 @@ from kpi.dataset import Dataset
 from kpi.errors import ParameterError
 from kpi.periods import Instant, Month, Window
 from kpi.retention.growth import last_month
-from kpi.statistics import intervals
+from kpi.statistics import intervals, process_control
 
 
 def cohort_matrix(data: Dataset, *, as_of: Instant, months: int = 24) -> pd.DataFrame:
@@ -105,3 +105,22 @@ def retention_curve(data: Dataset, *, as_of: Instant, months: int = 24, level: f
     table["low"], table["high"] = intervals.wilson(table["n_events"], table["n"], level)
     window = Window(cells["window_start"].min(), cells["window_end"].max()) if len(cells) else periods.last_days(now, data.company.timezone, 1)
     return schema.result("retention.curve", table, by=["age"], view="cohort", window=window, as_of=now)
+
+
+def compared_cohorts(cells: pd.DataFrame, age: int = 3) -> pd.DataFrame:
+    """Hold the cohorts against each other at one age, to find those that differ by more than chance.
+
+    Parameters
+    ----------
+    cells : DataFrame
+        From `cohort_matrix`.
+    age : int
+        Months since the first purchase.
+
+    Returns
+    -------
+    DataFrame
+        One row per cohort observed at that age: its ``month``, and the columns of `process_control.behaviour` with binomial limits.
+    """
+    at_age = cells[cells["age"] == age].reset_index(drop=True)
+    return process_control.behaviour(at_age.rename(columns={"cohort": "month"}), "rate")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
+from kpi.catalog import CHAIN
 from kpi.presentation.blocks import Answer, NoData, Opening, Prose, Sparkline, Tile, Tiles, tables
 from kpi.presentation.blocks.tables import DisplayColumn
 from kpi.presentation.language import Words
@@ -76,7 +77,7 @@ def glance(about: About, chain: list[pd.DataFrame], false_alarms: float, *, miss
 def tile(about: About, months: pd.DataFrame) -> Tile:
     """Make the tile of one headline number."""
     words, say = about.words, about.words.say
-    now, name = months.iloc[-1], months["name"].iloc[-1]
+    now, name = months.iloc[-1], _name(about, months)
     usual = _usual(about, months)
     past = months.iloc[-2] if len(months) > 1 else None
     before = say("{month} {value}", month=words.month_short(past["month"]), value=value(about, months, past)) if past is not None else ""
@@ -149,6 +150,12 @@ def value(about: About, months: pd.DataFrame, row: pd.Series, *, column: str = "
     if kind == "rate":
         return about.words.percent(row[column], 1 if months["value"].min() > 0.9 else 0)
     return about.words.number(row[column])
+
+
+def _name(about: About, months: pd.DataFrame) -> str:
+    """Name a KPI of the chain; the stage reached is told by its months."""
+    places = {"stage": months["stage"].iloc[-1]} if "stage" in months else {}
+    return about.words.say(CHAIN[months["kpi"].iloc[-1]].name, **places)
 
 
 def _usual(about: About, months: pd.DataFrame) -> str:

@@ -7,10 +7,10 @@ import pytest
 
 import kpi
 from kpi import compute, pipeline, response_time, retention, schema
-from kpi.catalog import CATALOG
+from kpi.catalog import CATALOG, CHAIN
 from kpi.errors import MissingTable
 from kpi.periods import Month
-from kpi.presentation.language import Words
+from kpi.presentation.pages import about, pulse
 
 MONTH = Month.parse("2026-10")
 # The sample's customers order; these are about contracts.
@@ -136,12 +136,11 @@ def test_months_of_a_headline(sample):
     assert table["reason"].iloc[-1] == "below"
 
 
-@pytest.mark.parametrize("item", compute.CHAIN, ids=lambda item: item.key)
-def test_every_headline_has_its_months(sample, item):
-    assert item.key in CATALOG
-    table = compute.months(sample, MONTH, item.key, count=13)
+@pytest.mark.parametrize("key", CHAIN)
+def test_every_headline_has_its_months(sample, key):
+    table = compute.months(sample, MONTH, key, count=13)
     assert table["month"].tolist() == [str(MONTH.shift(back)) for back in range(-12, 1)]
-    assert (table["kpi"] == item.key).all()
+    assert (table["kpi"] == key).all()
     assert table["value"].notna().all()
 
 
@@ -157,42 +156,43 @@ def test_an_unknown_headline_is_refused(sample):
 
 
 def test_the_chain_names_its_stage_and_leaves_out_what_is_missing(sample, online_retail):
-    chain = compute.chain(sample, MONTH, Words("en"), count=13)
-    assert [table["kpi"].iloc[0] for table in chain] == [item.key for item in compute.CHAIN]
-    names = [table["name"].iloc[0] for table in chain]
-    assert any(compute.watched_stage(sample)["stage"] in name for name in names)
+    chain = compute.chain(sample, MONTH, count=13)
+    assert [table["kpi"].iloc[0] for table in chain] == [*CHAIN]
+    assert [set(table["kind"]) for table in chain] == [{CATALOG[key].unit} for key in CHAIN]
+    assert [set(table["stage"]) for table in chain if "stage" in table] == [{pipeline.watched_stage(sample)["stage"]}]
+    names = [pulse.tile(about(sample, str(MONTH), "en"), table).title for table in chain]
+    assert any(pipeline.watched_stage(sample)["stage"] in name for name in names)
     assert len(set(names)) == len(names)
-    french = [table["name"].iloc[0] for table in compute.chain(sample, MONTH, Words("fr"), count=13)]
-    assert french != names
-    retail = compute.chain(online_retail, online_retail.month("2011-11"), Words("en"))
+    assert [pulse.tile(about(sample, str(MONTH), "fr"), table).title for table in chain] != names
+    retail = compute.chain(online_retail, online_retail.month("2011-11"))
     assert [table["kpi"].iloc[0] for table in retail] == ["retention.kept"]
 
 
 def test_false_alarms_are_a_chance(sample):
-    chain = compute.chain(sample, MONTH, Words("en"))
+    chain = compute.chain(sample, MONTH)
     rate = compute.false_alarm_rate(chain)
     assert 0 < rate < 0.5
     assert rate > compute.false_alarm_rate(chain[:2])
     assert rate == compute.false_alarm_rate(chain)
     assert compute.false_alarm_rate([]) == 0
-    assert compute.false_alarm_rate(compute.chain(sample, MONTH, Words("en"), count=6)) == 0  # all provisional
+    assert compute.false_alarm_rate(compute.chain(sample, MONTH, count=6)) == 0  # all provisional
 
 
 def test_watched_stage_is_the_second_open_one_or_the_one_named(sample):
-    assert compute.watched_stage(sample) == {"stage": "Proposition", "position": 2}
+    assert pipeline.watched_stage(sample) == {"stage": "Proposition", "position": 2}
     lead = pd.DataFrame({"lead_id": ["L1"], "created_at": pd.Series(["2026-01-01"], dtype="datetime64[us]"), "source": ["web"], "owner": ["Ann"]})
     stages = pd.DataFrame(
         {"stage": ["In", "Talk", "Offer", "Yes", "No"], "position": [1, 2, 3, 4, 5], "status": ["open", "open", "open", "won", "lost"]}
     )
     named = kpi.Dataset(leads=lead, stages=stages, settings={"pipeline": {"watched_stage": "Offer"}})
-    assert compute.watched_stage(named) == {"stage": "Offer", "position": 3}
+    assert pipeline.watched_stage(named) == {"stage": "Offer", "position": 3}
     with pytest.raises(MissingTable, match="stages"):
-        compute.watched_stage(kpi.Dataset(leads=lead))
+        pipeline.watched_stage(kpi.Dataset(leads=lead))
 
 
 def test_cohorts_are_compared_at_one_age(sample):
     cells = retention.cohort_matrix(sample, as_of=sample.as_of(MONTH), months=24)
-    table = compute.compared_cohorts(cells, age=3)
+    table = retention.compared_cohorts(cells, age=3)
     assert len(table) == 21  # the last three cohorts are not that old
     assert table["month"].is_monotonic_increasing
     assert (table["lower"] <= table["upper"]).all()
