@@ -124,8 +124,8 @@ def test_sample_tells_its_company_and_accounts_for_every_row(sample):
     assert sample.company.exported_at == pd.Timestamp("2026-11-03 23:00")  # midnight in Paris
     assert str(sample.last_month()) == "2026-10"
     assert sample.teams() == ["Nord", "Partenaires", "Sud"]
-    ledger = sample.ledger
-    assert list(ledger.columns) == ["table", "found", "used", "set_aside", "reason"]
+    ledger = sample.row_ledger
+    assert list(ledger.columns) == ["table", "found", "used", "set_aside", "reason", "message", "column"]
     assert (ledger["found"] == ledger["used"] + ledger["set_aside"]).all()
     assert ledger.groupby("table")["used"].sum()["leads"] == 6000
     assert list(sample.set_aside.columns) == ["table", "file", "row", "column", "value", "reason"]
@@ -414,3 +414,14 @@ def test_a_company_of_one_row():
     assert (str(data.first_month()), str(data.last_month())) == ("2026-08", "2026-07")  # no month is complete
     with pytest.raises(DataError, match="do not cover"):
         data.month()
+
+
+def test_what_the_data_set_has_is_offered_when_typing(data):
+    offered = {name for name in dir(data) if not name.startswith("_")}
+    assert offered == {
+        *("as_of", "at_constant_rates", "first_month", "has", "instant", "last_month", "month", "note", "recorded_from", "table", "teams"),
+        *("where", "window"),
+        *("calendar", "company", "decisions", "ends_at", "engine", "facts", "flags", "folder", "hours", "inputs", "limits", "precision"),
+        *("provided", "restricted_to", "row_ledger", "set_aside", "settings", "team_calendar"),
+    }
+    assert set(kpi.Dataset.__annotations__) == {name for name in vars(data) if not name.startswith("_")}

@@ -83,9 +83,9 @@ def test_every_row_that_cannot_be_used_is_set_aside_and_counted(read_back, diale
         lost = int(tables[table][column].isin(gone[parent]).sum())
         expected |= {(table, f"{column} of no known record"): lost} if lost else {}
     data = read_back(True, dialect)
-    aside = data.ledger[data.ledger["set_aside"] > 0]
+    aside = data.row_ledger[data.row_ledger["set_aside"] > 0]
     assert {(row.table, row.reason): row.set_aside for row in aside.itertuples()} == expected
-    found = data.ledger.groupby("table")[["found", "used", "set_aside"]].sum()
+    found = data.row_ledger.groupby("table")[["found", "used", "set_aside"]].sum()
     assert found["found"].to_dict() == {table: len(frame) for table, frame in tables.items()}
     assert (found["found"] == found["used"] + found["set_aside"]).all()
     # Each of them is listed where it stands in its file: the header is the first line.
@@ -127,7 +127,7 @@ def test_odd_moves_of_deals_are_flagged_and_counted(read_back, dialect):
 def test_every_other_oddity_is_read_as_it_was_written(read_back, dialect):
     tables, ledger = soiled(False)
     data = read_back(False, dialect)
-    assert data.ledger["set_aside"].sum() == 0
+    assert data.row_ledger["set_aside"].sum() == 0
     for table, frame in tables.items():
         stored = kpi.engine.collect(data.table(table))
         for column in frame.columns:

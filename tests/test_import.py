@@ -116,7 +116,7 @@ def test_the_data_set_is_read_by_the_kit(imported):
     data = kpi.load(imported)
     assert str(data.last_month()) == "2026-10"
     assert data.company.name == "acme"
-    assert data.ledger["set_aside"].sum() == 0
+    assert data.row_ledger["set_aside"].sum() == 0
     september = collect(facts.opportunities(data, data.as_of(Month.parse("2026-09"))).select("opportunity_id", "stage", "status"))
     assert sorted(september.itertuples(index=False, name=None)) == [
         ("D1", "Qualified", "open"),
@@ -261,7 +261,7 @@ def test_settings_are_those_of_the_newest_export_and_orders_pile_up(tmp_path):
     assert [row["order_id"] for row in stored(to, "orders")] == ["O1", "O2"]  # the second customer's first order is no orphan
     assert [row["customer_id"] for row in stored(to, "customers")] == ["C1", "C2"]
     assert stored(to, "owners") == [{"owner": "Ann", "team": "Nord 10"}]
-    assert kpi.load(to).ledger["set_aside"].sum() == 0
+    assert kpi.load(to).row_ledger["set_aside"].sum() == 0
 
 
 # --- CRMs
@@ -299,7 +299,7 @@ def test_hubspot_dates_its_stages_and_the_values_come_from_the_exports(tmp_path)
         ("10-05 10:00", "Proposal", "open", 600, "entered_dates"),
         ("10-16 00:00", "Proposal", "open", 600, "diff"),  # the expected close was put off
     ]
-    assert kpi.load(to).ledger["set_aside"].sum() == 0
+    assert kpi.load(to).row_ledger["set_aside"].sum() == 0
 
 
 def test_a_history_exported_again_is_there_once_and_finds_older_deals(tmp_path):
@@ -561,4 +561,4 @@ def test_history_from_exports_gives_the_numbers_of_the_true_history(sample, tmp_
             pd.testing.assert_frame_equal(found[shared], truth[shared], obj=f"{metric.__name__} {month}")
     history = collect(made.table("opportunity_history"))
     assert set(history["origin"]) == {"diff", "inferred"}
-    assert made.ledger["set_aside"].sum() == 0
+    assert made.row_ledger["set_aside"].sum() == 0

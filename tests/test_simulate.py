@@ -528,8 +528,8 @@ def test_every_dialect_is_read_back_as_written(dialect, tmp_path):
     simulation = simulated.simulate(Company(leads=400, existing=60, seed=11))
     simulation.write(tmp_path / dialect, dialect)
     data = kpi.load(tmp_path / dialect)
-    assert (data.ledger["set_aside"] == 0).all(), data.set_aside
-    assert data.ledger.set_index("table")["used"].to_dict() == {name: len(table) for name, table in simulation.tables.items()}
+    assert (data.row_ledger["set_aside"] == 0).all(), data.set_aside
+    assert data.row_ledger.set_index("table")["used"].to_dict() == {name: len(table) for name, table in simulation.tables.items()}
     assert str(data.last_month()) == "2026-10"
     text = (tmp_path / dialect / "leads.csv").read_bytes()
     assert text.startswith(b"\xef\xbb\xbf") == (dialect == "french")

@@ -90,7 +90,7 @@ def test_snapshots_are_those_of_the_other_engines(told):
 def test_every_headline_is_that_of_the_other_engines(session, sample, root):
     tables = {name: sample.table(name).select(*sorted(sample.provided[name])).to_native().to_arrow_table() for name in sample.provided}
     company = {name: getattr(sample.company, name) for name in ("name", "language", "currency", "timezone", "country")}
-    more = {"exported_at": str(sample.company.exported_at.tz_localize("UTC")), "hours": sample.hours | sample._hours_by_team}
+    more = {"exported_at": str(sample.company.exported_at.tz_localize("UTC")), "hours": dict(sample.hours)}
     frames = {name: session.createDataFrame(rows) for name, rows in tables.items()}
     data = kpi.Dataset(**frames, **company, **more, settings=sample.settings)
     assert data.engine.name == "spark"
@@ -118,7 +118,7 @@ def crowd(session):
 def test_tables_read_here_are_computed_there(crowd):
     data, other = crowd, random_data(3, "duckdb")
     assert data.engine.name == "spark"
-    pd.testing.assert_frame_equal(data.ledger, other.ledger)
+    pd.testing.assert_frame_equal(data.row_ledger, other.row_ledger)
     for by in ("stage", "source"):
         found, expected = (pipeline.open_pipeline(one, as_of="2026-05-01", by=by) for one in (data, other))
         pd.testing.assert_frame_equal(found, expected)
@@ -149,8 +149,8 @@ def test_rows_are_set_aside_for_the_same_reasons(there):
     data, other = dataset(there(tables), None), dataset(tables)
     assert data.engine.name == "spark"
     keys = ["table", "reason"]
-    pd.testing.assert_frame_equal(*(one.ledger.sort_values(keys, ignore_index=True) for one in (data, other)))
-    assert len(data.ledger) > 12
+    pd.testing.assert_frame_equal(*(one.row_ledger.sort_values(keys, ignore_index=True) for one in (data, other)))
+    assert len(data.row_ledger) > 12
     for name, key in (
         ("leads", "lead_id"),
         ("opportunities", "opportunity_id"),
@@ -179,7 +179,7 @@ def test_frames_of_both_kinds_know_each_other(there):
     own = tables.pop("opportunity_history")
     data = dataset(there(tables) | {"opportunity_history": own}, None)
     assert ids(data, "opportunity_history", "opportunity_id") == ["A"]
-    assert data.ledger[data.ledger["table"] == "opportunity_history"]["set_aside"].tolist() == [0, 1]
+    assert data.row_ledger[data.row_ledger["table"] == "opportunity_history"]["set_aside"].tolist() == [0, 1]
     data = dataset(tables | there({"opportunity_history": own}), None)
     assert ids(data, "opportunity_history", "opportunity_id") == ["A"]
 

@@ -253,4 +253,4 @@ def test_an_open_document_sheet(tmp_path):
     assert {("sheet", "Deals"), ("header in row", "2")} <= decided(reading)
     deal = tables["opportunities"][0]
     assert (deal["opportunity_id"], deal["amount"], deal["created_at"]) == ("1", 1250.5, WHEN)
-    assert mapping.recognise(folder / "deals.ods" / "Deals").table == "opportunities"
+    assert mapping.recognised(Located("deals.ods/Deals", folder / "deals.ods", "Deals"))[0].table == "opportunities"

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import narwhals.stable.v2 as nw
 import pandas as pd
 
 from kpi import periods, schema, sources
 from kpi.dataset.constant_currency import constant_rates
-from kpi.dataset.extent import span
-from kpi.dataset.hours import OFFICE_HOURS, Hours, calendars, hours_of_teams
+from kpi.dataset.extent import extent
+from kpi.dataset.hours import calendars, company_hours
 from kpi.dataset.segments import parse_where, restricted
 from kpi.dataset.settings import check_settings
 from kpi.engine import Engine, collect, connect, is_spark
@@ -44,8 +45,9 @@ def load(path: str | Path = "data/sample", *, engine: str = "duckdb") -> Dataset
     """
     config = sources.read_config(path)
     connection = connect()
-    reading = sources.read(config, connection)
-    return Dataset._of(Engine(connection, engine), reading, config.company, config.hours, config.settings, config.folder)
+    data = Dataset.__new__(Dataset)
+    data._fill(Engine(connection, engine), sources.read(config, connection), config.company, config.hours, config.settings, config.folder)
+    return data
 
 
 class Dataset:
@@ -53,11 +55,9 @@ class Dataset:
 
     Parameters
     ----------
-    leads, lead_scores, activities, opportunities, opportunity_history : frame, optional
+    leads, lead_scores, activities, opportunities, opportunity_history, customers, orders, contracts, stages, owners, targets, fx, calendars : frame
         pandas, Polars or Arrow frame, DuckDB relation, Spark frame, or path of a Parquet file, with the canonical columns of `kpi.schema`. Instants
         are naive UTC or zoned.
-    customers, orders, contracts, stages, owners, targets, fx, calendars : frame, optional
-        The same.
     name : str
         The company's name.
     language, currency, timezone, country : str
@@ -82,30 +82,49 @@ class Dataset:
         If a setting or the engine is unknown.
     """
 
+    company: sources.Company
+    engine: Engine
+    folder: Path | None
+    settings: Mapping[str, Mapping[str, Any]]
+    hours: Mapping[str, Sequence[str]]
+    ends_at: pd.Timestamp  # naive UTC: nothing later is known
+    provided: dict[str, frozenset[str]]  # columns that each table has of its own
+    precision: dict[tuple[str, str], str]  # of each instant: second or day
+    row_ledger: pd.DataFrame  # what became of the rows: table, found, used, set_aside, reason; message and column, of which the reason is made
+    set_aside: pd.DataFrame  # the rows set aside, with the cell that was to blame
+    flags: pd.DataFrame  # faults of rows that are used all the same
+    decisions: pd.DataFrame  # what was decided from the data
+    limits: dict[str, float]  # share of rows that may be set aside, where kpi.toml says so
+    inputs: list[sources.Input]
+    restricted_to: dict[str, str]  # what `where` kept
+    calendar: nw.LazyFrame  # local and business time of each quarter of an hour
+    team_calendar: nw.LazyFrame | None
+    facts: dict[tuple, Any]
+
     def __init__(
         self,
         *,
-        leads=None,
-        lead_scores=None,
-        activities=None,
-        opportunities=None,
-        opportunity_history=None,
-        customers=None,
-        orders=None,
-        contracts=None,
-        stages=None,
-        owners=None,
-        targets=None,
-        fx=None,
-        calendars=None,
+        leads: object = None,
+        lead_scores: object = None,
+        activities: object = None,
+        opportunities: object = None,
+        opportunity_history: object = None,
+        customers: object = None,
+        orders: object = None,
+        contracts: object = None,
+        stages: object = None,
+        owners: object = None,
+        targets: object = None,
+        fx: object = None,
+        calendars: object = None,
         name: str = "",
         language: str = "en",
         currency: str = "EUR",
         timezone: str = "UTC",
         country: str = "",
         exported_at: str | None = None,
-        settings: Mapping | None = None,
-        hours: Mapping | None = None,
+        settings: Mapping[str, Mapping[str, Any]] | None = None,
+        hours: Mapping[str, Any] | None = None,
         engine: str | None = None,
     ) -> None:
         sales = (leads, lead_scores, activities, opportunities, opportunity_history, customers, orders, contracts)
@@ -113,36 +132,31 @@ class Dataset:
         frames = {table: frame for table, frame in zip(schema.TABLES, given, strict=True) if frame is not None}
         end = None if exported_at is None else periods.instant(exported_at, timezone)
         company = sources.Company(name=name, language=language, currency=currency, timezone=timezone, country=country, exported_at=end)
-        on_spark = any(is_spark(frame) for frame in frames.values())
-        place = Engine(connect(), engine or ("spark" if on_spark else "duckdb"))
-        read, here = (sources.read_spark, place) if on_spark and place.name == "spark" else (sources.read_frames, place.connection)
-        self._fill(place, read(frames, company, here), company, hours, settings or {}, None)
+        has_spark = any(is_spark(frame) for frame in frames.values())
+        here = Engine(connect(), engine or ("spark" if has_spark else "duckdb"))
+        stays = has_spark and here.name == "spark"
+        reading = sources.read_spark(frames, company, here) if stays else sources.read_frames(frames, company, here.connection)
+        self._fill(here, reading, company, hours or {}, settings or {}, None)
 
-    @classmethod
-    def _of(cls, engine, reading, company, hours, settings, folder) -> Dataset:
-        data = cls.__new__(cls)
-        data._fill(engine, reading, company, hours, settings, folder)
-        return data
-
-    def _fill(self, engine, reading, company, hours, settings, folder) -> None:
+    def _fill(
+        self, engine: Engine, reading: sources.Reading, company: sources.Company, hours: Mapping, settings: Mapping, folder: Path | None
+    ) -> None:
         check_settings(settings)
         self.engine, self.company, self.settings, self.folder = engine, company, settings, folder
-        given = dict(hours or OFFICE_HOURS)
-        self.hours = {day: windows for day, windows in given.items() if not isinstance(windows, Mapping)} or OFFICE_HOURS
-        self._hours_by_team = {team: week for team, week in given.items() if isinstance(week, Mapping)}
-        self.provided, self.precision = reading.provided, reading.precision
-        self.ledger, self.set_aside, self.decisions, self.inputs = reading.ledger, reading.set_aside, reading.decisions, reading.inputs
-        self.flags, self.limits, self._recorded = reading.flags, reading.limits, reading.recorded
-        self.restricted_to: dict[str, str] = {}
+        self.provided, self.precision, self._recorded = reading.provided, reading.precision, reading.recorded
+        self.set_aside, self.flags, self.decisions = reading.set_aside, reading.flags, reading.decisions
+        reasons = [sources.parts(reason) for reason in reading.ledger["reason"]]
+        self.row_ledger = reading.ledger.assign(message=[message for message, _ in reasons], column=[column for _, column in reasons])
+        self.limits, self.inputs = reading.limits, reading.inputs
         self._frames = {name: engine.table(stored) for name, stored in reading.tables.items()}
-        self._missing: dict[str, str] = {}
-        self._firsts, self._first, last = span(self._frames, self.provided)
+        self._missing: dict[str, str] = {}  # tables that a restriction took away, with the column they lack
+        self._firsts, self._first, last = extent(self._frames, self.provided)
         self.ends_at = company.exported_at if company.exported_at is not None else last
-        rows = collect(self._frames["calendars"], ["weekday", "opens"]) if self.has("calendars") else None
-        office = Hours(company.timezone, periods.open_windows(self.hours), company.country)
-        company_rows, team_rows = calendars(office, hours_of_teams(office, self._hours_by_team, rows), self._first, self.ends_at, last)
-        self.calendar, self.team_calendar = engine.put(company_rows), None if team_rows is None else engine.put(team_rows)
-        self.facts: dict[tuple, object] = {}  # what was computed once: facts, helper tables, headline numbers
+        self.hours = company_hours(hours)
+        own = collect(self._frames["calendars"], ["weekday", "opens"]) if self.has("calendars") else None
+        whole, by_team = calendars(company.timezone, company.country, hours, own, (self._first, self.ends_at, last))
+        self.calendar, self.team_calendar = engine.put(whole), None if by_team is None else engine.put(by_team)
+        self.restricted_to, self.facts = {}, {}  # facts: what was computed once, helper tables and headline numbers too
 
     def has(self, table: str, column: str = "") -> bool:
         """Tell whether a table, or one of its columns, was provided.
@@ -202,7 +216,7 @@ class Dataset:
         return self._frames[name]
 
     def as_of(self, month: Month) -> pd.Timestamp:
-        """Tell when a month's report is dated: local midnight at the start of the next month.
+        """Tell when a month's report is dated.
 
         Parameters
         ----------
@@ -212,7 +226,7 @@ class Dataset:
         Returns
         -------
         Timestamp
-            Naive UTC.
+            Local midnight at the start of the next month, in naive UTC.
         """
         return periods.instant(month.end, self.company.timezone)
 
@@ -334,7 +348,8 @@ class Dataset:
         wanted = given | {k: v for k, v in (("team", team), ("owner", owner), ("source", source), ("segment", segment)) if v}
         data = copy.copy(self)
         for column, value in wanted.items():
-            data = data._restrict(column, value)
+            data._frames, missing = restricted(data.engine, data._frames, data.provided, column, value)
+            data._missing, data.facts, data.restricted_to = data._missing | missing, {}, data.restricted_to | {column: value}
         return data
 
     def at_constant_rates(self, as_of: Instant) -> Dataset:
@@ -372,19 +387,11 @@ class Dataset:
         DataError
             If the file is not UTF-8.
         """
-        path = None if self.folder is None else self.folder / "notes" / f"{month}.md"
-        if path is None or not path.is_file():
-            return ""
+        path = (self.folder or Path()) / "notes" / f"{month}.md"
         try:
-            return path.read_text(encoding="utf-8-sig")
+            return path.read_text(encoding="utf-8-sig") if self.folder and path.is_file() else ""
         except UnicodeDecodeError:
             raise DataError(f"notes/{path.name} is not UTF-8; save it as UTF-8") from None
-
-    @property
-    def account(self) -> pd.DataFrame:
-        """The ledger with each reason taken apart into its ``message`` (translatable, ``{column}`` where a column goes) and ``column``."""
-        taken = [sources.parts(reason) for reason in self.ledger["reason"]]
-        return self.ledger.assign(message=[message for message, _ in taken], column=[column for _, column in taken])
 
     def teams(self) -> list[str]:
         """List the teams, sorted.
@@ -395,13 +402,6 @@ class Dataset:
             Empty when the data set has no table `owners`.
         """
         return collect(self.table("owners").select("team").unique(), ["team"])["team"].tolist() if self.has("owners") else []
-
-    def _restrict(self, column: str, value: str) -> Dataset:
-        data = copy.copy(self)
-        data._frames, missing = restricted(self, self._frames, column, value)
-        data._missing, data.facts = self._missing | missing, {}
-        data.restricted_to = self.restricted_to | {column: value}
-        return data
 
     def _covered_until(self) -> pd.Timestamp:
         """Without a known export date, the day of the latest event is taken as whole."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
+from typing import Any
 
 import holidays
 import pandas as pd
@@ -20,7 +21,7 @@ class Hours:
     """When somebody is at work."""
 
     zone: str
-    week: list
+    week: list[list[tuple[int, int]]]
     country: str
 
     def calendar(self, start: pd.Timestamp, end: pd.Timestamp) -> pd.DataFrame:
@@ -36,29 +37,35 @@ class Hours:
             raise DataError(f"no public holidays are known for the country {self.country!r}; leave it empty, or check the code") from None
 
 
-def hours_of_teams(company: Hours, weeks: Mapping[str, Mapping], calendars: pd.DataFrame | None) -> dict[str, Hours]:
-    """Find the teams that keep hours of their own."""
-    rules = {team: replace(company, week=periods.open_windows(week)) for team, week in weeks.items()}
-    if calendars is None:
-        return rules
-    for team, found in calendars.dropna(subset=["team"]).groupby("team"):
+def company_hours(hours: Mapping[str, Any]) -> Mapping[str, Sequence[str]]:
+    """Take the hours of the company from those stated, among which a team's are a table of their own."""
+    return {day: windows for day, windows in hours.items() if not isinstance(windows, Mapping)} or OFFICE_HOURS
+
+
+def calendars(
+    zone: str, country: str, hours: Mapping[str, Any], rows: pd.DataFrame | None, stamps: tuple[pd.Timestamp, pd.Timestamp, pd.Timestamp]
+) -> tuple[pd.DataFrame, pd.DataFrame | None]:
+    """Build the company's calendar, and those of the teams that keep hours of their own; stamps are the first event, the end, the last event."""
+    company = Hours(zone, periods.open_windows(company_hours(hours)), country)
+    stated = {team: replace(company, week=periods.open_windows(week)) for team, week in hours.items() if isinstance(week, Mapping)}
+    teams = stated | ({} if rows is None else _hours_by_team(company, rows))
+    # Room before the first event for touches and windows, after the last for as_of; a stray date far away must not blow the table up.
+    first, ends_at, last = stamps
+    start = max(first, ends_at - pd.Timedelta(days=40 * 366)) - pd.Timedelta(days=400)
+    end = min(max(last, ends_at), ends_at + pd.Timedelta(days=400)) + pd.Timedelta(days=62)
+    parts = [own.calendar(start, end).assign(team=team) for team, own in sorted(teams.items())]
+    return company.calendar(start, end), pd.concat(parts, ignore_index=True) if parts else None
+
+
+def _hours_by_team(company: Hours, rows: pd.DataFrame) -> dict[str, Hours]:
+    """Read the table `calendars`."""
+    teams = {}
+    for team, found in rows.dropna(subset=["team"]).groupby("team"):
         windows: dict[str, list[str]] = {}
         for row in found.itertuples():
             if not 0 <= row.weekday <= 6:
                 raise DataError(f"calendars has the weekday {row.weekday} for {team}; Monday is 0 and Sunday 6")
             windows.setdefault(periods.WEEKDAYS[int(row.weekday)], []).append(f"{row.opens}-{row.closes}")
-        zone, country = (found[name].dropna() for name in ("zone", "country"))
-        own = Hours(zone.iloc[0] if len(zone) else company.zone, [], country.iloc[0] if len(country) else company.country)
-        rules[str(team)] = replace(own, week=periods.open_windows(windows))
-    return rules
-
-
-def calendars(
-    company: Hours, teams: Mapping[str, Hours], first: pd.Timestamp, ends_at: pd.Timestamp, last: pd.Timestamp
-) -> tuple[pd.DataFrame, pd.DataFrame | None]:
-    """Build the company's calendar, and those of the teams that keep hours of their own."""
-    # Room before the first event for touches and windows, after the last for as_of; a stray date far away must not blow the table up.
-    start = max(first, ends_at - pd.Timedelta(days=40 * 366)) - pd.Timedelta(days=400)
-    end = min(max(last, ends_at), ends_at + pd.Timedelta(days=400)) + pd.Timedelta(days=62)
-    parts = [hours.calendar(start, end).assign(team=team) for team, hours in sorted(teams.items())]
-    return company.calendar(start, end), pd.concat(parts, ignore_index=True) if parts else None
+        zone, country = ([*found[name].dropna(), default][0] for name, default in (("zone", company.zone), ("country", company.country)))
+        teams[str(team)] = Hours(zone, periods.open_windows(windows), country)
+    return teams

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import narwhals.stable.v2 as nw
 
-from kpi.engine import collect
-from kpi.errors import ParameterError
+from kpi.engine import Engine, collect
+from kpi.errors import MissingTable, ParameterError
 
 # Tables restricted by their own columns first; the others follow the rows they belong to.
 _ROOTS = ("leads", "opportunities", "customers")
@@ -20,32 +20,37 @@ _FOLLOW = {
 }
 
 
-def restricted(data, frames: Mapping[str, nw.LazyFrame], column: str, value: str) -> tuple[dict[str, nw.LazyFrame], dict[str, str]]:
-    """Keep the leads, opportunities and customers that carry a value, and what belongs to them."""
-    found, missing, kept = dict(frames), {}, 0
+def restricted(
+    engine: Engine, frames: Mapping[str, nw.LazyFrame], provided: Mapping[str, Collection[str]], column: str, value: str
+) -> tuple[dict[str, nw.LazyFrame], dict[str, str]]:
+    """Keep the leads, opportunities and customers that carry a value, and what belongs to them; also tables that cannot tell, with what they lack."""
+    if column == "team" and "owners" not in frames:
+        raise MissingTable("owners")
+    found, kept = dict(frames), 0
+    missing: dict[str, str] = {}
     own = "owner" if column == "team" else column
-    members = data.table("owners").filter(nw.col("team") == value).select("owner").unique() if column == "team" else None
+    members = frames["owners"].filter(nw.col("team") == value).select("owner").unique() if column == "team" else None
     for name in _ROOTS:
-        if not data.has(name, own):
+        if name not in frames or own not in provided[name]:
             if found.pop(name, None) is not None:
                 missing[name] = own
             continue
         frame = frames[name]
         frame = frame.join(members, on="owner", how="semi") if members is not None else frame.filter(nw.col(own) == value)
-        found[name] = data.engine.keep(frame)
+        found[name] = engine.keep(frame)
         kept += int(collect(found[name].select(nw.len().alias("n")))["n"].iloc[0])
     if not kept:
         raise ParameterError(f"no lead, opportunity or customer has {column} = {value!r}; check the spelling")
     if "targets" in found:  # those of a team are its own; nobody set any for an owner or a source
-        if column == "team" and data.has("targets", "team"):
-            found["targets"] = data.engine.keep(frames["targets"].filter(nw.col("team") == value))
+        if column == "team" and "team" in provided["targets"]:
+            found["targets"] = engine.keep(frames["targets"].filter(nw.col("team") == value))
         else:
             del found["targets"]
             missing["targets"] = own if column != "team" else column
     for name, links in _FOLLOW.items():
         owned = [(key, root) for key, root in links if root in found]
         if name in found and owned:
-            found[name] = data.engine.keep(_followed(found, name, owned))
+            found[name] = engine.keep(_followed(found, name, owned))
         elif found.pop(name, None) is not None:
             missing[name] = links[0][0]
     return found, missing

@@ -18,7 +18,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
 _KINDS = {str: "a text", bool: "true or false", int: "a whole number of at least 1", list: "amounts above 0, each larger than the one before"}
 
 
-def check_settings(settings: Mapping[str, Mapping]) -> None:
+def check_settings(settings: Mapping[str, Mapping[str, Any]]) -> None:
     """Refuse parameters that no metric has, or of the wrong kind."""
     for area, given in settings.items():
         for key, value in given.items():
@@ -27,12 +27,14 @@ def check_settings(settings: Mapping[str, Mapping]) -> None:
                 known = [f"[{where}] {name}" for where, names in SETTINGS.items() for name in names]
                 near = difflib.get_close_matches(f"[{area}] {key}", known, n=1, cutoff=0.0)[0]
                 raise ParameterError(f"[{area}] {key} is no parameter; the nearest is {near}, all are {', '.join(known)}")
-            if isinstance(kind, tuple) and value not in kind:
-                raise ParameterError(f"[{area}] {key} = {value!r}: give one of {', '.join(kind)}")
-            if isinstance(kind, type) and (type(value) is not kind or (kind is int and value < 1) or (kind is list and not _rising(value))):
-                raise ParameterError(f"[{area}] {key} = {value!r}: give {_KINDS[kind]}")
+            if not _is_valid(kind, value):
+                wanted = f"one of {', '.join(kind)}" if isinstance(kind, tuple) else _KINDS[kind]
+                raise ParameterError(f"[{area}] {key} = {value!r}: give {wanted}")
 
 
-def _rising(values: list) -> bool:
-    numbers = all(type(value) in (int, float) for value in values)
-    return numbers and all(before < after for before, after in pairwise([0, *values]))
+def _is_valid(kind: Any, value: Any) -> bool:
+    if isinstance(kind, tuple):
+        return value in kind
+    if type(value) is not kind or kind is not list:
+        return type(value) is kind and (kind is not int or value >= 1)
+    return all(type(one) in (int, float) for one in value) and all(before < after for before, after in pairwise([0, *value]))

@@ -73,7 +73,7 @@ def metrics(table: pd.DataFrame, gone: pd.DataFrame, words: Words, currency: str
 
 def accounts(data: Dataset) -> dict[str, Any]:
     """Account for the rows of a data set and for what was decided about them."""
-    by_reason = data.ledger[data.ledger["reason"] != ""]
+    by_reason = data.row_ledger[data.row_ledger["reason"] != ""]
     causes = {name: dict(zip(rows["reason"], rows["set_aside"], strict=True)) for name, rows in by_reason.groupby("table", sort=False)}
     tables = quality.tables(data).astype(object).set_index("table").to_dict("index")
     return {

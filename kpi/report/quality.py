@@ -42,7 +42,7 @@ _HEADS = {"set_aside": "set aside"}
 
 def tables(data: Dataset) -> pd.DataFrame:
     """Sum the ledger up, a row per table."""
-    ledger = data.ledger
+    ledger = data.row_ledger
     filtered = ledger["set_aside"].where(ledger["reason"].isin(rules.NO_RECORDS), 0)
     rows = ledger.assign(filtered=filtered, set_aside=ledger["set_aside"] - filtered)
     total = rows.groupby("table", sort=False, as_index=False)[["used", "set_aside", "filtered"]].sum()
@@ -72,12 +72,12 @@ def refuse(data: Dataset, limit: float = MAX_SET_ASIDE) -> None:
     summed["limit"] = [data.limits.get(table, limit) for table in summed["table"]]
     over = summed[summed["share"] > summed["limit"]]
     if len(over):
-        raise DataError("; ".join(_complaint(data.ledger, row, row.limit) for row in over.itertuples()) + "; see them with: kpi check")
+        raise DataError("; ".join(_complaint(data.row_ledger, row, row.limit) for row in over.itertuples()) + "; see them with: kpi check")
 
 
 def listing(data: Dataset, examples: int) -> pd.DataFrame:
     """List why rows were set aside, with some of them."""
-    causes = data.ledger[data.ledger["reason"] != ""]
+    causes = data.row_ledger[data.row_ledger["reason"] != ""]
     found = [_examples(data.set_aside, row, examples) for row in causes.itertuples()]
     return pd.DataFrame({"table": causes["table"], "reason": causes["reason"], "rows": causes["set_aside"], "examples": found}).reset_index(drop=True)
 
