@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from importlib.util import find_spec
 from pathlib import Path
 
 import hypothesis
@@ -39,3 +40,27 @@ def chromium() -> str:
     if os.environ.get("CI"):
         pytest.fail("CI needs Chromium for the pages: install the package chromium")
     pytest.skip("no Chromium here")
+
+
+@pytest.fixture(scope="session")
+def spark():
+    """Spark on this machine, skipped where it cannot run, except in CI, where that is a failure."""
+    lacking = [name for name, found in (("the extra spark", find_spec("pyspark")), ("Java 17 or later", shutil.which("java"))) if not found]
+    if lacking and os.environ.get("CI"):
+        pytest.fail(f"CI needs {' and '.join(lacking)} for the engine spark")
+    if lacking:
+        pytest.skip(f"no Spark here: it needs {' and '.join(lacking)}")
+    from pyspark.sql import SparkSession
+
+    from kpi import engine
+
+    builder = SparkSession.builder.master("local[2]").appName("tests")
+    small = {"spark.sql.shuffle.partitions": "2", "spark.ui.enabled": "false", "spark.ui.showConsoleProgress": "false"}
+    # Many small queries: planning them costs more than running them.
+    small |= {"spark.sql.adaptive.enabled": "false", "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1"}
+    for setting, value in (engine.SPARK | small | {"spark.driver.bindAddress": "127.0.0.1", "spark.driver.host": "127.0.0.1"}).items():
+        builder = builder.config(setting, value)
+    session = builder.getOrCreate()
+    session.sparkContext.setLogLevel("ERROR")
+    yield session
+    session.stop()

@@ -83,11 +83,6 @@ def test_headlines_are_the_metrics_themselves(sample, metrics):
     assert row(metrics, "pipeline.leads")["value"] == int(compute.months(sample, MONTH, "pipeline.leads")["value"].iloc[-1])
 
 
-def test_engines_agree(root, metrics):
-    polars = compute.metrics(kpi.load(root / "data" / "sample", engine="polars"), MONTH)
-    pd.testing.assert_frame_equal(polars, metrics)
-
-
 # --- what the data do not allow
 
 

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-from importlib.util import find_spec
-
 import pandas as pd
 import pyarrow as pa
 import pytest
@@ -15,45 +11,21 @@ from test_late_entry import CUT, since
 from test_waterfall import CASES, DATES, histories, replayed, worlds
 
 import kpi
-from kpi import compute, engine, facts, pipeline
+from kpi import facts, pipeline
 from kpi.engine import collect
 from kpi.errors import ParameterError, SchemaError
-from kpi.periods import Month
 from tests import simulated
 
 pytestmark = pytest.mark.slow
-MONTH = Month.parse("2026-10")
 LEADS = [lead("L1", "2026-03-02 09:00"), lead("L2", "2026-03-29 03:00", owner=None), lead("L3", "2026-05-02 23:30", source=" fair ")]
 
 
-@pytest.fixture(scope="module")
-def session():
-    """Spark on this machine, skipped where it cannot run, except in CI, where that is a failure."""
-    lacking = [name for name, found in (("the extra spark", find_spec("pyspark")), ("Java 17 or later", shutil.which("java"))) if not found]
-    if lacking and os.environ.get("CI"):
-        pytest.fail(f"CI needs {' and '.join(lacking)} for the engine spark")
-    if lacking:
-        pytest.skip(f"no Spark here: it needs {' and '.join(lacking)}")
-    from pyspark.sql import SparkSession
-
-    builder = SparkSession.builder.master("local[2]").appName("tests")
-    small = {"spark.sql.shuffle.partitions": "2", "spark.ui.enabled": "false", "spark.ui.showConsoleProgress": "false"}
-    # Many small queries: planning them costs more than running them.
-    small |= {"spark.sql.adaptive.enabled": "false", "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1"}
-    for setting, value in (engine.SPARK | small | {"spark.driver.bindAddress": "127.0.0.1", "spark.driver.host": "127.0.0.1"}).items():
-        builder = builder.config(setting, value)
-    session = builder.getOrCreate()
-    session.sparkContext.setLogLevel("ERROR")
-    yield session
-    session.stop()
-
-
 @pytest.fixture
-def there(session):
+def there(spark):
     """Tables brought to Spark, with the types they have here."""
 
     def bring(tables: dict[str, pd.DataFrame]) -> dict[str, object]:
-        return {name: session.createDataFrame(pa.Table.from_pandas(frame, preserve_index=False)) for name, frame in tables.items()}
+        return {name: spark.createDataFrame(pa.Table.from_pandas(frame, preserve_index=False)) for name, frame in tables.items()}
 
     return bring
 
@@ -66,8 +38,8 @@ def ids(data: kpi.Dataset, name: str, column: str) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def told(session):
-    frames = {name: session.createDataFrame(pa.Table.from_pandas(frame, preserve_index=False)) for name, frame in replay.frames(*histories()).items()}
+def told(spark):
+    frames = {name: spark.createDataFrame(pa.Table.from_pandas(frame, preserve_index=False)) for name, frame in replay.frames(*histories()).items()}
     return dataset(frames, None)
 
 
@@ -87,20 +59,6 @@ def test_snapshots_are_those_of_the_other_engines(told):
     pd.testing.assert_frame_equal(found, pipeline.snapshots(worlds("duckdb"), dates=DATES, by="source"))
 
 
-def test_every_headline_is_that_of_the_other_engines(session, sample, root):
-    tables = {name: sample.table(name).select(*sorted(sample.provided[name])).to_native().to_arrow_table() for name in sample.provided}
-    company = {name: getattr(sample.company, name) for name in ("name", "language", "currency", "timezone", "country")}
-    more = {"exported_at": str(sample.company.exported_at.tz_localize("UTC")), "hours": dict(sample.hours)}
-    frames = {name: session.createDataFrame(rows) for name, rows in tables.items()}
-    data = kpi.Dataset(**frames, **company, **more, settings=sample.settings)
-    assert data.engine.name == "spark"
-    found = compute.metrics(data, MONTH)
-    assert len(found) > 400
-    for other in (sample, kpi.load(root / "data" / "sample", engine="polars")):
-        pd.testing.assert_frame_equal(found, compute.metrics(other, MONTH), rtol=1e-9)
-    assert compute.missing(data, MONTH)["reason"].str.contains("no table contracts").all()
-
-
 @pytest.mark.parametrize("name", ["leads", "opportunities", "spells", "visits", "reached"])
 def test_facts_of_a_random_company_are_those_of_the_other_engines(crowd, name):
     """Persons who ask twice, merged leads, reopened deals: what the sample has little of."""
@@ -111,7 +69,7 @@ def test_facts_of_a_random_company_are_those_of_the_other_engines(crowd, name):
 
 
 @pytest.fixture(scope="module")
-def crowd(session):
+def crowd(spark):
     return dataset(random_company(3), "spark")
 
 
@@ -184,11 +142,9 @@ def test_frames_of_both_kinds_know_each_other(there):
     assert ids(data, "opportunity_history", "opportunity_id") == ["A"]
 
 
-def test_instants_and_dates(session):
-    session_zoned = session.sql(
-        "select 'L1' as Lead_Id, timestamp_ltz '2026-07-02 09:00:00+02:00' as created_at, date '2026-07-02' as assigned_at, 1 as more"
-    )
-    data = dataset({"leads": session_zoned.selectExpr("*", "'web' as source", "'Ann' as owner")}, None)
+def test_instants_and_dates(spark):
+    zoned = spark.sql("select 'L1' as Lead_Id, timestamp_ltz '2026-07-02 09:00:00+02:00' as created_at, date '2026-07-02' as assigned_at, 1 as more")
+    data = dataset({"leads": zoned.selectExpr("*", "'web' as source", "'Ann' as owner")}, None)
     row = collect(data.table("leads").select("created_at", "assigned_at")).iloc[0]
     assert (row["created_at"], row["assigned_at"]) == (pd.Timestamp("2026-07-02 07:00"), pd.Timestamp("2026-07-01 22:00"))
     assert data.precision == {("leads", "created_at"): "second", ("leads", "assigned_at"): "day"}
@@ -204,15 +160,15 @@ def test_outcomes_recorded_late_are_found_there_too(there):
     pd.testing.assert_frame_equal(*(one.decisions.query("decision == 'recorded from'").reset_index(drop=True) for one in (data, other)))
 
 
-def test_refusals(session, there):
+def test_refusals(spark, there):
     leads = there({"leads": table("leads", LEADS)})["leads"]
     with pytest.raises(SchemaError, match="leads lacks owner; leads frame has"):
         dataset({"leads": leads.drop("owner")}, None)
     with pytest.raises(SchemaError, match="leads created_at is string on Spark; cast it to timestamp_ntz"):
         dataset({"leads": leads.withColumn("created_at", leads["created_at"].cast("string"))}, None)
-    session.conf.set("spark.sql.session.timeZone", "Europe/Paris")
+    spark.conf.set("spark.sql.session.timeZone", "Europe/Paris")
     try:
         with pytest.raises(ParameterError, match=r"do first: spark.conf.set\('spark.sql.session.timeZone', 'UTC'\)"):
             dataset({"leads": leads}, None)
     finally:
-        session.conf.set("spark.sql.session.timeZone", "UTC")
+        spark.conf.set("spark.sql.session.timeZone", "UTC")
