@@ -21,7 +21,7 @@ from kpi.presentation.language import Words
 from kpi.report import archive, manifest, publish, quality
 from kpi.report.html import render
 from kpi.report.lists import csv_text
-from kpi.report.notebooks import DEADLINE, Executed, Runner, failures, normalised, prepared
+from kpi.report.notebooks import Executed, Runner, failures, normalised, prepared
 from kpi.report.request import CHECKOUT, NOTEBOOKS, Request, label_of, notebooks_of, selected, values_of
 
 Progress = Literal["none", "lines", "bars"]
@@ -40,28 +40,26 @@ def report(
     force: bool = False,
     progress: Progress = "none",
     notebooks: str | Path = NOTEBOOKS,
-    deadline: float = DEADLINE,
     max_set_aside: float = quality.MAX_SET_ASIDE,
 ) -> list[Path]:
     """Publish a month: pages, numbers, lists and executed notebooks."""
     # What can be refused without reading the data is refused before.
     found = notebooks_of(Path(notebooks))
     pages, conditions = selected(only, found), parse_where(where)
-    chosen, words = Month.parse(month) if month else None, Words(lang) if lang else None
+    chosen, words = month and Month.parse(month), Words(lang) if lang else None
     data = kpi.load(dataset)
     quality.refuse(data, max_set_aside)
-    chosen = data.month(chosen or "")
     whole = Request(
         data=data,
         label=label_of(Path(dataset), data),
-        month=chosen,
+        month=data.month(chosen),
         words=words or Words(data.company.language),
         conditions={},
         out=Path(out),
         notebooks=found,
         only=pages,
         force=force,
-        runner=Runner(jobs or min(2, os.cpu_count() or 1), deadline, progress == "bars"),
+        runner=Runner(jobs or min(2, os.cpu_count() or 1), bars=progress == "bars"),
         is_quiet=progress == "none",
     )
     if not each:
@@ -96,11 +94,10 @@ def _publish(request: Request) -> Path:
             _say(request, f"{month}: unchanged; --force makes it again")
             first = old["pages"][0]["file"]
         else:
-            executed, numbers = _executed(request, folder)
+            executed = _executed(request, folder)
             notebooks = {item.name: normalised(item.notebook, _names(request)) for item in executed}
             notebooks |= {name: nbformat.read(_executed_file(folder.final, name), as_version=4) for name in kept if name not in notebooks}
             pages = _write_pages(request, folder, notebooks)
-            _write_numbers(request, folder, numbers)
             # A month made again from the same stays what it was; from other data or by another version it replaces.
             about = {"replaced": old.get("replaced", False) if is_same else bool(old), "pages": pages}
             about["summary"] = archive.summary(request.data, request.month, notebooks.get("pulse"))
@@ -125,12 +122,12 @@ def _executed_file(month: Path, name: str) -> Path:
     return month / "notebooks" / f"{name}.ipynb"
 
 
-def _executed(request: Request, folder: publish.MonthFolder) -> tuple[list[Executed], dict[str, Any]]:
+def _executed(request: Request, folder: publish.MonthFolder) -> list[Executed]:
     """Run the notebooks; meanwhile this process computes the numbers and lists."""
     ready = {name: prepared(request.notebooks[name], request.words, tuple(request.parameters)) for name in request.only}
     executed = []
     with request.runner.run(ready, request.parameters | {"dataset": str(request.dataset)}, request.folder) as running:
-        numbers = _numbers(request)
+        _write_numbers(request, folder)
         for item in running:
             executed.append(item)
             _say(request, f"{request.month} {item.name}: {'failed' if item.failure else 'done'} in {item.seconds:.1f} s")
@@ -139,16 +136,15 @@ def _executed(request: Request, folder: publish.MonthFolder) -> tuple[list[Execu
         publish.write(folder.failed / f"{item.name}.ipynb", nbformat.writes(item.notebook))
     if failed:
         raise RunError(f"{failures(failed)}; kept in {folder.failed}, nothing of {request.month} was published")
-    return executed, numbers
+    return executed
 
 
-def _numbers(request: Request) -> dict[str, Any]:
-    data, company = request.data, request.data.company
-    table, missing = compute.metrics(data, request.month), compute.missing(data, request.month)
-    return {
-        "metrics": manifest.metrics(table, missing, request.words, company.currency),
-        "lists": {name: csv_text(rows, request.words, company.timezone) for name, rows in compute.lists(data, request.month).items()},
-    }
+def _write_numbers(request: Request, folder: publish.MonthFolder) -> None:
+    data, month, words = request.data, request.month, request.words
+    numbers = manifest.metrics(compute.metrics(data, month), compute.missing(data, month), words, data.company.currency)
+    publish.write(folder.staging / manifest.METRICS, manifest.dumps(request.parameters | numbers))
+    for name, rows in compute.lists(data, month).items():
+        publish.write(folder.staging / "lists" / f"{name}.csv", csv_text(rows, words, data.company.timezone))
 
 
 def _write_pages(request: Request, folder: publish.MonthFolder, notebooks: Mapping[str, nbformat.NotebookNode]) -> list[dict[str, str]]:
@@ -165,12 +161,6 @@ def _write_pages(request: Request, folder: publish.MonthFolder, notebooks: Mappi
         publish.write(_executed_file(folder.staging, page["name"]), nbformat.writes(notebook) + "\n")
         publish.write(folder.staging / page["file"], render(notebook, words=words, page=page["label"], title=title, company=company, nav=nav))
     return pages
-
-
-def _write_numbers(request: Request, folder: publish.MonthFolder, numbers: Mapping[str, Any]) -> None:
-    publish.write(folder.staging / manifest.METRICS, manifest.dumps(request.parameters | numbers["metrics"]))
-    for name, text in numbers["lists"].items():
-        publish.write(folder.staging / "lists" / f"{name}.csv", text)
 
 
 def _write_manifest(request: Request, folder: publish.MonthFolder, about: dict[str, Any], timings: dict[str, float]) -> None:

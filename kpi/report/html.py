@@ -32,11 +32,6 @@ class Part:
     source: str = ""
     summary: str = ""
 
-    @property
-    def html(self) -> Markup:
-        """Output of a cell as markup: blocks escape what they show, and the page lets no script run."""
-        return Markup(self.source)
-
 
 @dataclass
 class Section:

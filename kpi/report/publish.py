@@ -17,30 +17,12 @@ ARCHIVE_WAIT = 60.0  # seconds; the page of all months is made in far less
 
 @dataclass(frozen=True)
 class MonthFolder:
-    """Where one month is published."""
+    """Where one month is published, and what stands beside it meanwhile."""
 
-    out: Path
-    month: str
-
-    @property
-    def final(self) -> Path:
-        """The month as readers see it."""
-        return self.out / self.month
-
-    @property
-    def staging(self) -> Path:
-        """The month while it is made."""
-        return self.out / f".{self.month}.new"
-
-    @property
-    def former(self) -> Path:
-        """The old month while the new one takes its place."""
-        return self.out / f".{self.month}.old"
-
-    @property
-    def failed(self) -> Path:
-        """Where the notebooks of a failed run are kept."""
-        return self.out / "failed" / self.month
+    final: Path  # as readers see it
+    staging: Path  # while it is made
+    former: Path  # the old month, while the new one takes its place
+    failed: Path  # where the notebooks of a failed run are kept
 
     def swap(self) -> None:
         """Put the month that was made in the place of the old one."""
@@ -65,7 +47,7 @@ class MonthFolder:
 @contextmanager
 def reserved(out: Path, month: str) -> Iterator[MonthFolder]:
     """Hold a month for this run, with an empty folder to make it in."""
-    folder = MonthFolder(out, month)
+    folder = MonthFolder(out / month, out / f".{month}.new", out / f".{month}.old", out / "failed" / month)
     with writing(out):
         out.mkdir(parents=True, exist_ok=True)
     with _held(out / f".{month}.lock", 0, f"another run is making {month} in {out}; wait for it to end"):
