@@ -145,6 +145,7 @@ def _all(tree: ast.Module) -> ast.expr:
 # What a notebook may call: the names of the areas and of the charts, the data set, months and windows, how a page begins.
 FACES = ("dataset", "forecast", "lifetime_value", "pipeline", "presentation.charts", "response_time", "retention")
 SHARED = {"data", "as_of", "window", "view", "by", "horizons", "quantile", "level"}  # said once, in the docstring of `kpi`
+SHARED |= {"words", "xlabel", "ylabel", "ax"}  # said once, in the docstring of `kpi.presentation.charts`
 CALLED = {(module, name) for face in FACES for name, module in exported(f"kpi.{face}").items()} | {
     *(("kpi.compute", name) for name, _, _ in functions(SOURCES["kpi.compute"])),
     ("kpi.periods", "Month"),

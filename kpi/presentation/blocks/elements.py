@@ -13,7 +13,6 @@ from kpi.presentation.blocks.sparkline import Sparkline
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure as Canvas
 
 WIDE = 600  # CSS pixels from which a figure takes the whole width of the page
 END = "<!-- kpi:end -->"  # a page without it was not finished
@@ -74,7 +73,7 @@ class Absent(NoData):
 class Figure(Block):
     """A drawn plot with its finding, its caption and its alternative text; the plot is closed afterwards."""
 
-    def __init__(self, axes: Axes | Canvas, title: str, note: str, alt: str, foot: str = "") -> None:
+    def __init__(self, axes: Axes, title: str, note: str, alt: str, foot: str = "") -> None:
         if not alt.strip():
             raise ParameterError(f"the figure {title!r} needs an alternative text")
         from kpi.presentation.charts.style import png  # matplotlib only where something is drawn

@@ -1,11 +1,14 @@
-"""Plots of the KPIs: a tidy result in, the Axes it was drawn on out."""
+"""Plots of the KPIs: a tidy result in, the Axes it was drawn on out.
 
-from kpi.presentation.charts.ageing import plot_ageing
-from kpi.presentation.charts.bars import plot_account, plot_amounts, plot_bands, plot_cohorts, plot_shares, plot_week
-from kpi.presentation.charts.curves import plot_incidence, plot_retention
-from kpi.presentation.charts.expectations import plot_calibration, plot_survival, plot_tracking
-from kpi.presentation.charts.flow import plot_flow
-from kpi.presentation.charts.points import plot_levers, plot_points
+All take ``words`` (the language of what is written), ``xlabel`` and ``ylabel`` where an axis has a name, and ``ax``: where to draw, by default
+on an Axes of their own of the size that pages expect. None sets a global style, shows, saves or closes.
+"""
+
+from kpi.presentation.charts.bars import plot_account, plot_amounts, plot_bands, plot_flow, plot_shares
+from kpi.presentation.charts.curves import plot_incidence, plot_retention, plot_survival
+from kpi.presentation.charts.heat_maps import plot_cohorts, plot_week
+from kpi.presentation.charts.model_checks import plot_calibration, plot_tracking
+from kpi.presentation.charts.points import plot_ageing, plot_levers, plot_points
 
 __all__ = [
     "plot_account",

@@ -1,12 +1,14 @@
-"""Curves of what has happened by an age, and of what share stays."""
+"""Curves: what has happened by an age, what share stays."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 
 from kpi.presentation.charts import style
 from kpi.presentation.language import Words
@@ -14,7 +16,7 @@ from kpi.presentation.language import Words
 _DELAYS = (60, 300, 900, 3600, 4 * 3600, 86_400, 7 * 86_400, 30 * 86_400)
 
 
-@style.looks
+@style.context()
 def plot_incidence(
     curve: pd.DataFrame,
     words: Words,
@@ -36,8 +38,6 @@ def plot_incidence(
     ----------
     curve : DataFrame
         One curve of `survival.aalen_johansen`.
-    words : Words
-        Language of the ticks.
     cause : str
         Outcome drawn.
     horizon : float
@@ -48,39 +48,65 @@ def plot_incidence(
         The curve to compare with, dashed.
     past_label : str
         What that one is.
-    ylabel, xlabel : str
-        Axis labels.
     delays : bool
         Logarithmic axis from a minute to a month.
     mark : float, optional
         Age at which a vertical line and the values stand.
-    ax : Axes, optional
-        Where to draw.
 
     Returns
     -------
     Axes
     """
     ax = ax or style.axes(3.3)
-    top = 0.0
-    lines = [(past, past_label, style.PAST, "--"), (curve, label, style.MEASURE, "-")]
-    for table, name, colour, dash in lines:
-        if table is not None and len(table):
-            top = max(top, _step(ax, table, cause, horizon, colour, dash, start=30.0 if delays else 0.0))
-            del name
-    _axes(ax, words, horizon, top, ylabel, xlabel, delays)
+    both = ((past, past_label, style.PAST), (curve, label, style.MEASURE))
+    drawn = [(table, name, colour) for table, name, colour in both if table is not None and len(table)]
+    tops = [_step(ax, table, cause, horizon, colour, start=30.0 if delays else 0.0) for table, _, colour in drawn]
+    ax.set_ylim(0, min(1.0, max(0.05, max(tops, default=0.0) * 1.12)))
+    ticks = _delay_axis(ax, words, horizon) if delays else _day_axis(ax, words, horizon)
     at = horizon if mark is None else mark
     if mark is not None:
         ax.axvline(mark, color=style.RULE, lw=0.9, zorder=0)
-    ends = [(_value(table, cause, at), name, colour) for table, name, colour, _ in lines if table is not None and len(table)]
-    _label_ends(ax, [end for end in ends if not np.isnan(end[0])], at, ax.get_ylim()[1], inside=mark is not None)
+    ends = [(_value(table, cause, at), name, colour) for table, name, colour in drawn]
+    _label_two_ends(ax, [end for end in ends if not np.isnan(end[0])], at, is_inside=mark is not None)
     if not delays and mark is None:
-        ax.xaxis.labelpad = 28
-        _at_risk(ax, [(table, colour) for table, _, colour, _ in reversed(lines) if table is not None and len(table)], horizon, words)
-    return ax
+        _at_risk(ax, [(table, colour) for table, _, colour in reversed(drawn)], ticks, words, pad=28)
+    return style.finish(ax, xlabel=xlabel, ylabel=ylabel, write_y=words.percent, grid="y")
 
 
-@style.looks
+@style.context()
+def plot_survival(curve: pd.DataFrame, words: Words, *, label: str, ylabel: str = "", xlabel: str = "", ax: Axes | None = None) -> Axes:
+    """Draw the share of customers still there by age in months, with its interval, and where one half lies.
+
+    Parameters
+    ----------
+    curve : DataFrame
+        One curve of `survival.kaplan_meier`, ``time`` in months.
+    label : str
+        What the curve is, written at its end.
+
+    Returns
+    -------
+    Axes
+    """
+    ax = ax or style.axes(3.3)
+    times = np.concatenate([[0.0], curve["time"].to_numpy("float64")])
+    share, low, high = (np.concatenate([[1.0], curve[name].to_numpy("float64")]) for name in ("survival", "low", "high"))
+    ax.axhline(0.5, color=style.PAST, lw=0.9, ls="--", zorder=0)
+    ax.fill_between(times, low, high, step="post", color=style.MEASURE, alpha=0.22, lw=0)
+    ax.step(times, share, where="post", color=style.MEASURE)
+    end = max(times[-1], 1.0)
+    ax.plot([times[-1]], [share[-1]], "o", color=style.MEASURE, ms=4)
+    style.label_end(ax, (end, share[-1]), label, style.MEASURE)
+    step = next(step for step in (3, 6, 12, 24, 60, 120, 1200) if end / step <= 8)
+    ticks = list(range(0, int(end) + 1, step))
+    ax.set_xticks(ticks, [words.number(tick) for tick in ticks])
+    ax.set_xlim(0, end * 1.28)
+    ax.set_ylim(0, 1.02)
+    _at_risk(ax, [(curve, style.MEASURE)], ticks, words, pad=18)
+    return style.finish(ax, xlabel=xlabel, ylabel=ylabel, write_y=words.percent, grid="y")
+
+
+@style.context()
 def plot_retention(curve: pd.DataFrame, words: Words, *, ylabel: str = "", xlabel: str = "", ax: Axes | None = None) -> Axes:
     """Draw the share of customers who buy in each month after their first purchase.
 
@@ -88,12 +114,6 @@ def plot_retention(curve: pd.DataFrame, words: Words, *, ylabel: str = "", xlabe
     ----------
     curve : DataFrame
         Result of `retention.retention_curve`; age 0 is left out.
-    words : Words
-        Language of the ticks.
-    ylabel, xlabel : str
-        Axis labels.
-    ax : Axes, optional
-        Where to draw.
 
     Returns
     -------
@@ -104,42 +124,35 @@ def plot_retention(curve: pd.DataFrame, words: Words, *, ylabel: str = "", xlabe
     ax.vlines(later["age"], later["low"], later["high"], color=style.MEASURE, lw=2.2, alpha=0.35)
     ax.plot(later["age"], later["value"], "o-", color=style.MEASURE, ms=3.6, lw=1.2)
     ax.set_ylim(0, max(0.05, float(later["high"].max()) * 1.1) if len(later) else 1)
-    ax.yaxis.set_major_formatter(style.ticks(words.percent))
-    ax.xaxis.set_major_formatter(style.ticks(words.number))
-    ax.xaxis.get_major_locator().set_params(integer=True)
-    ax.grid(axis="y")
-    ax.set_xlabel(xlabel)
-    ax.set_ylabel(ylabel)
-    return ax
+    ax.xaxis.set_major_locator(MaxNLocator("auto", integer=True, steps=[1, 2, 2.5, 5, 10]))
+    return style.finish(ax, xlabel=xlabel, ylabel=ylabel, write_x=words.number, write_y=words.percent, grid="y")
 
 
-def _step(ax: Axes, table: pd.DataFrame, cause: str, horizon: float, colour: str, dash: str, start: float) -> float:
+def _step(ax: Axes, table: pd.DataFrame, cause: str, horizon: float, colour: str, start: float) -> float:
     shown = table[table["time"] <= horizon]
     columns = [f"{part}_{cause}" for part in ("incidence", "low", "high")]
     last = shown.iloc[[-1]].assign(time=horizon) if len(shown) else shown
     times = np.concatenate([[start], np.maximum(shown["time"], start), last["time"]])
     value, low, high = (np.concatenate([[0.0], shown[name].fillna(0), last[name].fillna(0)]) for name in columns)
-    ax.step(times, value, where="post", color=colour, ls=dash, lw=1.8)
+    ax.step(times, value, where="post", color=colour, ls="-" if colour == style.MEASURE else "--", lw=1.8)
     ax.fill_between(times, low, high, step="post", color=colour, alpha=0.22, lw=0)
     return float(high.max())
 
 
-def _axes(ax: Axes, words: Words, horizon: float, top: float, ylabel: str, xlabel: str, delays: bool) -> None:
-    ax.set_ylim(0, min(1.0, max(0.05, top * 1.12)))
-    ax.yaxis.set_major_formatter(style.ticks(words.percent))
-    ax.grid(axis="y")
-    ax.set_ylabel(ylabel)
-    ax.set_xlabel(xlabel)
-    if delays:
-        ax.set_xscale("log")
-        ax.set_xlim(50, horizon)
-        shown = [delay for delay in _DELAYS if delay <= horizon]
-        ax.set_xticks(shown, [words.duration(delay).replace(" ", "\n").replace("\u00a0", "\n") for delay in shown])
-        ax.minorticks_off()
-    else:
-        ax.set_xlim(0, horizon * 1.28)
-        step = 30 if horizon <= 180 else 60 if horizon <= 365 else 90
-        ax.set_xticks(range(0, int(horizon) + 1, step), [words.number(day) for day in range(0, int(horizon) + 1, step)])
+def _delay_axis(ax: Axes, words: Words, horizon: float) -> list[int]:
+    ax.set_xscale("log")
+    ax.set_xlim(50, horizon)
+    ticks = [delay for delay in _DELAYS if delay <= horizon]
+    ax.set_xticks(ticks, [words.duration(delay).replace(" ", "\n").replace("\u00a0", "\n") for delay in ticks])
+    ax.minorticks_off()
+    return ticks
+
+
+def _day_axis(ax: Axes, words: Words, horizon: float) -> list[int]:
+    ax.set_xlim(0, horizon * 1.28)
+    ticks = list(range(0, int(horizon) + 1, 30 if horizon <= 180 else 60 if horizon <= 365 else 90))
+    ax.set_xticks(ticks, [words.number(day) for day in ticks])
+    return ticks
 
 
 def _value(table: pd.DataFrame, cause: str, at: float) -> float:
@@ -147,37 +160,25 @@ def _value(table: pd.DataFrame, cause: str, at: float) -> float:
     return float(shown[f"incidence_{cause}"].iloc[-1]) if len(shown) else 0.0
 
 
-def _label_ends(ax: Axes, ends: Sequence[tuple[float, str, str]], at: float, top: float, inside: bool) -> None:
-    """Write each label beside its curve's end, pushed apart where they would overlap; its text, not the mark, is in a readable grey."""
-    places = sorted(ends, key=lambda end: end[0])
+def _label_two_ends(ax: Axes, ends: Sequence[tuple[float, str, str]], at: float, *, is_inside: bool) -> None:
+    """Mark the ends of the curves and write their labels beside them, pushed apart where they would overlap."""
+    places, top = sorted(ends, key=lambda end: end[0]), ax.get_ylim()[1]
     heights = [end[0] for end in places]
-    gap = top * (0.13 if not inside else 0.1)
+    gap = top * (0.1 if is_inside else 0.13)
     if len(heights) == 2 and heights[1] - heights[0] < gap:
-        middle = sum(heights) / 2
-        heights = [max(middle - gap / 2, top * 0.04), max(middle - gap / 2, top * 0.04) + gap]
+        lower = max(sum(heights) / 2 - gap / 2, top * 0.04)
+        heights = [lower, lower + gap]
     for (value, name, colour), height in zip(places, heights, strict=True):
-        bold = colour == style.MEASURE
         ax.plot([at], [value], "o", color=colour, ms=4)
-        side = {"ha": "left", "xytext": (6, 0)} if not inside or bold else {"ha": "right", "xytext": (-6, 4)}
-        shade = style.MEASURE if bold else style.MUTED
-        ax.annotate(name, (at, height), textcoords="offset points", va="center", color=shade, fontweight="bold" if bold else "normal", **side)
+        is_left = is_inside and colour != style.MEASURE
+        style.label_end(ax, (at, height), name, colour, dx=-6 if is_left else 6, dy=4 if is_left else 0)
 
 
-def _at_risk(ax: Axes, tables: list[tuple[pd.DataFrame, str]], horizon: float, words: Words) -> None:
-    ticks = [tick for tick in ax.get_xticks() if tick <= horizon]
+def _at_risk(ax: Axes, tables: Iterable[tuple[pd.DataFrame, str]], ticks: Sequence[int], words: Words, *, pad: float) -> None:
+    """Write below the axis how many were under observation at each tick, a row for each curve."""
+    ax.xaxis.labelpad = pad
     for row, (table, colour) in enumerate(tables):
-        times, risk = table["time"].to_numpy(), table["at_risk"].to_numpy()
-        for tick in ticks:
-            place = np.searchsorted(times, tick)
-            number = words.number(int(risk[place])) if place < len(times) else words.number(0)
-            shade = style.MEASURE if colour == style.MEASURE else style.MUTED
-            ax.annotate(
-                number,
-                (tick, 0),
-                xytext=(0, -27 - 10 * row),
-                textcoords="offset points",
-                ha="center",
-                fontsize=7.4,
-                color=shade,
-                annotation_clip=False,
-            )
+        numbers, shade = [*table["at_risk"], 0], style.MEASURE if colour == style.MEASURE else style.MUTED
+        for tick, place in zip(ticks, np.searchsorted(table["time"].to_numpy(), ticks), strict=True):
+            below: dict[str, Any] = {"xytext": (0, -27 - 10 * row), "textcoords": "offset points", "annotation_clip": False}
+            ax.annotate(words.number(int(numbers[place])), (tick, 0), ha="center", fontsize=7.4, color=shade, **below)

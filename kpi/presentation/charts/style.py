@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import io
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
@@ -13,6 +13,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 from PIL import Image
+
+if TYPE_CHECKING:
+    from matplotlib.typing import RcKeyType
 
 INK = "#16212b"  # text, axis zero, the interval on a bar, the latest point
 MUTED = "#55626e"  # secondary text, axis labels
@@ -22,11 +25,12 @@ MEASURE = "#1d5c9c"  # what the page is about: this period, estimates
 PAST = "#75818c"  # comparison: before, reference (marks only; its text is muted)
 SIGNAL = "#b23c09"  # look here: outside the limits, stale; never "bad", never decoration
 HEAT = "#123f6d"  # the dark end of a heat map
+HATCHED: dict[str, Any] = {"facecolor": "white", "edgecolor": MEASURE, "hatch": "//////", "lw": 1}  # a bar of what fell away
 
 WIDTH = 5.4  # inches, two plots side by side on a page
 SCALE = 2  # pixels of the picture for one on the page
 
-SETTINGS = {
+SETTINGS: dict[RcKeyType, Any] = {
     "figure.dpi": 100,
     "figure.facecolor": "white",
     "axes.facecolor": "white",
@@ -73,33 +77,22 @@ def context() -> Iterator[None]:
         yield
 
 
-def looks(plot: Callable) -> Callable:
-    """Let a plot be drawn in the kit's looks, whatever those of the session are."""
-
-    @functools.wraps(plot)
-    def drawn(*args, **kwargs):
-        with context():
-            return plot(*args, **kwargs)
-
-    return drawn
-
-
 def axes(height: float = 3.0, width: float = WIDTH) -> Axes:
     """Begin a plot of the size pages expect."""
     with context():
         return plt.subplots(figsize=(width, height))[1]
 
 
-def png(drawn: Axes | Figure) -> tuple[bytes, int, int]:
+def png(drawn: Axes) -> tuple[bytes, int, int]:
     """Turn a plot into a picture of 256 colours, about a quarter of the usual size, and close it."""
-    figure = drawn if isinstance(drawn, Figure) else drawn.get_figure(root=True)
+    figure = cast("Figure", drawn.get_figure(root=True))  # only an Axes taken out of its figure has none
     full = io.BytesIO()
     with context():  # tick labels are made when drawn
         figure.savefig(full, format="png", dpi=100 * SCALE, metadata={"Software": None})
     plt.close(figure)
     with Image.open(full) as opened:
         image = opened.convert("RGB").quantize(256, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
-    palette = image.getpalette()
+    palette = image.getpalette() or []
     for i in range(0, len(palette), 3):
         if min(palette[i : i + 3]) >= 252:  # the ground must vanish into the page, in the dark scheme too
             palette[i : i + 3] = [255] * 3
@@ -112,3 +105,31 @@ def png(drawn: Axes | Figure) -> tuple[bytes, int, int]:
 def ticks(write: Callable[[float], str]) -> FuncFormatter:
     """Write an axis in the reader's language."""
     return FuncFormatter(lambda value, _: write(float(value)))
+
+
+def finish(
+    ax: Axes,
+    *,
+    xlabel: str = "",
+    ylabel: str = "",
+    write_x: Callable[[float], str] | None = None,
+    write_y: Callable[[float], str] | None = None,
+    grid: Literal["x", "y", ""] = "",
+) -> Axes:
+    """Name the axes, write their ticks in the reader's language, and draw the grid across one of them."""
+    ax.set_xlabel(xlabel)
+    ax.set_ylabel(ylabel)
+    if write_x:
+        ax.xaxis.set_major_formatter(ticks(write_x))
+    if write_y:
+        ax.yaxis.set_major_formatter(ticks(write_y))
+    if grid:
+        ax.grid(axis=grid)
+    return ax
+
+
+def label_end(ax: Axes, end: tuple[float, float], label: str, colour: str, *, dx: float = 6, dy: float = 0) -> None:
+    """Write what a curve is beside its end: bold for what the page is about, in a readable grey what is compared."""
+    weight, side = "bold" if colour == MEASURE else "normal", "left" if dx > 0 else "right"
+    shade = MUTED if colour == PAST else colour
+    ax.annotate(label, end, xytext=(dx, dy), textcoords="offset points", va="center", ha=side, color=shade, fontweight=weight)
