@@ -422,7 +422,7 @@ def test_the_company_of_one_owner_moves_within_its_interval(simulation):
 def rows(*lows: float) -> pd.DataFrame:
     made = [
         {"kind": "conversion", "group": f"A{n} → B", "value": 90.0 - n, "low": low, "high": 200.0, "n": 50, "from": 0.5, "to": 0.504 + n / 10}
-        | {"unit": "rate", "basis": "owner", "best": "Ann"}
+        | {"unit": "rate", "basis": "owner", "best": "Ann", "horizon": 90.0}
         for n, low in enumerate(lows)
     ]
     return pd.DataFrame(made)

@@ -28,7 +28,8 @@ def about() -> About:
 def rates(*values: float, n: int = 200, half: float = 0.05, **more) -> pd.DataFrame:
     share = np.array(values)
     table = {"value": share, "low": share - half, "high": share + half, "n": n, "n_events": np.nan_to_num(share * n).astype(int), "n_open": 40}
-    return pd.DataFrame(table | {"horizon": 180.0} | more)
+    span = {"window_start": date(2026, 8, 3), "window_end": date(2026, 11, 1)}
+    return pd.DataFrame(table | span | {"horizon": 180.0} | more)
 
 
 def said(blocks: list) -> str:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import Protocol
 
+import IPython.display
 import pandas as pd
 
 from kpi.errors import MissingTable, MissingTime
-from kpi.periods import Month, Window
-from kpi.presentation.blocks import Absent, Closing, NoData, Opening
+from kpi.periods import Month, Window, open_windows
+from kpi.presentation.blocks import Absent, Closing, NoData, Opening, tables
+from kpi.presentation.blocks.tables import DisplayColumn, DisplayTable
 from kpi.presentation.language import Words
-from kpi.schema import BLANK, N_
+from kpi.schema import N_
 
 PAGES = {
     "pulse": N_("Pulse"),
@@ -21,6 +24,34 @@ PAGES = {
     "pipeline": N_("Pipeline"),
     "retention": N_("Retention"),
 }
+
+
+class ReportedCompany(Protocol):
+    """What a page asks of the company."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def language(self) -> str: ...
+    @property
+    def currency(self) -> str: ...
+    @property
+    def timezone(self) -> str: ...
+    @property
+    def simulated(self) -> bool: ...
+
+
+class Reported(Protocol):
+    """What a page asks of a data set."""
+
+    hours: Mapping[str, Sequence[str]]
+    settings: Mapping[str, Mapping[str, object]]
+    restricted_to: dict[str, str]
+
+    @property
+    def company(self) -> ReportedCompany: ...
+    def month(self, month: str = "") -> Month: ...
+    def as_of(self, month: Month) -> pd.Timestamp: ...
 
 
 @dataclass(frozen=True)
@@ -35,9 +66,9 @@ class About:
     as_of: pd.Timestamp
     restricted: str
     is_simulated: bool
-    hours: list
+    hours: list[list[tuple[int, int]]]
     is_contractual: bool = False
-    lacking: set = field(default_factory=set, compare=False)
+    lacking: set[str] = field(default_factory=set, compare=False)
 
     @property
     def window(self) -> Window:
@@ -79,6 +110,25 @@ class About:
         end = self.month.shift(-12).end
         return Window(end - timedelta(days=days), end)
 
+    def money(self, value: float | None) -> str:
+        """Write an amount in the company's currency."""
+        return self.words.money(value, self.currency)
+
+    def table(
+        self,
+        result: pd.DataFrame,
+        columns: Sequence[DisplayColumn],
+        *,
+        title: str,
+        note: str = "",
+        total: pd.DataFrame | None = None,
+        limit: int = 10,
+        whole: str = "",
+    ) -> DisplayTable:
+        """Lay out a result as a table in the page's language, currency and zone."""
+        said = {"title": title, "note": note, "whole": whole}
+        return tables.table(result, columns, words=self.words, **said, total=total, limit=limit, currency=self.currency, zone=self.zone)
+
     def opening(self, page: str, answer: str, lede: str = "") -> Opening:
         """Begin a page."""
         say = self.words.say
@@ -88,7 +138,7 @@ class About:
         return Opening(" · ".join([part for part in parts if part] + [known]), answer, lede, band)
 
 
-def about(data, month: str = "", lang: str = "") -> About:
+def about(data: Reported, month: str = "", lang: str = "") -> About:
     """Settle what a page is about.
 
     Parameters
@@ -111,10 +161,7 @@ def about(data, month: str = "", lang: str = "") -> About:
     DataError
         If the data do not cover the month.
     """
-    from kpi import periods
-
     company, reported = data.company, data.month(month)
-    restricted = ", ".join(f"{name}={value}" for name, value in data.restricted_to.items())
     return About(
         words=Words(lang or company.language),
         company=company.name,
@@ -122,10 +169,10 @@ def about(data, month: str = "", lang: str = "") -> About:
         zone=company.timezone,
         month=reported,
         as_of=data.as_of(reported),
-        restricted=restricted,
+        restricted=", ".join(f"{name}={value}" for name, value in data.restricted_to.items()),
         is_simulated=company.simulated,
-        hours=periods.open_windows(data.hours),
-        is_contractual=data.settings.get("retention", {}).get("contractual", False),
+        hours=open_windows(data.hours),
+        is_contractual=bool(data.settings.get("retention", {}).get("contractual", False)),
     )
 
 
@@ -147,51 +194,47 @@ def section(about: About, page: str = "", only: str = "") -> Iterator[None]:
     None
         Use as ``with section(about):`` around the calls and displays of a section.
     """
-    from IPython.display import display
-
     try:
         yield
     except MissingTable as lack:
-        say = about.words.say
-        if isinstance(lack, MissingTime):
-            place = f"`{lack.table}.{lack.column}`"
-            reason = say("No data: {place} has dates without a time of day, so minutes and hours are not known.", place=place)
-        elif lack.column:
-            reason = say("No data: the table {table} has no column {column}.", table=f"`{lack.table}`", column=f"`{lack.column}`")
-        else:
-            reason = say("No data: the data set has no table {table}.", table=f"`{lack.table}`")
+        say, reason = about.words.say, _lacking(about.words, lack)
         if page:
             about.lacking.add(lack.table)
             title = about.words.translate(PAGES[page])
-            display(about.opening(page, say("{page}: the data do not say.", page=title), reason.replace("`", "")))
+            IPython.display.display(about.opening(page, say("{page}: the data do not say.", page=title), reason.replace("`", "")))
+        elif lack.table == only and about.is_contractual == (only == "orders"):
+            IPython.display.display(Absent(reason))
         else:
-            if lack.table == only and about.is_contractual == (only == "orders"):
-                display(Absent(reason))
-                return
             rest = "" if lack.table in about.lacking else " " + say("The rest of the page does not depend on it.")
-            display(NoData(reason + rest))
+            IPython.display.display(NoData(reason + rest))
 
 
-def closing(about: About, ledger: pd.DataFrame, *, tables: list[str], notes: list[str] | None = None) -> Closing:
+def _lacking(words: Words, lack: MissingTable) -> str:
+    if isinstance(lack, MissingTime):
+        place = f"`{lack.table}.{lack.column}`"
+        return words.say("No data: {place} has dates without a time of day, so minutes and hours are not known.", place=place)
+    if lack.column:
+        return words.say("No data: the table {table} has no column {column}.", table=f"`{lack.table}`", column=f"`{lack.column}`")
+    return words.say("No data: the data set has no table {table}.", table=f"`{lack.table}`")
+
+
+def closing(about: About, ledger: pd.DataFrame, *, tables: list[str]) -> Closing:
     """End a page: the rows it rests on, and where to find more."""
     words = about.words
-    sentences = [_account(words, name, ledger[ledger["table"] == name]) for name in tables if (ledger["table"] == name).any()]
+    account = " ".join(_account(words, name, rows) for name in tables if len(rows := ledger[ledger["table"] == name]))
     links = [(words.say("numbers and definitions"), "metrics.json"), (words.say("inputs and versions"), "manifest.json")]
-    read = " ".join(sentences)
-    return Closing([text for text in (words.say("Rows read: {account}", account=read) if read else "", *(notes or [])) if text], links)
+    return Closing([words.say("Rows read: {account}", account=account)] if account else [], links)
 
 
 def _account(words: Words, table: str, rows: pd.DataFrame) -> str:
-    found, used, aside = int(rows["found"].max()), int(rows["used"].max()), rows[rows["set_aside"] > 0]
-    name = words.translate(TABLE_NAMES.get(table, table))
-    if aside.empty:
+    aside, name = rows[rows["set_aside"] > 0], words.translate(TABLE_NAMES.get(table, table))
+    found, total = int(rows["found"].max()), int(aside["set_aside"].sum())
+    if not total:
         return words.say("{found} {table}, all used.", found=found, table=name)
     named = [words.say(row.message, column=row.column) if row.column else words.translate(row.message) for row in aside.itertuples()]
-    reasons = words.listing(f"{words.number(int(n))} {reason}" for n, reason in zip(aside["set_aside"], named, strict=True))
-    total = int(aside["set_aside"].sum())
-    return words.say(
-        "{found} {table} = {used} used + {total} set aside ({reasons}).", found=found, table=name, used=used, total=total, reasons=reasons
-    )
+    parts = {"found": found, "table": name, "used": int(rows["used"].max()), "total": total}
+    parts["reasons"] = words.listing(f"{words.number(int(n))} {reason}" for n, reason in zip(aside["set_aside"], named, strict=True))
+    return words.say("{found} {table} = {used} used + {total} set aside ({reasons}).", **parts)
 
 
 TABLE_NAMES = {
@@ -203,32 +246,3 @@ TABLE_NAMES = {
     "orders": N_("orders"),
     "contracts": N_("contracts"),
 }
-
-
-def end_label(words: Words, name: str, row: pd.Series) -> str:
-    """Name a curve at its end, with its value where there is one."""
-    if pd.isna(row["value"]):
-        return name
-    return f"{name}\n{words.percent(row['value'])} ({words.percent_range(row['low'], row['high'])})"
-
-
-def quarter_name(words, quarter: str) -> str:
-    """Name a quarter as the reader's language does."""
-    return words.say("Q{quarter} {year}", quarter=quarter[-1], year=quarter[:4])
-
-
-def unstable(months: pd.DataFrame) -> bool:
-    """Tell whether the months that set the limits are themselves mostly no common process, so that nothing is usual."""
-    return bool(len(months) > 1 and months["signal"].iloc[:-1].mean() > 0.25)
-
-
-def differ(one: pd.Series, other: pd.Series) -> int:
-    """Tell whether two estimates differ by more than chance: their intervals do not overlap."""
-    if one["low"] > other["high"]:
-        return 1
-    return -1 if one["high"] < other["low"] else 0
-
-
-def named(words: Words, value: str) -> str:
-    """Write the name of a group, which may be that of the empty cells."""
-    return words.say("(blank)") if value == BLANK else str(value)

@@ -1,11 +1,11 @@
-"""The part of the page on retention about revenue: how much of it stays, and who brings it."""
+"""Who brings the value: how concentrated it is, and customers by how lately, how often and how much they bought."""
 
 from __future__ import annotations
 
 import pandas as pd
 
-from kpi.presentation.blocks import Answer, SideBySide, tables
-from kpi.presentation.blocks.tables import DisplayColumn
+from kpi.presentation.blocks import Answer, SideBySide
+from kpi.presentation.blocks.tables import DisplayColumn, DisplayTable
 from kpi.presentation.pages.about import About
 from kpi.schema import N_
 
@@ -24,13 +24,12 @@ GROUPS = {
 def value_to_date(about: About, deciles: pd.DataFrame, best: pd.DataFrame, mean: pd.DataFrame) -> list:
     """Show who brings the value."""
     words, say, row = about.words, about.words.say, mean.iloc[0]
-    measures = {"margin": say("margin to date"), "amount": say("revenue to date (no margin is recorded)")}
-    measure = measures[row["measure"]]
-    parts = {"mean": words.money(row["value"], about.currency), "measure": measure, "n": int(row["n"])}
+    measure = say("margin to date" if row["measure"] == "margin" else "revenue to date (no margin is recorded)")
+    parts = {"mean": about.money(row["value"]), "measure": measure, "n": int(row["n"])}
     answer = say("A customer has brought {mean} on average, {measure} (n = {n}).", **parts)
     if len(deciles):
         first = {"share": words.percent(deciles["value"].iloc[0]), "n": int(deciles["n"].iloc[0])}
-        answer = say("The best tenth, {n} customers, brought {share} of it.", **first).join([answer + " ", ""])
+        answer += " " + say("The best tenth, {n} customers, brought {share} of it.", **first)
     columns = [
         DisplayColumn("decile", say("Tenth"), "number"),
         DisplayColumn("n", say("Customers"), "number"),
@@ -39,21 +38,15 @@ def value_to_date(about: About, deciles: pd.DataFrame, best: pd.DataFrame, mean:
         DisplayColumn("cumulative", say("Together"), "percent"),
         DisplayColumn("least", say("From"), "money"),
     ]
-    left = tables.table(
-        deciles,
-        columns,
-        words=words,
-        title=say("How concentrated is the value?"),
-        note=say("Customers who ever bought, best tenth first; {measure}", measure=measure),
-        currency=about.currency,
-    )
+    note = say("Customers who ever bought, best tenth first; {measure}", measure=measure)
+    left = about.table(deciles, columns, title=say("How concentrated is the value?"), note=note)
     listed = [
         DisplayColumn("customer_id", say("Customer")),
         DisplayColumn("value", say("Value"), "money"),
         DisplayColumn("purchases", say("Purchases"), "number"),
         DisplayColumn("last_on", say("Last"), "date"),
     ]
-    right = tables.table(best, listed, words=words, title=say("Best customers to date"), whole="lists/best_customers.csv", currency=about.currency)
+    right = about.table(best, listed, title=say("Best customers to date"), whole="lists/best_customers.csv")
     return [Answer(answer), SideBySide(left, right)]
 
 
@@ -62,15 +55,8 @@ def value_groups(about: About, groups: pd.DataFrame, profitable: pd.DataFrame | 
     words, say = about.words, about.words.say
     if not groups["n"].sum():
         return []
-    row = groups.iloc[0]
     shown = groups.sort_values(["amount", "group"], ascending=[False, True], ignore_index=True)
     shown["mean"] = (shown["amount"] / shown["n"]).where(shown["n"] > 0)
-    cuts = {
-        "days": words.days(row["recency_cut"]),
-        "purchases": words.number(row["frequency_cut"]),
-        "value": words.money(row["value_cut"], about.currency),
-    }
-    note = say("Cut at the medians: lately = last bought within {days} · often = on more than {purchases} days · much = more than {value}", **cuts)
     shown["group"] = [words.translate(GROUPS[group]) for group in shown["group"]]
     columns = [
         DisplayColumn("group", say("Group")),
@@ -79,12 +65,15 @@ def value_groups(about: About, groups: pd.DataFrame, profitable: pd.DataFrame | 
         DisplayColumn("value", say("Share"), "percent"),
         DisplayColumn("mean", say("Mean"), "money"),
     ]
-    left = tables.table(shown, columns, words=words, title=say("Who are they? Recency, frequency, value"), note=note, currency=about.currency)
-    return [left] if profitable is None else [SideBySide(left, _profitable(about, profitable))]
+    row = groups.iloc[0]
+    cuts = {"days": words.days(row["recency_cut"]), "purchases": words.number(row["frequency_cut"]), "value": about.money(row["value_cut"])}
+    note = say("Cut at the medians: lately = last bought within {days} · often = on more than {purchases} days · much = more than {value}", **cuts)
+    left = about.table(shown, columns, title=say("Who are they? Recency, frequency, value"), note=note)
+    return [left] if profitable is None else [SideBySide(left, _most_profitable(about, profitable))]
 
 
-def _profitable(about: About, profitable: pd.DataFrame):
-    words, say = about.words, about.words.say
+def _most_profitable(about: About, profitable: pd.DataFrame) -> DisplayTable:
+    say = about.words.say
     columns = [
         DisplayColumn("customer_id", say("Customer")),
         DisplayColumn("profit", say("Profit"), "money"),
@@ -93,5 +82,4 @@ def _profitable(about: About, profitable: pd.DataFrame):
         DisplayColumn("last_on", say("Last"), "date"),
     ]
     note = say("Profit: margin to date less the cost of winning the customer, where it is known")
-    title, whole = say("Most profitable customers"), "lists/most_profitable.csv"
-    return tables.table(profitable, columns, words=words, title=title, note=note, whole=whole, currency=about.currency)
+    return about.table(profitable, columns, title=say("Most profitable customers"), note=note, whole="lists/most_profitable.csv")

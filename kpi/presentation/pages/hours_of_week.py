@@ -7,37 +7,33 @@ from itertools import pairwise
 import pandas as pd
 
 from kpi.presentation import charts
-from kpi.presentation.blocks import Answer, Figure, SideBySide, tables
-from kpi.presentation.blocks.tables import DisplayColumn, DisplayTable
+from kpi.presentation.blocks import Answer, Figure, SideBySide
+from kpi.presentation.blocks.tables import FLOOR, DisplayColumn, DisplayTable, estimate
 from kpi.presentation.pages.about import About
-
-FLOOR = 20
 
 
 def week(about: About, by_hour: pd.DataFrame, both: pd.DataFrame) -> list:
     """Show when leads are answered late, by weekday and hour of the inquiry."""
     words, say = about.words, about.words.say
     slots = _slots(about.hours)
-    cells = by_hour.assign(slot=[next(i for i, (first, last) in enumerate(slots) if first <= hour < last) for hour in by_hour["hour"]])
     # Leads that came in less than an hour before the report date may still be answered in time: they say nothing yet.
-    cells = cells.assign(known=cells["n"] - cells["n_open"])
-    table = cells.groupby(["weekday", "slot"], as_index=False).agg(n=("known", "sum"), n_events=("n_events", "sum"))
-    table["value"] = (table["n_events"] / table["n"].where(table["n"] > 0)).astype("float64")
-    is_open = pd.DataFrame(
-        [(day, slot) for day in range(7) for slot, span in enumerate(slots) if _opens(about.hours[day], span)], columns=["weekday", "slot"]
+    known = by_hour.assign(
+        n=by_hour["n"] - by_hour["n_open"],
+        slot=[next(i for i, (first, last) in enumerate(slots) if first <= hour < last) for hour in by_hour["hour"]],
     )
-    marked = table.merge(is_open.assign(open=True), on=["weekday", "slot"], how="left")
-    marked["open"] = marked["open"].notna()
-    sums = marked.groupby("open")[["n", "n_events"]].sum()
-    parts = {name: _share(sums, flag, words) for name, flag in (("inside", True), ("outside", False))}
+    table = known.groupby(["weekday", "slot"], as_index=False)[["n", "n_events"]].sum()
+    table["value"] = (table["n_events"] / table["n"].where(table["n"] > 0)).astype("float64")
+    open_slots = [(day, slot) for day in range(7) for slot, span in enumerate(slots) if _opens(about.hours[day], span)]
+    is_open = pd.Series([cell in open_slots for cell in zip(table["weekday"], table["slot"], strict=True)], index=table.index, dtype="bool")
+    parts = {name: _share(about, table[inside]) for name, inside in (("inside", is_open), ("outside", ~is_open))}
     answer = say("In opening hours {inside} of leads are answered within the hour, outside them {outside}.", **parts)
-    title = say("Answered within the hour, by hour of the inquiry")
     note = say(
         "% of leads · n = {n} leads over twelve months, small figure: n of the cell · frame: opening hours · hatched: fewer than 20",
         n=int(table["n"].sum()),
     )
-    figure = Figure(charts.plot_week(table, words, hours=slots, open_hours=is_open, floor=FLOOR), title, note, answer)
-    return [Answer(answer), SideBySide(figure, clocks(about, both))]
+    framed = pd.DataFrame(open_slots, columns=["weekday", "slot"])
+    drawn = charts.plot_week(table, words, hours=slots, open_hours=framed, floor=FLOOR)
+    return [Answer(answer), SideBySide(Figure(drawn, say("Answered within the hour, by hour of the inquiry"), note, answer), clocks(about, both))]
 
 
 def clocks(about: About, both: pd.DataFrame) -> DisplayTable:
@@ -48,18 +44,17 @@ def clocks(about: About, both: pd.DataFrame) -> DisplayTable:
         DisplayColumn("name", say("Clock")),
         DisplayColumn("median", say("Half within"), "duration", n="n"),
         DisplayColumn("slow", say("Nine in ten\nwithin"), "duration", n="n"),
-        *tables.estimate(about.words, say("Answered\nin 1 h")),
+        *estimate(about.words, say("Answered\nin 1 h")),
     ]
     count = say("n = {n} leads of {month}", n=int(both["n"].iloc[0]), month=about.words.month(about.month))
     note = count + " · " + say("Business hours: the clock stands still outside opening hours and on public holidays. – means not reached.")
     frame = both.assign(name=[names[clock] for clock in both["clock"]])
-    return tables.table(frame, columns, words=about.words, title=say("Do opening hours explain the delay?"), note=note)
+    return about.table(frame, columns, title=say("Do opening hours explain the delay?"), note=note)
 
 
-def _share(sums: pd.DataFrame, flag: bool, words) -> str:
-    if flag not in sums.index or not sums.loc[flag, "n"]:
-        return words.percent(None)
-    return words.percent(sums.loc[flag, "n_events"] / sums.loc[flag, "n"])
+def _share(about: About, cells: pd.DataFrame) -> str:
+    n = cells["n"].sum()
+    return about.words.percent(cells["n_events"].sum() / n if n else None)
 
 
 def _slots(week: list) -> list[tuple[int, int]]:

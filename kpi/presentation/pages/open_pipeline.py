@@ -5,9 +5,10 @@ from __future__ import annotations
 import pandas as pd
 
 from kpi.presentation import charts
-from kpi.presentation.blocks import Answer, Figure, SideBySide, tables
-from kpi.presentation.blocks.tables import DisplayColumn, DisplayTable
-from kpi.presentation.pages.about import About, named
+from kpi.presentation.blocks import Answer, Block, Figure, SideBySide
+from kpi.presentation.blocks.tables import DisplayColumn, DisplayTable, estimate
+from kpi.presentation.pages.about import About
+from kpi.presentation.pages.wording import length, names
 from kpi.schema import N_
 
 
@@ -22,49 +23,49 @@ def open_pipeline(
     """Show what the pipeline holds at the date."""
     words, say = about.words, about.words.say
     deals, known = int(by_stage["n"].sum()), int(by_stage["n_events"].sum())
-    total = words.money(by_stage["value"].sum() if known else None, about.currency)
+    total = about.money(by_stage["value"].sum() if known else None)
     answer = words.say_n("{n} deal is open, worth {total}.", "{n} deals are open, worth {total}.", deals, total=total)
     if known < deals:
         answer += " " + say("The amount of {missing} of them is not known.", missing=deals - known)
     answer += _likely(about, weighted) + _covered(about, coverage)
-    labels = [named(words, stage) for stage in by_stage["stage"]]
-    counts = [words.say_n("{n} deal", "{n} deals", int(n)) for n in by_stage["n"]]
-    if known:
-        drawn = charts.plot_amounts(by_stage, labels, words, about.currency, counts=counts, xlabel=say("open amount"))
-        alt = words.listing(
-            say("{stage} {amount}, {deals}", stage=label, amount=words.money(row.value, about.currency), deals=count)
-            for label, row, count in zip(labels, by_stage.itertuples(), counts, strict=True)
-        )
-        note = say("n = {n} deals, {known} of them with an amount · as known on {day}", n=deals, known=known, day=words.date(about.month.end))
-        left = Figure(drawn, say("Open amount by stage"), note, say("Open amount by stage: {stages}.", stages=alt))
-    else:
-        left = tables.table(
-            by_stage.assign(stage=labels),
-            [DisplayColumn("stage", say("Stage")), DisplayColumn("n", say("Deals"), "number")],
-            words=words,
-            title=say("Open deals by stage"),
-        )
     chances = [] if weighted is None else [_weighted(about, weighted)]
-    return [Answer(answer), SideBySide([left, *chances], [_amounts(about, amounts), _owners(about, by_owner)])]
+    return [Answer(answer), SideBySide([_by_stage(about, by_stage, deals, known), *chances], [_amounts(about, amounts), _owners(about, by_owner)])]
+
+
+def _by_stage(about: About, by_stage: pd.DataFrame, deals: int, known: int) -> Block:
+    """The open amount of each stage, or the number of deals where no amount is known."""
+    words, say = about.words, about.words.say
+    labels = names(words, by_stage["stage"])
+    if not known:
+        columns = [DisplayColumn("stage", say("Stage")), DisplayColumn("n", say("Deals"), "number")]
+        return about.table(by_stage.assign(stage=labels), columns, title=say("Open deals by stage"))
+    counts = [words.say_n("{n} deal", "{n} deals", int(n)) for n in by_stage["n"]]
+    drawn = charts.plot_amounts(by_stage, labels, words, about.currency, counts=counts, xlabel=say("open amount"))
+    stages = words.listing(
+        say("{stage} {amount}, {deals}", stage=label, amount=about.money(amount), deals=count)
+        for label, amount, count in zip(labels, by_stage["value"], counts, strict=True)
+    )
+    note = say("n = {n} deals, {known} of them with an amount · as known on {day}", n=deals, known=known, day=words.date(about.month.end))
+    return Figure(drawn, say("Open amount by stage"), note, say("Open amount by stage: {stages}.", stages=stages))
 
 
 def _weighted(about: About, weighted: pd.DataFrame) -> DisplayTable:
-    words, say = about.words, about.words.say
+    say = about.words.say
     columns = [
         DisplayColumn("stage", say("Stage")),
         DisplayColumn("amount", say("Amount"), "money"),
         DisplayColumn("chance", say("Won from\nthere"), "percent"),
-        *tables.estimate(words, say("Weighted"), "money", n=""),
+        *estimate(about.words, say("Weighted"), "money", n=""),
     ]
-    shown = weighted.assign(stage=[named(words, stage) for stage in weighted["stage"]])
+    shown = weighted.assign(stage=names(about.words, weighted["stage"]))
     note = say("Open amount times the share of deals won within a year of reaching the stage, from the last 365 days")
-    return tables.table(shown, columns, words=words, title=say("What will it bring?"), note=note, currency=about.currency)
+    return about.table(shown, columns, title=say("What will it bring?"), note=note)
 
 
 def _likely(about: About, weighted: pd.DataFrame | None) -> str:
     if weighted is None or weighted["value"].isna().all():
         return ""
-    total = about.words.money(weighted["value"].sum(), about.currency)
+    total = about.money(weighted["value"].sum())
     return " " + about.words.say("Weighted by the chance to win from their stage, they are worth {total}.", total=total)
 
 
@@ -72,34 +73,38 @@ def _covered(about: About, coverage: pd.DataFrame | None) -> str:
     if coverage is None or pd.isna(coverage["target"].iloc[0]):
         return ""
     words, row = about.words, coverage.iloc[0]
-    parts = {"target": words.money(row["target"], about.currency), "won": words.money(row["won"], about.currency)}
+    parts = {"target": about.money(row["target"]), "won": about.money(row["won"])}
     if pd.isna(row["value"]):
         return " " + words.say("The quarter's target of {target} is reached: {won} won so far.", **parts)
-    parts |= {"open": words.money(row["open_amount"], about.currency), "times": words.number(row["value"], 1)}
+    parts |= {"open": about.money(row["open_amount"]), "times": words.number(row["value"], 1)}
     text = N_("Deals of {open} are expected to close this quarter, {times} times what is missing to its target ({won} of {target} won so far).")
     return " " + words.say(text, **parts)
 
 
 def _amounts(about: About, amounts: pd.DataFrame) -> DisplayTable:
     say = about.words.say
-    kinds = {"pipeline.won_amount": say("Won, last 90 days"), "pipeline.lost_amount": say("Lost, last 90 days"), "pipeline.open_amount": say("Open")}
-    wide = amounts[amounts["statistic"] == "mean"].assign(kind=[kinds[key] for key in amounts.loc[amounts["statistic"] == "mean", "kpi"]])
-    wide["median"] = amounts.loc[amounts["statistic"] == "median", "value"].to_numpy()
-    wide["top"] = amounts.loc[amounts["statistic"] == "top5_share", "value"].to_numpy()
+    mean, median, top = (amounts[amounts["statistic"] == name].reset_index(drop=True) for name in ("mean", "median", "top5_share"))
+    days = length(mean.iloc[0])
+    kinds = {
+        "pipeline.won_amount": say("Won, last {days} days", days=days),
+        "pipeline.lost_amount": say("Lost, last {days} days", days=days),
+        "pipeline.open_amount": say("Open"),
+    }
+    wide = mean.assign(kind=mean["kpi"].map(kinds), median=median["value"], top=top["value"])
     columns = [
         DisplayColumn("kind", say("Deals")),
         DisplayColumn("n", say("n"), "number"),
-        *tables.estimate(about.words, say("Mean"), "money", n="n_events"),
+        *estimate(about.words, say("Mean"), "money", n="n_events"),
         DisplayColumn("median", say("Median"), "money", n="n_events"),
         DisplayColumn("top", say("Five largest,\nshare"), "percent", n="n_events"),
     ]
     note = say("A missing amount is not 0: it is left out of the mean · bootstrap interval")
-    return tables.table(wide, columns, words=about.words, title=say("What is an opportunity worth?"), note=note, currency=about.currency)
+    return about.table(wide, columns, title=say("What is an opportunity worth?"), note=note)
 
 
 def _owners(about: About, by_owner: pd.DataFrame) -> DisplayTable:
     say = about.words.say
     columns = [DisplayColumn("owner", say("Owner")), DisplayColumn("n", say("Open deals"), "number"), DisplayColumn("value", say("Amount"), "money")]
     frame = by_owner.sort_values(["value", "owner"], ascending=[False, True], ignore_index=True)
-    frame = frame.assign(owner=[named(about.words, owner) for owner in frame["owner"]])
-    return tables.table(frame, columns, words=about.words, title=say("Who holds it?"), currency=about.currency, limit=10)
+    frame = frame.assign(owner=names(about.words, frame["owner"]))
+    return about.table(frame, columns, title=say("Who holds it?"))

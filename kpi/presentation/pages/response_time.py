@@ -1,4 +1,4 @@
-"""How fast leads are answered, and where the time goes."""
+"""The page on response time: how fast leads are answered, and where the time goes."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from itertools import pairwise
 import pandas as pd
 
 from kpi.presentation import charts
-from kpi.presentation.blocks import Answer, Figure, Opening, SideBySide, tables
-from kpi.presentation.blocks.tables import DisplayColumn
-from kpi.presentation.pages.about import About, differ, unstable
+from kpi.presentation.blocks import Answer, Figure, Opening, SideBySide
+from kpi.presentation.blocks.tables import DisplayColumn, estimate
+from kpi.presentation.pages.about import About
+from kpi.presentation.pages.wording import HOUR, at, differ, unstable
+from kpi.schema import N_
 
-HOUR = 3600.0
 MONTH_SECONDS = 30 * 86_400.0
 
 
@@ -20,39 +21,37 @@ def opening(about: About, months: pd.DataFrame, waiting: pd.DataFrame) -> Openin
     say, words, now = about.words.say, about.words, months.iloc[-1]
     if pd.isna(now["value"]):
         return about.opening("response_time", say("No leads came in in {month}.", month=words.month(about.month)))
-    share = words.percent(now["value"])
-    if now["signal"] and "below" in now["reason"]:
-        answer = say("Only {share} of leads were answered within the hour: a signal, not the usual variation.", share=share)
-    elif now["signal"]:
-        answer = say("{share} of leads were answered within the hour: a signal, more than usual.", share=share)
+    has_usual = not now["provisional"] and not unstable(months)
+    if now["signal"]:
+        below = N_("Only {share} of leads were answered within the hour: a signal, not the usual variation.")
+        text = below if "below" in now["reason"] else N_("{share} of leads were answered within the hour: a signal, more than usual.")
+    elif has_usual:
+        text = N_("{share} of leads were answered within the hour, as usual.")
     elif unstable(months):
-        answer = say("{share} of leads were answered within the hour; the months before differ too much to call anything usual.", share=share)
-    elif now["provisional"]:
-        answer = say("{share} of leads were answered within the hour; there are too few months yet to say what is usual.", share=share)
+        text = N_("{share} of leads were answered within the hour; the months before differ too much to call anything usual.")
     else:
-        answer = say("{share} of leads were answered within the hour, as usual.", share=share)
-    late = waiting.iloc[0]
-    open_leads = int(late["n_events"])
+        text = N_("{share} of leads were answered within the hour; there are too few months yet to say what is usual.")
     lede = words.say_n(
         "{n} lead of {month} has waited for more than a day without an answer.",
         "{n} leads of {month} have waited for more than a day without an answer.",
-        open_leads,
+        int(waiting["n_events"].iloc[0]),
         month=words.month(about.month),
     )
-    if not pd.isna(now["lower"]) and not now["provisional"] and not unstable(months):
+    if not pd.isna(now["lower"]) and has_usual:
         lede = say("Usual: {range}.", range=words.percent_range(now["lower"], now["upper"])) + " " + lede
-    return about.opening("response_time", answer, lede)
+    return about.opening("response_time", say(text, share=words.percent(now["value"])), lede)
 
 
 def speed(about: About, *, median: pd.DataFrame, usual_median: pd.DataFrame, bands: pd.DataFrame, change: pd.DataFrame) -> Answer:
     """Answer how fast leads are answered."""
     words, say = about.words, about.words.say
     now, before, none = median.iloc[0], usual_median.iloc[0], bands.iloc[-1]
-    reached = say("Half of the leads were answered within {delay}", delay=words.duration(now["value"])) if not pd.isna(now["value"]) else ""
-    first = reached or say("Half of the leads have not been answered yet")
-    compared = say("{first}; over the twelve months before, within {usual}.", first=first, usual=words.duration(before["value"]))
-    if pd.isna(before["value"]):
-        compared = first + "."
+    first = say("Half of the leads have not been answered yet")
+    if not pd.isna(now["value"]):
+        first = say("Half of the leads were answered within {delay}", delay=words.duration(now["value"]))
+    compared = f"{first}."
+    if not pd.isna(before["value"]):
+        compared = say("{first}; over the twelve months before, within {usual}.", first=first, usual=words.duration(before["value"]))
     left = {"share": words.percent(none["value"]), "waiting": int(none["n_events"]), "n": int(none["n"])}
     rest = say("{share} were not answered by a person so far ({waiting} of {n}).", **left)
     # Judged at one hour, where young and old leads stand alike: the share not answered so far is always higher among the youngest.
@@ -71,37 +70,36 @@ def distribution(
 ) -> SideBySide:
     """Show the leads by delay, and the share answered by each delay, against the twelve months before."""
     words, say = about.words, about.words.say
-    now, usual = _at_hour(within), _at_hour(usual_within)
-    judged = {
-        -1: say("Fewer answers within the hour than over the twelve months before"),
-        0: say("Delays much as over the twelve months before: the intervals overlap"),
-        1: say("More answers within the hour than over the twelve months before"),
+    now, usual = at(within, HOUR), at(usual_within, HOUR)
+    titles = {
+        -1: N_("Fewer answers within the hour than over the twelve months before"),
+        0: N_("Delays much as over the twelve months before: the intervals overlap"),
+        1: N_("More answers within the hour than over the twelve months before"),
     }
     labels = band_labels(about, bands)
-    shares = words.listing(f"{label} {words.percent(value)}" for label, value in zip(labels, bands["value"], strict=True))
+    per_band = words.listing(f"{label} {words.percent(value)}" for label, value in zip(labels, bands["value"], strict=True))
     # The youngest leads have had less time: the last two bands have no fair comparison.
     fair = usual_bands.assign(value=usual_bands["value"].where(usual_bands["horizon"].notna()))
     left = Figure(
         charts.plot_bands(bands, labels, words, past=fair, xlabel=say("share of the leads received in {month}", month=words.month(about.month))),
-        judged[differ(now, usual)],
+        say(titles[differ(now, usual)]),
         say(
             "n = {n} leads, {open} of them still waiting · black line: 95% interval · grey tick: the twelve months before",
             n=int(bands["n"].iloc[0]),
             open=int(bands["n_open"].iloc[-1]),
         ),
-        say("Share of leads by delay of the first answer: {shares}.", shares=shares),
+        say("Share of leads by delay of the first answer: {shares}.", shares=per_band),
     )
-    title = say(
-        "Within one hour: {now} now, {usual} over the twelve months before", now=words.percent(now["value"]), usual=words.percent(usual["value"])
-    )
+    shares = {"now": words.percent(now["value"]), "usual": words.percent(usual["value"])}
+    title = say("Within one hour: {now} now, {usual} over the twelve months before", **shares)
     drawn = charts.plot_incidence(
         curve,
         words,
         cause="answered",
         horizon=MONTH_SECONDS,
-        label=say("{share} in 1 h", share=words.percent(now["value"])),
+        label=say("{share} in 1 h", share=shares["now"]),
         past=usual_curve,
-        past_label=say("before: {share}", share=words.percent(usual["value"])),
+        past_label=say("before: {share}", share=shares["usual"]),
         ylabel=say("answered by then, share of all leads"),
         xlabel=say("time since the inquiry (logarithmic)"),
         delays=True,
@@ -125,32 +123,26 @@ def lost_time(about: About, parts: pd.DataFrame) -> list:
     }
     known = parts.set_index("part")["median"]
     halves = {name: words.duration(known.get(name)) for name in names}
-    if "routing" in known.index and not pd.isna(known["routing"]) and not pd.isna(known["owner"]):
-        longer = say("the owner") if known["owner"] > known["routing"] else say("the assignment")
-        answer = say(
-            "Half of the leads are assigned within {routing} and tried within {owner} of that: most time goes with {longer}.",
-            longer=longer,
-            **{k: halves[k] for k in ("routing", "owner")},
-        )
-    elif "contact" not in known.index:
-        answer = say("Half of the leads are tried within {attempt}.", attempt=halves["attempt"])
+    if "routing" in known.index and known[["routing", "owner"]].notna().all():
+        longer = say("the owner" if known["owner"] > known["routing"] else "the assignment")
+        assigned = {"routing": halves["routing"], "owner": halves["owner"], "longer": longer}
+        answer = say("Half of the leads are assigned within {routing} and tried within {owner} of that: most time goes with {longer}.", **assigned)
+    elif "contact" in known.index:
+        tried = {"attempt": halves["attempt"], "contact": halves["contact"]}
+        answer = say("Half of the leads are tried within {attempt}, and in two-way contact within {contact}.", **tried)
     else:
-        answer = say(
-            "Half of the leads are tried within {attempt}, and in two-way contact within {contact}.",
-            attempt=halves["attempt"],
-            contact=halves["contact"],
-        )
+        answer = say("Half of the leads are tried within {attempt}.", attempt=halves["attempt"])
     columns = [
         DisplayColumn("name", say("Part of the way")),
         DisplayColumn("n", say("Leads"), "number"),
         DisplayColumn("median", say("Half within"), "duration", n="n"),
         DisplayColumn("slow", say("Nine in ten\nwithin"), "duration", n="n"),
         DisplayColumn("n_events", say("Done\nin 1 h"), "number"),
-        *tables.estimate(words, say("Share"), drawn=True),
+        *estimate(words, say("Share"), drawn=True),
     ]
     note = say("Wall clock, {month}; contact: a call that connected, a meeting held, a reply · – not reached", month=words.month(about.month))
     frame = parts.assign(name=[names[part] for part in parts["part"]])
-    return [Answer(answer), tables.table(frame, columns, words=words, title=say("From inquiry to contact, part by part"), note=note)]
+    return [Answer(answer), about.table(frame, columns, title=say("From inquiry to contact, part by part"), note=note)]
 
 
 def band_labels(about: About, bands: pd.DataFrame) -> list[str]:
@@ -165,14 +157,10 @@ def _changed(about: About, row: pd.Series) -> str:
     words, say = about.words, about.words.say
     if pd.isna(row["value"]):
         return ""
-    parts = {"points": words.number(100 * row["value"], signed=True), "range": words.number_range(100 * row["low"], 100 * row["high"])}
-    ways = {
-        1: say("Within the hour clearly more are answered than before: {points} points ({range}).", **parts),
-        -1: say("Within the hour clearly fewer are answered than before: {points} points ({range}).", **parts),
-        0: say("Within the hour the change of {points} points ({range}) is no more than noise.", **parts),
+    sentences = {
+        1: N_("Within the hour clearly more are answered than before: {points} points ({range})."),
+        -1: N_("Within the hour clearly fewer are answered than before: {points} points ({range})."),
+        0: N_("Within the hour the change of {points} points ({range}) is no more than noise."),
     }
-    return ways[int(row["differs"])]
-
-
-def _at_hour(within: pd.DataFrame) -> pd.Series:
-    return within[within["horizon"] == HOUR].iloc[0]
+    parts = {"points": words.number(100 * row["value"], signed=True), "range": words.number_range(100 * row["low"], 100 * row["high"])}
+    return say(sentences[int(row["differs"])], **parts)

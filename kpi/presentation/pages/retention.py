@@ -1,27 +1,33 @@
-"""The page on retention."""
+"""The page on retention: how many customers stay, what counts as a purchase, how much of the revenue stays."""
 
 from __future__ import annotations
 
 import pandas as pd
 
 from kpi.presentation import charts
-from kpi.presentation.blocks import Answer, Figure, Note, Opening, SideBySide, tables
-from kpi.presentation.blocks.tables import DisplayColumn
+from kpi.presentation.blocks import Answer, Figure, Note, Opening, SideBySide
+from kpi.presentation.blocks.tables import DisplayColumn, DisplayTable
 from kpi.presentation.pages.about import About
 from kpi.schema import N_
+
+READINGS = {
+    "net": N_("A purchase is a day whose sales less refunds are above 0: a sale taken back as a whole is none."),
+    "sales": N_("A purchase is a day with a sale, taken back later or not; amounts are net of refunds."),
+    "documents": N_("A day with any order counts as a purchase, cancellations too; amounts are net of refunds."),
+}
 
 
 def opening(about: About, year: pd.DataFrame, window: int | None, *, is_set: bool = False) -> Opening:
     """Open the page: how many customers are active, and how that changed over a year."""
     words, say, row = about.words, about.words.say, year.iloc[0]
-    change = int(row["end"] - row["start"])
-    parts = {"n": int(row["end"]), "change": words.number(change, signed=True), "share": words.percent(row["value"], signed=True)}
+    n, change = int(row["end"]), int(row["end"] - row["start"])
     if row["provisional"]:
-        answer = say("{n} customers are active; the data are too short to compare with a year ago.", n=parts["n"])
+        answer = say("{n} customers are active; the data are too short to compare with a year ago.", n=n)
     elif change == 0:
-        answer = say("{n} customers are active, as many as a year ago.", n=parts["n"])
+        answer = say("{n} customers are active, as many as a year ago.", n=n)
     else:
-        answer = say("{n} customers are active, {change} in a year ({share}).", **parts)
+        parts = {"change": words.number(change, signed=True), "share": words.percent(row["value"], signed=True)}
+        answer = say("{n} customers are active, {change} in a year ({share}).", n=n, **parts)
     if window is None:
         lede = say("Active: under contract on that day.")
     elif is_set:
@@ -34,32 +40,28 @@ def opening(about: About, year: pd.DataFrame, window: int | None, *, is_set: boo
 def growth(about: About, year: pd.DataFrame, quarter: pd.DataFrame, months: pd.DataFrame) -> list:
     """Account for the change in customers over the year, the quarter, and month by month."""
     words, say, row = about.words, about.words.say, year.iloc[0]
-    steps = [int(row["new"]), int(row["reactivated"]), -int(row["lost"])]
-    sum_of = {name: int(row[name]) for name in ("start", "new", "reactivated", "lost", "end")}
-    answer = say("{start} + {new} new + {reactivated} who came back − {lost} lost = {end} active customers.", **sum_of)
+    parts = {name: int(row[name]) for name in ("start", "new", "reactivated", "lost", "end")}
+    answer = say("{start} + {new} new + {reactivated} who came back − {lost} lost = {end} active customers.", **parts)
+    right = _periods(about, year, quarter, months)
     if row["provisional"]:
         answer = say(
             "The data do not reach back a whole activity window before the last year: an account of it would take old customers for new ones."
         )
-    labels = [
-        words.sentence(words.month(about.month.shift(-12))),
-        say("New"),
-        say("Came back"),
-        say("Lost"),
-        words.sentence(words.month(about.month)),
-    ]
-    drawn = charts.plot_account(int(row["start"]), steps, labels, words, xlabel=say("active customers at the end of the month"))
+        return [Answer(answer), right]
+    first, last = (words.sentence(words.month(month)) for month in (about.month.shift(-12), about.month))
+    labels = [first, say("New"), say("Came back"), say("Lost"), last]
+    steps = [parts["new"], parts["reactivated"], -parts["lost"]]
+    drawn = charts.plot_account(parts["start"], steps, labels, words, xlabel=say("active customers at the end of the month"))
     left = Figure(drawn, say("How the number of customers changed in a year"), say("An exact account, no interval · hatched: a fall"), answer)
-    right = _periods(about, year, quarter, months)
-    return [Answer(answer), right if row["provisional"] else SideBySide(left, right)]
+    return [Answer(answer), SideBySide(left, right)]
 
 
-def _periods(about: About, year: pd.DataFrame, quarter: pd.DataFrame, months: pd.DataFrame):
+def _periods(about: About, year: pd.DataFrame, quarter: pd.DataFrame, months: pd.DataFrame) -> DisplayTable:
     words, say = about.words, about.words.say
     spans = [(year, say("12 months")), (quarter, say("3 months"))]
-    named = [table.assign(period=period) for table, period in spans if not table["provisional"].any()]
-    named.append(months.iloc[::-1].assign(period=lambda table: [f"{words.month_short(month)} {month[:4]}" for month in table["month"]]))
-    joined = pd.concat(named, ignore_index=True)
+    periods = [table.assign(period=period) for table, period in spans if not table["provisional"].any()]
+    periods.append(months.iloc[::-1].assign(period=lambda table: [f"{words.month_short(month)} {month[:4]}" for month in table["month"]]))
+    joined = pd.concat(periods, ignore_index=True)
     joined["kept"] = ((joined["start"] - joined["lost"]) / joined["start"]).where((joined["start"] > 0) & ~joined["provisional"])
     joined["growth"] = joined["value"].mask(joined["provisional"])
     columns = [
@@ -75,82 +77,65 @@ def _periods(about: About, year: pd.DataFrame, quarter: pd.DataFrame, months: pd
     note = say("Kept: share of those at the start still active at the end; who came back does not count")
     if joined["provisional"].any():
         note += " · " + say("–: provisional, within the first activity window of the data, when old customers look new")
-    return tables.table(joined, columns, words=words, title=say("By year, quarter and month"), note=note, limit=14)
-
-
-READINGS = {
-    "net": N_("A purchase is a day whose sales less refunds are above 0: a sale taken back as a whole is none."),
-    "sales": N_("A purchase is a day with a sale, taken back later or not; amounts are net of refunds."),
-    "documents": N_("A day with any order counts as a purchase, cancellations too; amounts are net of refunds."),
-}
+    return about.table(joined, columns, title=say("By year, quarter and month"), note=note, limit=14)
 
 
 def purchases(about: About, reading: str, refunds: pd.DataFrame) -> list:
     """Say what counts as a purchase, and what became of the refunds."""
-    words, say = about.words, about.words.say
-    told = refunds.set_index("match")
-    counts = {name: int(told.loc[name, "n_events"]) for name in ("named", "found", "none")}
-    sentences = [words.translate(READINGS[reading])]
-    n = sum(counts.values())
+    words, by_match = about.words, refunds.set_index("match")
+    counts = {name: int(by_match.loc[name, "n_events"]) for name in ("named", "found", "none")}
+    sentences, n = [words.translate(READINGS[reading])], sum(counts.values())
     if n and counts["named"] == n:
-        sentences.append(say("All {n} refunds name the sale they take back and count on its day.", n=n))
+        sentences.append(words.say("All {n} refunds name the sale they take back and count on its day.", n=n))
     elif n:
-        parts = counts | {"n": n, "amount": words.money(told.loc["none", "amount"], about.currency)}
-        sentences.append(
-            say(
-                "Of {n} refunds and cancelled documents, {named} name their sale and {found} were matched to the only one alike before them; "
-                "{none} could not be matched ({amount}) and count on their own day.",
-                **parts,
-            )
+        text = N_(
+            "Of {n} refunds and cancelled documents, {named} name their sale and {found} were matched to the only one alike before them; "
+            "{none} could not be matched ({amount}) and count on their own day."
         )
+        sentences.append(words.say(text, n=n, amount=about.money(by_match.loc["none", "amount"]), **counts))
     return [Note(" ".join(sentences))]
 
 
 def revenue(about: About, net: pd.DataFrame, gross: pd.DataFrame) -> list:
     """Account for the revenue of the customers of a year ago."""
-    words, say, row, kept = about.words, about.words.say, net.iloc[0], gross.iloc[0]
+    words, say, row = about.words, about.words.say, net.iloc[0]
     if pd.isna(row["value"]):
         return [Answer(say("The data do not reach back far enough to follow the revenue of the customers of a year ago."))]
-    parts = {
-        "net": words.percent(row["value"]),
-        "net_range": words.percent_range(row["low"], row["high"]),
-        "gross": words.percent(kept["value"]),
-        "gross_range": words.percent_range(kept["low"], kept["high"]),
-    }
-    parts["n"] = int(row["n"])
     if about.is_contractual:
-        answer = say(
+        text = N_(
             "The monthly amounts of the {n} customers of a year ago are at {net} of what they were ({net_range}); "
-            "without what some of them added, at {gross} ({gross_range}).",
-            **parts,
+            "without what some of them added, at {gross} ({gross_range})."
         )
         note = say("Monthly amounts on the last day before the year and on its last day, at the rates of the first · new customers are left out")
     else:
-        answer = say(
+        text = N_(
             "The {n} customers of the twelve months before brought {net} of that revenue again in the last twelve ({net_range}); "
-            "without what some of them added, {gross} ({gross_range}).",
-            **parts,
+            "without what some of them added, {gross} ({gross_range})."
         )
         note = say("Net of refunds, in the last twelve months and in the twelve before, customers of the latter only · new ones are left out")
-    right = _parts(about, row)
+    parts = {"net": words.percent(row["value"]), "net_range": words.percent_range(row["low"], row["high"])}
+    kept = gross.iloc[0]
+    parts |= {"gross": words.percent(kept["value"]), "gross_range": words.percent_range(kept["low"], kept["high"])}
+    answer = say(text, n=int(row["n"]), **parts)
     labels = [say("Start"), say("More"), say("Less"), say("Gone"), say("End")]
     steps = [row["expansion"], -row["contraction"], -row["churn"]]
     counts = [words.number(row[name]) for name in ("n", "n_expanded", "n_contracted", "n_churned", "n_events")]
     xlabel = say("revenue of the customers of the start (right: how many)")
     drawn = charts.plot_account(row["start"], steps, labels, words, currency=about.currency, counts=counts, xlabel=xlabel)
     title = say("What became of the revenue of the customers of a year ago")
-    return [Answer(answer), SideBySide(Figure(drawn, title, f"{note} · {say('hatched: a fall')}", answer), right)]
+    figure = Figure(drawn, title, f"{note} · {say('hatched: a fall')}", answer)
+    return [Answer(answer), SideBySide(figure, _revenue_parts(about, row))]
 
 
-def _parts(about: About, row: pd.Series):
-    words, say = about.words, about.words.say
-    names = {"start": say("At the start"), "expansion": say("More than before"), "contraction": say("Less than before"), "churn": say("Gone")}
-    sizes = ("n", "n_expanded", "n_contracted", "n_churned")
-    signs = (1, 1, -1, -1)
+def _revenue_parts(about: About, row: pd.Series) -> DisplayTable:
+    say, start = about.words.say, row["start"]
     lines = [
-        {"part": said, "n": int(row[size]), "amount": sign * row[name], "share": sign * row[name] / row["start"]}
-        for (name, said), size, sign in zip(names.items(), sizes, signs, strict=True)
+        (say("At the start"), row["n"], start),
+        (say("More than before"), row["n_expanded"], row["expansion"]),
+        (say("Less than before"), row["n_contracted"], -row["contraction"]),
+        (say("Gone"), row["n_churned"], -row["churn"]),
     ]
+    parts = pd.DataFrame([{"part": part, "n": int(n), "amount": amount, "share": amount / start} for part, n, amount in lines])
     total = pd.DataFrame([{"part": say("A year later"), "n": int(row["n_events"]), "amount": row["end"], "share": row["value"]}])
     columns = [
         DisplayColumn("part", say("Revenue")),
@@ -159,4 +144,4 @@ def _parts(about: About, row: pd.Series):
         DisplayColumn("share", say("Of the start"), "percent"),
     ]
     note = say("An exact account · customers who brought as much as before are in the first and last row only")
-    return tables.table(pd.DataFrame(lines), columns, words=words, title=say("The same in figures"), note=note, total=total, currency=about.currency)
+    return about.table(parts, columns, title=say("The same in figures"), note=note, total=total)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 import pandas as pd
 
-from kpi.presentation.blocks import Answer, tables
+from kpi.presentation.blocks import Answer
 from kpi.presentation.blocks.tables import DisplayColumn
 from kpi.presentation.pages.about import About
 from kpi.schema import N_
@@ -22,27 +20,13 @@ FACTORS = {
 
 def sales_velocity(about: About, velocity: pd.DataFrame) -> list:
     """Say what the pipeline brings per day, and which factor moved it."""
-    words, say = about.words, about.words.say
-    money = partial(words.money, currency=about.currency)
-    row, factors = velocity.iloc[0], velocity.iloc[1:]
-    if pd.isna(row["value"]):
-        answer = say("Too few deals were won lately to say what the pipeline brings per day.")
-    elif pd.isna(row["past"]):
-        answer = say("As things go now, the open pipeline brings {now} a day.", now=money(row["value"]))
-    else:
-        moved = factors.loc[factors["effect"].abs().idxmax()]
-        parts = {"now": money(row["value"]), "past": money(row["past"]), "factor": words.translate(FACTORS[moved["factor"]])}
-        parts["effect"] = words.money(moved["effect"], about.currency, signed=True)
-        answer = say(
-            "As things go now, the open pipeline brings {now} a day, against {past} a year ago; what moved it most: {factor} ({effect}).", **parts
-        )
-    write = {"velocity": money, "average_won_value": money, "win_incidence": words.percent, "open_deals": words.number, "days_to_win": words.number}
+    say = about.words.say
     shown = pd.DataFrame(
         {
-            "factor": [words.translate(FACTORS[name]) for name in velocity["factor"]],
-            "current": [write[line.factor](line.value) for line in velocity.itertuples()],
-            "interval": [_span(words, line, about.currency) for line in velocity.itertuples()],
-            "before": [write[line.factor](line.past) for line in velocity.itertuples()],
+            "factor": [about.words.translate(FACTORS[name]) for name in velocity["factor"]],
+            "current": [_value(about, *pair) for pair in zip(velocity["factor"], velocity["value"], strict=True)],
+            "interval": [_interval(about, row) for _, row in velocity.iterrows()],
+            "before": [_value(about, *pair) for pair in zip(velocity["factor"], velocity["past"], strict=True)],
             "effect": velocity["effect"],
         }
     )
@@ -54,15 +38,35 @@ def sales_velocity(about: About, velocity: pd.DataFrame) -> list:
         DisplayColumn("effect", say("Effect per\nday"), "change"),
     ]
     note = say("Open deals × won within a year × average won deal ÷ median days to win; the effects of the four add up to the change")
-    return [
-        Answer(answer),
-        tables.table(shown, columns, words=words, title=say("What does the pipeline bring per day?"), note=note, currency=about.currency),
-    ]
+    return [Answer(_moved(about, velocity)), about.table(shown, columns, title=say("What does the pipeline bring per day?"), note=note)]
 
 
-def _span(words, line, currency: str) -> str:
-    if line.factor == "open_deals" or pd.isna(line.low):
+def _moved(about: About, velocity: pd.DataFrame) -> str:
+    words, say, row, factors = about.words, about.words.say, velocity.iloc[0], velocity.iloc[1:]
+    if pd.isna(row["value"]):
+        return say("Too few deals were won lately to say what the pipeline brings per day.")
+    now = about.money(row["value"])
+    if pd.isna(row["past"]):
+        return say("As things go now, the open pipeline brings {now} a day.", now=now)
+    most = factors.loc[factors["effect"].abs().idxmax()]
+    parts = {"now": now, "past": about.money(row["past"]), "factor": words.translate(FACTORS[most["factor"]])}
+    return say(
+        "As things go now, the open pipeline brings {now} a day, against {past} a year ago; what moved it most: {factor} ({effect}).",
+        effect=words.money(most["effect"], about.currency, signed=True),
+        **parts,
+    )
+
+
+def _value(about: About, factor: str, value: float) -> str:
+    if factor in ("velocity", "average_won_value"):
+        return about.money(value)
+    return about.words.percent(value) if factor == "win_incidence" else about.words.number(value)
+
+
+def _interval(about: About, row: pd.Series) -> str:
+    words, factor, low, high = about.words, row["factor"], row["low"], row["high"]
+    if factor == "open_deals":
         return words.number(None)
-    if line.factor == "win_incidence":
-        return words.percent_range(line.low, line.high)
-    return words.number_range(line.low, line.high) if line.factor == "days_to_win" else words.money_range(line.low, line.high, currency)
+    if factor == "win_incidence":
+        return words.percent_range(low, high)
+    return words.number_range(low, high) if factor == "days_to_win" else words.money_range(low, high, about.currency)

@@ -1,0 +1,125 @@
+"""What all pages say and draw alike: a share with its interval, a verdict on two of them, names, spans, a curve beside that of a year before."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TypeVar
+
+import pandas as pd
+
+from kpi.catalog import kpi
+from kpi.presentation import charts
+from kpi.presentation.blocks import Figure
+from kpi.presentation.language import Words, placeholders
+from kpi.schema import BLANK
+
+Found = TypeVar("Found", bound=int | None)
+HORIZON = 180  # age in days at which pages read a conversion
+HOUR = 3600.0
+
+
+def share(words: Words, row: pd.Series, digits: int = 0) -> dict[str, str]:
+    """A share and its interval, as sentences take them."""
+    return {"share": words.percent(row["value"], digits), "range": words.percent_range(row["low"], row["high"], digits)}
+
+
+def money(words: Words, row: pd.Series, currency: str) -> dict[str, str]:
+    """An amount and its interval, as sentences take them."""
+    return {"value": words.money(row["value"], currency), "range": words.money_range(row["low"], row["high"], currency)}
+
+
+def differ(one: pd.Series, other: pd.Series) -> int:
+    """Whether two estimates differ by more than chance, 1 up or -1 down: their intervals do not overlap."""
+    if one["low"] > other["high"]:
+        return 1
+    return -1 if one["high"] < other["low"] else 0
+
+
+def verdict(now: pd.Series, past: pd.Series) -> int | None:
+    """How `now` stands against `past`, as `differ` says it; None where the past is not known."""
+    return None if pd.isna(past["value"]) else differ(now, past)
+
+
+def judged(words: Words, sentences: Mapping[Found, str], found: Found, **parts: object) -> str:
+    """Say the sentence of a verdict, with those of the parts that it names."""
+    text = sentences[found]
+    return words.say(text, **{name: parts[name] for name in placeholders(text)})
+
+
+def unstable(months: pd.DataFrame) -> bool:
+    """Tell whether the months that set the limits are themselves mostly no common process, so that nothing is usual."""
+    return bool(len(months) > 1 and months["signal"].iloc[:-1].mean() > 0.25)
+
+
+def named(words: Words, value: str) -> str:
+    """Write the name of a group, which may be that of the empty cells."""
+    return words.say("(blank)") if value == BLANK else str(value)
+
+
+def names(words: Words, values: Iterable[str]) -> list[str]:
+    """Write the names of groups."""
+    return [named(words, value) for value in values]
+
+
+def quarter_name(words: Words, quarter: str) -> str:
+    """Name a quarter as the reader's language does."""
+    return words.say("Q{quarter} {year}", quarter=quarter[-1], year=quarter[:4])
+
+
+def at(result: pd.DataFrame, horizon: float) -> pd.Series:
+    """The row of a result at one age."""
+    return result[result["horizon"] == horizon].iloc[0]
+
+
+def length(row: pd.Series) -> int:
+    """Days of the window that a result rests on."""
+    return (row["window_end"] - row["window_start"]).days
+
+
+def window_days(result: pd.DataFrame, key: str) -> int:
+    """Days of the window that a result rests on; where it has no row, those of the KPI."""
+    return length(result.iloc[0]) if len(result) else kpi(key).days
+
+
+def age(result: pd.DataFrame) -> int:
+    """Age in days that a result of a single one was read at."""
+    return next((int(horizon) for horizon in result["horizon"]), HORIZON)
+
+
+def by_age(words: Words, result: pd.DataFrame) -> str:
+    """Enumerate a share age by age, in days."""
+    rows = [row for _, row in result.iterrows()]
+    return words.listing(words.say("{days} days {share} ({range})", days=int(row["horizon"]), **share(words, row)) for row in rows)
+
+
+def end_label(words: Words, name: str, row: pd.Series) -> str:
+    """Name a curve at its end, with its value where there is one."""
+    return name if pd.isna(row["value"]) else "{}\n{share} ({range})".format(name, **share(words, row))
+
+
+def incidence(
+    words: Words,
+    curves: tuple[pd.DataFrame, pd.DataFrame],
+    rows: tuple[pd.Series, pd.Series],
+    *,
+    cause: str,
+    ylabel: str,
+    xlabel: str,
+    title: str,
+    note: str,
+    alt: str,
+) -> Figure:
+    """Show how a share grows with age, now and a year earlier where that is known: the curves, and the share of each at the age where they end."""
+    now, past = rows
+    drawn = charts.plot_incidence(
+        curves[0],
+        words,
+        cause=cause,
+        horizon=now["horizon"],
+        label=end_label(words, words.say("last {days} days", days=length(now)), now),
+        past=None if pd.isna(past["value"]) else curves[1],
+        past_label=end_label(words, words.say("a year earlier"), past),
+        ylabel=ylabel,
+        xlabel=xlabel,
+    )
+    return Figure(drawn, title, note, alt)
