@@ -89,8 +89,8 @@ def _compute(data: Dataset, month: Month) -> tuple[pd.DataFrame, pd.DataFrame]:
 def _require(data: Dataset, record: Kpi) -> None:
     """Refuse a KPI by the first of its needs that the data set does not have."""
     for need in record.needs:
-        name, _, column = need.partition(".")
-        data.table(_customers(data) if name == EITHER else name, *filter(None, [column]))
+        choices = [_customers(data)] if need == EITHER else need.split(" or ")
+        data.table(*next((name for name in choices if data.has(*name.split("."))), choices[0]).split("."))
 
 
 def _of_month(data: Dataset, record: Kpi, month: Month) -> pd.DataFrame:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from functools import cache
 
 import pandas as pd
 import pytest
@@ -11,6 +12,7 @@ from kpi.catalog import CATALOG, CHAIN
 from kpi.errors import MissingTable
 from kpi.periods import Month
 from kpi.presentation.pages import about, pulse
+from tests.simulated import Company, simulate
 
 MONTH = Month.parse("2026-10")
 # The sample's customers order; these are about contracts.
@@ -117,6 +119,64 @@ def test_a_contractual_company_misses_contracts_not_orders(online_retail):
         f"retention.{name}" for name in ("active", "net_growth", "net_growth_quarter", "net_growth_month", "kept", "gross_revenue", "net_revenue")
     }
     assert set(compute.metrics(data, Month.parse("2026-06"))["kpi"]) == both | {"retention.expected_value"} | CONTRACTS - {"retention.renewal_check"}
+
+
+# --- what a KPI needs
+
+
+@pytest.fixture(scope="module")
+def tables() -> dict[str, pd.DataFrame]:
+    """Those of a small company whose customers order, and contracts beside."""
+    orders, contracts = (simulate(Company().change(leads=250, existing=60, contractual=is_contractual)) for is_contractual in (False, True))
+    found = {**contracts.tables, **orders.tables}
+    return {
+        name: frame[[column for column in frame if column in schema.TABLES[name].names]] for name, frame in found.items() if name in schema.TABLES
+    }
+
+
+def company(tables: dict[str, pd.DataFrame], **more) -> kpi.Dataset:
+    return kpi.Dataset(**tables, timezone="Europe/Paris", country="FR", exported_at="2026-11-01", **more)
+
+
+NEEDS = sorted({(need, key) for key, record in CATALOG.items() for need in record.needs})
+
+
+@pytest.fixture(scope="module")
+def lacking(tables):
+    """The company without a table or column."""
+
+    @cache
+    def without(need: str) -> kpi.Dataset:
+        kept = dict(tables)
+        for choice in need.split(" or "):
+            name, _, column = choice.partition(".")
+            if column:
+                kept[name] = kept[name].drop(columns=column)
+            else:
+                del kept[name]
+        return company(kept)
+
+    return without
+
+
+@pytest.mark.parametrize(("need", "key"), NEEDS)
+def test_a_metric_asks_for_each_need_of_its_record(lacking, need, key):
+    table = need.split(" or ")[0].partition(".")[0]
+    with pytest.raises(MissingTable, match=rf"\b{table}\b"):
+        compute._of_month(lacking(need), CATALOG[key], MONTH)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("needs", sorted({tuple(record.needs) for record in CATALOG.values()}))
+def test_a_kpi_is_made_from_its_needs_alone(tables, needs):
+    named: dict[str, list[str]] = {}  # with created_at: a table of deals without any date is no data set
+    for need in needs:
+        name, _, column = need.split(" or ")[0].partition(".")
+        named.setdefault(name, ["created_at"]).append(column)
+    required = {name: [column for column in tables[name] if column in more or schema.TABLES[name][column].required] for name, more in named.items()}
+    kept = {name: tables[name][columns] for name, columns in required.items()}
+    wanted = {key for key, record in CATALOG.items() if tuple(record.needs) == needs}
+    assert wanted <= set(compute.metrics(company(kept), MONTH)["kpi"])
 
 
 # --- months and their signals
