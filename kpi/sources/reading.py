@@ -61,10 +61,9 @@ def read(config: Config, connection: Connection) -> Reading:
             source = config.tables[name]
             with ExitStack() as streams:
                 if source.database is not None:
-                    rows, fingerprint = databases.read(source.database, name)
+                    answer, fingerprint = databases.read(source.database, name)
                     inputs.setdefault(Path(fingerprint.path), fingerprint)
-                    extracts = [from_stream(connection, source.database.label(name), rows)]
-                    located = []
+                    extracts, located = [from_stream(connection, source.database.label(name), answer)], []
                 else:
                     located = [files.locate(pattern, config.folder, name) for pattern in (source.files or [source.path])]
                     extract = _answer if source.query else _extracts
@@ -87,15 +86,15 @@ def read_frames(frames: Mapping[str, object], company: Company, connection: Conn
 
 
 class _Tables:
-    """What has been read so far."""
+    """The tables read so far, and the account of their rows."""
 
     def __init__(self, connection: Connection, company: Company) -> None:
         self.connection, self.company = connection, company
         self.tables: dict[str, str] = {}
         self.provided: dict[str, frozenset[str]] = {}
         self.precision: dict[tuple[str, str], str] = {}
-        self.ledgers: list[pd.DataFrame] = []
-        self.lists: list[pd.DataFrame] = []
+        self.ledgers: dict[str, pd.DataFrame] = {}
+        self.set_aside: dict[str, pd.DataFrame] = {}
         self.decisions: list[tuple[str, str, str, str]] = []
         self.flags: list[tuple] = []
         self.recorded: dict[str, date] = {}
@@ -110,8 +109,8 @@ class _Tables:
         self.flags += flags.flags(self.connection, table, typed, staging.labels, flags.Known(self.company, self.tables, self.provided))
         self.flags += relations.near_orphans(self.connection, table, typed, self.tables)
         self.precision |= {(table.name, column): precision for column, precision in typed.precision.items()}
-        self.ledgers.append(rows.ledger(self.connection, staging, typed))
-        self.lists.append(rows.listed(self.connection, staging, typed))
+        self.ledgers[table.name] = rows.ledger(self.connection, staging, typed)
+        self.set_aside[table.name] = rows.listed(self.connection, staging, typed)
         self.tables[table.name] = rows.keep(self.connection, table, typed)
         self.decisions += [(table.name, *row) for row in [*staging.decisions, *typed.decisions]]
         if source.max_set_aside is not None:
@@ -120,8 +119,8 @@ class _Tables:
             self.recorded[table.name] = source.recorded_from
         self.connection.execute(f"drop table {staging.name}")
 
-    def _together(self) -> None:
-        """Look at what only all tables show."""
+    def _check_together(self) -> None:
+        """Find what only all tables show."""
         for find in (relations.loose_links, relations.near_names):
             self.flags += find(self.connection, self.tables, self.provided)
         found = recording.recorded_from(self.connection, self.tables, self.provided, self.company.timezone)
@@ -132,15 +131,14 @@ class _Tables:
 
     def reading(self, inputs: list[Input]) -> Reading:
         """Put it all together, tables in the order of the schema."""
-        self._together()
+        self._check_together()
         names = [name for name in schema.TABLES if name in self.tables]
-        place = {name: number for number, name in enumerate(self.tables)}
         return Reading(
             {name: self.tables[name] for name in names},
             {name: self.provided[name] for name in names},
             self.precision,
-            _concat([self.ledgers[place[name]] for name in names], rows.LEDGER),
-            _concat([self.lists[place[name]] for name in names], rows.SET_ASIDE),
+            _concat([self.ledgers[name] for name in names], rows.LEDGER),
+            _concat([self.set_aside[name] for name in names], rows.SET_ASIDE),
             pd.DataFrame(sorted(self.decisions, key=lambda row: names.index(row[0])), columns=rows.DECISIONS),
             pd.DataFrame(sorted(self.flags, key=lambda row: names.index(row[0])), columns=flags.FLAGS),
             self.recorded,

@@ -242,8 +242,8 @@ def _sqlite(file: Path, database: Database, table: str, scratch: Path, opened: E
     connection.set_authorizer(lambda action, *about: _allowed(action, about))
     selected = _selected(database)
     names = [column[0] for column in connection.execute(f"select * from {selected} limit 0").description]
-    asked = ", ".join(f"group_concat(distinct typeof({sql.ident(name)}))" for name in names)
-    kinds = [set((found or "").split(",")) - {"null", ""} for found in connection.execute(f"select {asked} from {selected}").fetchall()[0]]
+    listed = ", ".join(f"group_concat(distinct typeof({sql.ident(name)}))" for name in names)
+    kinds = [set((found or "").split(",")) - {"null", ""} for found in connection.execute(f"select {listed} from {selected}").fetchall()[0]]
     types = [_arrow(kind) for kind in kinds]
     cells = [
         sql.ident(name) if kind <= {"text"} or type_ != pa.string() else f"cast({sql.ident(name)} as text)"

@@ -54,7 +54,7 @@ class _Times:
 
 
 def convert(connection: Connection, staging: StagingTable, dialects: dict[str, Dialect], clock: Clock) -> TypedTable:
-    """Turn a working table of cells into typed values."""
+    """Turn the cells of a staging table into typed values."""
     columns = [staging.table[name] for name in staging.families]
     times = _times(connection, staging, dialects, clock)
     texts, locals_, typed = [], [], []
@@ -67,9 +67,11 @@ def convert(connection: Connection, staging: StagingTable, dialects: dict[str, D
     faults, tests, bad = _faults(columns)
     name = sql.free_name(connection, f"typed_{staging.table.name}")
     walls = [f"local {column.name}" for column in columns if _in_zone(column, staging, times)]
-    every = [f"{sql.ident(c.name) if c.name in staging.families else 'null'}::{TYPES[c.kind]} as {sql.ident(c.name)}" for c in staging.table.columns]
+    canonical = [
+        f"{sql.ident(c.name) if c.name in staging.families else 'null'}::{TYPES[c.kind]} as {sql.ident(c.name)}" for c in staging.table.columns
+    ]
     connection.execute(
-        f"create table {name} as select file, row, {tests} as fault, {bad} as bad, {', '.join([*every, *map(sql.ident, walls)])} from ("
+        f"create table {name} as select file, row, {tests} as fault, {bad} as bad, {', '.join([*canonical, *map(sql.ident, walls)])} from ("
         f"select *, {', '.join(typed)} from ("
         f"select file, row, is_blank, is_footer, is_filtered, {', '.join([*texts, *locals_])} from {staging.name}))"
     )
@@ -211,8 +213,8 @@ def _decisions(
 def _zone_decisions(connection: Connection, name: str, column: str, years: tuple[int, int], clock: Clock) -> list[tuple[str, str, str]]:
     wall = _wall(column)
     gaps, twice = (zones.odd_hours(wall, clock.zone, years, gaps=gaps) for gaps in (True, False))
-    asked = f"count({wall}), count({sql.ident(column)}), count(*) filter ({gaps}), count(*) filter ({twice})"
-    n_local, n, n_gaps, n_twice = sql.first_row(connection, f"select {asked} from {name} where fault = 0")
+    counts = f"count({wall}), count({sql.ident(column)}), count(*) filter ({gaps}), count(*) filter ({twice})"
+    n_local, n, n_gaps, n_twice = sql.first_row(connection, f"select {counts} from {name} where fault = 0")
     decisions = [("", "time zone", f"{column}: {clock.zone}")] if n_local else []
     decisions += [("", "time zone", f"{column}: offsets in the data: {n - n_local}")] if n > n_local else []
     odd = {"local hours that do not exist": n_gaps, "local hours that occur twice": n_twice}

@@ -138,8 +138,8 @@ def _survey(connection: Connection, staging: StagingTable, numbers: Sequence[str
         text, patterns = (f"replace({_bare_number(cell)}, ' ', '')", _NUMBERS) if name in numbers else (cell, _DATES)
         tests |= {(name, kind): f"filter (regexp_matches({text}, '{pattern}'))" for kind, pattern in patterns.items()}
     if tests:
-        asked = ", ".join(f"count(*) {test}, min({sql.ident(name)}) {test}" for (name, _), test in tests.items())
-        row = sql.first_row(connection, f"select {asked} from {staging.name} where not is_blank and not is_filtered")
+        counts = ", ".join(f"count(*) {test}, min({sql.ident(name)}) {test}" for (name, _), test in tests.items())
+        row = sql.first_row(connection, f"select {counts} from {staging.name} where not is_blank and not is_filtered")
         for (name, kind), count, example in zip(tests, row[::2], row[1::2], strict=True):
             evidence[name].counts[kind], evidence[name].examples[kind] = count, example
     return evidence
