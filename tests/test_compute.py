@@ -191,6 +191,18 @@ def test_months_of_a_headline(sample):
     assert table["reason"].iloc[-1] == "below"
 
 
+def test_months_that_know_no_old_customers_say_nothing_of_customers_kept(online_retail):
+    month = online_retail.month("2011-11")
+    plain = retention.retention_rate(online_retail, as_of=online_retail.as_of(month), months=12)
+    early = plain["provisional"].tolist()
+    assert early[0] and not early[-1]
+    assert plain["value"][plain["provisional"]].notna().any(), "there is something to hide"
+    shown = compute.months(online_retail, month, "retention.kept", count=12)
+    assert shown["month"].tolist() == plain["month"].tolist()
+    assert shown["value"].isna().tolist() == early
+    assert shown["value"].tolist()[-1] == plain["value"].tolist()[-1]
+
+
 @pytest.mark.parametrize("key", CHAIN)
 def test_every_headline_has_its_months(sample, key):
     table = compute.months(sample, MONTH, key, count=13)

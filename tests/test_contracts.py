@@ -17,6 +17,7 @@ from kpi import lifetime_value as lv
 from kpi.__main__ import run
 from kpi.engine import collect
 from kpi.errors import MissingTable, ParameterError
+from kpi.lifetime_value.contracts import _events as renewals_counted
 from kpi.lifetime_value.contracts import renewal_period
 from kpi.periods import day_number
 from kpi.presentation import pages
@@ -242,6 +243,15 @@ def test_the_renewal_period_is_found_or_stated():
     assert renewal_period(contractual(yearly, renewal_months=6), at) == 6
     with pytest.raises(ParameterError, match=r"\[retention\] renewal_months = 0"):
         contractual(yearly, renewal_months=0)
+
+
+def test_who_leaves_between_two_renewals_left_at_the_later_one():
+    begun = date(2023, 1, 15)
+    ends = [date(2023, 6, 15), date(2024, 1, 14), date(2024, 1, 15), date(2024, 1, 16), date(2024, 12, 1), date(2025, 1, 15), date(2025, 2, 1), None]
+    data = contractual([(f"C{i}", begun, end, 10.0, "EUR") for i, end in enumerate(ends)])
+    counted = renewals_counted(facts.covers(data, utc(AS_OF)), 12)
+    # three left at the first renewal, two of them before its day; the one a day later, December's and the one on the day left at the second
+    assert counted.to_numpy().tolist() == [[1, 3, 0], [2, 3, 0], [3, 1, 1]]
 
 
 # --- relations that must hold, and what is missing

@@ -28,7 +28,7 @@ from companies import (
     utc,
 )
 
-from kpi import engine, facts
+from kpi import engine, facts, response_time
 from kpi.errors import MissingTable, ParameterError
 from kpi.facts.clock import clocked, numbered
 from kpi.periods import Window, day_number, day_of
@@ -132,6 +132,17 @@ def test_disqualified_only_before_an_answer(lean):
         "not yet": "waiting",
     }
     assert found["delay"].to_dict() | {"not yet": 0} == {"never called": 300, "called first": 1800, "called later": 300, "not yet": 0}
+
+
+def test_a_touch_in_the_second_of_the_disqualification_is_an_answer():
+    leads = [lead(who, "2026-03-03 10:00", disqualified_at=utc("2026-03-03 10:05:00")) for who in ("same second", "second after", "second before")]
+    acts = [touch("same second", "2026-03-03 10:05:00"), touch("second after", "2026-03-03 10:05:01"), touch("second before", "2026-03-03 10:04:59")]
+    data = dataset(answering(leads, acts))
+    found = known(facts.leads, data, "2026-04-01").set_index("lead_id")
+    assert found["outcome"].to_dict() == {"same second": "answered", "second after": "disqualified", "second before": "answered"}
+    assert found["delay"].to_dict() == {"same second": 300, "second after": 300, "second before": 299}
+    counted = response_time.answered_within(data, as_of="2026-04-01", window=Window.parse("2026-03")).set_index("horizon")
+    assert counted.loc[300, ["n", "n_events"]].tolist() == [3, 2]
 
 
 def test_touched_before_is_within_24_hours(lean):

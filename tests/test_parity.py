@@ -78,11 +78,14 @@ def test_the_sample_on_polars(expected, sample, root):
 
 
 def test_these_companies_have_every_number_of_the_catalogue(expected, sample):
-    made = expected("sample", sample).dropna(subset="value")
+    made = [expected("sample", sample)]
     for name in ("contracts", "crowd under contract"):
         tables, more = generated(name)
-        made = pd.concat([made, expected(name, kpi.Dataset(**tables, **more)).dropna(subset="value")])
-    assert set(made["kpi"]) == set(CATALOG)
+        made.append(expected(name, kpi.Dataset(**tables, **more)))
+    rows = pd.concat(made)
+    assert set(rows["kpi"]) == set(CATALOG)
+    # nobody answers nine leads in ten here, so that quantile has no value
+    assert set(CATALOG) - set(rows.dropna(subset="value")["kpi"]) <= {"response.p90"}
 
 
 def test_the_sample_on_spark(expected, sample, spark):

@@ -180,6 +180,26 @@ def test_speed_by_hand(lean):
         response.speed_to_outcome(data, as_of="2026-05-20", window=SPRING, outcome="luck")
 
 
+def test_an_outcome_at_the_landmark_came_before_it():
+    """Two bands, by the second: at the landmark is not after it, at the end of the horizon is still within."""
+    second = pd.Timedelta(seconds=1)
+    for answered, edge in (("2026-02-02 10:04:00", "2026-02-02 10:05:00"), ("2026-02-02 10:20:00", "2026-02-02 11:00:00")):
+        landmark = utc(edge)
+        last = landmark + pd.Timedelta(days=90)
+        moments = {"at": landmark, "after": landmark + second, "last": last, "too late": last + second}
+        leads = [lead(who, "2026-02-02 10:00") for who in moments]
+        deals = [deal(who, None, lead_id=who) | {"created_at": at} for who, at in moments.items()]
+        data = dataset(answering(leads, [touch(who, answered) for who in moments]) | selling(deals))
+        found = response.speed_to_outcome(data, as_of="2026-06-20", window=FEBRUARY).set_index("band")
+        (band,) = found.index[found["n"] > 0]
+        assert found.loc[band, ["n", "n_events", "earlier"]].tolist() == [3, 2, 1], edge
+        never = [
+            lead(who, "2026-02-02 10:00", disqualified_at=utc("2026-02-09 10:00") + wait) for who, wait in (("at", 0 * second), ("after", second))
+        ]
+        found = response.speed_to_outcome(dataset(answering(never, []) | selling(deals[:0])), as_of="2026-06-20", window=FEBRUARY)
+        assert found[["n", "earlier"]].to_numpy().tolist()[-1] == [1, 1]
+
+
 def test_same_mix_of_sources(lean):
     """Two sources, answered alike within each; only the mix differs, so the standardised shares are equal where the plain ones are not."""
     leads, acts, deals = [], [], []

@@ -263,6 +263,16 @@ def test_a_horizon_nobody_was_followed_to_has_no_value():
     assert closed["low"].tolist() == pytest.approx([closed["low"].iloc[0]] * 2)
 
 
+@pytest.mark.parametrize(("n", "known"), [(25, True), (21, True), (19, False), (10, False)])
+def test_beyond_follow_up_a_value_is_read_where_at_most_a_twentieth_is_undecided(n, known):
+    read = survival.at(curve_of(counted(0, [2] * (n - 1) + [9], ["won"] * (n - 1) + ["censored"])), [9, 30], "won")
+    assert read["value"].notna().tolist() == [True, known]
+    if known:  # the undecided one may still be won, or never
+        assert read["value"].iloc[1] == pytest.approx(1 - 1 / n)
+        assert read["high"].iloc[1] == pytest.approx(min(read["high"].iloc[0] + 1 / n, 1))
+        assert read["low"].iloc[1] == read["low"].iloc[0]
+
+
 def test_quantile_counts_rounded_sums_as_reached():
     rows = counted(0, np.arange(10), ["won"] * 10)
     assert survival.quantile(curve_of(rows), 0.3, "won")["value"].tolist() == [2]  # .1 + .1 + .1
