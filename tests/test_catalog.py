@@ -9,6 +9,7 @@ from kpi import catalog
 from kpi.catalog import CATALOG, CHAIN
 from kpi.errors import ParameterError
 from kpi.presentation.language import Words
+from tests import kpi_table
 
 UNITS = {"rate", "ratio", "difference", "seconds", "days", "months", "count", "money"}
 
@@ -71,3 +72,9 @@ def test_find_by_key():
     assert catalog.kpi("pipeline.closed_win_rate").function == "pipeline.closed_win_rate"
     with pytest.raises(ParameterError, match=r"pipeline\.win_rate"):
         catalog.kpi("pipeline.win_rate")
+
+
+def test_the_readme_has_the_table_of_kpis():
+    readme = kpi_table.README.read_text("utf-8")
+    assert kpi_table.written(readme) == readme, "bring it up to date with: python -m tests.kpi_table"
+    assert all(record.name in readme for record in CATALOG.values())
