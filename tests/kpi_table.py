@@ -15,18 +15,18 @@ ROWS = {  # question and what is particular, by the first word of a key; those o
     ),
     "pipeline": (
         "How do opportunities move?",
-        "estimated with open deals kept (Aalen-Johansen), as a period and as a cohort reading; the closed-deal win rate stands beside it under its own "
-        "name; by source, owner, product, size; as of any date",
+        "estimated with open deals kept (Aalen-Johansen), as a period and as a cohort reading; the closed-deal win rate stands beside it under its "
+        "own name; by source, owner, product, size; as of any date",
     ),
     "retention": (
         "Which customers stay, and what are they worth?",
-        "new + back − lost = end − start, exactly, and so for revenue; cells not observed yet are empty, not 0; refunds matched to the sale they take "
-        "back; the model's check on the past beside what it expects",
+        "new + back − lost = end − start, exactly, and so for revenue; cells not observed yet are empty, not 0; refunds matched to the sale they "
+        "take back; the model's check on the past beside what it expects",
     ),
     "forecast": (
         "Where are we going?",
-        f"besides, {len(CHAIN)} headline numbers from leads to customers kept, 24 months each; a change is called a signal only when it leaves the range "
-        "in which months vary by themselves",
+        f"besides, {len(CHAIN)} headline numbers from leads to customers kept, 24 months each; a change is called a signal only when it leaves the "
+        "range in which months vary by themselves",
     ),
 }
 
