@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
 import sys
 import tomllib
 import venv
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -38,6 +40,28 @@ def test_the_lock_fits_what_the_kit_asks_for(project, lock):
     for need in asked:
         assert need.name in lock, f"make lock: {need.name} is not locked"
         assert all(need.specifier.contains(version) for version in lock[need.name]), f"make lock: {need} against {lock[need.name]}"
+
+
+def imported(folder: Path) -> set[str]:
+    """Packages of others that the code of a folder imports, wherever in a module."""
+    found = set()
+    for path in folder.rglob("*.py"):
+        nodes = list(ast.walk(ast.parse(path.read_text("utf-8"))))
+        found |= {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+        found |= {node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module}
+    own = {"kpi", "tests"} | {path.stem for path in folder.glob("*.py")}
+    return {name.partition(".")[0] for name in found} - own - sys.stdlib_module_names
+
+
+@pytest.mark.parametrize("folder", ["kpi", "tests"])
+def test_what_is_imported_is_declared(root, project, folder):
+    """By its own name: that another package happens to bring it may end with that one's next version."""
+    extras = project["project"]["optional-dependencies"]
+    tests = extras["test"] if folder == "tests" else ["polars"]  # who hands in a frame of Polars has it
+    declared = {Requirement(text).name for text in [*project["project"]["dependencies"], *extras["warehouse"], *extras["spark"], *tests]}
+    packages = packages_distributions()
+    names = {name: {package.lower().replace("_", "-") for package in packages.get(name, [name])} for name in imported(root / folder)}
+    assert {name for name, found in names.items() if not found & declared} == set()
 
 
 def test_the_kit_itself_is_built_by_what_the_lock_brings(project, lock):
