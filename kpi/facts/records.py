@@ -9,28 +9,27 @@ import narwhals.stable.v2 as nw
 import pandas as pd
 
 from kpi import engine
-from kpi.schema import N_
 
 EVENT, CENSORED, DENOMINATOR, OUT = "event", "censored", "denominator", "out"
 
-AFTER = N_("after the date")
-DELETED = N_("deleted")
-MERGED = N_("part of another inquiry")
-OUTSIDE = N_("outside the window")
-TOUCHED = N_("touched before the inquiry")
-CLOSED_EARLY = N_("over before the inquiry")
-YOUNG = N_("too young to tell")
-OPEN = N_("still open")
-LOST = N_("lost")
-UNDATED = N_("closed on an unknown date")
-UNCREATED = N_("no creation date")
-UNSEEN = N_("outcome from before outcomes were recorded")
-BACKWARDS = N_("over before it began")
-OLD = N_("older than the horizon when the window began")
-NO_AMOUNT = N_("no amount, or no rate for its currency")
-NO_PURCHASE = N_("no purchase")
-INACTIVE = N_("not active at the start")
-SALE = N_("a sale")
+AFTER = "after the date"
+DELETED = "deleted"
+MERGED = "part of another inquiry"
+OUTSIDE = "outside the window"
+TOUCHED = "touched before the inquiry"
+CLOSED_EARLY = "over before the inquiry"
+YOUNG = "too young to tell"
+OPEN = "still open"
+LOST = "lost"
+UNDATED = "closed on an unknown date"
+UNCREATED = "no creation date"
+UNSEEN = "outcome from before outcomes were recorded"
+BACKWARDS = "over before it began"
+OLD = "older than the horizon when the window began"
+NO_AMOUNT = "no amount, or no rate for its currency"
+NO_PURCHASE = "no purchase"
+INACTIVE = "not active at the start"
+SALE = "a sale"
 
 Frame = TypeVar("Frame", nw.LazyFrame, nw.DataFrame)
 Test = tuple[nw.Expr, str]
