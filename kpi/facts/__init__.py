@@ -5,10 +5,10 @@ from kpi.facts.customers import activity, purchase_reading, purchases
 from kpi.facts.exposure import OBSERVED, at_age, at_risk, exposed, incidence, incidence_curve, observed
 from kpi.facts.leads import leads
 from kpi.facts.money import in_company_currency
-from kpi.facts.opportunities import history, opportunities, reached, visits
+from kpi.facts.opportunities import changes, opportunities, states
 from kpi.facts.refunds import refunds
 from kpi.facts.scores import scored
-from kpi.facts.spells import spells, turns
+from kpi.facts.stage_visits import reached, stages, visits
 from kpi.facts.waits import wait
 
 __all__ = [
@@ -16,9 +16,9 @@ __all__ = [
     "activity",
     "at_age",
     "at_risk",
+    "changes",
     "covers",
     "exposed",
-    "history",
     "in_company_currency",
     "incidence",
     "incidence_curve",
@@ -32,9 +32,9 @@ __all__ = [
     "recurring",
     "refunds",
     "scored",
-    "spells",
+    "stages",
+    "states",
     "terms",
-    "turns",
     "visits",
     "wait",
 ]

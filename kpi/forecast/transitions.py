@@ -12,7 +12,7 @@ import pandas as pd
 from kpi import engine, facts
 from kpi.dataset import Dataset
 from kpi.facts.clock import last_day, on_days
-from kpi.facts.opportunities import stages
+from kpi.facts.stage_visits import stages
 from kpi.periods import Window, day_number
 from kpi.pipeline.conversion import LEAD_TO_OPPORTUNITY, OPPORTUNITY_TO_CUSTOMER, followed, recorded_from
 from kpi.pipeline.stages import steps

@@ -85,7 +85,7 @@ def snapshots(data: Dataset, *, dates: Sequence[Instant], by: str = "stage") -> 
     if not moments or any(one >= other for one, other in pairwise(moments)):
         raise ParameterError("give at least one date, each later than the one before")
     until = nw.when(nw.col("until_at").is_null()).then(nw.lit(len(moments))).otherwise(_dates_up_to("until_at", moments))
-    rows = with_fixed_groups(data, facts.spells(data, moments[-1]).filter(nw.col("status") == "open"), {group} & set(FIXED))
+    rows = with_fixed_groups(data, facts.states(data, moments[-1]).filter(nw.col("status") == "open"), {group} & set(FIXED))
     rows = rows.with_columns(_dates_up_to("from_at", moments).alias("first"), until.alias("after"))
     sums = {"n": nw.len(), "n_events": nw.col("amount").count(), "value": nw.col("amount").sum()}
     keys = [group, "currency", "first", "after"]

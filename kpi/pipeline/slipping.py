@@ -12,7 +12,7 @@ from kpi import engine, facts, periods, schema
 from kpi.dataset import Dataset
 from kpi.errors import ParameterError
 from kpi.facts.clock import last_day
-from kpi.facts.opportunities import stages
+from kpi.facts.stage_visits import stages
 from kpi.periods import Instant, WindowLike
 from kpi.statistics import intervals
 
@@ -49,7 +49,7 @@ def pushes(data: Dataset, *, as_of: Instant, window: WindowLike | None = None, t
     during = data.window(window, now)
     data.table("opportunity_history", "expected_close_on")
     since, until = (periods.instant(day, data.company.timezone) for day in (during.start, during.end))
-    rows, is_open = facts.turns(data, min(now, until), since), nw.col("status") == "open"
+    rows, is_open = facts.changes(data, min(now, until), since), nw.col("status") == "open"
     there = rows.filter(is_open, nw.col("from_at") < since, nw.col("until_at").is_null() | (nw.col("until_at") >= since)).select("opportunity_id")
     moved = rows.filter(is_open, nw.col("status_before") == "open", nw.col("from_at") >= since)
     moved = moved.filter(_month("expected_close_on") > _month("expected_before"))

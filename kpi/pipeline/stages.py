@@ -10,7 +10,7 @@ import pandas as pd
 from kpi import engine, facts, periods, schema
 from kpi.dataset import Dataset
 from kpi.facts.clock import last_day
-from kpi.facts.opportunities import stages
+from kpi.facts.stage_visits import stages
 from kpi.periods import Instant, Window, WindowLike
 from kpi.pipeline.deal_groups import DEAL_GROUPS, STANDING, deals, with_groups
 from kpi.statistics import survival
@@ -285,7 +285,7 @@ def stage_flow(data: Dataset, *, as_of: Instant, window: WindowLike | None = Non
         .otherwise(nw.lit("back")).alias("move"),
         nw.col("stage_before").alias("left"),
     )  # fmt: skip
-    every = facts.spells(data, until).filter(is_open)
+    every = facts.states(data, until).filter(is_open)
     since = periods.instant(during.start, data.company.timezone)
     deleted = every.filter(nw.col("deleted_at") >= since).with_columns(nw.lit("deleted").alias("move"), nw.col("stage").alias("left"))
     still = every.filter(nw.col("until_at").is_null()).with_columns(nw.lit("open").alias("move"), nw.col("stage").alias("left"))
@@ -307,6 +307,6 @@ def _moves(data: Dataset, as_of: Instant, window: WindowLike | None) -> tuple[pd
     order = stages(data).query("status != 'lost'").reset_index(drop=True)
     ranks = data.engine.put(pd.DataFrame({"place": order["stage"].astype("str"), "rank": range(len(order))}))
     since, until = (periods.instant(day, data.company.timezone) for day in (during.start, during.end))
-    rows = facts.turns(data, min(now, until), since).filter(nw.col("from_at") >= since, ~nw.col("status_before").is_null())
+    rows = facts.changes(data, min(now, until), since).filter(nw.col("from_at") >= since, ~nw.col("status_before").is_null())
     rows = rows.join(ranks, left_on="stage", right_on="place", how="left")
     return now, during, rows.join(ranks.rename({"rank": "rank_before"}), left_on="stage_before", right_on="place", how="left")

@@ -11,7 +11,7 @@ import pandas as pd
 from kpi import engine, facts, periods, schema
 from kpi.dataset import Dataset
 from kpi.facts.clock import last_day, on_days
-from kpi.facts.opportunities import stages
+from kpi.facts.stage_visits import stages
 from kpi.periods import Instant, Month, Window, WindowLike
 from kpi.pipeline.closed_deals import average_value, sales_cycle
 from kpi.pipeline.conversion import opportunity_to_customer

@@ -83,7 +83,7 @@ def waterfall(
     inside = _inside("status", "owner", "expected_close_on", closes, owners)
     before = _inside("status_before", "owner_before", "expected_before", closes, owners)
     flags = [nw.when(held).then(nw.lit(1)).otherwise(nw.lit(0)).alias(name) for name, held in (("is_in", inside), ("was_in", before))]
-    rows = data.engine.keep(with_fixed_groups(data, facts.turns(data, last, first), groups)).with_columns(*flags)
+    rows = data.engine.keep(with_fixed_groups(data, facts.changes(data, last, first), groups)).with_columns(*flags)
     constant = last_day(data, last) if rates == "constant" else None
     at_ends = [
         _standing(data, rows, moment, last_day(data, moment) if constant is None else constant, step, groups)

@@ -1,0 +1,74 @@
+"""One row per visit of an opportunity to a stage, and per stage reached, from the states that the history tells."""
+
+from __future__ import annotations
+
+import narwhals.stable.v2 as nw
+import pandas as pd
+
+from kpi.dataset import Dataset
+from kpi.engine import collect
+from kpi.errors import MissingTable
+from kpi.facts.clock import clocked, once
+from kpi.facts.opportunities import opportunities, recorded_states
+from kpi.schema import BLANK
+
+_ORDER = ["changed_at", "seq"]
+
+
+def stages(data: Dataset) -> pd.DataFrame:
+    """List the stages in order."""
+    return collect(data.table("stages").select("stage", "position", "status"), ["position"])
+
+
+def _recorded(data: Dataset, as_of: pd.Timestamp) -> nw.LazyFrame:
+    """The states that a history told, with their place in the order of stages."""
+    if not data.has("opportunity_history"):
+        raise MissingTable("opportunity_history")
+    frame = recorded_states(data, as_of).filter(nw.col("origin") != "inferred")
+    return frame.join(data.table("stages").select("stage", "position"), on="stage", how="left")
+
+
+@once
+def visits(data: Dataset, as_of: pd.Timestamp) -> nw.LazyFrame:
+    """List every stay of an opportunity in an open stage."""
+    known = opportunities(data, as_of).select("opportunity_id")
+    rows = _recorded(data, as_of).join(known, on="opportunity_id", how="semi")
+    rows = rows.with_columns(*[nw.col(name).shift(1).over("opportunity_id", order_by=_ORDER).alias(f"{name}_before") for name in ("stage", "status")])
+    # Reopened in the stage it was lost in: a visit of its own.
+    moved = (nw.col("stage_before") != nw.col("stage")) | (nw.col("status_before") != "open") | (nw.col("status") != "open")
+    moves = data.engine.keep(rows.filter(nw.col("stage_before").is_null() | moved))
+    moves = moves.with_columns(nw.col("changed_at").shift(-1).over("opportunity_id", order_by=_ORDER).alias("left_at"))
+    stays = moves.filter(nw.col("status") == "open").rename({"changed_at": "entered_at"})
+    stays = clocked(data, clocked(data, stays, "entered_at", "day"), "left_at", "day")
+    return stays.select("opportunity_id", "stage", nw.col("owner").fill_null(nw.lit(BLANK)), "entered_day", "left_day")
+
+
+@once
+def reached(data: Dataset, as_of: pd.Timestamp) -> nw.LazyFrame:
+    """Tell for each opportunity when it first reached each stage or went beyond it."""
+    order = stages(data).query("status != 'lost'")["position"].tolist()
+    rows = _recorded(data, as_of).filter(nw.col("status") != "lost")
+    # Some sources leave a won deal in its last open stage: it has gone beyond all the same.
+    rows = rows.with_columns(nw.when(nw.col("status") == "won").then(nw.lit(max(order, default=0))).otherwise(nw.col("position")).alias("position"))
+    firsts = rows.group_by("opportunity_id").agg(
+        *[nw.when(nw.col("position") >= place).then(nw.col("changed_at")).otherwise(nw.lit(None)).min().alias(f"p{place}_at") for place in order]
+    )
+    for place in order:
+        firsts = clocked(data, firsts, f"p{place}_at", "day")
+    firsts = data.engine.keep(firsts)
+    steps = []
+    for place, after, beyond in zip(order, [*order[1:], None], [*order[2:], None, None], strict=False):
+        over = nw.col(f"p{after}_at") == nw.col(f"p{beyond}_at") if beyond is not None else nw.lit(False)
+        following = nw.col(f"p{after}_day") if after is not None else nw.lit(None).cast(nw.Int64)
+        step = firsts.filter(~nw.col(f"p{place}_day").is_null())
+        steps.append(
+            step.select(
+                "opportunity_id",
+                nw.lit(place).cast(nw.Int64).alias("position"),
+                nw.col(f"p{place}_day").alias("reached_day"),
+                following.alias("next_day"),
+                nw.when(over).then(nw.lit(1)).otherwise(nw.lit(0)).alias("skipped"),
+            )
+        )
+    deals = opportunities(data, as_of).select("opportunity_id", "source", "owner", "status", "closed_day", "created_day")
+    return nw.concat(steps).join(deals, on="opportunity_id", how="inner")
