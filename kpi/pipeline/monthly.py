@@ -12,8 +12,8 @@ from kpi.dataset import Dataset
 from kpi.errors import ParameterError
 from kpi.facts import records
 from kpi.facts.clock import on_days
-from kpi.facts.opportunities import stages
 from kpi.facts.records import IN
+from kpi.facts.stage_visits import stages
 from kpi.periods import Instant, Window, WindowLike
 from kpi.pipeline.closed_deals import won_records
 
