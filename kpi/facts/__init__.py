@@ -1,15 +1,13 @@
 """One row per lead, opportunity, visit to a stage, purchase and customer, in the state known at `as_of`; no KPI is computed here."""
 
-from kpi.facts.contracts import covers, is_contractual, recurring, terms
-from kpi.facts.customers import activity, purchase_reading, purchases
+from kpi.facts.contract_terms import covers, is_contractual, recurring, terms
 from kpi.facts.exposure import OBSERVED, at_age, at_risk, exposed, incidence, incidence_curve, observed
-from kpi.facts.leads import leads
+from kpi.facts.leads import leads, wait
 from kpi.facts.money import in_company_currency
 from kpi.facts.opportunities import changes, opportunities, states
-from kpi.facts.refunds import refunds
-from kpi.facts.scores import scored
+from kpi.facts.purchases import activity, purchase_reading, purchases, refunds
 from kpi.facts.stage_visits import reached, stages, visits
-from kpi.facts.waits import wait
+from kpi.facts.touches import scored
 
 __all__ = [
     "OBSERVED",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import wraps
+from typing import cast
 
 import narwhals.stable.v2 as nw
 import pandas as pd
@@ -14,6 +15,8 @@ from kpi.periods import Window
 
 DAY_SECONDS = 86_400
 
+Fact = Callable[[Dataset, pd.Timestamp], nw.LazyFrame]
+
 
 def clocked(data: Dataset, frame: nw.LazyFrame, column: str, *fields: str, team: bool = False) -> nw.LazyFrame:
     """Add to each row what the clock said at an instant."""
@@ -21,9 +24,8 @@ def clocked(data: Dataset, frame: nw.LazyFrame, column: str, *fields: str, team:
     stem = f"{stem}_" if stem else ""
     at = nw.col(column)
     frame = frame.with_columns(at.dt.truncate("1h").alias("__hour"), (at.dt.minute() // 15).cast(nw.Int64).alias("__quarter"))
-    calendar, keys = (data.team_calendar, (["team"], ["team"])) if team else (data.calendar, ([], []))
-    calendar_keys = {"left_on": [*keys[0], "__hour", "__quarter"], "right_on": [*keys[1], "hour_utc", "quarter"]}
-    frame = frame.join(calendar, **calendar_keys, how="left", suffix="__clock")
+    calendar, own = (data.team_calendar, ["team"]) if team and data.team_calendar is not None else (data.calendar, [])
+    frame = frame.join(calendar, left_on=[*own, "__hour", "__quarter"], right_on=[*own, "hour_utc", "quarter"], how="left", suffix="__clock")
     # A fact that already has a column of the calendar's name keeps it; the calendar's then carries the suffix.
     have = set(frame.collect_schema().names())
     seen = {name: nw.col(f"{name}__clock" if f"{name}__clock" in have else name) for name in _CALENDAR}
@@ -48,10 +50,9 @@ _CALENDAR = ("epoch", "day", "month", "weekday", "hour", "is_open", "open_second
 
 def numbered(data: Dataset, frame: nw.LazyFrame, column: str) -> nw.LazyFrame:
     """Add the day number of a date, which belongs to no time zone."""
-    if ("dates",) not in data.facts:
-        dates = pd.date_range("1970-01-01", "2099-12-31", unit="us")
-        data.facts["dates",] = data.engine.put(pd.DataFrame({"__on": dates, "__number": range(len(dates))}))
-    dates = data.facts["dates",].rename({"__number": f"{column.removesuffix('_on')}_day"})
+    every = pd.date_range("1970-01-01", "2099-12-31", unit="us")
+    dates = stored(data, ("dates",), lambda: data.engine.put(pd.DataFrame({"__on": every, "__number": range(len(every))})))
+    dates = dates.rename({"__number": f"{column.removesuffix('_on')}_day"})
     frame = frame.with_columns(nw.col(column).cast(nw.Datetime("us")).alias("__date"))
     return frame.join(dates, left_on="__date", right_on="__on", how="left").drop("__date")
 
@@ -67,14 +68,18 @@ def last_day(data: Dataset, as_of: pd.Timestamp) -> int:
     return periods.day_number(periods.local_date(as_of, data.company.timezone)) - 1
 
 
-def once(build: Callable) -> Callable:
+def once(build: Fact) -> Fact:
     """Compute a fact once per data set and instant, and store it on the engine."""
 
     @wraps(build)
-    def remembered(data: Dataset, as_of):
-        key = (build.__qualname__, as_of)
-        if key not in data.facts:
-            data.facts[key] = data.engine.keep(build(data, as_of))
-        return data.facts[key]
+    def remembered(data: Dataset, as_of: pd.Timestamp) -> nw.LazyFrame:
+        return stored(data, (build.__qualname__, as_of), lambda: data.engine.keep(build(data, as_of)))
 
     return remembered
+
+
+def stored(data: Dataset, key: tuple, build: Callable[[], nw.LazyFrame]) -> nw.LazyFrame:
+    """Build a table once per data set."""
+    if key not in data.facts:
+        data.facts[key] = build()
+    return cast(nw.LazyFrame, data.facts[key])

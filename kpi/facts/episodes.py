@@ -94,7 +94,7 @@ def _runs(data: Dataset, known: nw.LazyFrame, as_of: pd.Timestamp) -> pd.DataFra
     leads = events.filter(nw.col("is_lead") == 1)
     # Spark has no first value of a window: the least name at the least instant is the same.
     leads = leads.with_columns(nw.col("at_seconds").min().over("person_id", "number").alias("first_seconds"))
-    named = nw.when(nw.col("at_seconds") == nw.col("first_seconds")).then(nw.col("lead_id"))
-    first = leads.with_columns(named.alias("named")).with_columns(nw.col("named").min().over("person_id", "number").alias("other"))
+    name = nw.when(nw.col("at_seconds") == nw.col("first_seconds")).then(nw.col("lead_id"))
+    first = leads.with_columns(name.alias("named")).with_columns(nw.col("named").min().over("person_id", "number").alias("other"))
     linked = data.engine.keep(first).filter(nw.col("other") != nw.col("lead_id"))
     return collect(linked.select(nw.col("lead_id").alias("lead"), "other"), ["lead"])

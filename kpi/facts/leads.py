@@ -11,7 +11,6 @@ from kpi.facts.clock import DAY_SECONDS, clocked, last_day, numbered, once
 from kpi.facts.episodes import episodes
 from kpi.facts.opportunities import opportunities
 from kpi.facts.touches import touches, untouched
-from kpi.facts.waits import wait
 from kpi.schema import BLANK
 
 _CLOCK = ("seconds", "business", "day", "month", "quarter", "weekday", "hour", "open")
@@ -60,8 +59,8 @@ def _inquiries(data: Dataset, links: nw.LazyFrame, as_of: pd.Timestamp) -> nw.La
     merged = merged.with_columns(ended.alias("disqualified_at")).drop("n_disqualified")
     frame = earliest.join(merged, on="episode", how="inner").rename({"episode": "lead_id"})
     # A date alone is midnight, before the inquiry of that day: disqualified at once then.
-    ended = nw.when(nw.col("disqualified_at") < nw.col("created_at")).then(nw.col("created_at")).otherwise(nw.col("disqualified_at"))
-    return frame.with_columns(ended.alias("disqualified_at"))
+    at_once = nw.col("disqualified_at") < nw.col("created_at")
+    return frame.with_columns(nw.when(at_once).then(nw.col("created_at")).otherwise(nw.col("disqualified_at")).alias("disqualified_at"))
 
 
 def _with_team(data: Dataset, frame: nw.LazyFrame) -> nw.LazyFrame:
@@ -153,3 +152,19 @@ def _outcomes(frame: nw.LazyFrame, now_seconds: int, now_business: nw.LazyFrame,
         (nw.col("created_month") // 3).cast(nw.Int64).alias("created_quarter"),
     )
     return frame.drop("early_seconds", *[f"{event}_at" for event in _EVENTS])
+
+
+def wait(frame: nw.LazyFrame, start: str, end: str, *, now_seconds: int) -> nw.LazyFrame:
+    """Add how long each waits from one event to another, on both clocks, and its ``outcome``: a disqualification is the competing end."""
+    begins, ends, declined = nw.col(f"{start}_seconds"), nw.col(f"{end}_seconds"), nw.col("disqualified_seconds")
+    before = (ends < begins).fill_null(False) | (declined < begins).fill_null(False)
+    answered = ~ends.is_null() & ~before & (declined.is_null() | (ends <= declined))
+    gone = ~answered & ~before & ~declined.is_null() & (declined >= begins)
+    wall = nw.when(answered).then(ends).when(gone).then(declined).otherwise(nw.lit(now_seconds))
+    business = nw.when(answered).then(nw.col(f"{end}_business")).when(gone).then(nw.col("disqualified_business")).otherwise(nw.col("now_business"))
+    named = nw.when(before).then(nw.lit("before")).when(answered).then(nw.lit("answered")).when(gone).then(nw.lit("disqualified"))
+    return frame.with_columns(
+        named.otherwise(nw.lit("waiting")).alias("outcome"),
+        (wall - begins).alias("delay"),
+        (business - nw.col(f"{start}_business")).alias("business_delay"),
+    )

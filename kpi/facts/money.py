@@ -7,19 +7,13 @@ import pandas as pd
 
 from kpi.dataset import Dataset
 from kpi.engine import collect
+from kpi.facts.clock import stored
 from kpi.periods import day_number
 
 
 def in_company_currency(data: Dataset, frame: nw.LazyFrame, column: str, day: nw.Expr) -> nw.LazyFrame:
     """Convert an amount at the rate in force on its day."""
-    own = nw.col("currency") == data.company.currency
-    if not data.has("fx"):
-        return frame.with_columns(nw.when(own).then(nw.col(column)).otherwise(nw.lit(None)).alias(column))
-    frame = frame.with_columns(day.alias("__day")).join(
-        _daily_rates(data), left_on=["currency", "__day"], right_on=["fx_currency", "fx_day"], how="left"
-    )
-    frame = frame.with_columns(nw.when(own).then(nw.col(column)).otherwise(nw.col(column) * nw.col("rate")).alias(column))
-    return frame.drop("__day", "rate")
+    return rated(data, frame, day).with_columns((nw.col(column) * nw.col("rate")).alias(column)).drop("rate")
 
 
 def rated(data: Dataset, frame: nw.LazyFrame, day: nw.Expr) -> nw.LazyFrame:
@@ -27,9 +21,8 @@ def rated(data: Dataset, frame: nw.LazyFrame, day: nw.Expr) -> nw.LazyFrame:
     own = nw.col("currency") == data.company.currency
     if not data.has("fx"):
         return frame.with_columns(nw.when(own).then(nw.lit(1.0)).alias("rate"))
-    frame = frame.with_columns(day.cast(nw.Int64).alias("__day")).join(
-        _daily_rates(data), left_on=["currency", "__day"], right_on=["fx_currency", "fx_day"], how="left"
-    )
+    frame = frame.with_columns(day.cast(nw.Int64).alias("__day"))
+    frame = frame.join(_daily_rates(data), left_on=["currency", "__day"], right_on=["fx_currency", "fx_day"], how="left")
     return frame.with_columns(nw.when(own).then(nw.lit(1.0)).otherwise(nw.col("rate")).alias("rate")).drop("__day")
 
 
@@ -42,14 +35,16 @@ def rates_on(data: Dataset, day: int) -> dict[str, float]:
 
 def _daily_rates(data: Dataset) -> nw.LazyFrame:
     """Spread each rate over the days it is in force: engines join on equality only."""
-    if ("daily_rates",) not in data.facts:
-        span = collect(data.calendar.select(nw.col("day").min().alias("first"), nw.col("day").max().alias("last"))).iloc[0]
-        rates = collect(data.table("fx").select("currency", nw.col("from_on").cast(nw.Datetime("us")), "rate"), ["currency", "from_on"])
-        rates["day"] = [day_number(stamp) for stamp in rates["from_on"]]
-        daily = [pd.DataFrame({"fx_currency": pd.Series(dtype="str"), "fx_day": pd.Series(dtype="int64"), "rate": pd.Series(dtype="float64")})]
-        for currency, known in rates.groupby("currency"):
-            days = pd.Series(known["rate"].to_numpy(), index=known["day"]).groupby(level=0).last()
-            spread = days.reindex(range(int(days.index[0]), int(span["last"]) + 1)).ffill()
-            daily.append(pd.DataFrame({"fx_currency": currency, "fx_day": spread.index.astype("int64"), "rate": spread.to_numpy()}))
-        data.facts["daily_rates",] = data.engine.put(pd.concat(daily, ignore_index=True))
-    return data.facts["daily_rates",]
+    return stored(data, ("daily_rates",), lambda: data.engine.put(_spread(data)))
+
+
+def _spread(data: Dataset) -> pd.DataFrame:
+    last = int(collect(data.calendar.select(nw.col("day").max()))["day"].iloc[0])
+    rates = collect(data.table("fx").select("currency", nw.col("from_on").cast(nw.Datetime("us")), "rate"), ["currency", "from_on"])
+    rates["day"] = [day_number(stamp) for stamp in rates["from_on"]]
+    daily = [pd.DataFrame({"fx_currency": pd.Series(dtype="str"), "fx_day": pd.Series(dtype="int64"), "rate": pd.Series(dtype="float64")})]
+    for currency, known in rates.groupby("currency"):
+        days = pd.Series(known["rate"].to_numpy(), index=known["day"]).groupby(level=0).last()
+        filled = days.reindex(range(int(days.index[0]), last + 1)).ffill()
+        daily.append(pd.DataFrame({"fx_currency": currency, "fx_day": filled.index.astype("int64"), "rate": filled.to_numpy()}))
+    return pd.concat(daily, ignore_index=True)

@@ -149,8 +149,8 @@ def _undated(data: Dataset, as_of: pd.Timestamp) -> nw.LazyFrame:
     """Deals without history that were closed at a date that nobody knows: in no state at any date but closed."""
     known = _known(data, as_of).filter(nw.col("is_bare") & nw.col("is_undated") & nw.col("gone_at").is_null()).select("opportunity_id")
     rows = data.table("opportunities").join(known, on="opportunity_id", how="semi")
-    unknown = {"stage": nw.String, "closed_at": nw.Datetime("us"), "expected_close_on": nw.Date}
-    return rows.with_columns(*[nw.lit(None).cast(kind).alias(name) for name, kind in unknown.items()])
+    nothing = nw.lit(None)
+    return rows.with_columns(stage=nothing.cast(nw.String), closed_at=nothing.cast(nw.Datetime("us")), expected_close_on=nothing.cast(nw.Date))
 
 
 def _inferred(deals: nw.LazyFrame) -> nw.LazyFrame:

@@ -1,4 +1,4 @@
-"""What was done about each inquiry: first attempt, first contact, first appointment, and how many attempts."""
+"""What was done about each inquiry: first attempt, first contact, first appointment, how many attempts, and the interest it had shown then."""
 
 from __future__ import annotations
 
@@ -54,3 +54,13 @@ def untouched(inquiries: nw.LazyFrame) -> nw.LazyFrame:
     """Stand in where the data set has no activities."""
     nothing = nw.lit(None).cast(nw.Datetime("us"))
     return inquiries.select("lead_id", *[nothing.alias(name) for name in COLUMNS], nw.lit(None).cast(nw.Int64).alias("attempts"))
+
+
+def scored(data: Dataset, scores: nw.LazyFrame, leads: nw.LazyFrame) -> nw.LazyFrame:
+    """Relate each lead's score at its touch to its peak."""
+    rows = data.engine.keep(clocked(data, scores, "at", "seconds").join(leads, on="lead_id", how="inner"))
+    peak = rows.group_by("lead_id").agg(nw.col("score").max().alias("peak")).filter(nw.col("peak") > 0)
+    seen = rows.filter(nw.col("at_seconds") <= nw.col("alert_touched_seconds"))
+    last = seen.group_by("lead_id").agg(nw.col("at_seconds").max().alias("last"))
+    seen = seen.join(last, on="lead_id", how="inner").filter(nw.col("at_seconds") == nw.col("last")).group_by("lead_id").agg(nw.col("score").max())
+    return peak.join(seen, on="lead_id", how="left").select("lead_id", (nw.col("score") / nw.col("peak")).alias("ratio"))

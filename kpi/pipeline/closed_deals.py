@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import narwhals.stable.v2 as nw
 import numpy as np
@@ -21,11 +21,7 @@ from kpi.statistics import intervals
 WEIGHTS = ("count", "amount")
 
 
-def _top5_share(values: np.ndarray) -> float:
-    return np.sort(values)[-5:].sum() / values.sum() if values.sum() > 0 else float("nan")
-
-
-STATISTICS = {"mean": np.mean, "median": np.median, "top5_share": _top5_share}
+MIDDLES: dict[intervals.Statistic, Callable[[np.ndarray], float]] = {"mean": np.mean, "median": np.median}
 
 
 def closed_win_rate(
@@ -242,16 +238,16 @@ def _described(amounts: pd.DataFrame, seed: int, level: float) -> list[dict]:
     """Every statistic of the known amounts, which stand in as many rows as there are different ones."""
     known = amounts[amounts["amount"].notna()]
     values, weights = known["amount"].to_numpy(dtype=float), known["weight"].to_numpy(dtype="int64")
-    rows = []
-    for name in STATISTICS:
-        row = {"statistic": name, "n": int(amounts["weight"].sum()), "n_events": int(weights.sum()), "value": float("nan")}
-        if len(values):
-            row["value"] = float(STATISTICS[name](np.repeat(values, weights)))
-            # Resampling understates how far a share of the largest few can move: none is given rather than a wrong one.
-            if name != "top5_share":
-                row["low"], row["high"] = intervals.bootstrap(values, name, seed=seed, level=level, counts=weights)
+    every = np.repeat(values, weights)
+    same, total = {"n": int(amounts["weight"].sum()), "n_events": int(weights.sum())}, every.sum()
+    # Resampling understates how far a share of the largest few can move: no interval is given rather than a wrong one.
+    rows: list[dict] = [{"statistic": "top5_share", "value": float(np.sort(every)[-5:].sum() / total) if total > 0 else np.nan}]
+    for name, middle in MIDDLES.items():
+        row = {"statistic": name, "value": float(middle(every)) if len(every) else np.nan}
+        if len(every):
+            row["low"], row["high"] = intervals.bootstrap(values, name, seed=seed, level=level, counts=weights)
         rows.append(row)
-    return rows
+    return [same | row for row in rows]
 
 
 def average_values(data: Dataset, *, as_of: Instant, window: WindowLike | None = None, level: float = 0.95) -> pd.DataFrame:
@@ -326,6 +322,7 @@ def sales_cycle(
 def _median_age(ages: pd.DataFrame, seed: int, level: float) -> dict:
     known = ages[ages["age"].notna()]
     days = np.repeat(known["age"].to_numpy(dtype=float), known["weight"].to_numpy(dtype="int64"))
-    row = {"value": float(np.median(days)) if len(days) else float("nan"), "n": int(ages["weight"].sum()), "n_events": len(days)}
-    row["low"], row["high"] = intervals.bootstrap(days, "median", seed=seed, level=level) if len(days) else (None, None)
-    return row
+    value, (low, high) = np.nan, (np.nan, np.nan)
+    if len(days):
+        value, (low, high) = float(np.median(days)), intervals.bootstrap(days, "median", seed=seed, level=level)
+    return {"value": value, "low": low, "high": high, "n": int(ages["weight"].sum()), "n_events": len(days)}

@@ -258,7 +258,9 @@ def followed(data: Dataset, transition: Transition, now: pd.Timestamp, groups: S
     if since is not None:
         rows = rows.join(_converted_unseen(data, since).with_columns(nw.lit(records.UNSEEN).alias("reason")), on="lead_id", how="left")
     return rows.select(
-        *(transition.record, *groups, nw.col("created_day").alias("start_day"), reason.alias("reason")),
+        *(transition.record, *groups),
+        nw.col("created_day").alias("start_day"),
+        reason.alias("reason"),
         nw.when(is_open).then(nw.lit(last_day(data, now))).otherwise(ends).alias("end_day"),
         nw.when(is_open).then(nw.lit("censored")).otherwise(outcome).alias("outcome"),
     )

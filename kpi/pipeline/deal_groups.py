@@ -64,7 +64,7 @@ def _rounded(amount: float) -> float:
 
 
 def _band(amount: nw.Expr, ends: Sequence[float]) -> nw.Expr:
-    band = nw.when(~amount.is_null()).then(nw.lit(float(ends[0])))
+    band: nw.Expr = nw.when(~amount.is_null()).then(nw.lit(float(ends[0])))
     for end in ends[1:]:
         band = nw.when(amount >= end).then(nw.lit(float(end))).otherwise(band)
     return band

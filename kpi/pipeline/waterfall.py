@@ -14,6 +14,7 @@ import pandas as pd
 from kpi import engine, facts, periods, schema
 from kpi.dataset import Dataset
 from kpi.errors import ParameterError
+from kpi.facts import records
 from kpi.facts.clock import clocked, last_day
 from kpi.facts.money import rated
 from kpi.periods import Instant, Window, WindowLike
@@ -138,9 +139,8 @@ def _moved(
     stays = nw.col("owner_before").is_in(list(owners)) if owners else nw.lit(True)
     kept = nw.col("owner").is_in(list(owners)) if owners else nw.lit(True)
     status, before = nw.col("status"), nw.col("status_before")
-    arrival = nw.when(before.is_null()).then(nw.lit("new")).when(before != "open").then(nw.lit("reopened"))
-    arrival = arrival.when(~stays).then(nw.lit("owner_in")).otherwise(nw.lit("pulled_in"))
-    departure = nw.when(status != "open").then(status).when(~kept).then(nw.lit("owner_out")).otherwise(nw.lit("pushed_out"))
+    arrival = records.first((before.is_null(), "new"), (before != "open", "reopened"), (~stays, "owner_in"), otherwise="pulled_in")
+    departure = nw.when(status != "open").then(status).otherwise(records.first((~kept, "owner_out"), otherwise="pushed_out"))
     events = events.with_columns(_cents("amount").alias("worth"), _cents("amount_before").alias("worth_before"))
     rated_now = nw.col("amount") * nw.col("rate")
     crossed = events.filter(nw.col("is_in") != nw.col("was_in")).with_columns(
