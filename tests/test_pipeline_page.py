@@ -13,7 +13,7 @@ from kpi import compute
 from kpi.periods import Month, Window
 from kpi.presentation.blocks import Answer
 from kpi.presentation.language import Words
-from kpi.presentation.pages import comparison, conversion_paths, open_pipeline, pipeline, stage_by_stage
+from kpi.presentation.pages import comparison, open_pipeline, pipeline, stage_by_stage
 from kpi.presentation.pages.about import About
 
 NAN = float("nan")
@@ -22,7 +22,7 @@ NAN = float("nan")
 @pytest.fixture
 def about() -> About:
     month = Month.parse("2026-10")
-    return About(Words("en"), "Test", "EUR", "Europe/Paris", month, pd.Timestamp("2026-10-31 23:00"), "", False, [])
+    return About(Words("en"), "EUR", "Europe/Paris", month, pd.Timestamp("2026-10-31 23:00"), "", False, [])
 
 
 def rates(*values: float, n: int = 200, half: float = 0.05, **more) -> pd.DataFrame:
@@ -71,10 +71,10 @@ def test_leads_are_compared_with_a_year_ago(about, before, words):
     curves = [pd.DataFrame({"time": [0, 30], "at_risk": [9, 5]} | {name: [0.1, 0.3] for name in names})] * 2
     keys = ("pipeline.lead_to_opportunity", "pipeline.lead_to_customer")
     now, past = ([rates(share, kpi=key) for share, key in zip(shares, keys, strict=True)] for shares in ((0.30, 0.10), (before, 0.11)))
-    text = said(conversion_paths.lead_conversion(about, curves, curves, now, past))
+    text = said(pipeline.lead_conversion(about, curves, curves, now, past))
     assert words in text
     assert "10% are customers by then (5–15%); no settled change from a year ago." in text
-    assert said(conversion_paths.lead_conversion(about, curves, curves, [now[0], rates(NAN, kpi=keys[1])], past)).startswith("Too few leads")
+    assert said(pipeline.lead_conversion(about, curves, curves, [now[0], rates(NAN, kpi=keys[1])], past)).startswith("Too few leads")
 
 
 def test_the_target_is_told_where_there_is_one(about):

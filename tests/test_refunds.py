@@ -201,7 +201,7 @@ def test_online_retail_months_equal_a_plain_script(invoices, reading):
 )
 def test_the_page_says_who_counts_as_active(window, is_set, said):
     month = Month.parse("2026-10")
-    about = About(Words("en"), "Test", "EUR", "Europe/Paris", month, pd.Timestamp("2026-10-31 23:00"), "", False, [])
+    about = About(Words("en"), "EUR", "Europe/Paris", month, pd.Timestamp("2026-10-31 23:00"), "", False, [])
     year = pd.DataFrame({"start": [90], "end": [100], "value": [0.111], "provisional": [False]})
     opening = pages.retention.opening(about, year, window, is_set=is_set)
     assert opening.lede.endswith(said)

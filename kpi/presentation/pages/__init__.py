@@ -6,10 +6,8 @@ the intervals do not overlap.
 
 from kpi.presentation.pages import (
     comparison,
-    conversion_paths,
     customer_value,
     follow_up,
-    hours_of_week,
     lever_gains,
     lifetime_value,
     movement,
@@ -31,10 +29,8 @@ __all__ = [
     "about",
     "closing",
     "comparison",
-    "conversion_paths",
     "customer_value",
     "follow_up",
-    "hours_of_week",
     "lever_gains",
     "lifetime_value",
     "movement",

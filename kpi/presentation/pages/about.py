@@ -30,8 +30,6 @@ class ReportedCompany(Protocol):
     """What a page asks of the company."""
 
     @property
-    def name(self) -> str: ...
-    @property
     def language(self) -> str: ...
     @property
     def currency(self) -> str: ...
@@ -59,7 +57,6 @@ class About:
     """What a page is about."""
 
     words: Words
-    company: str
     currency: str
     zone: str
     month: Month
@@ -96,17 +93,8 @@ class About:
         running = self.month.number - self.month.number % 3
         return Window(Month.of(running - 24).start, self.month.end)
 
-    @property
-    def quarter_a_year_ago(self) -> Window:
-        """The 90 days that ended a year before the date of the report."""
-        return self._days_a_year_ago(90)
-
-    @property
-    def half_year_a_year_ago(self) -> Window:
-        """The 180 days that ended a year before the date of the report."""
-        return self._days_a_year_ago(180)
-
-    def _days_a_year_ago(self, days: int) -> Window:
+    def year_ago(self, days: int) -> Window:
+        """So many days that ended a year before the date of the report."""
         end = self.month.shift(-12).end
         return Window(end - timedelta(days=days), end)
 
@@ -164,7 +152,6 @@ def about(data: Reported, month: str = "", lang: str = "") -> About:
     company, reported = data.company, data.month(month)
     return About(
         words=Words(lang or company.language),
-        company=company.name,
         currency=company.currency,
         zone=company.timezone,
         month=reported,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from kpi.presentation.blocks import Answer, SideBySide
-from kpi.presentation.blocks.tables import DisplayColumn, DisplayTable
+from kpi.presentation.blocks.tables import DisplayColumn, DisplayTable, columns_of
 from kpi.presentation.pages.about import About
 from kpi.schema import N_
 
@@ -31,11 +31,9 @@ def value_to_date(about: About, deciles: pd.DataFrame, best: pd.DataFrame, mean:
         first = {"share": words.percent(deciles["value"].iloc[0]), "n": int(deciles["n"].iloc[0])}
         answer += " " + say("The best tenth, {n} customers, brought {share} of it.", **first)
     columns = [
-        DisplayColumn("decile", say("Tenth"), "number"),
-        DisplayColumn("n", say("Customers"), "number"),
+        *columns_of("number", {"decile": say("Tenth"), "n": say("Customers")}),
         DisplayColumn("amount", say("Value"), "money"),
-        DisplayColumn("value", say("Share"), "percent"),
-        DisplayColumn("cumulative", say("Together"), "percent"),
+        *columns_of("percent", {"value": say("Share"), "cumulative": say("Together")}),
         DisplayColumn("least", say("From"), "money"),
     ]
     note = say("Customers who ever bought, best tenth first; {measure}", measure=measure)
@@ -76,9 +74,7 @@ def _most_profitable(about: About, profitable: pd.DataFrame) -> DisplayTable:
     say = about.words.say
     columns = [
         DisplayColumn("customer_id", say("Customer")),
-        DisplayColumn("profit", say("Profit"), "money"),
-        DisplayColumn("margin", say("Margin"), "money"),
-        DisplayColumn("cost", say("Cost of\nwinning"), "money"),
+        *columns_of("money", {"profit": say("Profit"), "margin": say("Margin"), "cost": say("Cost of\nwinning")}),
         DisplayColumn("last_on", say("Last"), "date"),
     ]
     note = say("Profit: margin to date less the cost of winning the customer, where it is known")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from kpi.presentation.blocks import Answer, SideBySide
-from kpi.presentation.blocks.tables import FLOOR, DisplayColumn, DisplayTable, estimate
+from kpi.presentation.blocks.tables import FLOOR, DisplayColumn, DisplayTable, columns_of, estimate
 from kpi.presentation.pages.about import About
 from kpi.presentation.pages.wording import HOUR, age, at, share
 from kpi.schema import N_
@@ -28,8 +28,7 @@ def alert_follow_up(about: About, alerts: pd.DataFrame, score: pd.DataFrame | No
         answer += " " + say("At that touch the score stood at {share} of its peak (half of them between {range}).", **peak)
     columns = [
         DisplayColumn("delay", say("Within")),
-        DisplayColumn("n", say("Alerts"), "number"),
-        DisplayColumn("n_events", say("Followed"), "number"),
+        *columns_of("number", {"n": say("Alerts"), "n_events": say("Followed")}),
         *estimate(words, say("Share")),
     ]
     delays = alerts.assign(delay=[words.duration(value) for value in alerts["horizon"]])
@@ -89,8 +88,7 @@ def waiting_list(about: About, leads: pd.DataFrame, queue: pd.DataFrame) -> list
     columns = [
         DisplayColumn("lead_id", say("Lead")),
         DisplayColumn("created_at", say("Received"), "when"),
-        DisplayColumn("source", say("Source")),
-        DisplayColumn("owner", say("Owner")),
+        *columns_of("text", {"source": say("Source"), "owner": say("Owner")}),
         DisplayColumn("waiting", say("Waiting for"), "duration"),
     ]
     shown = queue.assign(waiting=queue["waiting_hours"] * HOUR)

@@ -6,7 +6,7 @@ import pandas as pd
 
 from kpi.presentation import charts
 from kpi.presentation.blocks import Answer, Figure
-from kpi.presentation.blocks.tables import DisplayColumn, DisplayTable
+from kpi.presentation.blocks.tables import DisplayColumn, DisplayTable, columns_of
 from kpi.presentation.language import Words
 from kpi.presentation.pages.about import About
 from kpi.presentation.pages.wording import age, money, named
@@ -94,8 +94,7 @@ def _most_promising(words: Words, gains: pd.DataFrame) -> str:
 def _table(about: About, gains: pd.DataFrame, days: int) -> DisplayTable:
     say = about.words.say
     columns = [
-        DisplayColumn("lever", say("Lever")),
-        DisplayColumn("moved", say("If it moved")),
+        *columns_of("text", {"lever": say("Lever"), "moved": say("If it moved")}),
         DisplayColumn("value", say("Gain"), "change", n="n"),
         DisplayColumn("value", say("95%\ninterval"), "range", unit="money", n="n"),
         DisplayColumn("value", "", "drawn", unit="money", n="n", reference=0.0),

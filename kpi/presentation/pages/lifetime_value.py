@@ -6,7 +6,7 @@ import pandas as pd
 
 from kpi.presentation import charts
 from kpi.presentation.blocks import Answer, Figure, SideBySide
-from kpi.presentation.blocks.tables import DisplayColumn, DisplayTable
+from kpi.presentation.blocks.tables import DisplayColumn, DisplayTable, columns_of
 from kpi.presentation.language import Words
 from kpi.presentation.pages.about import About
 from kpi.presentation.pages.wording import money, share
@@ -84,8 +84,7 @@ def _at_risk(about: About, at_risk: pd.DataFrame) -> DisplayTable:
     columns = [
         DisplayColumn("customer_id", say("Customer")),
         DisplayColumn("at_stake", say("At stake"), "money"),
-        DisplayColumn("active_before", say("Active\n90 days ago"), "percent"),
-        DisplayColumn("active", say("Active\nnow"), "percent"),
+        *columns_of("percent", {"active_before": say("Active\n90 days ago"), "active": say("Active\nnow")}),
         DisplayColumn("last_on", say("Last"), "date"),
     ]
     note = say("Active: probability of not having dropped out · at stake: what they would bring within a year, times the fall of that probability")
@@ -139,12 +138,8 @@ def _check(about: About, check: pd.DataFrame) -> DisplayTable:
     say = about.words.say
     columns = [
         DisplayColumn("repeats", say("Bought\nbefore")),
-        DisplayColumn("n", say("Customers"), "number"),
-        DisplayColumn("value", say("Expected"), "number"),
-        DisplayColumn("actual", say("Made"), "number"),
-        DisplayColumn("hiatus", say("Plain rule"), "number"),
-        DisplayColumn("error", say("Error,\nmodel"), "number", 2),
-        DisplayColumn("hiatus_error", say("Error,\nrule"), "number", 2),
+        *columns_of("number", {"n": say("Customers"), "value": say("Expected"), "actual": say("Made"), "hiatus": say("Plain rule")}),
+        *columns_of("number", {"error": say("Error,\nmodel"), "hiatus_error": say("Error,\nrule")}, digits=2),
     ]
     note = say("By repeat purchases in the first two thirds of the data, on which the model was fitted · error: root mean square per customer")
     shown = check.assign(repeats=_named(about.words, check["repeats"]))

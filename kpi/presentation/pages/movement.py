@@ -6,7 +6,7 @@ import pandas as pd
 
 from kpi.presentation import charts
 from kpi.presentation.blocks import Answer, Figure, SideBySide
-from kpi.presentation.blocks.tables import DisplayColumn, estimate
+from kpi.presentation.blocks.tables import DisplayColumn, columns_of, estimate
 from kpi.presentation.pages.about import About
 from kpi.presentation.pages.wording import differ, judged, length, named, names, share, window_days
 from kpi.schema import N_
@@ -96,11 +96,8 @@ def stale_deals(about: About, stale: pd.DataFrame, pushes: pd.DataFrame | None) 
             **share(words, once),
         )
     columns = [
-        DisplayColumn("opportunity_id", say("Deal")),
-        DisplayColumn("owner", say("Owner")),
-        DisplayColumn("stage", say("Stage")),
-        DisplayColumn("days", say("Days in\nstage"), "number"),
-        DisplayColumn("limit", say("Stale\nafter"), "number"),
+        *columns_of("text", {"opportunity_id": say("Deal"), "owner": say("Owner"), "stage": say("Stage")}),
+        *columns_of("number", {"days": say("Days in\nstage"), "limit": say("Stale\nafter")}),
         DisplayColumn("expected_close_on", say("Expected\nclose"), "date"),
         DisplayColumn("amount", say("Amount"), "money"),
     ]

@@ -1,17 +1,33 @@
-"""The page on the pipeline: how many opportunities are won, now and a year ago, and what the usual win rate says instead."""
+"""The page on the pipeline: what share of opportunities is won, what the usual win rate says instead, how many leads become customers."""
 
 from __future__ import annotations
 
 import pandas as pd
 
 from kpi.presentation.blocks import Answer, Opening, SideBySide
-from kpi.presentation.blocks.tables import FLOOR, DisplayColumn, DisplayTable, estimate
+from kpi.presentation.blocks.tables import FLOOR, DisplayColumn, DisplayTable, columns_of, estimate
 from kpi.presentation.language import Words
 from kpi.presentation.pages.about import About
-from kpi.presentation.pages.conversion_paths import conversions
 from kpi.presentation.pages.wording import HORIZON, age, at, by_age, incidence, judged, length, quarter_name, share, verdict
 from kpi.schema import N_
 
+PATHS = {
+    "pipeline.lead_to_opportunity": N_("Lead to opportunity"),
+    "pipeline.opportunity_to_customer": N_("Opportunity to customer"),
+    "pipeline.lead_to_customer": N_("Lead to customer"),
+}
+BECAME_OPPORTUNITY = {
+    1: N_("{share} of leads become an opportunity within {days} days ({range}), clearly more than a year ago."),
+    -1: N_("{share} of leads become an opportunity within {days} days ({range}), clearly fewer than a year ago."),
+    0: N_("{share} of leads become an opportunity within {days} days ({range}); no settled change from a year ago."),
+    None: N_("{share} of leads become an opportunity within {days} days ({range})."),
+}
+BECAME_CUSTOMER = {
+    1: N_("{share} are customers by then ({range}), clearly more than a year ago."),
+    -1: N_("{share} are customers by then ({range}), clearly fewer than a year ago."),
+    0: N_("{share} are customers by then ({range}); no settled change from a year ago."),
+    None: N_("{share} are customers by then ({range})."),
+}
 OPENING = {
     1: N_("As things go now, {share} of opportunities are won within {days} days: clearly more than a year ago."),
     -1: N_("As things go now, {share} of opportunities are won within {days} days: clearly fewer than a year ago."),
@@ -96,6 +112,20 @@ def share_won(
     return [Answer(judged(words, ANSWERS, found, **parts)), SideBySide(figure, conversions(about, steps))]
 
 
+def conversions(about: About, results: list[pd.DataFrame]) -> DisplayTable:
+    """List every conversion with its interval."""
+    words, say = about.words, about.words.say
+    frame = pd.concat(results, ignore_index=True)
+    frame["step"] = [say("{way}, {days} d", way=words.translate(PATHS[row.kpi]), days=int(row.horizon)) for row in frame.itertuples()]
+    columns = [
+        DisplayColumn("step", say("Within so many days")),
+        *columns_of("number", {"n": say("Under\nway"), "n_events": say("Done")}),
+        *estimate(words, say("Share")),
+    ]
+    note = say("Period reading: as records of every age fared in the last {days} days · – not observed that long", days=length(frame.iloc[0]))
+    return about.table(frame, columns, title=say("From lead to customer, as things go now"), note=note, limit=len(frame))
+
+
 def closed_win_rate(about: About, won: pd.DataFrame, closed: pd.DataFrame, by_amount: pd.DataFrame, lost: pd.DataFrame) -> list:
     """Put the usual win rate, by count and by amount, beside the share won, and say why they differ."""
     words, say = about.words, about.words.say
@@ -109,8 +139,7 @@ def closed_win_rate(about: About, won: pd.DataFrame, closed: pd.DataFrame, by_am
     ]
     columns = [
         DisplayColumn("name", say("Win rate")),
-        DisplayColumn("n", say("Deals"), "number"),
-        DisplayColumn("n_events", say("Won"), "number"),
+        *columns_of("number", {"n": say("Deals"), "n_events": say("Won")}),
         *estimate(words, say("Share"), drawn=True),
     ]
     note = say("Last {days} days; 95% interval", days=length(closed.iloc[0]))
@@ -145,9 +174,7 @@ def by_quarter(about: About, won: pd.DataFrame) -> DisplayTable:
     days = age(won)
     columns = [
         DisplayColumn("quarter", say("Created in")),
-        DisplayColumn("n", say("Opportunities"), "number"),
-        DisplayColumn("n_events", say("Won so far"), "number"),
-        DisplayColumn("n_open", say("Not known\nyet"), "number"),
+        *columns_of("number", {"n": say("Opportunities"), "n_events": say("Won so far"), "n_open": say("Not known\nyet")}),
         *estimate(words, say("Won within\n{days} d", days=days), drawn=True),
     ]
     note = say(
@@ -158,3 +185,26 @@ def by_quarter(about: About, won: pd.DataFrame) -> DisplayTable:
         quarters[-1] = say("{quarter} so far", quarter=quarters[-1])
     newest = won.assign(quarter=quarters).iloc[::-1].reset_index(drop=True)
     return about.table(newest, columns, title=say("How did each quarter's opportunities fare?"), note=note, limit=12)
+
+
+def lead_conversion(
+    about: About, curves: list[pd.DataFrame], past_curves: list[pd.DataFrame], results: list[pd.DataFrame], past: list[pd.DataFrame]
+) -> list:
+    """Show how leads become opportunities and customers by age, now and a year ago."""
+    words, say = about.words, about.words.say
+    rows = [(at(now, HORIZON), at(then, HORIZON)) for now, then in zip(results, past, strict=True)]
+    answers = [
+        judged(words, sentences, verdict(*row), days=HORIZON, **share(words, row[0]))
+        for sentences, row in zip((BECAME_OPPORTUNITY, BECAME_CUSTOMER), rows, strict=True)
+    ]
+    if any(pd.isna(now["value"]) for now, _ in rows):
+        answers = [say("Too few leads were observed long enough to say how many become customers.")]
+    drawn = (("opportunity", say("became an opportunity, share of all leads")), ("won", say("became a customer, share of all leads")))
+    figures = []
+    for (cause, ylabel), curve, row in zip(drawn, zip(curves, past_curves, strict=True), rows, strict=True):
+        now, title = row[0], words.translate(PATHS[row[0]["kpi"]])
+        note = say("n = {n} leads under observation · band: 95% interval · below: number under observation at that age", n=int(now["n"]))
+        alt = say("{title}: {share} within {days} days ({range}).", title=title, days=HORIZON, **share(words, now))
+        xlabel = say("days since the inquiry")
+        figures.append(incidence(words, curve, row, cause=cause, ylabel=ylabel, xlabel=xlabel, title=title, note=note, alt=alt))
+    return [Answer(" ".join(answers)), SideBySide(*figures)]

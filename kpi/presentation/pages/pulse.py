@@ -6,10 +6,10 @@ import pandas as pd
 
 from kpi.catalog import CHAIN
 from kpi.presentation.blocks import Answer, NoData, Opening, Prose, Sparkline, Tile, Tiles
-from kpi.presentation.blocks.tables import DisplayColumn, estimate
+from kpi.presentation.blocks.tables import DisplayColumn, columns_of, estimate
 from kpi.presentation.language import Words
 from kpi.presentation.pages.about import About
-from kpi.presentation.pages.conversion_paths import PATHS
+from kpi.presentation.pages.pipeline import PATHS
 from kpi.presentation.pages.wording import HORIZON, length, share, unstable
 from kpi.schema import N_
 
@@ -104,9 +104,7 @@ def conversions(about: About, results: list[pd.DataFrame], closed: pd.DataFrame)
     compared = closed.assign(step=say("Closed-deal win rate, for comparison"))
     columns = [
         DisplayColumn("step", say("Step")),
-        DisplayColumn("n", say("Under\nway"), "number"),
-        DisplayColumn("n_events", say("Done"), "number"),
-        DisplayColumn("n_open", say("Open"), "number"),
+        *columns_of("number", {"n": say("Under\nway"), "n_events": say("Done"), "n_open": say("Open")}),
         *estimate(words, say("Share"), drawn=True),
     ]
     note = say("Period reading of the last {days} days: open records are kept; the closed-deal win rate leaves them out", days=length(closed.iloc[0]))

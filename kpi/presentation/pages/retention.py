@@ -6,7 +6,7 @@ import pandas as pd
 
 from kpi.presentation import charts
 from kpi.presentation.blocks import Answer, Figure, Note, Opening, SideBySide
-from kpi.presentation.blocks.tables import DisplayColumn, DisplayTable
+from kpi.presentation.blocks.tables import DisplayColumn, DisplayTable, columns_of
 from kpi.presentation.pages.about import About
 from kpi.schema import N_
 
@@ -66,13 +66,8 @@ def _periods(about: About, year: pd.DataFrame, quarter: pd.DataFrame, months: pd
     joined["growth"] = joined["value"].mask(joined["provisional"])
     columns = [
         DisplayColumn("period", say("Period")),
-        DisplayColumn("start", say("Start"), "number"),
-        DisplayColumn("new", say("New"), "number"),
-        DisplayColumn("reactivated", say("Came back"), "number"),
-        DisplayColumn("lost", say("Lost"), "number"),
-        DisplayColumn("end", say("End"), "number"),
-        DisplayColumn("growth", say("Net"), "percent", 1, n="start"),
-        DisplayColumn("kept", say("Kept"), "percent", 1, n="start"),
+        *columns_of("number", {"start": say("Start"), "new": say("New"), "reactivated": say("Came back"), "lost": say("Lost"), "end": say("End")}),
+        *columns_of("percent", {"growth": say("Net"), "kept": say("Kept")}, digits=1, n="start"),
     ]
     note = say("Kept: share of those at the start still active at the end; who came back does not count")
     if joined["provisional"].any():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from kpi.presentation.blocks import Answer
-from kpi.presentation.blocks.tables import DisplayColumn
+from kpi.presentation.blocks.tables import DisplayColumn, columns_of
 from kpi.presentation.pages.about import About
 from kpi.schema import N_
 
@@ -31,10 +31,7 @@ def sales_velocity(about: About, velocity: pd.DataFrame) -> list:
         }
     )
     columns = [
-        DisplayColumn("factor", say("Factor")),
-        DisplayColumn("current", say("Now")),
-        DisplayColumn("interval", say("95%\ninterval")),
-        DisplayColumn("before", say("A year ago")),
+        *columns_of("text", {"factor": say("Factor"), "current": say("Now"), "interval": say("95%\ninterval"), "before": say("A year ago")}),
         DisplayColumn("effect", say("Effect per\nday"), "change"),
     ]
     note = say("Open deals × won within a year × average won deal ÷ median days to win; the effects of the four add up to the change")

@@ -6,7 +6,7 @@ import pandas as pd
 
 from kpi.presentation import charts
 from kpi.presentation.blocks import Answer, Figure, Note, SideBySide
-from kpi.presentation.blocks.tables import FLOOR, DisplayColumn, DisplayTable
+from kpi.presentation.blocks.tables import FLOOR, DisplayColumn, DisplayTable, columns_of
 from kpi.presentation.pages.about import About
 from kpi.presentation.pages.wording import age, differ
 
@@ -76,8 +76,7 @@ def _by_speed(about: About, opportunity: pd.DataFrame, appointment: pd.DataFrame
     columns = [
         DisplayColumn("label", say("First answer")),
         DisplayColumn("n", say("Leads"), "number"),
-        DisplayColumn("value", say("Opportunity\nin {days} d", days=age(opportunity)), "percent", n="n"),
-        DisplayColumn("standard", say("Same mix\nof sources"), "percent", n="n"),
+        *columns_of("percent", {"value": say("Opportunity\nin {days} d", days=age(opportunity)), "standard": say("Same mix\nof sources")}, n="n"),
         DisplayColumn("appointment", say("Appointment\nin {days} d", days=age(appointment)), "percent", n="appointment_n"),
         DisplayColumn("earlier", say("Set\naside"), "number"),
     ]

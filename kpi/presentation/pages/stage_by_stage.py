@@ -6,7 +6,7 @@ import pandas as pd
 
 from kpi.presentation import charts
 from kpi.presentation.blocks import Answer, Figure, SideBySide
-from kpi.presentation.blocks.tables import DisplayColumn, DisplayTable, estimate
+from kpi.presentation.blocks.tables import DisplayColumn, DisplayTable, columns_of, estimate
 from kpi.presentation.language import Words
 from kpi.presentation.pages.about import About
 from kpi.presentation.pages.wording import age, differ, named, names, share, window_days
@@ -91,8 +91,7 @@ def _steps(about: About, conversion: pd.DataFrame) -> DisplayTable:
     ]
     columns = [
         DisplayColumn("step", say("Step")),
-        DisplayColumn("n", say("Deals"), "number"),
-        DisplayColumn("n_events", say("Went\non"), "number"),
+        *columns_of("number", {"n": say("Deals"), "n_events": say("Went\non")}),
         *estimate(words, say("Share")),
     ]
     note = say(
@@ -107,8 +106,7 @@ def _stays(about: About, stay: pd.DataFrame) -> DisplayTable:
     say = about.words.say
     columns = [
         DisplayColumn("stage", say("Stage")),
-        DisplayColumn("n", say("Visits"), "number"),
-        DisplayColumn("n_open", say("Still\nthere"), "number"),
+        *columns_of("number", {"n": say("Visits"), "n_open": say("Still\nthere")}),
         *estimate(about.words, say("Half over\nwithin, days"), "number"),
     ]
     note = say(

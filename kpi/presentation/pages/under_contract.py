@@ -6,7 +6,7 @@ import pandas as pd
 
 from kpi.presentation import charts
 from kpi.presentation.blocks import Answer, Figure, SideBySide
-from kpi.presentation.blocks.tables import DisplayColumn, DisplayTable
+from kpi.presentation.blocks.tables import DisplayColumn, DisplayTable, columns_of
 from kpi.presentation.language import Words
 from kpi.presentation.pages.about import About
 from kpi.presentation.pages.wording import money, share
@@ -52,8 +52,7 @@ def _still_there(about: About, survival: pd.DataFrame) -> DisplayTable:
         DisplayColumn("horizon", say("Months"), "number"),
         DisplayColumn("value", say("Still there"), "percent", 1, n="n"),
         DisplayColumn("range", say("95% interval"), "range", 1, n="n"),
-        DisplayColumn("n_events", say("Left\nby then"), "number"),
-        DisplayColumn("n_open", say("Not seen\nso long"), "number"),
+        *columns_of("number", {"n_events": say("Left\nby then"), "n_open": say("Not seen\nso long")}),
     ]
     note = say("Contracts that follow one another without a gap are one · –: nobody was seen so long")
     return about.table(survival, columns, title=say("How many are still under contract?"), note=note)
@@ -109,12 +108,9 @@ def _check(about: About, check: pd.DataFrame) -> DisplayTable:
     words, say = about.words, about.words.say
     step = -(-len(check) // 8)
     columns = [
-        DisplayColumn("horizon", say("Months"), "number"),
-        DisplayColumn("n", say("Customers"), "number"),
-        DisplayColumn("value", say("Expected"), "number"),
+        *columns_of("number", {"horizon": say("Months"), "n": say("Customers"), "value": say("Expected")}),
         DisplayColumn("range", say("90% interval"), "range", unit="number"),
-        DisplayColumn("actual", say("Kept"), "number"),
-        DisplayColumn("constant", say("Constant\nrate"), "number"),
+        *columns_of("number", {"actual": say("Kept"), "constant": say("Constant\nrate")}),
     ]
     errors = {"model": words.percent(check["error"].iloc[0], 1), "rate": words.percent(check["constant_error"].iloc[0], 1)}
     note = say("Error of the share kept, root mean square over all renewals: model {model}, constant rate {rate}", **errors)
