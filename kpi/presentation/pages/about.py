@@ -102,6 +102,18 @@ class About:
         """Write an amount in the company's currency."""
         return self.words.money(value, self.currency)
 
+    def written(self, value: float | None, unit: str, digits: int = 0) -> str:
+        """Write a value in its unit: money, rate, or a plain number."""
+        if unit == "money":
+            return self.money(value)
+        return self.words.percent(value, digits) if unit == "rate" else self.words.number(value, digits)
+
+    def interval(self, low: float | None, high: float | None, unit: str, digits: int = 0) -> str:
+        """Write an interval in its unit."""
+        if unit == "money":
+            return self.words.money_range(low, high, self.currency)
+        return self.words.percent_range(low, high, digits) if unit == "rate" else self.words.number_range(low, high, digits)
+
     def table(
         self,
         result: pd.DataFrame,
@@ -114,8 +126,8 @@ class About:
         whole: str = "",
     ) -> DisplayTable:
         """Lay out a result as a table in the page's language, currency and zone."""
-        said = {"title": title, "note": note, "whole": whole}
-        return tables.table(result, columns, words=self.words, **said, total=total, limit=limit, currency=self.currency, zone=self.zone)
+        texts = {"title": title, "note": note, "whole": whole}
+        return tables.table(result, columns, words=self.words, **texts, total=total, limit=limit, currency=self.currency, zone=self.zone)
 
     def opening(self, page: str, answer: str, lede: str = "") -> Opening:
         """Begin a page."""

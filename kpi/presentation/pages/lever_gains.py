@@ -37,8 +37,7 @@ MODEL = N_(
 def lever_gains(about: About, gains: pd.DataFrame, expected: pd.DataFrame) -> list:
     """Show what each lever would bring, and whether that is settled."""
     words, say = about.words, about.words.say
-    known = gains[gains["value"].notna()]
-    if known.empty:
+    if gains["value"].isna().all():
         return [Answer(say("Too few deals were won in the last year to say what a change would bring."))]
     days = age(gains)
     shown = gains.assign(
@@ -47,13 +46,13 @@ def lever_gains(about: About, gains: pd.DataFrame, expected: pd.DataFrame) -> li
         gain=[_gain(about, row) for _, row in gains.iterrows()],
         like=[_like(words, row) for _, row in gains.iterrows()],
     )
-    told = shown[gains["value"].notna()].reset_index(drop=True)
+    known = shown[shown["value"].notna()]
     drawn = charts.plot_levers(
         known,
-        told["lever"].tolist(),
+        known["lever"].tolist(),
         words,
         about.currency,
-        moves=told["moved"].tolist(),
+        moves=known["moved"].tolist(),
         heading=say("if it moved"),
         xlabel=say("change in the value won over the next {days} days", days=days),
     )
@@ -62,7 +61,7 @@ def lever_gains(about: About, gains: pd.DataFrame, expected: pd.DataFrame) -> li
         "the rest",
         n=int(expected["n"].iloc[0]),
     )
-    every = words.listing(f"{row.lever} {row.moved}: {row.gain}" for row in told.itertuples())
+    every = words.listing(f"{row.lever} {row.moved}: {row.gain}" for row in known.itertuples())
     alt = say("Gain in won value over {days} days: {levers}.", days=days, levers=every)
     figure = Figure(drawn, say("Expected gain if each lever moved within its own plausible range"), note, alt, words.translate(MODEL))
     outlook = say(
@@ -70,7 +69,7 @@ def lever_gains(about: About, gains: pd.DataFrame, expected: pd.DataFrame) -> li
         days=days,
         **money(words, expected.iloc[0], about.currency),
     )
-    return [Answer(f"{_most_promising(words, told)} {outlook}"), figure, _table(about, shown, days)]
+    return [Answer(f"{_most_promising(words, known)} {outlook}"), figure, _table(about, shown, days)]
 
 
 def _most_promising(words: Words, gains: pd.DataFrame) -> str:
@@ -129,24 +128,17 @@ def _move(about: About, row: pd.Series) -> str:
     if pd.isna(row["to"]):
         return words.number(None)
     for digits in (0, 1):
-        ends = [_factor(about, row["unit"], row[name], digits) for name in ("from", "to")]
+        ends = [about.written(row[name], row["unit"], digits) for name in ("from", "to")]
         if ends[0] != ends[1]:
             break
+    if row["unit"] == "days":
+        ends = [words.say("{n} d", n=end) for end in ends]
     return words.say("{low} → {high}", low=ends[0], high=ends[1])
 
 
-def _factor(about: About, unit: str, value: float, digits: int) -> str:
-    words = about.words
-    if unit == "money":
-        return about.money(value)
-    if unit == "days":
-        return words.say("{n} d", n=words.number(value, digits))
-    return words.percent(value, digits) if unit == "rate" else words.number(value, digits)
-
-
 def _gain(about: About, row: pd.Series) -> str:
-    range_ = about.words.money_range(row["low"], row["high"], about.currency)
-    return about.words.say("{gain} ({range})", gain=about.words.money(row["value"], about.currency, signed=True), range=range_)
+    gain = about.words.money(row["value"], about.currency, signed=True)
+    return about.words.say("{gain} ({range})", gain=gain, range=about.interval(row["low"], row["high"], "money"))
 
 
 def _named(words: Words, group: str) -> str:

@@ -74,8 +74,9 @@ def tiles(about: About, chain: list[pd.DataFrame], false_alarms: float) -> Tiles
 def tile(about: About, months: pd.DataFrame) -> Tile:
     """Make the tile of one headline number."""
     words, say = about.words, about.words.say
-    now, name, usual = months.iloc[-1], _name(about, months), _usual(about, months)
-    of = [say("of {n}", n=int(now["n"]))] if months["kind"].iloc[-1] == "rate" and not pd.isna(now["n"]) else []
+    now, name, kind = months.iloc[-1], _name(about, months), months["kind"].iloc[-1]
+    usual = about.interval(now["lower"], now["upper"], kind, _digits(months))
+    of = [say("of {n}", n=int(now["n"]))] if kind == "rate" and not pd.isna(now["n"]) else []
     if len(months) > 1:
         past = months.iloc[-2]
         of.append(say("{month} {value}", month=words.month_short(past["month"]), value=value(about, months, past)))
@@ -114,10 +115,7 @@ def conversions(about: About, results: list[pd.DataFrame], closed: pd.DataFrame)
 
 def value(about: About, months: pd.DataFrame, row: pd.Series) -> str:
     """Write a value in the KPI's unit."""
-    kind = months["kind"].iloc[-1]
-    if kind == "money":
-        return about.money(row["value"])
-    return about.words.percent(row["value"], _digits(months)) if kind == "rate" else about.words.number(row["value"])
+    return about.written(row["value"], months["kind"].iloc[-1], _digits(months))
 
 
 def _name(about: About, months: pd.DataFrame) -> str:
@@ -126,15 +124,8 @@ def _name(about: About, months: pd.DataFrame) -> str:
     return about.words.say(CHAIN[months["kpi"].iloc[-1]].name, **places)
 
 
-def _usual(about: About, months: pd.DataFrame) -> str:
-    words, kind, (lower, upper) = about.words, months["kind"].iloc[-1], months.iloc[-1][["lower", "upper"]]
-    if kind == "money":
-        return words.money_range(lower, upper, about.currency)
-    return words.percent_range(lower, upper, _digits(months)) if kind == "rate" else words.number_range(lower, upper)
-
-
 def _digits(months: pd.DataFrame) -> int:
-    return 1 if months["value"].min() > 0.9 else 0
+    return 1 if months["kind"].iloc[-1] == "rate" and months["value"].min() > 0.9 else 0
 
 
 def _flag(words: Words, reason: str, usual: str) -> str:

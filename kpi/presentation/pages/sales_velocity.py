@@ -16,19 +16,17 @@ FACTORS = {
     "average_won_value": N_("Average won deal"),
     "days_to_win": N_("Days to win"),
 }
+UNITS = {"velocity": "money", "average_won_value": "money", "win_incidence": "rate", "open_deals": "count", "days_to_win": "days"}
 
 
 def sales_velocity(about: About, velocity: pd.DataFrame) -> list:
     """Say what the pipeline brings per day, and which factor moved it."""
-    say = about.words.say
-    shown = pd.DataFrame(
-        {
-            "factor": [about.words.translate(FACTORS[name]) for name in velocity["factor"]],
-            "current": [_value(about, *pair) for pair in zip(velocity["factor"], velocity["value"], strict=True)],
-            "interval": [_interval(about, row) for _, row in velocity.iterrows()],
-            "before": [_value(about, *pair) for pair in zip(velocity["factor"], velocity["past"], strict=True)],
-            "effect": velocity["effect"],
-        }
+    say, rows = about.words.say, [(UNITS[row["factor"]], row) for _, row in velocity.iterrows()]
+    shown = velocity.assign(
+        factor=[about.words.translate(FACTORS[name]) for name in velocity["factor"]],
+        current=[about.written(row["value"], unit) for unit, row in rows],
+        interval=[about.interval(row["low"], row["high"], unit) for unit, row in rows],
+        before=[about.written(row["past"], unit) for unit, row in rows],
     )
     columns = [
         *columns_of("text", {"factor": say("Factor"), "current": say("Now"), "interval": say("95%\ninterval"), "before": say("A year ago")}),
@@ -52,18 +50,3 @@ def _moved(about: About, velocity: pd.DataFrame) -> str:
         effect=words.money(most["effect"], about.currency, signed=True),
         **parts,
     )
-
-
-def _value(about: About, factor: str, value: float) -> str:
-    if factor in ("velocity", "average_won_value"):
-        return about.money(value)
-    return about.words.percent(value) if factor == "win_incidence" else about.words.number(value)
-
-
-def _interval(about: About, row: pd.Series) -> str:
-    words, factor, low, high = about.words, row["factor"], row["low"], row["high"]
-    if factor == "open_deals":
-        return words.number(None)
-    if factor == "win_incidence":
-        return words.percent_range(low, high)
-    return words.number_range(low, high) if factor == "days_to_win" else words.money_range(low, high, about.currency)
