@@ -25,7 +25,7 @@ def sales_velocity(about: About, velocity: pd.DataFrame) -> list:
     shown = velocity.assign(
         factor=[about.words.translate(FACTORS[name]) for name in velocity["factor"]],
         current=[about.written(row["value"], unit) for unit, row in rows],
-        interval=[about.interval(row["low"], row["high"], unit) for unit, row in rows],
+        interval=["–" if row["factor"] == "open_deals" else about.interval(row["low"], row["high"], unit) for unit, row in rows],
         before=[about.written(row["past"], unit) for unit, row in rows],
     )
     columns = [
