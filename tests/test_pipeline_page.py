@@ -13,7 +13,7 @@ from kpi import compute
 from kpi.periods import Month, Window
 from kpi.presentation.blocks import Answer
 from kpi.presentation.language import Words
-from kpi.presentation.pages import comparison, open_pipeline, pipeline, stage_by_stage
+from kpi.presentation.pages import comparison, open_deals, pipeline, stage_by_stage
 from kpi.presentation.pages.about import About
 
 NAN = float("nan")
@@ -79,7 +79,7 @@ def test_leads_are_compared_with_a_year_ago(about, before, words):
 
 def test_the_target_is_told_where_there_is_one(about):
     row = {"value": 2.0, "open_amount": 500e3, "target": 400e3, "won": 150e3}
-    told = [open_pipeline._covered(about, table) for table in (None, *(pd.DataFrame([row | more]) for more in ({}, {"target": NAN}, {"value": NAN})))]
+    told = [open_deals._covered(about, table) for table in (None, *(pd.DataFrame([row | more]) for more in ({}, {"target": NAN}, {"value": NAN})))]
     assert told[0] == told[2] == ""
     assert "2.0 times what is missing to its target" in told[1]
     assert "is reached" in told[3]

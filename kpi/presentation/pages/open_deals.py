@@ -12,7 +12,7 @@ from kpi.presentation.pages.wording import length, names
 from kpi.schema import N_
 
 
-def open_pipeline(
+def open_deals(
     about: About,
     by_stage: pd.DataFrame,
     by_owner: pd.DataFrame,
