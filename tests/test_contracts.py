@@ -17,8 +17,8 @@ from kpi import lifetime_value as lv
 from kpi.__main__ import run
 from kpi.engine import collect
 from kpi.errors import MissingTable, ParameterError
-from kpi.lifetime_value.contracts import _events as renewals_counted
-from kpi.lifetime_value.contracts import renewal_period
+from kpi.lifetime_value.contract_value import _events as renewals_counted
+from kpi.lifetime_value.contract_value import renewal_period
 from kpi.periods import day_number
 from kpi.presentation import pages
 from tests.simulated import Company, simulate

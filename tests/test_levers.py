@@ -14,12 +14,10 @@ from companies import ENGINES, STAGES, ZONE, answering, dataset, deal, lead, ran
 import kpi
 from kpi import forecast
 from kpi.errors import MissingTable, ParameterError
-from kpi.forecast.fitting import fitted, surprise
-from kpi.forecast.inflow import inflows
-from kpi.forecast.levers import KINDS
-from kpi.forecast.process import BAND_OF, LAST, Model
-from kpi.forecast.ranges import target
-from kpi.forecast.transitions import BANDS, OTHERS, counted
+from kpi.forecast.gains import KINDS
+from kpi.forecast.levers import inflows, target
+from kpi.forecast.pipeline_counts import BANDS, OTHERS, counted
+from kpi.forecast.pipeline_model import BAND_OF, LAST, PipelineModel, fitted, surprise
 from kpi.periods import Window
 from kpi.presentation.pages import lever_gains
 from kpi.statistics.shrinkage import shrunk
@@ -108,7 +106,7 @@ def test_small_sources_are_taken_together():
 # --- model
 
 
-def model(ends, share, horizon: int, *, rate=1.0, amount=10.0, held=()) -> Model:
+def model(ends, share, horizon: int, *, rate=1.0, amount=10.0, held=()) -> PipelineModel:
     """One source, no draws; the same chances at all ages."""
     stages = len(ends)
     ends, share = np.array(ends, float), np.array(share, float)
@@ -117,7 +115,7 @@ def model(ends, share, horizon: int, *, rate=1.0, amount=10.0, held=()) -> Model
     for place, age in held:
         there[place, 0, age] += 1
     same = [np.repeat(part[:, None], len(BANDS), axis=1)[None] for part in (ends, odds)]
-    return Model(["web"], horizon, *same, np.zeros((1, 1)), np.array([[rate]]), np.array([[amount]]), there)
+    return PipelineModel(["web"], horizon, *same, np.zeros((1, 1)), np.array([[rate]]), np.array([[amount]]), there)
 
 
 def test_value_by_hand():
@@ -145,7 +143,7 @@ def test_value_against_a_walk_from_day_to_day(seed):
     rng = np.random.default_rng(seed)
     held = np.zeros((3, 2, LAST + 1))
     held[:, :, rng.integers(0, LAST + 1, 9)] = rng.integers(0, 4, (3, 2, 9))
-    random = Model(
+    random = PipelineModel(
         ["a", "b"],
         30,
         rng.uniform(0, 0.3, (1, 3, len(BANDS))),

@@ -10,7 +10,7 @@ import kpi
 from kpi import engine
 from kpi import lifetime_value as lv
 from kpi.errors import MissingTable, ParameterError
-from kpi.lifetime_value import customers as rows
+from kpi.lifetime_value import customer_counts as rows
 from kpi.presentation import pages
 from kpi.presentation.language import Words
 
@@ -71,7 +71,8 @@ def test_expected_value_is_the_sum_over_customers(data):
     fitted = lv.fit(data, as_of=END)
     table = engine.collect(rows.customers(data, pd.Timestamp(END)), ["customer_id"])
     ahead = lv.expected_purchases(table, fitted.purchases.parameters, "mbg", 365)
-    each = lv.expected_amount(table["purchases"].to_numpy(), table["amount"].to_numpy(), fitted.spending.parameters)
+    p, q, v = fitted.spending.parameters
+    each = (p * (v + table["spent"]) / (p * table["purchases"] + q - 1)).to_numpy()
     row = lv.expected_value(data, as_of=END, discount=0).iloc[0]
     assert row["value"] == pytest.approx((ahead * each).mean())
     assert row["purchases"] == pytest.approx(ahead.sum())

@@ -11,11 +11,11 @@ import pandas as pd
 from kpi import engine, facts, schema
 from kpi.dataset import Dataset
 from kpi.facts.clock import last_day
-from kpi.lifetime_value import customers as rows
-from kpi.lifetime_value.contracts import DRAWS, LEAST, SEED
-from kpi.lifetime_value.expected import fit
-from kpi.lifetime_value.outlook import expected_purchases, probability_active, variance_of_purchases
-from kpi.lifetime_value.purchasing import PurchaseModel, fit_purchases
+from kpi.lifetime_value import customer_counts as rows
+from kpi.lifetime_value.contract_value import DRAWS, LEAST, SEED
+from kpi.lifetime_value.expected_value import fit
+from kpi.lifetime_value.purchase_model import PurchaseModel, fit_purchases
+from kpi.lifetime_value.purchase_prediction import expected_purchases, probability_active, variance_of_purchases
 from kpi.periods import Instant, Window, day_of, last_days
 from kpi.statistics import intervals
 

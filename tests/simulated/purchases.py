@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from kpi.lifetime_value.histories import Model
+from kpi.lifetime_value.purchase_model import Variant
 
 
-def simulate_purchases(parameters: np.ndarray, model: Model, age: np.ndarray, ahead: float, seed: int) -> pd.DataFrame:
+def simulate_purchases(parameters: np.ndarray, model: Variant, age: np.ndarray, ahead: float, seed: int) -> pd.DataFrame:
     """Make customers who behave as the model says, to test what it says."""
     rng = np.random.default_rng(seed)
     r, alpha, a, b = parameters

@@ -12,11 +12,11 @@ import pandas as pd
 from kpi import engine, facts, schema
 from kpi.dataset import Dataset
 from kpi.errors import MissingTable, ParameterError
-from kpi.lifetime_value import customers as rows
-from kpi.lifetime_value.contracts import DRAWS, FEW, LEAST, RECENT, SEED, YEAR, contract_value
-from kpi.lifetime_value.outlook import expected_purchases, probability_active, variance_of_purchases
-from kpi.lifetime_value.purchasing import PurchaseModel, fit_purchases
-from kpi.lifetime_value.spending import SpendingModel, fit_spending
+from kpi.lifetime_value import customer_counts as rows
+from kpi.lifetime_value.contract_value import DRAWS, FEW, LEAST, RECENT, SEED, YEAR, contract_value
+from kpi.lifetime_value.purchase_model import PurchaseModel, fit_purchases
+from kpi.lifetime_value.purchase_prediction import expected_purchases, probability_active, variance_of_purchases
+from kpi.lifetime_value.spending_model import SpendingModel, fit_spending
 from kpi.periods import Instant, Window, day_of, last_days
 from kpi.statistics import intervals
 

@@ -9,13 +9,12 @@ import pandas as pd
 from scipy.special import gammaln, polygamma, psi
 
 from kpi.errors import DataError
-from kpi.lifetime_value.special import log_rise
+from kpi.lifetime_value.special_functions import log_rise
 from kpi.statistics import optimise
 
 SAMPLE = 4000
 # log p, log (q - 1), log of the mean amount; amounts in mean amounts
-LOWER = np.array([-7.0, -5.0, -14.0])
-UPPER = np.array([np.log(10_000.0), np.log(10_000.0), 14.0])
+BOX = optimise.Box(np.array([-7.0, -5.0, -14.0]), np.array([np.log(10_000.0), np.log(10_000.0), 14.0]))
 
 
 @dataclass(frozen=True)
@@ -73,7 +72,7 @@ class SpendingModel:
         """
         if self.maximum is None:
             return np.tile(self.parameters, (number, 1))
-        return np.array([_parameters(place, self.unit) for place in optimise.draws(self.maximum, number, seed, LOWER, UPPER)])
+        return np.array([_parameters(point, self.unit) for point in self.maximum.draws(number, seed)])
 
 
 def fit_spending(table: pd.DataFrame) -> SpendingModel:
@@ -110,36 +109,11 @@ def fit_spending(table: pd.DataFrame) -> SpendingModel:
     step = max(1, len(x) // SAMPLE)
     part = rows if step == 1 else _Rows(x[::step], mean[::step] / unit, count[::step])
     starts = [np.array([1.0, 1.0, 0.0]), np.array([0.0, 4.0, 0.0])]  # customers differ; or hardly do
-    best = optimise.maximise(rows.likelihood, part.likelihood, starts, LOWER, UPPER)
-    p, q, v = _parameters(best.place, unit)
-    slopes = _slopes(best.place)
-    errors = np.sqrt(np.clip(np.diag(slopes @ best.covariance @ slopes.T), 0, None)) * np.array([p, q, v])
-    held = tuple(name for name, flag in zip(("amounts", "customers", "mean"), best.held, strict=True) if flag)
+    best = optimise.maximise(rows.likelihood, part.likelihood, starts, BOX)
+    p, q, v = _parameters(best.point, unit)
+    errors = dict(zip("pqv", best.errors(_slopes(best.point), np.array([p, q, v])).tolist(), strict=True))
     value = best.value - float(count.sum()) * np.log(unit)
-    return SpendingModel(p, q, v, value, dict(zip("pqv", errors.tolist(), strict=True)), held, left_out, unit, best)
-
-
-def expected_amount(purchases: np.ndarray, amount: np.ndarray, parameters: np.ndarray) -> np.ndarray:
-    """Mean amount that each customer is expected to spend per purchase from now on.
-
-    Parameters
-    ----------
-    purchases : ndarray
-        Purchases whose amount is known; 0 gives the mean of all customers.
-    amount : ndarray
-        Their mean; any where `purchases` is 0.
-    parameters : ndarray
-        p, q, v.
-
-    Returns
-    -------
-    ndarray
-        Between the customer's own mean and that of all customers.
-    """
-    p, q, v = parameters
-    known = np.asarray(purchases, "float64")
-    total = np.where(known > 0, known * np.nan_to_num(np.asarray(amount, "float64")), 0.0)
-    return (v + total) * p / (p * known + q - 1)
+    return SpendingModel(p, q, v, value, errors, best.held_names(("amounts", "customers", "mean")), left_out, unit, best)
 
 
 class _Rows:
@@ -148,16 +122,13 @@ class _Rows:
         self.kinds, self.kind = np.unique(x, return_inverse=True)
         self.many = np.bincount(self.kind, count, len(self.kinds))
 
-    def likelihood(self, place: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
-        p, q, v = _parameters(place, 1.0)
-        value, gradient, hessian = self.natural(p, q, v)
-        slopes, size = _slopes(place), np.array([p, q, v])
-        by_log = gradient * size
-        chained = slopes.T @ (hessian * np.outer(size, size) + np.diag(by_log)) @ slopes
-        chained[1, 1] += by_log[1] * (q - 1) / q**2
-        return value, slopes.T @ by_log, chained
+    def likelihood(self, point: np.ndarray) -> optimise.Slopes:
+        p, q, v = _parameters(point, 1.0)
+        (value, gradient, hessian), by_log = optimise.by_working_parameters(self.natural(p, q, v), np.array([p, q, v]), _slopes(point))
+        hessian[1, 1] += by_log[1] * (q - 1) / q**2
+        return value, gradient, hessian
 
-    def natural(self, p: float, q: float, v: float) -> tuple[float, np.ndarray, np.ndarray]:
+    def natural(self, p: float, q: float, v: float) -> optimise.Slopes:
         k, many, x, n = self.kinds, self.many, self.x, self.count
         total = x * self.mean
         rest = np.log1p(v / total)  # -log of the share of what was spent
@@ -177,11 +148,11 @@ class _Rows:
         return float(value), gradient, hessian
 
 
-def _parameters(place: np.ndarray, unit: float) -> tuple[float, float, float]:
-    p, more, mean = np.exp(place)
+def _parameters(point: np.ndarray, unit: float) -> tuple[float, float, float]:
+    p, more, mean = np.exp(point)
     return float(p), float(1 + more), float(mean * more / p * unit)
 
 
-def _slopes(place: np.ndarray) -> np.ndarray:
-    more = np.exp(place[1])
+def _slopes(point: np.ndarray) -> np.ndarray:
+    more = np.exp(point[1])
     return np.array([[1.0, 0, 0], [0, more / (1 + more), 0], [-1, 1, 1]])

@@ -9,12 +9,11 @@ import pandas as pd
 from scipy.special import expit, polygamma, psi
 
 from kpi.errors import DataError
-from kpi.lifetime_value.special import log_rise
+from kpi.lifetime_value.special_functions import log_rise
 from kpi.statistics import optimise
 
 # logit of the mean share lost at a renewal, log (alpha + beta)
-LOWER = np.array([-16.0, -7.0])
-UPPER = np.array([16.0, np.log(10_000.0)])
+BOX = optimise.Box(np.array([-16.0, -7.0]), np.array([16.0, np.log(10_000.0)]))
 
 
 @dataclass(frozen=True)
@@ -62,7 +61,7 @@ class RenewalModel:
         ndarray
             One row per draw: alpha, beta.
         """
-        return np.array([_parameters(place) for place in optimise.draws(self.maximum, number, seed, LOWER, UPPER)])
+        return np.array([_parameters(point) for point in self.maximum.draws(number, seed)])
 
 
 def fit_renewals(table: pd.DataFrame) -> RenewalModel:
@@ -93,17 +92,14 @@ def fit_renewals(table: pd.DataFrame) -> RenewalModel:
     if not len(renewal) or not (lost.sum() + kept[renewal > 0].sum()):
         raise DataError("nobody has come to a renewal: there is nothing to fit")
 
-    def likelihood(place: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
-        return _likelihood(place, renewal, lost, kept)
+    def likelihood(point: np.ndarray) -> optimise.Slopes:
+        return _likelihood(point, renewal, lost, kept)
 
     start = np.array([np.log((lost.sum() + 0.5) / (kept.sum() + lost.sum())), 0.5])
-    best = optimise.maximise(likelihood, likelihood, [start], LOWER, UPPER)
-    alpha, beta = _parameters(best.place)
-    share = expit(best.place[0])
-    slopes = np.array([[1 - share, 1], [-share, 1]])
-    errors = np.sqrt(np.clip(np.diag(slopes @ best.covariance @ slopes.T), 0, None)) * np.array([alpha, beta])
-    held = tuple(name for name, flag in zip(("mean", "customers"), best.held, strict=True) if flag)
-    return RenewalModel(alpha, beta, best.value, dict(zip(("alpha", "beta"), errors.tolist(), strict=True)), held, best)
+    best = optimise.maximise(likelihood, likelihood, [start], BOX)
+    alpha, beta = _parameters(best.point)
+    errors = best.errors(_slopes(best.point), np.array([alpha, beta])).tolist()
+    return RenewalModel(alpha, beta, best.value, dict(zip(("alpha", "beta"), errors, strict=True)), best.held_names(("mean", "customers")), best)
 
 
 def share_kept(renewals: np.ndarray, parameters: np.ndarray) -> np.ndarray:
@@ -126,32 +122,8 @@ def share_kept(renewals: np.ndarray, parameters: np.ndarray) -> np.ndarray:
     return np.exp(log_rise(beta, renewals) - log_rise(alpha + beta, renewals))
 
 
-def expected_renewals(passed: np.ndarray, parameters: np.ndarray, ahead: int, discount: float = 0.0) -> np.ndarray:
-    """Periods that customers still there are expected to pay for among the next ones.
-
-    Parameters
-    ----------
-    passed : ndarray
-        Renewals each customer has passed.
-    parameters : ndarray
-        alpha, beta.
-    ahead : int
-        How many renewals ahead count.
-    discount : float
-        Discount rate per period; the next renewal is one period away.
-
-    Returns
-    -------
-    ndarray
-        Between 0 and `ahead`.
-    """
-    passed = np.asarray(passed, "float64")
-    now = share_kept(passed, parameters)
-    return sum((share_kept(passed + k, parameters) / now / (1 + discount) ** k for k in range(1, ahead + 1)), np.zeros(passed.shape))
-
-
-def _likelihood(place: np.ndarray, renewal: np.ndarray, lost: np.ndarray, kept: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
-    alpha, beta = _parameters(place)
+def _likelihood(point: np.ndarray, renewal: np.ndarray, lost: np.ndarray, kept: np.ndarray) -> optimise.Slopes:
+    alpha, beta = _parameters(point)
     total = alpha + beta
     # lost at t: alpha x rise(beta, t - 1) / rise(alpha + beta, t); kept after t: rise(beta, t) / rise(alpha + beta, t)
     passed = np.where(renewal > 0, renewal - 1, 0)
@@ -160,16 +132,21 @@ def _likelihood(place: np.ndarray, renewal: np.ndarray, lost: np.ndarray, kept: 
     both2 = (lost + kept) @ (polygamma(1, total) - polygamma(1, total + renewal))
     by_beta = lost @ (psi(beta + passed) - psi(beta)) + kept @ (psi(beta + renewal) - psi(beta))
     by_beta2 = lost @ (polygamma(1, beta + passed) - polygamma(1, beta)) + kept @ (polygamma(1, beta + renewal) - polygamma(1, beta))
-    size = np.array([alpha, beta])
-    by_log = np.array([lost.sum() / alpha + both, by_beta + both]) * size
+    gradient = np.array([lost.sum() / alpha + both, by_beta + both])
     hessian = np.array([[both2 - lost.sum() / alpha**2, both2], [both2, by_beta2 + both2]])
-    share = expit(place[0])
-    slopes = np.array([[1 - share, 1], [-share, 1]])
-    chained = slopes.T @ (hessian * np.outer(size, size) + np.diag(by_log)) @ slopes
-    chained[0, 0] -= share * (1 - share) * by_log.sum()
-    return float(value), slopes.T @ by_log, chained
+    natural = (float(value), gradient, hessian)
+    (value, slope, curve), by_log = optimise.by_working_parameters(natural, np.array([alpha, beta]), _slopes(point))
+    share = expit(point[0])
+    curve[0, 0] -= share * (1 - share) * by_log.sum()
+    return value, slope, curve
 
 
-def _parameters(place: np.ndarray) -> tuple[float, float]:
-    total = np.exp(place[1])
-    return float(total * expit(place[0])), float(total * expit(-place[0]))
+def _parameters(point: np.ndarray) -> tuple[float, float]:
+    total = np.exp(point[1])
+    return float(total * expit(point[0])), float(total * expit(-point[0]))
+
+
+def _slopes(point: np.ndarray) -> np.ndarray:
+    """Logarithms of alpha and beta by the working parameters."""
+    share = expit(point[0])
+    return np.array([[1 - share, 1], [-share, 1]])

@@ -9,8 +9,8 @@ import pandas as pd
 from kpi import engine, facts, schema
 from kpi.dataset import Dataset
 from kpi.facts.clock import last_day
-from kpi.lifetime_value import customers as rows
-from kpi.lifetime_value.renewals import RenewalModel, fit_renewals, share_kept
+from kpi.lifetime_value import customer_counts as rows
+from kpi.lifetime_value.renewal_model import RenewalModel, fit_renewals, share_kept
 from kpi.periods import Instant, Month, Window, day_number, day_of, last_days
 from kpi.statistics import intervals
 
