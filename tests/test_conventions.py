@@ -46,7 +46,7 @@ FENCES = {
     "matplotlib": ("kpi.presentation.charts", "kpi.presentation.blocks.elements"),  # blocks take an Axes, and have charts turn it into a picture
     "seaborn": ("kpi.presentation.charts",),
     "PIL": ("kpi.presentation.charts",),
-    "scipy": ("kpi.statistics", "kpi.lifetime_value"),
+    "scipy": ("kpi.statistics", "kpi.lifetime_value", "kpi.forecast"),
     "babel": ("kpi.presentation.language", "kpi.sources.config"),
     "holidays": ("kpi.dataset.hours",),
     "click": ("kpi.__main__",),

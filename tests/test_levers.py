@@ -17,7 +17,7 @@ from kpi.errors import MissingTable, ParameterError
 from kpi.forecast.gains import KINDS
 from kpi.forecast.levers import inflows, target
 from kpi.forecast.pipeline_counts import BANDS, OTHERS, counted
-from kpi.forecast.pipeline_model import BAND_OF, LAST, PipelineModel, fitted, surprise
+from kpi.forecast.pipeline_model import BAND_OF, LAST, PipelineModel, effects, fitted
 from kpi.periods import Window
 from kpi.presentation.pages import lever_gains
 from kpi.statistics.shrinkage import shrunk
@@ -87,7 +87,7 @@ def test_inflow_moves_to_its_best_quarter(name):
     window = Window(date(2025, 6, 1), date(2026, 6, 1))
     counts = counted(dataset(selling(deals), name), utc("2026-06-01"), window)
     assert counts.entries["count"].tolist() == [20, 20, 20, 60]
-    (lever,) = inflows(counts, fitted(counts, 90, 365, 10, seed=1), 365)
+    (lever,) = inflows(counts, fitted(counts, 90, 10, seed=1))
     assert (lever.n, lever.basis) == (120, "quarter")
     assert lever.now == pytest.approx(120 / 365 * 90)
     mean, deviation = shrunk(np.log(np.array([20, 20, 20, 60]) / (120 * 91 / 365)), 1 / np.array([20, 20, 20, 60]))
@@ -157,12 +157,12 @@ def test_value_against_a_walk_from_day_to_day(seed):
     for source in range(2):
         there = [{age: n for age, n in enumerate(held[place, source]) if n} for place in range(3)]
         for _ in range(30):
-            there[0][0] = there[0].get(0, 0) + random.rate[0, source]
+            there[0][0] = there[0].get(0, 0) + random.inflow[0, source]
             for place in range(3):
                 later = {}
                 for age, n in there[place].items():
-                    ends = random.ends[0, place, BAND_OF[age]]
-                    on = n * ends / (1 + np.exp(-random.odds[0, place, BAND_OF[age]] - random.tilt[0, source]))
+                    ends = random.exit_chance[0, place, BAND_OF[age]]
+                    on = n * ends / (1 + np.exp(-random.log_odds[0, place, BAND_OF[age]] - random.source_effect[0, source]))
                     later[min(age + 1, LAST)] = later.get(min(age + 1, LAST), 0) + n * (1 - ends)
                     if place == 2:
                         total += on * random.amount[0, source]
@@ -174,10 +174,10 @@ def test_value_against_a_walk_from_day_to_day(seed):
 
 def test_draws_scatter_about_the_estimate():
     counts = counted(random_data(1, "duckdb"), utc("2026-05-01"), SPRING)
-    one = fitted(counts, 90, 89, 2000, seed=1)
+    one = fitted(counts, 90, 2000, seed=1)
     values = one.value(one.stages)
     assert abs(values[1:].mean() - values[0]) < values[1:].std() / 2
-    again = fitted(counts, 90, 89, 2000, seed=1)
+    again = fitted(counts, 90, 2000, seed=1)
     np.testing.assert_array_equal(again.value(again.stages), values)
 
 
@@ -224,9 +224,8 @@ def test_the_best_is_not_overrated_when_owners_do_differ():
 
 def test_small_and_nameless_groups_are_no_target():
     table = pd.DataFrame({"owner": ["a", "b", "c", "d"], "n": [40, 40, 40, 19], "events": [10, 20, 30, 19]})
-    names, steps, variances, sizes = surprise(table, np.zeros(4), "owner")
+    names, steps, variances = effects(table, np.zeros(4), "owner")
     assert names.tolist() == ["a", "b", "c"]
-    assert sizes.tolist() == [40] * 3
     assert steps == pytest.approx(np.log([1 / 3, 1, 3]), abs=0.05)
     assert target(names, steps, variances, 0.01, "owner")["best"] == "c"
     assert target(["a", "b", "(blank)"], steps, variances, 0.01, "owner")["basis"] == "interval"  # b does no better than usual

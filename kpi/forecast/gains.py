@@ -7,14 +7,15 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from kpi import periods, schema
+from kpi import schema
 from kpi.dataset import Dataset
 from kpi.errors import MissingTable, ParameterError
 from kpi.forecast import levers
 from kpi.forecast.levers import Lever
 from kpi.forecast.pipeline_counts import Counts, counted
-from kpi.forecast.pipeline_model import FLOOR, PipelineModel, fitted
-from kpi.periods import Instant, Window
+from kpi.forecast.pipeline_model import FLOOR, PipelineModel, StageFlow, fitted
+from kpi.periods import Instant, Window, WindowLike
+from kpi.schema import renamed
 from kpi.statistics.intervals import quantile_of
 
 HORIZON = 90
@@ -24,17 +25,20 @@ KINDS = ("conversion", "pace", "inflow", "lead_conversion", "response", "amount"
 MORE = ("from", "to", "unit", "basis", "best", "shift", "expected", "expected_low", "expected_high")
 
 
-def expected_won(data: Dataset, *, as_of: Instant, horizon: int = HORIZON, days: int = DAYS, seed: int = 1, level: float = 0.95) -> pd.DataFrame:
+@renamed(days="window")
+def expected_won(
+    data: Dataset, *, as_of: Instant, window: WindowLike | None = None, horizon: int = HORIZON, seed: int = 1, level: float = 0.95
+) -> pd.DataFrame:
     """Value that may be expected to be won over the next 90 days if things go on as in the last year.
 
     Uses `opportunities`; where they exist `opportunity_history` and `stages`.
 
     Parameters
     ----------
+    window : Window, str or pair of dates, optional
+        Local days that tell how things go; without it the 365 days before `as_of`.
     horizon : int
         Days ahead.
-    days : int
-        Length of the window before `as_of` that tells how things go.
     seed : int
         Of the draws.
 
@@ -50,30 +54,32 @@ def expected_won(data: Dataset, *, as_of: Instant, horizon: int = HORIZON, days:
     MissingTable
         If there are no opportunities.
     ParameterError
-        If `horizon` or `days` is no positive number of days, or `level` is not inside (0, 1).
+        If `horizon` is no positive number of days, `window` holds no day, or `level` is not inside (0, 1).
     """
-    known = _known(data, as_of, horizon, days, seed)
+    known = _known(data, as_of, window, horizon, seed)
     counts, model = known.counts, known.model
     n_won, there = int(counts.amounts["n"].sum()), int(model.open.sum())
-    row = {"horizon": horizon, "n": int(counts.entries["count"].sum()) + there, "n_events": n_won, "n_open": there}
+    table = pd.DataFrame({"horizon": [horizon], "n": int(counts.entries["count"].sum()) + there, "n_events": n_won, "n_open": there})
     if n_won >= FLOOR:
-        row |= {"value": known.base[0], "from_open": float((model.amount[0] * model.won(known.stages)[0]).sum())}
-        row["low"], row["high"] = _ends(known.base, level)
-    same = {"view": "period", "window": known.window, "as_of": known.now}
-    return schema.result("pipeline.expected_won", pd.DataFrame([row]), by=[], **same, more=["from_open"])
+        low, high = _ends(known.base, level)
+        table = table.assign(value=known.base[0], from_open=float((model.amount[0] * model.won(known.stages)[0]).sum()), low=low, high=high)
+    return schema.result("pipeline.expected_won", table, by=[], view="period", window=known.window, as_of=known.now, more=["from_open"])
 
 
-def gains(data: Dataset, *, as_of: Instant, horizon: int = HORIZON, days: int = DAYS, seed: int = 1, level: float = 0.95) -> pd.DataFrame:
+@renamed(days="window")
+def gains(
+    data: Dataset, *, as_of: Instant, window: WindowLike | None = None, horizon: int = HORIZON, seed: int = 1, level: float = 0.95
+) -> pd.DataFrame:
     """How much more might be won over the next 90 days if one conversion, delay, inflow or amount were as good as at its best.
 
     Uses `opportunities`; where they exist `opportunity_history` and `stages`, `leads`, `activities`, `owners`.
 
     Parameters
     ----------
+    window : Window, str or pair of dates, optional
+        Local days that tell how things go; without it the 365 days before `as_of`.
     horizon : int
         Days ahead.
-    days : int
-        Length of the window before `as_of` that tells how things go.
     seed : int
         Of the draws.
 
@@ -90,7 +96,7 @@ def gains(data: Dataset, *, as_of: Instant, horizon: int = HORIZON, days: int = 
     MissingTable
         If there are no opportunities.
     ParameterError
-        If `horizon` or `days` is no positive number of days, or `level` is not inside (0, 1).
+        If `horizon` is no positive number of days, `window` holds no day, or `level` is not inside (0, 1).
 
     Notes
     -----
@@ -101,20 +107,20 @@ def gains(data: Dataset, *, as_of: Instant, horizon: int = HORIZON, days: int = 
     Response is an association (`response_time.what_if`), not a proven effect. The interval covers the model's factors and the target; it includes
     zero where the best may be no better than the rest. Nothing says that a lever can be moved, or what it costs.
     """
-    known = _known(data, as_of, horizon, days, seed)
+    known = _known(data, as_of, window, horizon, seed)
     counts, model, base = known.counts, known.model, known.base
-    found = [*levers.conversions(counts, model), *levers.paces(counts, model), *levers.inflows(counts, model, days)]
+    found = [*levers.conversions(counts, model), *levers.paces(counts, model), *levers.inflows(counts, model)]
     found += [*levers.lead_conversion(counts), *_response(data, known), *levers.amounts(counts, model)]
-    enough, rng, rows = int(counts.amounts["n"].sum()) >= FLOOR, np.random.default_rng([seed, 1]), []
+    is_enough, rng, rows = int(counts.amounts["n"].sum()) >= FLOOR, np.random.default_rng([seed, 1]), []
     for lever in found:
         row = lever.row() | {"horizon": horizon}
-        if enough and lever.is_known:
+        if is_enough and lever.is_known:
             gain = _gain(known, lever, lever.drawn(DRAWS, rng))
             row |= dict(zip(("value", "low", "high"), (gain[0], *_ends(gain, level)), strict=True))
             row |= dict(zip(("expected", "expected_low", "expected_high"), (base[0] + gain[0], *_ends(base + gain, level)), strict=True))
         rows.append(row)
-    table, same = pd.DataFrame(rows), {"view": "period", "window": known.window, "as_of": known.now}
-    result = schema.result("pipeline.levers", table, by=["kind", "group"], **same, more=MORE)
+    table, by = pd.DataFrame(rows), ["kind", "group"]
+    result = schema.result("pipeline.levers", table, by=by, view="period", window=known.window, as_of=known.now, more=MORE)
     return result.sort_values("value", ascending=False, kind="stable", ignore_index=True)
 
 
@@ -126,22 +132,23 @@ class _Known:
     window: Window
     counts: Counts
     model: PipelineModel
-    stages: list
+    stages: list[StageFlow]
     base: np.ndarray
 
 
-def _known(data: Dataset, as_of: Instant, horizon: int, days: int, seed: int) -> _Known:
+def _known(data: Dataset, as_of: Instant, window: WindowLike | None, horizon: int, seed: int) -> _Known:
     """The counts, the model and the value expected as things go; computed once for both."""
     if horizon < 1:
         raise ParameterError(f"a horizon of {horizon} days says nothing; give a positive number of days")
     now = data.instant(as_of)
-    key = ("levers", now, horizon, days, seed)
-    if key not in data.facts:
-        window = periods.last_days(now, data.company.timezone, days)
-        counts = counted(data, now, window)
-        model = fitted(counts, horizon, days, DRAWS, seed)
-        data.facts[key] = _Known(now, window, counts, model, model.stages, model.value(model.stages))
-    return data.facts[key]
+    days = data.window(window, now, DAYS)
+    key = ("levers", now, days, horizon, seed)
+    known = data.facts.get(key)
+    if not isinstance(known, _Known):
+        counts = counted(data, now, days)
+        model = fitted(counts, horizon, DRAWS, seed)
+        data.facts[key] = known = _Known(now, days, counts, model, model.stages, model.value(model.stages))
+    return known
 
 
 def _gain(known: _Known, lever: Lever, shift: np.ndarray) -> np.ndarray:
@@ -149,12 +156,13 @@ def _gain(known: _Known, lever: Lever, shift: np.ndarray) -> np.ndarray:
     counts, model = known.counts, known.model
     if lever.kind in ("conversion", "pace"):
         stages = list(known.stages)
-        stages[lever.place] = model.stage(lever.place, **{"push" if lever.kind == "conversion" else "pace": shift})
+        pace, push = (0.0, shift) if lever.kind == "conversion" else (shift, 0.0)
+        stages[lever.place] = model.stage(lever.place, pace, push)
         return model.value(stages) - known.base
     if lever.kind == "amount":
         return known.base * np.expm1(shift)
     coming = np.ones(model.horizon) if lever.kind == "inflow" else levers.lags(counts, model.horizon)
-    value = model.amount * model.rate * model.won_per_day(known.stages, coming)
+    value = model.amount * model.inflow * model.won_per_day(known.stages, coming)
     if lever.kind == "inflow":
         return value[:, lever.place] * np.expm1(shift)
     more = levers.more_from_leads(counts, shift) if lever.kind == "lead_conversion" else shift

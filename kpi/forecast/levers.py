@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
+from scipy.special import expit, logit
 
 from kpi import response_time
 from kpi.dataset import Dataset
 from kpi.forecast.pipeline_counts import QUARTER, Counts
-from kpi.forecast.pipeline_model import FLOOR, PipelineModel, cells, logistic, mean_and_error, places, surprise
+from kpi.forecast.pipeline_model import FLOOR, PipelineModel, cells, effects, mean_and_error, places
+from kpi.periods import Window
 from kpi.schema import BLANK
 from kpi.statistics.intervals import quantile_of
 from kpi.statistics.shrinkage import shrunk
@@ -49,13 +52,12 @@ class Lever:
 
     def row(self) -> dict:
         """Give the columns of the result that do not depend on the model."""
-        told = {"kind": self.kind, "group": self.group, "unit": self.unit, "n": self.n, "n_events": self.n_events, "n_open": self.n_open}
-        known = self.is_known
-        told |= {"from": self.now, "to": self.then if known else np.nan, "shift": self.shift if known else np.nan}
-        return told | {"basis": self.basis, "best": self.best}
+        row = {name: getattr(self, name) for name in ("kind", "group", "unit", "n", "n_events", "n_open", "basis", "best")}
+        then, shift = (self.then, self.shift) if self.is_known else (np.nan, np.nan)
+        return row | {"from": self.now, "to": then, "shift": shift}
 
 
-def target(names, steps: np.ndarray, variances: np.ndarray, whole: float, basis: str) -> dict:
+def target(names: Sequence[str] | pd.Index, steps: np.ndarray, variances: np.ndarray, whole: float, basis: str) -> dict:
     """Choose where a factor might go: to the best of its groups, or to the end of its own interval."""
     if len(steps) >= 3:
         mean, deviation = shrunk(np.asarray(steps), np.asarray(variances))
@@ -73,12 +75,12 @@ def conversions(counts: Counts, model: PipelineModel) -> list[Lever]:
     table = counts.exits.assign(
         n=counts.exits["advanced"] + counts.exits["lost"], events=counts.exits["advanced"], place=places(counts, counts.exits)
     )
-    expected = model.odds[0][table["place"], table["band"]] + model.tilt[0][pd.Index(model.sources).get_indexer(table["source"])]
+    expected = model.log_odds[0][table["place"], table["band"]] + model.source_effect[0][pd.Index(model.sources).get_indexer(table["source"])]
     for place, label in enumerate(_labels(counts)):
         here = (table["place"] == place).to_numpy()
         rows, odds = table[here], expected[here]
-        names, steps, variances, _ = surprise(rows, odds, "owner")
-        information = float((rows["n"] * logistic(odds) * (1 - logistic(odds))).sum())
+        names, steps, variances = effects(rows, odds, "owner")
+        information = float((rows["n"] * expit(odds) * (1 - expit(odds))).sum())
         lever = Lever("conversion", label, "rate", place, n=int(rows["n"].sum()), n_events=int(rows["events"].sum()), n_open=_open(model, place))
         if lever.n >= FLOOR:
             lever = replace(lever, **target(names, steps, variances, 1 / (information + 0.25), "owner"))
@@ -92,7 +94,7 @@ def paces(counts: Counts, model: PipelineModel) -> list[Lever]:
     """For each stage, how long deals stay in it."""
     found, point = [], _point(model, LONGEST)
     ends, risk = cells(counts, "exits", "advanced", "lost"), counts.exposure
-    usual = risk["days"] * model.ends[0][places(counts, risk), risk["band"]]
+    usual = risk["days"] * model.exit_chance[0][places(counts, risk), risk["band"]]
     for place, stage in enumerate(counts.stages["stage"]):
         exits = counts.exits[places(counts, counts.exits) == place]
         done = (exits["advanced"] + exits["lost"]).groupby(exits["owner"]).sum()
@@ -113,7 +115,7 @@ def _labels(counts: Counts) -> list[str]:
 
 def _point(model: PipelineModel, horizon: int) -> PipelineModel:
     """The estimate alone, looked at further ahead."""
-    first = {name: getattr(model, name)[:1] for name in ("ends", "odds", "tilt", "rate", "amount")}
+    first = {name: getattr(model, name)[:1] for name in ("exit_chance", "log_odds", "source_effect", "inflow", "amount")}
     return replace(model, horizon=horizon, **first)
 
 
@@ -136,16 +138,16 @@ def _half_over(point: PipelineModel, place: int, pace: float) -> float:
     return float(day - 1 + (0.5 - before) / (over[day] - before)) if day else 0.0
 
 
-def inflows(counts: Counts, model: PipelineModel, days: int) -> list[Lever]:
+def inflows(counts: Counts, model: PipelineModel) -> list[Lever]:
     """For each source, how many deals come in."""
-    found, quarters = [], range(days // QUARTER)
+    found, quarters = [], range(counts.days // QUARTER)
     for place, source in enumerate(model.sources):
         by_quarter = counts.entries[counts.entries["source"] == source].groupby("quarter")["count"].sum()
         n, whole = int(by_quarter.sum()), by_quarter.reindex(quarters, fill_value=0)
         large = whole[whole >= FLOOR]
-        lever = Lever("inflow", source, "count", place, n=n, n_events=n, now=float(model.rate[0, place] * model.horizon))
+        lever = Lever("inflow", source, "count", place, n=n, n_events=n, now=float(model.inflow[0, place] * model.horizon))
         if n >= FLOOR:
-            steps = np.log(large / (n * QUARTER / days)).to_numpy(dtype="float64")
+            steps = np.log(large / (n * QUARTER / counts.days)).to_numpy(dtype="float64")
             lever = replace(lever, **target([str(name) for name in large.index], steps, 1 / large.to_numpy(dtype="float64"), 1 / n, "quarter"))
             lever = replace(lever, best="", then=lever.now * float(np.exp(lever.shift)))
         found.append(lever)
@@ -160,8 +162,7 @@ def lead_conversion(counts: Counts) -> list[Lever]:
     table = counts.leads.assign(n=counts.leads["count"], events=counts.leads["count"].where(made, 0))
     table = table.groupby(["source", "owner"], as_index=False)[["n", "events"]].sum()
     share = (table.groupby("source")["events"].transform("sum") + 0.5) / (table.groupby("source")["n"].transform("sum") + 1)
-    odds = np.log(share / (1 - share)).to_numpy(dtype="float64")
-    names, steps, variances, _ = surprise(table, odds, "owner")
+    names, steps, variances = effects(table, logit(share.to_numpy("float64")), "owner")
     n, events = int(table["n"].sum()), int(table["events"].sum())
     lever = Lever("lead_conversion", "", "rate", n=n, n_events=events, n_open=0, now=events / n)
     if n >= FLOOR:
@@ -171,7 +172,7 @@ def lead_conversion(counts: Counts) -> list[Lever]:
     return [lever]
 
 
-def response(data: Dataset, counts: Counts, now: pd.Timestamp, window) -> list[Lever]:
+def response(data: Dataset, counts: Counts, now: pd.Timestamp, window: Window) -> list[Lever]:
     """Share of the leads answered within the hour, and the opportunities that go with it: an association."""
     by = "team" if data.has("owners") else "source"
     row = response_time.what_if(data, as_of=now, window=window, past=window, by=by).iloc[0]
@@ -207,8 +208,7 @@ def more_from_leads(counts: Counts, shift: np.ndarray) -> np.ndarray:
     table = counts.leads.assign(events=counts.leads["count"].where(counts.leads["lag"] >= 0, 0)).groupby("source")[["count", "events"]].sum()
     n = table["count"].to_numpy(dtype="float64")
     share = (table["events"].to_numpy(dtype="float64") + 0.5) / (n + 1)
-    odds = np.log(share / (1 - share))
-    return (n * logistic(odds + np.reshape(shift, (-1, 1)))).sum(axis=1) / (n * share).sum() - 1
+    return (n * expit(logit(share) + np.reshape(shift, (-1, 1)))).sum(axis=1) / (n * share).sum() - 1
 
 
 def lags(counts: Counts, horizon: int) -> np.ndarray:

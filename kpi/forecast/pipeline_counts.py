@@ -28,8 +28,14 @@ WHO = ["source", "owner"]
 
 @dataclass(frozen=True)
 class Counts:
-    """The counts of one data set at one instant."""
+    """The counts of one data set at one instant, over a window of some days; sources and owners side by side.
 
+    stages: position, stage, next_stage. exposure: position, band of age, days at risk. exits: position, band, advanced, lost.
+    waiting: open deals by position and age. entries: deals that came in, by quarter. amounts: n, total and squares of won deals.
+    leads: count by lag in days to the opportunity, -1 without. from_leads: share of the deals of each source that came from a lead.
+    """
+
+    days: int
     stages: pd.DataFrame
     exposure: pd.DataFrame
     exits: pd.DataFrame
@@ -56,7 +62,7 @@ def counted(data: Dataset, now: pd.Timestamp, window: Window) -> Counts:
         "leads": _leads(data, now, window),
     }
     pooled = {name: _pooled(table, kept) for name, table in known.items()}
-    return Counts(order, **pooled, from_leads=_from_leads(data, now, window, kept))
+    return Counts((window.end - window.start).days, order, **pooled, from_leads=_from_leads(data, now, window, kept))
 
 
 def _steps(data: Dataset, now: pd.Timestamp) -> tuple[pd.DataFrame, nw.LazyFrame]:

@@ -7,53 +7,68 @@ one step in log odds for all stages), in inflow and in the amount of a won deal.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from scipy.special import expit, logit
 
 from kpi.forecast.pipeline_counts import BANDS, Counts
 from kpi.statistics.shrinkage import shrunk
 
+FLOOR = 20  # records below which a group is not told apart
+STEPS = 8  # of Newton's method, which settles in three or four
 MOST = 0.95  # no chance per day is larger
 LAST = BANDS[-1]
 BAND_OF = np.searchsorted(BANDS, np.arange(LAST + 1), side="right") - 1
 
 
+class StageFlow(NamedTuple):
+    """When deals go on from a stage: by day since they enter it, and by day from now of those that are in it (draws x sources x days)."""
+
+    entering: np.ndarray
+    from_open: np.ndarray
+
+
 @dataclass(frozen=True)
 class PipelineModel:
-    """Estimates and draws; the first index is the draw, 0 the estimate."""
+    """Estimates and draws; the first index is the draw, 0 the estimate.
+
+    exit_chance: chance per day that a stay ends, by stage and band of age. log_odds: of going on then. source_effect: what a source adds to these.
+    inflow: deals a day, and amount: mean of a won deal, by source. open: deals open now by stage, source and age (no draws).
+    """
 
     sources: list[str]
     horizon: int
-    ends: np.ndarray
-    odds: np.ndarray
-    tilt: np.ndarray
-    rate: np.ndarray
+    exit_chance: np.ndarray
+    log_odds: np.ndarray
+    source_effect: np.ndarray
+    inflow: np.ndarray
     amount: np.ndarray
     open: np.ndarray
 
     @property
-    def stages(self) -> list[tuple[np.ndarray, np.ndarray]]:
+    def stages(self) -> list[StageFlow]:
         """What every stage does, as `PipelineModel.stage` gives it."""
-        return [self.stage(place) for place in range(self.ends.shape[1])]
+        return [self.stage(place) for place in range(self.exit_chance.shape[1])]
 
-    def stage(self, place: int, pace: np.ndarray | float = 0.0, push: np.ndarray | float = 0.0) -> tuple[np.ndarray, np.ndarray]:
+    def stage(self, place: int, pace: np.ndarray | float = 0.0, push: np.ndarray | float = 0.0) -> StageFlow:
         """Tell when deals go on from a stage: those that enter it, and those that are in it now."""
-        ends = np.minimum(self.ends[:, place] * np.exp(np.reshape(pace, (-1, 1))), MOST)
-        goes_on = logistic((self.odds[:, place] + np.reshape(push, (-1, 1)))[:, None] + self.tilt[:, :, None])
+        ends = np.minimum(self.exit_chance[:, place] * np.exp(np.reshape(pace, (-1, 1))), MOST)
+        goes_on = expit((self.log_odds[:, place] + np.reshape(push, (-1, 1)))[:, None] + self.source_effect[:, :, None])
         days = np.arange(self.horizon)
         entering = self._leaving(ends, np.zeros(1, dtype="int64"))[:, 0][:, None] * goes_on[:, :, BAND_OF[np.minimum(days, LAST)]]
         ages = np.flatnonzero(self.open[place].sum(axis=0))
         leaving, bands = self._leaving(ends, ages), BAND_OF[np.minimum(ages[:, None] + days, LAST)]
-        flux = np.zeros((len(ends), len(self.sources), self.horizon))
+        from_open = np.zeros((len(ends), len(self.sources), self.horizon))
         for source, there in enumerate(self.open[place][:, ages]):
             held = np.flatnonzero(there)
-            flux[:, source] = np.einsum("a,nad,nad->nd", there[held], leaving[:, held], goes_on[:, source][:, bands[held]])
-        return entering, flux
+            from_open[:, source] = np.einsum("a,nad,nad->nd", there[held], leaving[:, held], goes_on[:, source][:, bands[held]])
+        return StageFlow(entering, from_open)
 
     def stays_over(self, place: int, pace: float = 0.0) -> np.ndarray:
         """Share of the stays in a stage that are over by each day, going on or lost."""
-        ends = np.minimum(self.ends[:1, place] * np.exp(pace), MOST)
+        ends = np.minimum(self.exit_chance[:1, place] * np.exp(pace), MOST)
         return self._leaving(ends, np.zeros(1, dtype="int64"))[0, 0].cumsum()
 
     def _leaving(self, ends: np.ndarray, ages: np.ndarray) -> np.ndarray:
@@ -62,29 +77,24 @@ class PipelineModel:
         staying = np.cumprod(1 - chance, axis=2)
         return chance * np.concatenate([np.ones_like(staying[:, :, :1]), staying[:, :, :-1]], axis=2)
 
-    def won(self, stages: list[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
+    def won(self, stages: list[StageFlow]) -> np.ndarray:
         """Count the deals won within the horizon among those open now."""
         flow = np.zeros(1)
-        for entering, flux in stages:
-            flow = flux + (_after(flow, entering) if flow.ndim > 1 else 0.0)
+        for entering, from_open in stages:
+            flow = from_open + (_after(flow, entering) if flow.ndim > 1 else 0.0)
         return flow.sum(axis=2)
 
-    def won_per_day(self, stages: list[tuple[np.ndarray, np.ndarray]], coming: np.ndarray) -> np.ndarray:
+    def won_per_day(self, stages: list[StageFlow], coming: np.ndarray) -> np.ndarray:
         """Count the deals won within the horizon among those to come."""
         flow = np.broadcast_to(coming, stages[0][0].shape)
         for entering, _ in stages:
             flow = _after(flow, entering)
         return flow.sum(axis=2)
 
-    def value(self, stages: list[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
+    def value(self, stages: list[StageFlow]) -> np.ndarray:
         """Give the expected won value: deals open now and deals to come, each at the mean amount of its source."""
-        coming = self.rate * self.won_per_day(stages, np.ones(self.horizon))
+        coming = self.inflow * self.won_per_day(stages, np.ones(self.horizon))
         return (self.amount * (self.won(stages) + coming)).sum(axis=1)
-
-
-def logistic(odds: np.ndarray) -> np.ndarray:
-    """Give the share that log odds stand for."""
-    return 1 / (1 + np.exp(-odds))
 
 
 def _after(flow: np.ndarray, delays: np.ndarray) -> np.ndarray:
@@ -93,11 +103,7 @@ def _after(flow: np.ndarray, delays: np.ndarray) -> np.ndarray:
     return np.fft.irfft(np.fft.rfft(flow, 2 * days) * np.fft.rfft(delays, 2 * days), 2 * days)[..., :days]
 
 
-FLOOR = 20  # records below which a group is not told apart
-STEPS = 8  # of Newton's method, which settles in three or four
-
-
-def fitted(counts: Counts, horizon: int, days: int, draws: int, seed: int) -> PipelineModel:
+def fitted(counts: Counts, horizon: int, draws: int, seed: int) -> PipelineModel:
     """Estimate the model from the counts, and draw it anew as often as counts of the same size would scatter.
 
     Parametric bootstrap: binomial exits among the days at risk and binomial steps forward among the exits of each cell of stage and age, gamma
@@ -106,17 +112,18 @@ def fitted(counts: Counts, horizon: int, days: int, draws: int, seed: int) -> Pi
     rng = np.random.default_rng(seed)
     sources = sorted({*counts.entries["source"], *counts.waiting["source"]})
     risk, ended, advanced = cells(counts, "exposure", "days"), cells(counts, "exits", "advanced", "lost"), cells(counts, "exits", "advanced")
+    entered = counts.entries.groupby("source")["count"].sum().reindex(sources, fill_value=0).to_numpy("float64")
     model = PipelineModel(
         sources,
         horizon,
-        ends=_chances(np.concatenate([ended[None], rng.binomial(risk, _chances(ended, risk), (draws, *risk.shape))]), risk),
-        odds=_odds(np.concatenate([advanced[None], rng.binomial(ended, _shares(advanced, ended), (draws, *ended.shape))]), ended),
-        tilt=np.zeros((1, len(sources))),
-        rate=np.concatenate([_entered(counts, sources)[None], rng.gamma(_entered(counts, sources) + 0.5, 1.0, (draws, len(sources)))]) / days,
+        exit_chance=_chances(np.concatenate([ended[None], rng.binomial(risk, _chances(ended, risk), (draws, *risk.shape))]), risk),
+        log_odds=logit(_shares(np.concatenate([advanced[None], rng.binomial(ended, _shares(advanced, ended), (draws, *ended.shape))]), ended)),
+        source_effect=np.zeros((1, len(sources))),
+        inflow=np.concatenate([entered[None], rng.gamma(entered + 0.5, 1.0, (draws, len(sources)))]) / counts.days,
         amount=_amounts(counts, sources, draws, rng),
         open=_open(counts, sources),
     )
-    return replace(model, tilt=_drawn(*_tilts(counts, sources, model.odds[0]), draws, rng))
+    return replace(model, source_effect=_drawn(*_source_effects(counts, sources, model.log_odds[0]), draws, rng))
 
 
 def cells(counts: Counts, name: str, *columns: str) -> np.ndarray:
@@ -132,21 +139,22 @@ def places(counts: Counts, table: pd.DataFrame) -> np.ndarray:
     return pd.Index(counts.stages["position"]).get_indexer(table["position"])
 
 
-def surprise(table: pd.DataFrame, odds: np.ndarray, by: str) -> tuple[pd.Index, np.ndarray, np.ndarray, np.ndarray]:
-    """Estimate what each group adds to the log odds that the cells lead one to expect."""
-    frame = table.assign(group=table[by])
-    sizes = frame.groupby("group")["n"].sum()
+def effects(table: pd.DataFrame, log_odds: np.ndarray, by: str) -> tuple[pd.Index, np.ndarray, np.ndarray]:
+    """Estimate what each large group adds to the log odds expected of its rows, and the variance of that."""
+    sizes = table.groupby(by)["n"].sum()
     large = sizes.index[sizes >= FLOOR]
-    place = large.get_indexer(frame["group"])
+    place = large.get_indexer(table[by])
     inside = place >= 0
-    n, events, odds, place = frame["n"].to_numpy(float)[inside], frame["events"].to_numpy(float)[inside], odds[inside], place[inside]
-    step, information = np.zeros(len(large)), np.ones(len(large))
+    place, expected = place[inside], log_odds[inside]
+    n, events = (table[name].to_numpy("float64")[inside] for name in ("n", "events"))
+    step: np.ndarray = np.zeros(len(large))
+    information: np.ndarray = np.ones(len(large))
     for _ in range(STEPS):  # half a record more and half a record less keep a group of only wins finite
-        share = logistic(odds + step[place])
+        share = expit(expected + step[place])
         information = np.bincount(place, n * share * (1 - share), len(large)) + 0.25
-        more = np.bincount(place, events - n * share, len(large)) - 0.25 * step
-        step = step + np.clip(more / information, -1, 1)
-    return large, step, 1 / information, sizes[large].to_numpy()
+        gradient = np.bincount(place, events - n * share, len(large)) - 0.25 * step
+        step = step + np.clip(gradient / information, -1, 1)
+    return large, step, 1 / information
 
 
 def _chances(ended: np.ndarray, risk: np.ndarray) -> np.ndarray:
@@ -164,32 +172,22 @@ def _shares(advanced: np.ndarray, ended: np.ndarray) -> np.ndarray:
     return (advanced + whole) / (ended + 1)
 
 
-def _odds(advanced: np.ndarray, ended: np.ndarray) -> np.ndarray:
-    share = _shares(advanced, ended)
-    return np.log(share / (1 - share))
-
-
-def _tilts(counts: Counts, sources: list[str], odds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _source_effects(counts: Counts, sources: list[str], log_odds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """What each source adds to the log odds of going on, in all stages alike; nothing where it has too few ends to say."""
     table = counts.exits.assign(n=counts.exits["advanced"] + counts.exits["lost"], events=counts.exits["advanced"])
-    expected = odds[places(counts, table), table["band"].to_numpy()]
-    found, step, variance, _ = surprise(table, expected, "source")
-    return _spread(found, step, variance, sources)
+    expected = log_odds[places(counts, table), table["band"].to_numpy()]
+    return _spread(*effects(table, expected, "source"), sources)
 
 
 def _spread(found: pd.Index, step: np.ndarray, variance: np.ndarray, sources: list[str]) -> tuple[np.ndarray, np.ndarray]:
     """Estimates of all sources from those of the large ones, drawn towards each other where there are three or more."""
     mean, deviation = shrunk(step, variance) if len(found) >= 3 else (step, np.sqrt(variance))
     place = found.get_indexer(sources)
-    return tuple(np.where(place >= 0, np.append(part, 0.0)[place], 0.0) for part in (mean, deviation))
+    return np.where(place >= 0, np.append(mean, 0.0)[place], 0.0), np.where(place >= 0, np.append(deviation, 0.0)[place], 0.0)
 
 
 def _drawn(mean: np.ndarray, deviation: np.ndarray, draws: int, rng: np.random.Generator) -> np.ndarray:
     return mean + deviation * np.concatenate([np.zeros((1, len(mean))), rng.standard_normal((draws, len(mean)))])
-
-
-def _entered(counts: Counts, sources: list[str]) -> np.ndarray:
-    return counts.entries.groupby("source")["count"].sum().reindex(sources, fill_value=0).to_numpy(dtype="float64")
 
 
 def _amounts(counts: Counts, sources: list[str], draws: int, rng: np.random.Generator) -> np.ndarray:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import date
+
 import narwhals.stable.v2 as nw
 import numpy as np
 import pandas as pd
@@ -10,8 +12,9 @@ from kpi import engine, facts, schema
 from kpi.dataset import Dataset
 from kpi.facts.clock import last_day
 from kpi.lifetime_value import customer_counts as rows
+from kpi.lifetime_value.customer_counts import Groups
 from kpi.lifetime_value.renewal_model import RenewalModel, fit_renewals, share_kept
-from kpi.periods import Instant, Month, Window, day_number, day_of, last_days
+from kpi.periods import Instant, Month, Window, day_number, day_of
 from kpi.statistics import intervals
 
 LEAST, FEW = 50, 300  # customers who bought again, or came to a renewal: below the first nothing is said, below the second with a warning
@@ -36,28 +39,25 @@ def renewal_period(data: Dataset, now: pd.Timestamp) -> int:
     return 1
 
 
-def contract_value(data: Dataset, now: pd.Timestamp, by: str, days: int, discount: float, level: float) -> pd.DataFrame:
-    """What a customer under contract is expected to pay within the time ahead.
+def contract_value(data: Dataset, now: pd.Timestamp, by: str, horizon: int, discount: float, level: float) -> tuple[pd.DataFrame, int]:
+    """What a customer under contract is expected to pay within the time ahead, and how many customers came to a renewal.
 
     Each month ahead counts with the monthly amount, the probability that the renewals before it are passed (shifted beta-geometric, given those
     passed already), and its discount. The interval holds what is not known of the parameters and how customers differ.
     """
-    groups = [by] if by else []
-    window = last_days(now, data.company.timezone, 1)
-    frame = _standing(data, now) if not by else rows.with_group(data, now, _won_lately(data, now, window), by)
+    columns = [by] if by else []
+    frame = _standing(data, now) if not by else rows.with_group(data, now, _won_lately(data, now), by)
     sums = [nw.col(name).sum() for name in ("paid", "squared", "to_date", "costs", "costs_known")]
-    names = [*groups, "months"]
+    names = [*columns, "months"]
     cells = engine.collect(rows.with_costs(data, frame).group_by(*names).agg(nw.len().alias("n"), *sums), names)
     period = renewal_period(data, now)
     events = _events(facts.covers(data, now), period)
     came = int(events["lost"].sum() + events.loc[events["renewal"] > 0, "kept"].sum())
-    ahead = max(round(days / (YEAR / 12)), 1)
-    table = cells.groupby(groups, as_index=False)["n"].sum() if groups else pd.DataFrame({"n": [int(cells["n"].sum())]})
-    if came >= LEAST and len(cells):
-        table = _valued(cells, groups, fit_renewals(events), period, ahead, discount, level)
-    table = table.assign(horizon=days, few=came < FEW, measure="amount")
-    more = ["to_date", "cost", "net", "purchases", "purchases_low", "purchases_high", "few"]
-    return schema.result("retention.expected_value", table, by=[*groups, "measure"], view="snapshot", window=window, as_of=now, more=more)
+    groups = Groups.of(cells, columns)
+    if came < LEAST or not len(cells):
+        return groups.names.assign(n=groups.sizes(cells["n"])), came
+    ahead = max(round(horizon / (YEAR / 12)), 1)
+    return _valued(cells, groups, fit_renewals(events), period, ahead, discount, level), came
 
 
 def renewal_check(data: Dataset, *, as_of: Instant, level: float = 0.9) -> pd.DataFrame:
@@ -105,9 +105,9 @@ def _standing(data: Dataset, now: pd.Timestamp) -> nw.LazyFrame:
     return _with_payments(data, now, live.join(paying, on="customer_id", how="inner"))
 
 
-def _won_lately(data: Dataset, now: pd.Timestamp, window: Window) -> nw.LazyFrame:
+def _won_lately(data: Dataset, now: pd.Timestamp) -> nw.LazyFrame:
     """Customers won in the last 24 months, those gone too: they pay nothing any more."""
-    since = day_number(Month.of(Window(window.start, window.end).months[1] - RECENT).start)
+    since = day_number(Month.of(data.window(None, now, 1).months[1] - RECENT).start)
     won = facts.covers(data, now).group_by("customer_id").agg(nw.col("start_day").min()).filter(nw.col("start_day") >= since)
     live = _standing(data, now).select("customer_id", "months", "paid")
     frame = won.select("customer_id").join(live, on="customer_id", how="left")
@@ -123,27 +123,14 @@ def _with_payments(data: Dataset, now: pd.Timestamp, frame: nw.LazyFrame) -> nw.
     return frame.join(so_far, on="customer_id", how="left").with_columns((nw.col("paid") * nw.col("paid")).alias("squared"))
 
 
-def _valued(cells: pd.DataFrame, groups: list[str], model: RenewalModel, period: int, ahead: int, discount: float, level: float) -> pd.DataFrame:
-    of = cells.groupby(groups).ngroup().to_numpy() if groups else np.zeros(len(cells), "int64")
-    size = of.max() + 1
-
-    def total(values: np.ndarray | pd.Series) -> np.ndarray:
-        return np.bincount(of, np.asarray(values, "float64"), size)
-
-    paid, months, n = cells["paid"].to_numpy(), cells["months"].to_numpy(), total(cells["n"])
+def _valued(cells: pd.DataFrame, groups: Groups, model: RenewalModel, period: int, ahead: int, discount: float, level: float) -> pd.DataFrame:
+    paid, months, n = cells["paid"].to_numpy(), cells["months"].to_numpy(), groups.sums(cells["n"])
     factor = _months_to_come(months, model.parameters, period, ahead, discount)
-    value = total(factor * paid) / n
-    drawn = np.array([total(_months_to_come(months, place, period, ahead, discount) * paid) / n for place in model.draws(DRAWS, SEED)])
-    differ = np.maximum(total(factor**2 * cells["squared"]) / n - value**2, 0) / n
-    half = intervals.quantile_of(level) * np.sqrt(drawn.var(axis=0) + differ)
-    table = cells.groupby(groups, as_index=False).size()[groups] if groups else pd.DataFrame(index=[0])
-    table["value"], table["low"], table["high"] = value, np.maximum(value - half, 0), value + half
-    table["n"], table["n_events"] = n.astype("int64"), total(np.where(months >= period, cells["n"], 0)).astype("int64")
-    known = total(cells["costs_known"])
-    table["to_date"] = total(cells["to_date"]) / n
-    table["cost"] = np.where(known > 0, total(cells["costs"]) / np.maximum(known, 1), np.nan)
-    table["net"] = table["to_date"] + table["value"] - table["cost"].fillna(0)
-    return table
+    drawn = np.array([groups.sums(_months_to_come(months, drawn, period, ahead, discount) * paid) for drawn in model.draws(DRAWS, SEED)])
+    squares = groups.sums(factor**2 * cells["squared"])
+    table = groups.values(cells, n, groups.sums(factor * paid), drawn, squares, intervals.quantile_of(level))
+    renewed = groups.sizes(np.where(months >= period, cells["n"], 0))
+    return table.assign(n_events=renewed, to_date=groups.sums(cells["to_date"]) / n)
 
 
 def _months_to_come(months: np.ndarray, parameters: np.ndarray, period: int, ahead: int, discount: float) -> np.ndarray:
@@ -152,7 +139,7 @@ def _months_to_come(months: np.ndarray, parameters: np.ndarray, period: int, ahe
     now = share_kept(passed, parameters)
     due = [(months + month) // period - passed for month in range(ahead)]  # renewals before each month ahead
     worth = [(1 + discount) ** (-(month + 0.5) / 12) for month in range(ahead)]
-    return sum((share_kept(passed + k, parameters) / now * w for k, w in zip(due, worth, strict=True)), np.zeros(len(months)))
+    return np.sum([share_kept(passed + k, parameters) / now * w for k, w in zip(due, worth, strict=True)], axis=0)
 
 
 def _checked(data: Dataset, now: pd.Timestamp, cut: int, end: int, level: float) -> pd.DataFrame:
@@ -165,16 +152,15 @@ def _checked(data: Dataset, now: pd.Timestamp, cut: int, end: int, level: float)
         return pd.DataFrame(columns=["renewal", "horizon", "value", "low", "high", "n", "actual", "constant", "error", "constant_error"])
     live = known.filter(nw.col("outcome") == "censored").select("customer_id", "start_day")
     later = live.join(facts.covers(data, now).select("customer_id", "start_day", "until"), on=["customer_id", "start_day"], how="inner")
-    made = engine.counts(later, (), **{f"kept{day}": nw.col("until") >= day for day in days}).iloc[0]
-    table = pd.DataFrame({"renewal": range(1, len(days) + 1), "actual": [int(made[f"kept{day}"]) for day in days]})
+    kept = engine.counts(later, (), **{f"kept{day}": nw.col("until") >= day for day in days}).iloc[0]
+    table = pd.DataFrame({"renewal": range(1, len(days) + 1), "actual": [int(kept[f"kept{day}"]) for day in days]})
     table["n_events"] = table["actual"]
     expected, spread = _expected_kept(events, fit_renewals(events), table["renewal"].to_numpy())
     at_risk = (events["renewal"] * (events["lost"] + events["kept"])).sum()
     n = int(events["kept"].sum())
     half = intervals.quantile_of(level) * spread
-    table = table.assign(
-        horizon=table["renewal"] * period, value=expected, low=np.maximum(expected - half, 0), high=np.minimum(expected + half, n), n=n
-    )
+    table = table.assign(n=n, horizon=table["renewal"] * period, value=expected)
+    table["low"], table["high"] = np.maximum(expected - half, 0), np.minimum(expected + half, n)
     table["constant"] = n * (1 - events["lost"].sum() / at_risk) ** table["renewal"]
     for name, column in (("error", "value"), ("constant_error", "constant")):
         table[name] = np.sqrt((((table[column] - table["actual"]) / n) ** 2).mean())
@@ -189,13 +175,13 @@ def _expected_kept(events: pd.DataFrame, model: RenewalModel, renewals: np.ndarr
         return share_kept(passed + renewals, parameters) / share_kept(passed, parameters)
 
     share = shares(model.parameters)
-    drawn = np.array([count @ shares(place) for place in model.draws(DRAWS, SEED)])
+    drawn = np.array([count @ shares(drawn) for drawn in model.draws(DRAWS, SEED)])
     return count @ share, np.sqrt(drawn.var(axis=0) + count @ (share * (1 - share)))
 
 
-def _renewal_days(cut, end: int, period: int) -> list[int]:
+def _renewal_days(cut: date, end: int, period: int) -> list[int]:
     """Days by which every customer has come to one renewal more, as far as they were observed."""
-    days = []
+    days: list[int] = []
     while True:
         month = Month(cut.year, cut.month).shift(period * (len(days) + 1))
         day = min(day_number(month.start) + cut.day - 1, day_number(month.end) - 1)

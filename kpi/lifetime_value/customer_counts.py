@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import narwhals.stable.v2 as nw
+import numpy as np
 import pandas as pd
 
 from kpi import engine, facts, schema
@@ -50,8 +53,8 @@ def grouped(data: Dataset, now: pd.Timestamp, by: str) -> nw.LazyFrame:
 
 def with_group(data: Dataset, now: pd.Timestamp, frame: nw.LazyFrame, by: str) -> nw.LazyFrame:
     """Add to customers the group they belong to."""
-    told = {"product": _first_products, "response": _responses}
-    found = told[by](data, now) if by in told else data.table("customers", by).select("customer_id", by)
+    derived = {"product": _first_products, "response": _responses}
+    found = derived[by](data, now) if by in derived else data.table("customers", by).select("customer_id", by)
     return frame.join(found, on="customer_id", how="left").with_columns(nw.col(by).fill_null(nw.lit(schema.BLANK)))
 
 
@@ -68,6 +71,37 @@ def amounts(frame: nw.LazyFrame) -> pd.DataFrame:
     return engine.sizes(cents, ["purchases", "amount"])
 
 
+@dataclass(frozen=True, eq=False)
+class Groups:
+    """Which group each cell of counted customers belongs to; without grouping columns one for all."""
+
+    names: pd.DataFrame
+    number: np.ndarray
+
+    @classmethod
+    def of(cls, cells: pd.DataFrame, columns: list[str]) -> Groups:
+        if not columns:
+            return cls(pd.DataFrame(index=[0]), np.zeros(len(cells), "int64"))
+        by = cells.groupby(columns)
+        return cls(by.size().reset_index()[columns], by.ngroup().to_numpy())
+
+    def sums(self, values: np.ndarray | pd.Series) -> np.ndarray:
+        return np.bincount(self.number, np.asarray(values, "float64"), len(self.names))
+
+    def sizes(self, count: np.ndarray | pd.Series) -> np.ndarray:
+        return self.sums(count).astype("int64")
+
+    def values(self, cells: pd.DataFrame, n: np.ndarray, total: np.ndarray, draws: np.ndarray, squares: np.ndarray, reach: float) -> pd.DataFrame:
+        """What customers of each group are expected to bring, and what it cost to win them.
+
+        The interval holds what is not known of the parameters (draws of the total) and how customers of a group differ (squares of what each brings).
+        """
+        value, known = total / n, self.sums(cells["costs_known"])
+        half = reach * np.sqrt((draws / n).var(axis=0) + np.maximum(squares / n - value**2, 0) / n)
+        cost = np.where(known > 0, self.sums(cells["costs"]) / np.maximum(known, 1), np.nan)
+        return self.names.assign(value=value, low=np.maximum(value - half, 0), high=value + half, n=n.astype("int64"), cost=cost)
+
+
 def _first_products(data: Dataset, now: pd.Timestamp) -> nw.LazyFrame:
     orders = data.table("orders", "product").filter(nw.col("at") < now, nw.col("kind") == "sale")
     first = orders.with_columns((nw.col("at") == nw.col("at").min().over("customer_id")).alias("is_first")).filter(nw.col("is_first"))
@@ -79,8 +113,8 @@ def _responses(data: Dataset, now: pd.Timestamp) -> nw.LazyFrame:
     ids = data.table("leads", "customer_id").filter(~nw.col("customer_id").is_null()).select("lead_id", "customer_id")
     data.table("activities", "lead_id")
     delay = nw.col("delay")
-    band = nw.when(nw.col("outcome") != "answered").then(nw.lit("not answered")).when(delay <= HOUR).then(nw.lit("within 1 h"))
-    band = band.when(delay <= 24 * HOUR).then(nw.lit("1 to 24 h")).otherwise(nw.lit("later"))
+    answered = nw.when(delay <= HOUR).then(nw.lit("within 1 h")).when(delay <= 24 * HOUR).then(nw.lit("1 to 24 h")).otherwise(nw.lit("later"))
+    band = nw.when(nw.col("outcome") != "answered").then(nw.lit("not answered")).otherwise(answered)
     leads = facts.leads(data, now).join(ids, on="lead_id", how="inner").with_columns(band.alias("response"))
     leads = leads.with_columns((nw.col("created_seconds") == nw.col("created_seconds").min().over("customer_id")).alias("is_first"))
     return leads.filter(nw.col("is_first")).group_by("customer_id").agg(nw.col("response").min())

@@ -14,10 +14,12 @@ from kpi.dataset import Dataset
 from kpi.errors import MissingTable, ParameterError
 from kpi.lifetime_value import customer_counts as rows
 from kpi.lifetime_value.contract_value import DRAWS, FEW, LEAST, RECENT, SEED, YEAR, contract_value
-from kpi.lifetime_value.purchase_model import PurchaseModel, fit_purchases
+from kpi.lifetime_value.customer_counts import Groups
+from kpi.lifetime_value.purchase_model import PurchaseModel, Variant, fit_purchases
 from kpi.lifetime_value.purchase_prediction import expected_purchases, probability_active, variance_of_purchases
 from kpi.lifetime_value.spending_model import SpendingModel, fit_spending
-from kpi.periods import Instant, Window, day_of, last_days
+from kpi.periods import Instant, day_of
+from kpi.schema import renamed
 from kpi.statistics import intervals
 
 STEPS = 4  # parts of the time ahead, each discounted from its middle
@@ -34,7 +36,8 @@ class Fitted:
     measure: str
 
 
-def expected_value(data: Dataset, *, as_of: Instant, by: str = "", days: int = 365, discount: float = 0.08, level: float = 0.9) -> pd.DataFrame:
+@renamed(days="horizon")
+def expected_value(data: Dataset, *, as_of: Instant, by: str = "", horizon: int = 365, discount: float = 0.08, level: float = 0.9) -> pd.DataFrame:
     """What a customer is expected to bring within the next year.
 
     Uses `orders`, or `contracts` where customers are under contract; `customers`, `leads`, `activities` where `by` needs them.
@@ -44,15 +47,15 @@ def expected_value(data: Dataset, *, as_of: Instant, by: str = "", days: int = 3
     by : str
         ``source``, ``segment``, ``owner``, ``product`` (bought first) or ``response`` (delay of the first answer): customers won in the last 24
         months, by group. Empty: all customers together.
-    days : int
-        Length of the time ahead.
+    horizon : int
+        Days ahead.
     discount : float
         Yearly discount rate.
 
     Returns
     -------
     DataFrame
-        One row per group with ``measure`` (margin, else revenue) and the columns of `schema.RESULT`: ``value`` mean per customer, ``horizon`` `days`,
+        One row per group with ``measure`` (margin, else revenue) and the columns of `schema.RESULT`: ``value`` mean per customer, ``horizon`` days,
         ``n`` customers, ``n_events`` those who bought again; ``to_date`` mean brought so far, ``cost`` mean cost of winning one (missing where
         unknown), ``net`` to date and expected less the cost, ``purchases`` expected of all together with ``purchases_low``, ``purchases_high``,
         ``few`` (under 300
@@ -63,28 +66,24 @@ def expected_value(data: Dataset, *, as_of: Instant, by: str = "", days: int = 3
     MissingTable
         If there are no orders, or the group is not recorded.
     ParameterError
-        If `by` is unknown, or `days` or `discount` out of range.
+        If `by` is unknown, or `horizon` or `discount` out of range.
 
     Notes
     -----
     MBG/NBD times Gamma-Gamma; under contract as `contract_value`. The interval holds what is not known of the parameters (draws from the inverse
     Hessian) and how the customers of a group differ; that of the purchases also holds chance.
     """
-    if days < 1 or not 0 <= discount < 1:
-        raise ParameterError(f"days={days}, discount={discount}: give at least 1 day, and a yearly rate in [0, 1)")
-    groups = schema.grouping(by or (), dict.fromkeys(rows.GROUPS, ""))
+    if horizon < 1 or not 0 <= discount < 1:
+        raise ParameterError(f"horizon={horizon}, discount={discount}: give at least 1 day, and a yearly rate in [0, 1)")
+    groups = list(schema.grouping(by or (), dict.fromkeys(rows.GROUPS, "")))
     now = data.instant(as_of)
-    if facts.is_contractual(data):
-        return contract_value(data, now, by, days, discount, level)
-    cells = rows.counted(rows.grouped(data, now, by), *groups, "first_month") if by else rows.counted(rows.customers(data, now), "first_month")
-    repeats = int(cells.loc[cells["repeats"] > 0, "count"].sum())
-    window = last_days(now, data.company.timezone, 1)
-    if by:
-        last = Window(window.start, window.end).months[1]
-        cells = cells[cells["first_month"] >= last - RECENT]
-    table = _by_group(data, now, cells, list(groups), days, discount, level) if repeats >= LEAST else _nothing(cells, list(groups))
-    table["horizon"], table["few"], table["measure"] = days, repeats < FEW, measure_of(data)
+    value = contract_value if facts.is_contractual(data) else purchase_value
+    table, repeats = value(data, now, by, horizon, discount, level)
+    table = table.assign(horizon=horizon, few=repeats < FEW, measure=_measure(data))
+    if "value" in table:
+        table["net"] = table["to_date"] + table["value"] - table["cost"].fillna(0)
     more = ["to_date", "cost", "net", "purchases", "purchases_low", "purchases_high", "few"]
+    window = data.window(None, now, 1)
     return schema.result("retention.expected_value", table, by=[*groups, "measure"], view="snapshot", window=window, as_of=now, more=more)
 
 
@@ -104,29 +103,30 @@ def right_customers(data: Dataset, *, as_of: Instant) -> dict[str, pd.DataFrame]
         If there are no orders (or contracts).
     """
     data.table("contracts" if facts.is_contractual(data) else "orders")
-    made = {}
+    tables = {}
     for by in rows.GROUPS:
         with suppress(MissingTable):
-            made[by] = expected_value(data, as_of=as_of, by=by)
-    return made
+            tables[by] = expected_value(data, as_of=as_of, by=by)
+    return tables
 
 
-def at_risk(data: Dataset, *, as_of: Instant, days: int = 365, limit: int = 100) -> pd.DataFrame:
+@renamed(days="horizon")
+def at_risk(data: Dataset, *, as_of: Instant, horizon: int = 365, limit: int = 100) -> pd.DataFrame:
     """List the customers of whom most would be lost: worth much if still active, and less likely to be so than 90 days ago.
 
     Uses `orders`, `customers`.
 
     Parameters
     ----------
-    days : int
-        Time ahead over which the loss is counted.
+    horizon : int
+        Days ahead over which the loss is counted.
     limit : int
         How many.
 
     Returns
     -------
     DataFrame
-        ``customer_id``, ``segment``, ``source``, ``at_stake`` (value expected within `days` of a customer surely active, times the fall of the
+        ``customer_id``, ``segment``, ``source``, ``at_stake`` (value expected within `horizon` of a customer surely active, times the fall of the
         probability, which is 5 points or more), ``active`` and ``active_before`` (probability now, and 90 days ago), ``value`` to date, ``last_on``;
         most at stake first. Empty
         under 50 customers who bought again.
@@ -146,7 +146,7 @@ def at_risk(data: Dataset, *, as_of: Instant, days: int = 365, limit: int = 100)
     table["active"] = probability_active(table, model.parameters, model.model)
     table["active_before"] = probability_active(table.assign(age=table["age"] - 90), model.parameters, model.model)
     table = table[table["active_before"] - table["active"] >= FALL].reset_index(drop=True)
-    ahead = expected_purchases(table, model.parameters, model.model, days) / np.maximum(table["active"], 1e-300)
+    ahead = expected_purchases(table, model.parameters, model.model, horizon) / np.maximum(table["active"], 1e-300)
     each = (v + table["spent"]) * p / (p * table["purchases"] + q - 1) * fitted.margin
     table["at_stake"] = ahead * each * (table["active_before"] - table["active"])
     table["value"] = table["margin"] if fitted.measure == "margin" else table["net"]
@@ -174,55 +174,54 @@ def fit(data: Dataset, *, as_of: Instant) -> Fitted | None:
     cells = rows.counted(rows.customers(data, now))
     if cells.loc[cells["repeats"] > 0, "count"].sum() < LEAST:
         return None
-    measure, margin = measure_of(data), 1.0
+    measure, margin = _measure(data), 1.0
     if measure == "margin":
         margin = float(cells["margin"].sum() / cells["net"].sum()) if cells["net"].sum() > 0 else 0.0
     return Fitted(fit_purchases(cells), fit_spending(rows.amounts(rows.customers(data, now))), margin, measure)
 
 
-def measure_of(data: Dataset) -> str:
-    """Say what worth is measured by."""
-    return "margin" if data.has("orders", "margin") else "amount"
+def purchase_value(data: Dataset, now: pd.Timestamp, by: str, horizon: int, discount: float, level: float) -> tuple[pd.DataFrame, int]:
+    """What a customer without contract is expected to bring within the time ahead, and how many customers bought again."""
+    columns = [by] if by else []
+    cells = rows.counted(rows.grouped(data, now, by), *columns, "first_month")
+    repeats = int(cells.loc[cells["repeats"] > 0, "count"].sum())
+    if by:
+        cells = cells[cells["first_month"] >= data.window(None, now, 1).months[1] - RECENT]
+    fitted = fit(data, as_of=now) if repeats >= LEAST else None
+    groups = Groups.of(cells, columns)
+    if fitted is None:
+        return groups.names.assign(n=groups.sizes(cells["count"])), repeats
+    return _valued(cells, groups, fitted, horizon, discount, level), repeats
 
 
-def _nothing(cells: pd.DataFrame, groups: list[str]) -> pd.DataFrame:
-    if groups:
-        return cells.groupby(groups, as_index=False).agg(n=("count", "sum"))
-    return pd.DataFrame({"n": [int(cells["count"].sum())]})
+def _measure(data: Dataset) -> str:
+    return "margin" if data.has("orders", "margin") and not facts.is_contractual(data) else "amount"
 
 
-def _by_group(data: Dataset, now: pd.Timestamp, cells: pd.DataFrame, groups: list[str], days: int, discount: float, level: float) -> pd.DataFrame:
-    fitted = fit(data, as_of=now)
-    of = cells.groupby(groups).ngroup().to_numpy() if groups else np.zeros(len(cells), "int64")
-    size = of.max() + 1 if len(of) else 0
+def _valued(cells: pd.DataFrame, groups: Groups, fitted: Fitted, horizon: int, discount: float, level: float) -> pd.DataFrame:
+    model, margin, reach = fitted.purchases, fitted.margin, intervals.quantile_of(level)
     count = cells["count"].to_numpy("float64")
-    n = np.bincount(of, count, size)
-    model, margin = fitted.purchases, fitted.margin
 
     def sums(purchasing: np.ndarray, spending: np.ndarray) -> np.ndarray:
-        return np.array([np.bincount(of, part, size) for part in _worth(cells, purchasing, spending, model.model, days, discount)])
+        return np.array([groups.sums(part) for part in _worth(cells, purchasing, spending, model.model, horizon, discount)])
 
-    worth, squares, bought = sums(model.parameters, fitted.spending.parameters)
-    value = worth * margin / n
+    revenue, squares, purchases = sums(model.parameters, fitted.spending.parameters)
     pairs = zip(model.draws(DRAWS, SEED), fitted.spending.draws(DRAWS, SEED + 1), strict=True)
     drawn = np.array([sums(one, two) for one, two in pairs])
-    differ = np.maximum(squares * margin**2 / n - value**2, 0) / n
-    half = intervals.quantile_of(level) * np.sqrt(drawn[:, 0].var(axis=0) * (margin / n) ** 2 + differ)
-    table = cells.groupby(groups, as_index=False).size()[groups] if groups else pd.DataFrame(index=[0])
-    table["value"], table["low"], table["high"] = value, np.maximum(value - half, 0), value + half
-    table["n"], table["n_events"] = n.astype("int64"), np.bincount(of, count * (cells["repeats"] > 0), size).astype("int64")
-    table["to_date"] = np.bincount(of, cells[fitted.measure if fitted.measure == "margin" else "net"].to_numpy("float64"), size) / n
-    known = np.bincount(of, cells["costs_known"].to_numpy("float64"), size)
-    table["cost"] = np.where(known > 0, np.bincount(of, cells["costs"].to_numpy("float64"), size) / np.maximum(known, 1), np.nan)
-    table["net"] = table["to_date"] + table["value"] - table["cost"].fillna(0)
-    chance = np.bincount(of, variance_of_purchases(cells, model.parameters, model.model, days) * count, size)
-    half = intervals.quantile_of(level) * np.sqrt(drawn[:, 2].var(axis=0) + chance)
-    table["purchases"] = bought
-    table["purchases_low"], table["purchases_high"] = np.maximum(table["purchases"] - half, 0), table["purchases"] + half
-    return table
+    n = groups.sums(count)
+    table = groups.values(cells, n, revenue * margin, drawn[:, 0] * margin, squares * margin**2, reach)
+    chance = groups.sums(variance_of_purchases(cells, model.parameters, model.model, horizon) * count)
+    half = reach * np.sqrt(drawn[:, 2].var(axis=0) + chance)
+    return table.assign(
+        n_events=groups.sizes(count * (cells["repeats"] > 0)),
+        to_date=groups.sums(cells["margin" if fitted.measure == "margin" else "net"]) / n,
+        purchases=purchases,
+        purchases_low=np.maximum(purchases - half, 0),
+        purchases_high=purchases + half,
+    )
 
 
-def _worth(cells: pd.DataFrame, purchasing: np.ndarray, spending: np.ndarray, model: str, days: int, discount: float) -> tuple[np.ndarray, ...]:
+def _worth(cells: pd.DataFrame, purchasing: np.ndarray, spending: np.ndarray, model: Variant, days: int, discount: float) -> tuple[np.ndarray, ...]:
     """Of each cell of customers alike: expected revenue, the sum of its squares over them, expected purchases."""
     p, q, v = spending
     steps = np.arange(1, STEPS + 1)

@@ -16,7 +16,7 @@ from kpi.lifetime_value.contract_value import DRAWS, LEAST, SEED
 from kpi.lifetime_value.expected_value import fit
 from kpi.lifetime_value.purchase_model import PurchaseModel, fit_purchases
 from kpi.lifetime_value.purchase_prediction import expected_purchases, probability_active, variance_of_purchases
-from kpi.periods import Instant, Window, day_of, last_days
+from kpi.periods import Instant, Window, day_of
 from kpi.statistics import intervals
 
 POINTS = 26  # of the last third at which purchases expected and made are compared
@@ -30,15 +30,12 @@ class _HeldOut:
     cut: int
     end: int
     before: pd.DataFrame
+    counts: pd.DataFrame
     model: PurchaseModel | None
 
     @property
     def window(self) -> Window:
         return Window(day_of(self.cut), day_of(self.end))
-
-    @property
-    def counts(self) -> pd.DataFrame:
-        return self.before.groupby(["repeats", "recency", "age"], as_index=False).agg(count=("customer_id", "size"))
 
 
 def model_check(data: Dataset, *, as_of: Instant) -> pd.DataFrame:
@@ -63,7 +60,7 @@ def model_check(data: Dataset, *, as_of: Instant) -> pd.DataFrame:
     held = _held_out(data, data.instant(as_of))
     table = pd.DataFrame(columns=["repeats", "value", "actual", "hiatus", "n", "error", "hiatus_error"])
     if held.model is not None:
-        table = _checked_groups(_compared(data, held))
+        table = _checked_groups(_compared(data, held, held.model))
     table["horizon"] = held.end - held.cut
     more = ["actual", "hiatus", "error", "hiatus_error"]
     return schema.result("retention.model_check", table, by=["repeats"], view="cohort", window=held.window, as_of=held.now, more=more)
@@ -89,7 +86,7 @@ def tracking(data: Dataset, *, as_of: Instant, level: float = 0.9) -> pd.DataFra
     held = _held_out(data, data.instant(as_of))
     table = pd.DataFrame(columns=["horizon", "value", "low", "high", "actual", "hiatus", "n"])
     if held.model is not None:
-        table = _tracked(data, held, level)
+        table = _tracked(data, held, held.model, level)
     more = ["actual", "hiatus"]
     return schema.result("retention.tracking", table, by=[], view="cohort", window=held.window, as_of=held.now, more=more)
 
@@ -116,54 +113,54 @@ def active_probability(data: Dataset, *, as_of: Instant, level: float = 0.9) -> 
     table = pd.DataFrame({"value": [np.nan], "low": np.nan, "high": np.nan, "n": int(count.sum())})
     if fitted is not None:
         model = fitted.purchases
-        drawn = [probability_active(cells, place, model.model) @ count / count.sum() for place in model.draws(DRAWS, SEED)]
+        drawn = [probability_active(cells, drawn, model.model) @ count / count.sum() for drawn in model.draws(DRAWS, SEED)]
         table["value"] = probability_active(cells, model.parameters, model.model) @ count / count.sum()
         table["low"], table["high"] = np.quantile([*drawn, table["value"].item()], [(1 - level) / 2, (1 + level) / 2])
-    window = last_days(now, data.company.timezone, 1)
+    window = data.window(None, now, 1)
     return schema.result("retention.probability_active", table, by=[], view="snapshot", window=window, as_of=now)
 
 
 def _held_out(data: Dataset, now: pd.Timestamp) -> _HeldOut:
     """Fit the model at the cut once for all that is compared with it."""
     key = ("held out", now)
-    if key not in data.facts:
-        span = engine.collect(rows.customers(data, now).select(nw.col("first_day").min().alias("first")))["first"]
+    held = data.facts.get(key)
+    if not isinstance(held, _HeldOut):
+        first = engine.collect(rows.customers(data, now).select(nw.col("first_day").min().alias("first")))["first"]
         end = last_day(data, now) + 1
-        begin = int(span.iloc[0]) if len(span) and not pd.isna(span.iloc[0]) else end
+        begin = int(first.iloc[0]) if len(first) and not pd.isna(first.iloc[0]) else end
         cut = begin + 2 * (end - begin) // 3
         columns = ["customer_id", "repeats", "recency", "age"]
         before = engine.collect(rows.customers(data, data.instant(day_of(cut))).select(*columns), ["customer_id"])
-        held = _HeldOut(now, cut, end, before, None)
-        enough = (before["repeats"] > 0).sum() >= LEAST
-        data.facts[key] = _HeldOut(now, cut, end, before, fit_purchases(held.counts)) if enough else held
-    return data.facts[key]
+        counts = before.groupby(columns[1:], as_index=False).agg(count=("customer_id", "size"))
+        model = fit_purchases(counts) if (before["repeats"] > 0).sum() >= LEAST else None
+        data.facts[key] = held = _HeldOut(now, cut, end, before, counts, model)
+    return held
 
 
-def _tracked(data: Dataset, held: _HeldOut, level: float) -> pd.DataFrame:
+def _tracked(data: Dataset, held: _HeldOut, model: PurchaseModel, level: float) -> pd.DataFrame:
     ahead = held.end - held.cut
     days = np.unique(np.linspace(0, ahead, min(POINTS, max(ahead // 14, 1)) + 1).round().astype("int64"))[1:]
-    counts, model = held.counts, held.model
+    counts, lengths = held.counts, days.astype("float64")
     count = counts["count"].to_numpy("float64")
-    expected = expected_purchases(counts, model.parameters, model.model, days.astype("float64")) @ count
-    drawn = np.array([expected_purchases(counts, place, model.model, days.astype("float64")) @ count for place in model.draws(DRAWS, SEED)])
+    expected = expected_purchases(counts, model.parameters, model.model, lengths) @ count
+    drawn = np.array([expected_purchases(counts, drawn, model.model, lengths) @ count for drawn in model.draws(DRAWS, SEED)])
     chance = np.array([variance_of_purchases(counts, model.parameters, model.model, float(day)) @ count for day in days])
     half = intervals.quantile_of(level) * np.sqrt(drawn.var(axis=0) + chance)
     known = data.engine.put(held.before[["customer_id"]])
     bought = facts.purchases(data, held.now).filter(nw.col("is_paid"), nw.col("day") >= held.cut).join(known, on="customer_id", how="semi")
-    made = engine.sizes(bought, ["day"])
-    actual = [int(made.loc[made["day"] < held.cut + day, "count"].sum()) for day in days]
+    purchases = engine.sizes(bought, ["day"])
+    actual = [int(purchases.loc[purchases["day"] < held.cut + day, "count"].sum()) for day in days]
     hiatus = _plain_rule(data, held, held.before, 1).sum() * days
-    return pd.DataFrame(
-        {"horizon": days, "value": expected, "low": np.maximum(expected - half, 0), "high": expected + half, "actual": actual, "hiatus": hiatus}
-    ).assign(n=len(held.before))
+    table = pd.DataFrame({"horizon": days, "value": expected, "low": np.maximum(expected - half, 0), "high": expected + half})
+    return table.assign(actual=actual, hiatus=hiatus, n=len(held.before))
 
 
-def _compared(data: Dataset, held: _HeldOut) -> pd.DataFrame:
+def _compared(data: Dataset, held: _HeldOut, model: PurchaseModel) -> pd.DataFrame:
     """Per customer known at the cut: what the model, and a plain rule, expect of the time after it, and what came."""
     table = held.before.merge(rows.since(data, held.now, held.cut), on="customer_id", how="left")
     table["actual"] = table["later"].fillna(0).astype("float64")
     ahead = held.end - held.cut
-    table["expected"] = expected_purchases(table, held.model.parameters, held.model.model, ahead)
+    table["expected"] = expected_purchases(table, model.parameters, model.model, ahead)
     table["hiatus"] = _plain_rule(data, held, table, ahead)
     return table
 

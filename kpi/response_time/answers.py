@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -256,17 +257,11 @@ def response_bands(data: Dataset, *, as_of: Instant, window: Window, edges: Sequ
     if has_day_precision(data):
         edges = [edge for edge in edges if edge >= DAY_SECONDS] or [DAY_SECONDS]
     answered, delay = nw.col("outcome") == "answered", nw.col("delay")
-    below = [None, *edges]
-    bands = {
-        f"b{i}": answered & (delay <= high) & (delay > low if low is not None else delay >= 0)
-        for i, (low, high) in enumerate(zip(below, edges, strict=False))
-    }
-    found = engine.counts(
-        leads, (), n=nw.lit(True), n_open=nw.col("outcome") == "waiting", slower=answered & (delay > edges[-1]), none=~answered, **bands
-    ).iloc[0]
-    events = [*(int(found[name]) for name in bands), int(found["slower"]), int(found["none"])]
-    low, high = intervals.wilson(events, [int(found["n"])] * len(events), level)
-    table = pd.DataFrame({"band": range(len(events)), "horizon": [*edges, None, None], "n_events": events, "low": low, "high": high})
-    table["n"], table["n_open"] = int(found["n"]), [0] * (len(events) - 1) + [int(found["n_open"])]
-    table["value"] = table["n_events"] / table["n"] if found["n"] else float("nan")
+    bands = [answered & (delay <= high) & (delay > low) for low, high in itertools.pairwise([-1, *edges])]
+    bands += [answered & (delay > edges[-1]), ~answered]
+    flags = {f"b{i}": held for i, held in enumerate(bands)}
+    found = engine.counts(leads, (), n=nw.lit(True), n_open=nw.col("outcome") == "waiting", **flags).iloc[0].astype("int64")
+    table = pd.DataFrame({"band": range(len(bands)), "horizon": [*edges, None, None], "n_events": found[list(flags)].to_numpy(), "n": found["n"]})
+    table["n_open"] = [0] * (len(bands) - 1) + [found["n_open"]]
+    table = intervals.with_share(table, level)
     return schema.result("response.bands", table, by=["band"], view="cohort", window=window, as_of=data.instant(as_of))

@@ -47,10 +47,7 @@ def attempts(data: Dataset, *, as_of: Instant, window: Window, level: float = 0.
     rows = eligible(data, as_of, window).filter(old)
     rows = rows.with_columns(nw.when(tried > MOST).then(nw.lit(MOST)).otherwise(tried).cast(nw.Int64).alias("tried"))
     table = engine.counts(rows, ("tried",), n=nw.lit(True), n_events=~nw.col("contacted_seconds").is_null()).rename(columns={"tried": "attempts"})
-    table["value"] = table["n_events"] / table["n"]
-    table["low"], table["high"] = intervals.wilson(table["n_events"], table["n"], level)
-    table["share"] = table["n"] / table["n"].sum()
-    table["horizon"] = PERSISTENCE_DAYS
+    table = intervals.with_share(table, level).assign(share=table["n"] / table["n"].sum(), horizon=PERSISTENCE_DAYS)
     return schema.result("response.attempts", table, by=("attempts",), view="cohort", window=window, as_of=now, more=("share",))
 
 

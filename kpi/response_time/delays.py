@@ -134,7 +134,9 @@ def delay_parts(data: Dataset, *, as_of: Instant, window: Window, clock: str = "
     return table[["part", *[name for name in table.columns if name != "part"]]]
 
 
-def _part(data: Dataset, part: str, as_of, window, by, clock, thresholds, level) -> pd.DataFrame:
+def _part(
+    data: Dataset, part: str, as_of: Instant, window: Window, by: str | Sequence[str], clock: str, thresholds: Sequence[float], level: float
+) -> pd.DataFrame:
     key, start, end = PARTS[part]
     groups = groups_of(by)
     rows = eligible(data, as_of, window, groups, start=start)

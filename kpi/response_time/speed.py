@@ -6,6 +6,8 @@ then, and only outcomes after that edge count. Otherwise those who convert at on
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import narwhals.stable.v2 as nw
 import numpy as np
 import pandas as pd
@@ -19,6 +21,7 @@ from kpi.response_time.eligible import eligible, need_times
 from kpi.statistics import intervals
 
 HOUR = 3600
+SOON = (nw.col("outcome") == "answered") & (nw.col("delay") <= HOUR)
 # Band of the first answer: from, to, and the landmark at which it is known, in seconds. The last one: not answered within a week.
 BANDS = (
     (None, 300, 300),
@@ -66,13 +69,9 @@ def speed_to_outcome(data: Dataset, *, as_of: Instant, window: Window, outcome: 
     counts = _landmark_counts(data, as_of, window, event, days)
     total = counts.groupby("band", as_index=False)[["n", "n_events", "earlier"]].sum()
     table = pd.DataFrame({"band": range(len(BANDS))}).merge(total, on="band", how="left").fillna(0).astype("int64")
-    table["value"] = (table["n_events"] / table["n"]).where(table["n"] > 0)
-    table["low"], table["high"] = intervals.wilson(table["n_events"], table["n"], level)
-    table["horizon"] = days
-    weights = counts.groupby("source")["n"].sum() / max(counts["n"].sum(), 1)
-    standard = [_standardised(counts[counts["band"] == band], weights, level) for band in table["band"]]
-    table[["standard", "standard_low", "standard_high", "covered"]] = [row[:4] for row in standard]
+    table = intervals.with_share(table, level).assign(horizon=days)
     more = ("earlier", "standard", "standard_low", "standard_high", "covered")
+    table[list(more[1:])] = [_standardised(counts[counts["band"] == band], _weights(counts), level)[:4] for band in table["band"]]
     return schema.result(f"response.speed_to_{outcome}", table, by=("band",), view="cohort", window=window, as_of=now, more=more)
 
 
@@ -110,33 +109,24 @@ def sensitivity(data: Dataset, *, as_of: Instant, window: Window, outcome: str =
     since = nw.col(f"{event}_seconds") - nw.col("created_seconds")
     rows = eligible(data, as_of, window).filter(nw.col("created_seconds") + days * DAY_SECONDS <= int(now.timestamp()))
     _need(data, event)
-    soon = (nw.col("outcome") == "answered") & (nw.col("delay") <= HOUR)
-    counts = engine.counts(rows, ("created_open", "source"), n=nw.lit(True), n_events=(since >= 0) & (since <= days * DAY_SECONDS), soon=soon)
-    weights = counts.groupby("source")["n"].sum() / max(counts["n"].sum(), 1)
-    made = []
-    for name, flag in (("open", 1), ("closed", 0)):
-        part = counts[counts["created_open"] == flag]
-        value, low, high, _, variance = _standardised(part, weights, level)
-        size = int(part["n"].sum())
-        answered = part["soon"].sum() / size if size else np.nan
-        made.append(
-            {
-                "arrival": name,
-                "value": value,
-                "low": low,
-                "high": high,
-                "n": size,
-                "n_events": int(part["n_events"].sum()),
-                "answered": answered,
-                "variance": variance,
-            }
-        )
-    inside, outside = made
-    reach = intervals.quantile_of(level) * np.sqrt(inside["variance"] + outside["variance"])
-    gap = inside["value"] - outside["value"]
-    gaps = {"value": gap, "low": gap - reach, "high": gap + reach, "answered": inside["answered"] - outside["answered"]}
-    made.append({"arrival": "difference", "n": inside["n"] + outside["n"], "n_events": inside["n_events"] + outside["n_events"], **gaps})
-    table = pd.DataFrame(made).assign(horizon=days, place=[0, 1, 2])
+    counts = engine.counts(rows, ("created_open", "source"), n=nw.lit(True), n_events=(since >= 0) & (since <= days * DAY_SECONDS), soon=SOON)
+    parts = [counts[counts["created_open"] == flag] for flag in (1, 0)]
+    inside, outside = (_standardised(part, _weights(counts), level) for part in parts)
+    reach = intervals.quantile_of(level) * np.sqrt(inside.variance + outside.variance)
+    gap = inside.value - outside.value
+    n, n_events, answered = (np.array([part[name].sum() for part in parts]) for name in ("n", "n_events", "soon"))
+    share = np.divide(answered, n, out=np.full(2, np.nan), where=n > 0)
+    table = pd.DataFrame(
+        {
+            "arrival": ["open", "closed", "difference"],
+            "value": [inside.value, outside.value, gap],
+            "low": [inside.low, outside.low, gap - reach],
+            "high": [inside.high, outside.high, gap + reach],
+            "n": [*n, n.sum()],
+            "n_events": [*n_events, n_events.sum()],
+            "answered": [*share, share[0] - share[1]],
+        }
+    ).assign(horizon=days, place=[0, 1, 2])
     result = schema.result("response.sensitivity", table, by=("place",), view="cohort", window=window, as_of=now, more=("arrival", "answered"))
     return result[["arrival", *schema.RESULT, "answered"]]
 
@@ -188,18 +178,13 @@ def what_if(
     row = {"n": size, "n_events": soon, "horizon": days, "best": "", "target": np.nan, "now": soon / size if size else np.nan, "gap": gap}
     if len(known) and size:
         # Best by the lower end of its interval: a small group that shines by chance is no target.
-        best = known.loc[intervals.wilson(known["soon"], known["n"], level)[0].idxmax()]
+        best = known.loc[intervals.with_share(known.rename(columns={"soon": "n_events"}), level)["low"].idxmax()]
         target = best["soon"] / best["n"]
         lift = max(target - row["now"], 0.0)
         spread = size * np.sqrt(lift**2 * gap_variance + gap**2 * target * (1 - target) / best["n"])
         reach = intervals.quantile_of(level) * spread
-        row |= {
-            "best": str(best[by]),
-            "target": target,
-            "value": size * lift * gap,
-            "low": size * lift * gap - reach,
-            "high": size * lift * gap + reach,
-        }
+        more_events = size * lift * gap
+        row |= {"best": str(best[by]), "target": target, "value": more_events, "low": more_events - reach, "high": more_events + reach}
     more = ("best", "target", "now", "gap")
     return schema.result(f"response.what_if_{outcome}", pd.DataFrame([row]), by=(), view="cohort", window=window, as_of=now, more=more)
 
@@ -235,11 +220,24 @@ def _landmark_counts(data: Dataset, as_of: Instant, window: Window, event: str, 
     return engine.counts(rows, ("band", "source"), n=at_risk, n_events=happened, earlier=nw.col("early") == 1)
 
 
-def _standardised(counts: pd.DataFrame, weights: pd.Series, level: float) -> tuple[float, float, float, float, float]:
-    """Share with the outcome if the sources were mixed as `weights` say: value, low, high, covered weight, variance."""
+class _Standardised(NamedTuple):
+    value: float
+    low: float
+    high: float
+    covered: float
+    variance: float
+
+
+def _weights(counts: pd.DataFrame) -> pd.Series:
+    """The mix of sources of all leads counted."""
+    return counts.groupby("source")["n"].sum() / max(counts["n"].sum(), 1)
+
+
+def _standardised(counts: pd.DataFrame, weights: pd.Series, level: float) -> _Standardised:
+    """Share with the outcome if the sources were mixed as `weights` say, and the weight of the sources there are."""
     known = counts[counts["n"] > 0].groupby("source")[["n", "n_events"]].sum()
     if not len(known):
-        return np.nan, np.nan, np.nan, 0.0, np.nan
+        return _Standardised(np.nan, np.nan, np.nan, 0.0, np.nan)
     weight = weights.reindex(known.index).to_numpy(dtype=float)
     covered, n, events = weight.sum(), known["n"].to_numpy(dtype=float), known["n_events"].to_numpy(dtype=float)
     weight = weight / covered
@@ -247,7 +245,7 @@ def _standardised(counts: pd.DataFrame, weights: pd.Series, level: float) -> tup
     softened = (events + 0.5) / (n + 1)  # a source without any outcome, or with nothing else, is no certainty
     variance = float((weight**2 * softened * (1 - softened) / n).sum())
     reach = intervals.quantile_of(level) * np.sqrt(variance)
-    return value, max(value - reach, 0.0), min(value + reach, 1.0), float(covered), variance
+    return _Standardised(value, max(value - reach, 0.0), min(value + reach, 1.0), float(covered), variance)
 
 
 def _gap(data: Dataset, as_of: Instant, past: Window, event: str, days: int, level: float) -> tuple[float, float]:
@@ -258,15 +256,11 @@ def _gap(data: Dataset, as_of: Instant, past: Window, event: str, days: int, lev
     ended = nw.col("disqualified_seconds") - nw.col("created_seconds")
     rows = eligible(data, as_of, past).filter(nw.col("created_seconds") + HOUR + days * DAY_SECONDS <= now)
     rows = rows.filter((since.is_null() | (since > HOUR)) & (ended.is_null() | (ended > HOUR)))
-    rows = rows.with_columns(
-        nw.when((nw.col("outcome") == "answered") & (nw.col("delay") <= HOUR)).then(nw.lit(1)).otherwise(nw.lit(0)).alias("soon")
-    )
+    rows = rows.with_columns(nw.when(SOON).then(nw.lit(1)).otherwise(nw.lit(0)).alias("soon"))
     counts = engine.counts(rows, ("soon", "source"), n=nw.lit(True), n_events=since <= HOUR + days * DAY_SECONDS)
-    weights = counts.groupby("source")["n"].sum() / max(counts["n"].sum(), 1)
-    soon, late = (_standardised(counts[counts["soon"] == flag], weights, level) for flag in (1, 0))
-    return soon[0] - late[0], soon[4] + late[4]
+    soon, late = (_standardised(counts[counts["soon"] == flag], _weights(counts), level) for flag in (1, 0))
+    return soon.value - late.value, soon.variance + late.variance
 
 
 def _answered_by(data: Dataset, as_of: Instant, window: Window, by: str) -> pd.DataFrame:
-    soon = (nw.col("outcome") == "answered") & (nw.col("delay") <= HOUR)
-    return engine.counts(eligible(data, as_of, window), (by,), n=nw.lit(True), soon=soon)
+    return engine.counts(eligible(data, as_of, window), (by,), n=nw.lit(True), soon=SOON)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import narwhals.stable.v2 as nw
 import pandas as pd
 
-from kpi import engine, facts, periods, schema
+from kpi import engine, facts, schema
 from kpi.dataset import Dataset
 from kpi.errors import ParameterError
 from kpi.periods import Instant, Month, Window
@@ -60,15 +60,12 @@ def cohort_matrix(data: Dataset, *, as_of: Instant, months: int = 24) -> pd.Data
     table[["customers", "amount"]] = table[["customers", "amount"]].fillna(0)
     table["n"] = table["cohort"].map(sizes)
     table["n_events"] = table["customers"] = table["customers"].astype("int64")
-    table["value"] = table["customers"] / table["n"]
     begun = table["cohort"].map(cells[cells["age"] == 0].set_index("cohort")["amount"])
     table["amount_kept"] = (table["amount"] / begun).where(begun > 0)
-    table["low"], table["high"] = intervals.wilson(table["customers"], table["n"], 0.95)
     table["cohort"] = pd.Series([str(Month.of(number)) for number in table["cohort"]], dtype="str")
     window = Window(first.start, last.end)
-    return schema.result(
-        "retention.cohorts", table, by=["cohort", "age"], view="cohort", window=window, as_of=now, more=["customers", "amount", "amount_kept"]
-    )
+    table, more = intervals.with_share(table), ["customers", "amount", "amount_kept"]
+    return schema.result("retention.cohorts", table, by=["cohort", "age"], view="cohort", window=window, as_of=now, more=more)
 
 
 def retention_curve(data: Dataset, *, as_of: Instant, months: int = 24, level: float = 0.95) -> pd.DataFrame:
@@ -101,10 +98,8 @@ def retention_curve(data: Dataset, *, as_of: Instant, months: int = 24, level: f
     span = engine.collect(facts.purchases(data, now).select(nw.col("month").min().alias("first")))["first"].iloc[0]
     cells = cells[cells["cohort"] != str(Month.of(span))] if not pd.isna(span) else cells
     table = cells.groupby("age", as_index=False).agg(n=("n", "sum"), n_events=("n_events", "sum"))
-    table["value"] = table["n_events"] / table["n"]
-    table["low"], table["high"] = intervals.wilson(table["n_events"], table["n"], level)
-    window = Window(cells["window_start"].min(), cells["window_end"].max()) if len(cells) else periods.last_days(now, data.company.timezone, 1)
-    return schema.result("retention.curve", table, by=["age"], view="cohort", window=window, as_of=now)
+    window = Window(cells["window_start"].min(), cells["window_end"].max()) if len(cells) else data.window(None, now, 1)
+    return schema.result("retention.curve", intervals.with_share(table, level), by=["age"], view="cohort", window=window, as_of=now)
 
 
 def compared_cohorts(cells: pd.DataFrame, age: int = 3) -> pd.DataFrame:

@@ -122,9 +122,7 @@ def renewals(data: Dataset, *, as_of: Instant, days: int = 365, level: float = 0
     inside = ended.join(whole, on="customer_id", how="inner").filter(nw.col("spell") <= nw.col("start_day"))
     inside = inside.filter(nw.col("spell_until") >= nw.col("until"))
     table = engine.counts(inside, (), n=nw.col("until") >= first, n_events=nw.col("spell_until") > nw.col("until"))
-    table["value"] = (table["n_events"] / table["n"]).where(table["n"] > 0)
-    table["low"], table["high"] = intervals.wilson(table["n_events"], table["n"], level)
-    return schema.result("retention.renewals", table, by=[], view="period", window=window, as_of=now)
+    return schema.result("retention.renewals", intervals.with_share(table, level), by=[], view="period", window=window, as_of=now)
 
 
 def _told(data: Dataset, key: str, table: pd.DataFrame, as_of: Instant) -> pd.DataFrame:

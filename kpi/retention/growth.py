@@ -134,7 +134,7 @@ def net_customer_growth(data: Dataset, *, as_of: Instant, months: int = 24, span
     edges = sorted({edge for month in shown for edge in (month.shift(1 - span).start, month.end)})
     flags = facts.activity(data, now, edges, days)
     place = {edge: number for number, edge in enumerate(edges)}
-    counts = {}
+    counts: dict[str, nw.Expr] = {}
     for month in shown:
         start, end = month.shift(1 - span).start, month.end
         before, after = nw.col(f"a{place[start]}") == 1, nw.col(f"a{place[end]}") == 1

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from functools import partial
-from typing import Literal
+from collections.abc import Iterator, Sequence
+from typing import Literal, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -13,6 +12,7 @@ from scipy.special import ndtr, ndtri
 from kpi.errors import DataError, ParameterError
 
 Statistic = Literal["mean", "median", "sum"]
+Numbers: TypeAlias = float | Sequence[float] | np.ndarray | pd.Series
 
 CELLS = 2_000_000  # resampled counts held in memory at once (16 MB)
 TINY = 1e-9  # a sample of equal values has an error of rounding only
@@ -26,7 +26,7 @@ def quantile_of(level: float) -> float:
     return float(ndtri((1 + level) / 2))
 
 
-def wilson(events, n, level: float = 0.95) -> tuple:
+def wilson(events: Numbers, n: Numbers, level: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
     """Range in which a rate lies, given how many of how many.
 
     Wilson (1927), JASA 22:209-212. The end of an interval at 0 events is exactly 0, at `n` events exactly 1.
@@ -38,7 +38,6 @@ def wilson(events, n, level: float = 0.95) -> tuple:
     0.181 to 0.567
     """
     z = quantile_of(level)
-    index = next((part.index for part in (events, n) if isinstance(part, pd.Series)), None)
     events, n = np.broadcast_arrays(_floats(events), _floats(n))
     wrong = (events < 0) | (events > n)
     if wrong.any():
@@ -47,11 +46,7 @@ def wilson(events, n, level: float = 0.95) -> tuple:
         share = np.where(n > 0, events / n, np.nan)
         middle = (share + z**2 / (2 * n)) / (1 + z**2 / n)
         half = z / (1 + z**2 / n) * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
-    low = np.where(share == 0, 0.0, middle - half)
-    high = np.where(share == 1, 1.0, middle + half)
-    if index is not None:
-        return pd.Series(low, index=index), pd.Series(high, index=index)
-    return (low, high) if low.ndim else (float(low), float(high))
+    return np.where(share == 0, 0.0, middle - half)[()], np.where(share == 1, 1.0, middle + half)[()]
 
 
 def with_share(counts: pd.DataFrame, level: float = 0.95) -> pd.DataFrame:
@@ -61,7 +56,13 @@ def with_share(counts: pd.DataFrame, level: float = 0.95) -> pd.DataFrame:
 
 
 def bootstrap(
-    values, statistic: Statistic | Callable[[np.ndarray], float], seed: int, level: float = 0.95, draws: int = 1000, counts=None, weights=None
+    values: Numbers,
+    statistic: Statistic,
+    seed: int,
+    level: float = 0.95,
+    draws: int = 1000,
+    counts: Numbers | None = None,
+    weights: Numbers | None = None,
 ) -> tuple[float, float]:
     """Range in which a mean, a median or a sum lies, by drawing the same number of records again and again.
 
@@ -77,8 +78,8 @@ def bootstrap(
     0.49 to 0.69
     """
     tail = 100 * (1 - level) / 2
-    if not callable(statistic) and statistic not in ESTIMATES:
-        raise ParameterError(f"statistic is {statistic!r}; give one of {list(ESTIMATES)}, or a function of an array")
+    if statistic not in ESTIMATES:
+        raise ParameterError(f"statistic is {statistic!r}; give one of {list(ESTIMATES)}")
     if weights is not None and statistic != "mean":
         raise ParameterError(f"weights belong to a mean, not to a {statistic}; leave them out")
     if draws < 1:
@@ -88,12 +89,12 @@ def bootstrap(
     if counts.sum() < 2:
         return np.nan, np.nan
     samples = _resampled(counts, draws, np.random.default_rng(seed))
-    if statistic == "mean":
-        equal = records[:, 1].min() == records[:, 1].max() > 0
-        low, high = _studentized(records[:, 0], counts, samples, tail) if equal else _accelerated(records, counts, samples, tail)
-        return float(low), float(high)
-    estimate = partial(_other, statistic) if callable(statistic) else ESTIMATES[statistic]
-    low, high = np.percentile(np.concatenate([estimate(records, drawn) for drawn in samples]), [tail, 100 - tail])
+    if statistic != "mean":
+        low, high = np.percentile(np.concatenate([ESTIMATES[statistic](records, drawn) for drawn in samples]), [tail, 100 - tail])
+    elif records[:, 1].min() == records[:, 1].max() > 0:
+        low, high = _studentized(records[:, 0], counts, samples, tail)
+    else:
+        low, high = _accelerated(records, counts, samples, tail)
     return float(low), float(high)
 
 
@@ -107,7 +108,8 @@ def _studentized(values: np.ndarray, counts: np.ndarray, samples: Iterator[np.nd
     errors = np.sqrt(np.maximum(square - shift**2, 0) / n)
     scattered = errors > TINY * error
     if error == 0 or scattered.mean() < SCATTERED:
-        return tuple(mean + np.percentile(shift, [tail, 100 - tail]))
+        low, high = mean + np.percentile(shift, [tail, 100 - tail])
+        return low, high
     right, left = np.percentile(shift[scattered] / errors[scattered], [100 - tail, tail])
     low, high = mean - right * error, mean - left * error
     return max(low, 0.0) if values.min() >= 0 else low, high
@@ -132,11 +134,11 @@ def _accelerated(records: np.ndarray, counts: np.ndarray, samples: Iterator[np.n
     return low, high
 
 
-def _floats(values) -> np.ndarray:
+def _floats(values: Numbers) -> np.ndarray:
     return np.asarray(pd.Series(values).to_numpy("float64", na_value=np.nan)) if np.ndim(values) else np.asarray(values, "float64")
 
 
-def _distinct(values: np.ndarray, counts, weights) -> tuple[np.ndarray, np.ndarray]:
+def _distinct(values: np.ndarray, counts: Numbers | None, weights: Numbers | None) -> tuple[np.ndarray, np.ndarray]:
     """Distinct (value, weight), sorted, and how many records have each: what makes the interval independent of the order."""
     weights = np.ones(len(values)) if weights is None else _floats(weights)
     counts = np.ones(len(values)) if counts is None else _floats(counts)
@@ -154,13 +156,12 @@ def _resampled(counts: np.ndarray, draws: int, rng: np.random.Generator) -> Iter
     total, kinds = int(counts.sum()), len(counts)
     many_alike = 20 * kinds < total  # one binomial draw costs some 20 times as much as one index
     chunk = max(1, CELLS // (kinds if many_alike else total))
-    owner = None if many_alike else np.repeat(np.arange(kinds), counts)
     for start in range(0, draws, chunk):
         size = min(chunk, draws - start)
         if many_alike:
             yield rng.multinomial(total, counts / total, size)
         else:
-            picked = owner[rng.integers(0, total, (size, total))] + kinds * np.arange(size)[:, None]
+            picked = np.repeat(np.arange(kinds), counts)[rng.integers(0, total, (size, total))] + kinds * np.arange(size)[:, None]
             yield np.bincount(picked.ravel(), minlength=size * kinds).reshape(size, kinds)
 
 
@@ -179,10 +180,6 @@ def _median(records: np.ndarray, drawn: np.ndarray) -> np.ndarray:
     total = int(reached[0, -1])
     lower, upper = ((reached >= rank).argmax(axis=1) for rank in ((total + 1) // 2, total // 2 + 1))
     return (records[lower, 0] + records[upper, 0]) / 2
-
-
-def _other(statistic: Callable[[np.ndarray], float], records: np.ndarray, drawn: np.ndarray) -> np.ndarray:
-    return np.array([statistic(np.repeat(records[:, 0], sample)) for sample in drawn], "float64")
 
 
 ESTIMATES = {"mean": _mean, "median": _median, "sum": _sum}  # of each sample: distinct (value, weight) and how often each was drawn

@@ -107,25 +107,25 @@ def _read(series: pd.DataFrame, kind: Kind) -> tuple[np.ndarray, np.ndarray, np.
     return month, value, n
 
 
-def _moving(month: np.ndarray, value: np.ndarray, usual: np.ndarray, kind: Kind) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _moving(month: np.ndarray, value: np.ndarray, usual: np.ndarray, kind: Kind) -> np.ndarray:
     logarithmic = kind == "money" and bool((value[usual] > 0).all())
     past = np.log(value[usual]) if logarithmic else value[usual]
     ranges = np.abs(np.diff(past))[np.diff(month[usual]) == 1]
     if not len(ranges):
-        return tuple(np.full(len(value), np.nan) for _ in range(3))
+        return np.full((3, len(value)), np.nan)
     centre, reach = past.mean(), REACH * ranges.mean()
     limits = np.array([centre, centre - reach, centre + reach])
     if logarithmic:
         limits = np.exp(limits)
     elif (past >= 0).all():
         limits[1] = max(limits[1], 0.0)
-    return tuple(np.full(len(value), limit) for limit in limits)
+    return np.repeat(limits[:, None], len(value), axis=1)
 
 
-def _binomial(value: np.ndarray, n: np.ndarray, usual: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _binomial(value: np.ndarray, n: np.ndarray, usual: np.ndarray) -> np.ndarray:
     pooled = (value * n)[usual].sum() / n[usual].sum()
     reach = 3 * np.sqrt(pooled * (1 - pooled) / np.where(n > 0, n, np.nan))
-    return np.full(len(value), pooled), np.maximum(pooled - reach, 0.0), np.minimum(pooled + reach, 1.0)
+    return np.array([np.full(len(value), pooled), np.maximum(pooled - reach, 0.0), np.minimum(pooled + reach, 1.0)])
 
 
 def _reasons(month: np.ndarray, value: np.ndarray, centre: np.ndarray, lower: np.ndarray, upper: np.ndarray) -> np.ndarray:

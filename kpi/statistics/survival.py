@@ -116,11 +116,11 @@ def at(curve: pd.DataFrame, horizons: Sequence[float], cause: str | None = None,
     2     30.0    NaN    NaN    NaN  8         3       1
     """
     by, (share, low, high, events) = _names(by), _columns(curve, cause, by)
-    horizons = np.sort(np.asarray(horizons, "float64"))
+    ages = np.sort(np.asarray(horizons, "float64"))
 
     def reading(group: pd.DataFrame) -> pd.DataFrame:
         time = group["time"].to_numpy("float64")
-        row, earlier = np.searchsorted(time, horizons, "right"), np.searchsorted(time, horizons, "left")
+        row, earlier = np.searchsorted(time, ages, "right"), np.searchsorted(time, ages, "left")
         ended = len(group) > 0 and group["survival"].iloc[-1] == 0
         followed = earlier < len(time)  # before the first bin there is no value to read
         undecided = 0.0 if ended else float(group["survival"].iloc[-1]) if len(group) else 1.0
@@ -137,7 +137,7 @@ def at(curve: pd.DataFrame, horizons: Sequence[float], cause: str | None = None,
             "n_events": np.r_[0, group[events].to_numpy("int64").cumsum()][row],
             "n_open": np.r_[0, group["censored"].to_numpy("int64").cumsum()][earlier],
         }
-        return pd.DataFrame({"horizon": horizons, **shares, **counts})
+        return pd.DataFrame({"horizon": ages, **shares, **counts})
 
     return _per_group(curve, by, reading)
 
@@ -190,8 +190,8 @@ def _check_rows(rows: pd.DataFrame, outcomes: Sequence[str]) -> None:
         raise DataError("an entry, an exit or a count is missing; give each record its time bins or set it aside")
     if (wrong := rows["exit"] < rows["entry"]).any():
         first = rows[wrong].iloc[0]
-        told = f"entry {first['entry']}, exit {first['exit']}"
-        raise DataError(f"{int(wrong.sum())} rows leave before they enter, e.g. {told}; set these records aside")
+        example = f"entry {first['entry']}, exit {first['exit']}"
+        raise DataError(f"{int(wrong.sum())} rows leave before they enter, e.g. {example}; set these records aside")
     if ((rows["count"] < 0) | (rows["count"] % 1 != 0)).any():
         raise DataError("a count is negative or not whole; count records")
 
@@ -226,9 +226,9 @@ def _survival_before(risk: np.ndarray, events: np.ndarray) -> np.ndarray:
 
 def _effective(risk: np.ndarray, before: np.ndarray) -> np.ndarray:
     """Give the number of records that would tell as much without censoring; after the last one at risk, as many as there were then."""
-    told = (risk > 0) & (before > 0)
-    size = np.divide(risk, before, out=np.zeros(len(risk)), where=told)
-    return size[np.maximum.accumulate(np.where(told, np.arange(len(risk)), 0))]
+    known = (risk > 0) & (before > 0)
+    size = np.divide(risk, before, out=np.zeros(len(risk)), where=known)
+    return size[np.maximum.accumulate(np.where(known, np.arange(len(risk)), 0))]
 
 
 def _incidence(risk: np.ndarray, events: np.ndarray, own: np.ndarray, before: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
