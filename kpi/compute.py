@@ -21,8 +21,8 @@ from kpi.pipeline.conversion import LEAD_TO_CUSTOMER, LEAD_TO_OPPORTUNITY, OPPOR
 from kpi.response_time.answers import answered_records
 from kpi.response_time.waiting import unanswered_records
 from kpi.retention.growth import active_records, kept_records
-from kpi.retention.refunds import refund_records
 from kpi.retention.repeat import repeat_records
+from kpi.retention.value_to_date import refund_records
 from kpi.statistics import process_control
 
 AREAS = {"response_time": response_time, "pipeline": pipeline, "forecast": forecast, "retention": retention, "lifetime_value": lifetime_value}

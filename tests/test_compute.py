@@ -76,7 +76,7 @@ def test_no_denominator_gives_no_value(metrics):
 
 def test_headlines_are_the_metrics_themselves(sample, metrics):
     as_of = sample.as_of(MONTH)
-    answered = response_time.answered_within(sample, as_of=as_of, window=MONTH.window, thresholds=(3600,))
+    answered = response_time.answered_within(sample, as_of=as_of, window=MONTH.window, horizons=(3600,))
     assert row(metrics, "response.answered_within", 3600.0)["value"] == pytest.approx(answered["value"].iloc[0])
     closed = pipeline.closed_win_rate(sample, as_of=as_of)
     assert row(metrics, "pipeline.closed_win_rate")["n"] == closed["n"].iloc[0]

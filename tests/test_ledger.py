@@ -32,7 +32,7 @@ def matched(table: pd.DataFrame) -> pd.DataFrame:
 
 METRICS = {
     "response.answered_within": (
-        lambda data, as_of, at: response_time.answered_within(data, as_of=as_of, window=month_of(as_of).window, thresholds=(at,)),
+        lambda data, as_of, at: response_time.answered_within(data, as_of=as_of, window=month_of(as_of).window, horizons=(at,)),
         (300, 3600, 86_400),
     ),
     "response.never_answered": (

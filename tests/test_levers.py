@@ -363,7 +363,10 @@ def test_engines_and_row_order_do_not_matter():
     pd.testing.assert_frame_equal(forecast.gains(dataset(tables), as_of="2026-05-01"), forecast.gains(turned, as_of="2026-05-01"))
 
 
-@pytest.mark.parametrize(("wrong", "said"), [({"horizon": 0}, "horizon of 0 days"), ({"days": 0}, "0 days"), ({"level": 1.0}, "level is 1")])
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [({"horizon": 0}, "horizon of 0 days"), ({"window": ("2026-01-01", "2026-01-01")}, "has no day"), ({"level": 1.0}, "level is 1")],
+)
 def test_parameters_are_checked(data, wrong, said):
     for metric in (forecast.gains, forecast.expected_won):
         with pytest.raises(ParameterError, match=said):

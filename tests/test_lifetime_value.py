@@ -184,8 +184,8 @@ def test_what_is_missing_is_named(data):
         lv.expected_value(data, as_of=END, by="response")
     with pytest.raises(ParameterError, match="by='colour' is unknown"):
         lv.expected_value(data, as_of=END, by="colour")
-    with pytest.raises(ParameterError, match="days=0"):
-        lv.expected_value(data, as_of=END, days=0)
+    with pytest.raises(ParameterError, match="horizon=0"):
+        lv.expected_value(data, as_of=END, horizon=0)
     assert set(lv.right_customers(data, as_of=END)) == {"source", "owner"}
 
 

@@ -107,7 +107,7 @@ def test_curves_of_teams_use_their_own_hours(lean):
     acts = [touch("Ann 0", "2026-03-03 13:15"), touch("Cid 0", "2026-03-03 14:20")]
     data = dataset(answering(leads, acts) | {"owners": owners()}, lean, hours=HOURS | {"Nord": NORD})
     same = {"as_of": "2026-04-01", "window": MARCH, "clock": "business", "by": "team"}
-    found = response.answered_within(data, thresholds=(20 * MINUTE, 45 * MINUTE), **same)
+    found = response.answered_within(data, horizons=(20 * MINUTE, 45 * MINUTE), **same)
     assert found[["team", "value", "n"]].to_numpy().tolist() == [["Nord", 0, 2], ["Nord", 0.5, 2], ["Sud", 0.5, 2], ["Sud", 0.5, 2]]
     assert response.response_time(data, **same)["value"].tolist() == [45 * MINUTE, 20 * MINUTE]
     # When an inquiry came in out of hours is a matter of the team as well.
@@ -150,7 +150,7 @@ def test_dates_tell_nothing_below_a_day(lean, dates):
     tables |= {of: as_dates(tables[of], columns[of]) for of in dates}
     data = dataset(tables, lean)
     assert {data.precision[of, columns[of]] for of in dates} == {"day"}
-    found = response.answered_within(data, as_of="2026-04-01", window=MARCH, thresholds=(300, HOUR, DAY - 1, DAY, 2 * DAY, 4 * DAY))
+    found = response.answered_within(data, as_of="2026-04-01", window=MARCH, horizons=(300, HOUR, DAY - 1, DAY, 2 * DAY, 4 * DAY))
     day_later = 0 if dates == ("leads",) else 0.25  # Tuesday's midnight to Wednesday 9:00 is more than a day
     assert values(found) == [None, None, None, day_later, 0.25, 0.5]
     assert values(found, "low")[:3] == values(found, "high")[:3] == [None] * 3
@@ -170,7 +170,7 @@ def test_a_dated_touch_of_the_day_of_the_inquiry(lean):
     same = {"as_of": "2026-04-01", "window": MARCH}
     # The day before began more than 24 hours ago, so nobody is set aside.
     assert response.touched_before(data, **same) == 0
-    found = response.answered_within(data, **same, thresholds=(HOUR, DAY))
+    found = response.answered_within(data, **same, horizons=(HOUR, DAY))
     assert (values(found), found["n"].tolist()) == ([None, 0.5], [4, 4])
     bands = response.response_bands(data, **same)
     assert values(bands, "horizon") == [DAY, 7 * DAY, None, None]
@@ -209,7 +209,7 @@ def test_merged_leads_are_one(lean):
     assert (one["outcome"], one["delay"], one["attempts"]) == ("answered", 26 * HOUR, 3)
     assert found.loc["circle b", "delay"] == 30 * MINUTE
     assert set(found.loc[["circle a", "into nobody", "into the circle", "itself"], "outcome"]) == {"waiting"}
-    asked = response.answered_within(data, as_of="2026-04-01", window=MARCH, thresholds=(HOUR, 26 * HOUR))
+    asked = response.answered_within(data, as_of="2026-04-01", window=MARCH, horizons=(HOUR, 26 * HOUR))
     assert (asked["n"].tolist(), asked["n_events"].tolist()) == ([6, 6], [1, 2])
 
 
@@ -381,7 +381,7 @@ def test_nobody_is_counted_twice(lean):
     assert bands["n_events"].sum() + aside == len(found)
     assert len(queue) == bands["n_open"].iloc[-1] == queue["lead_id"].nunique()
     for by in ("source", "owner", "team", "month"):
-        assert response.answered_within(data, as_of=as_of, window=YEAR, by=by, thresholds=(HOUR,))["n"].sum() + aside == len(found)
+        assert response.answered_within(data, as_of=as_of, window=YEAR, by=by, horizons=(HOUR,))["n"].sum() + aside == len(found)
 
 
 # --- what goes with speed

@@ -52,9 +52,9 @@ def test_contact_is_two_way(lean):
         touch("called us again", day("10:05"), kind="email", direction="inbound"),  # nobody had answered: no reply
     ]
     data = dataset(answering(leads, acts), lean)
-    found = response.answered_within(data, as_of="2026-04-01", window=MARCH, event="contact", thresholds=(1799, 1800, 2 * HOUR))
+    found = response.answered_within(data, as_of="2026-04-01", window=MARCH, event="contact", horizons=(1799, 1800, 2 * HOUR))
     assert found["value"].tolist() == [0, 0.25, 0.5]
-    assert response.answered_within(data, as_of="2026-04-01", window=MARCH, thresholds=(300,))["value"].tolist() == [0.75]
+    assert response.answered_within(data, as_of="2026-04-01", window=MARCH, horizons=(300,))["value"].tolist() == [0.75]
     with pytest.raises(ParameterError, match="event 'sale' is unknown; use"):
         response.answered_within(data, as_of="2026-04-01", window=MARCH, event="sale")
 
@@ -69,11 +69,11 @@ def test_routing_and_owner_delay(lean):
     ]
     acts = [touch("a", day("10:50"), outcome="no_answer"), touch("b", day("13:01")), touch("touched first", day("10:30"))]
     data = dataset(answering(leads, acts), lean)
-    found = response.routing_delay(data, as_of="2026-04-01", window=MARCH, thresholds=(1200, HOUR, DAY))
+    found = response.routing_delay(data, as_of="2026-04-01", window=MARCH, horizons=(1200, HOUR, DAY))
     assert found["value"].tolist() == pytest.approx([0.2, 0.4, 0.6])  # the declined one was out before
     assert found["n"].tolist() == [5] * 3
     assert set(found["median"]) == {2 * HOUR}
-    found = response.owner_delay(data, as_of="2026-04-01", window=MARCH, thresholds=(1800, HOUR, HOUR + 60))
+    found = response.owner_delay(data, as_of="2026-04-01", window=MARCH, horizons=(1800, HOUR, HOUR + 60))
     assert (found["value"].tolist(), found["n"].tolist()) == ([0.5, 0.5, 1.0], [2] * 3)
     parts = response.delay_parts(data, as_of="2026-04-01", window=MARCH)
     assert parts["part"].tolist() == ["routing", "owner", "attempt", "contact"]
@@ -232,7 +232,7 @@ def test_waits_against_the_definition(name, seed):
         return [lead for lead in every if lead[column] and SPRING.start <= oracles.day(lead[column], ZONE) < SPRING.end]
 
     limits = (600, HOUR, DAY, 5 * DAY)
-    same = {"as_of": as_of, "window": SPRING, "thresholds": limits}
+    same = {"as_of": as_of, "window": SPRING, "horizons": limits}
     cases = [
         (response.routing_delay(data, **same), asked, "created_at", "assigned_at"),
         (response.owner_delay(data, **same), inside("assigned_at"), "assigned_at", "touched_at"),

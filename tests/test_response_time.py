@@ -83,7 +83,7 @@ def test_waiting_leads_count_for_as_long_as_they_were_seen():
     # Asked at 10:00, 10:00, 11:30; the first is answered after 20 minutes, the third after 5; seen at 12:00, the second has waited for 2 hours.
     leads = [lead("a", "2026-03-03 10:00"), lead("b", "2026-03-03 10:00"), lead("c", "2026-03-03 11:30"), lead("d", "2026-03-03 11:50")]
     data = dataset(answering(leads, [touch("a", "2026-03-03 10:20"), touch("c", "2026-03-03 11:35")]))
-    found = response.answered_within(data, as_of="2026-03-03T12:00", window=MARCH, thresholds=(300, 600, 1200, 7200, 7201))
+    found = response.answered_within(data, as_of="2026-03-03T12:00", window=MARCH, horizons=(300, 600, 1200, 7200, 7201))
     # After 5 minutes 1 of 4; after 20 the fourth was last seen at 10 minutes: 1/4 + 3/4 * 1/2.
     assert values(found) == [0.25, 0.25, 0.625, 0.625, None]
     assert found["n_events"].tolist() == [1, 1, 2, 2, 2]
@@ -194,7 +194,7 @@ def test_declined_before_it_was_received(lean):
     """A date alone is midnight, so a lead declined on the day it came in looks declined before: it is out at once, not a fault."""
     leads = [lead("a", "2026-03-03 10:00", disqualified_at=utc("2026-03-03 00:00")), lead("b", "2026-03-03 10:00")]
     data = dataset(answering(leads, [touch("b", "2026-03-03 10:01")]), lean)
-    found = response.answered_within(data, as_of="2026-05-01", window=MARCH, thresholds=(300,))
+    found = response.answered_within(data, as_of="2026-05-01", window=MARCH, horizons=(300,))
     assert found[["value", "n", "n_events"]].to_numpy().tolist() == [[0.5, 2, 1]]
     assert len(response.waiting_leads(data, as_of="2026-05-01")) == 0
 
@@ -210,9 +210,9 @@ def test_against_the_definition(name, seed):
         every = oracles.leads_at(tables, now, ZONE)
         leads = oracles.eligible(every, window.start, window.end)
         waits = oracles.waits(leads)
-        thresholds = (60, 300, 900, HOUR, DAY, 30 * DAY)
-        found = response.answered_within(data, as_of=as_of, window=window, thresholds=thresholds).set_index("horizon")
-        for limit in thresholds:
+        horizons = (60, 300, 900, HOUR, DAY, 30 * DAY)
+        found = response.answered_within(data, as_of=as_of, window=window, horizons=horizons).set_index("horizon")
+        for limit in horizons:
             row, expected = found.loc[limit], oracles.share_by(waits, CAUSES, "answered", limit)
             assert row["value"] == pytest.approx(expected) if expected is not None else pd.isna(row["value"]), (window, limit)
             assert row["n"] == len(leads)
@@ -242,8 +242,8 @@ def test_against_the_definition(name, seed):
 def test_groups_are_the_whole(lean, by):
     """Each lead is in one group: counts add up, and one group alone gives what it gave beside the others."""
     data = random_data(2, lean)
-    found = response.answered_within(data, as_of="2026-05-01", window=SPRING, by=by, thresholds=(HOUR,))
-    whole = response.answered_within(data, as_of="2026-05-01", window=SPRING, thresholds=(HOUR,)).iloc[0]
+    found = response.answered_within(data, as_of="2026-05-01", window=SPRING, by=by, horizons=(HOUR,))
+    whole = response.answered_within(data, as_of="2026-05-01", window=SPRING, horizons=(HOUR,)).iloc[0]
     for column in ("n", "n_events", "n_open"):
         assert found[column].sum() == whole[column]
     assert found[by].is_monotonic_increasing
@@ -337,7 +337,7 @@ def test_empty_window_and_empty_tables(lean):
 
 def test_one_lead(lean):
     data = dataset(answering([lead("a", "2026-03-03 10:00")], [touch("a", "2026-03-03 10:01")]), lean)
-    found = response.answered_within(data, as_of="2026-05-01", window=MARCH, thresholds=(59, 60))
+    found = response.answered_within(data, as_of="2026-05-01", window=MARCH, horizons=(59, 60))
     assert found["value"].tolist() == [0, 1]
     assert found[["low", "high"]].notna().all(axis=None)
     assert values(response.response_time(data, as_of="2026-05-01", window=MARCH)) == [60]

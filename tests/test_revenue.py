@@ -15,7 +15,7 @@ import kpi
 from kpi import retention
 from kpi.errors import MissingTable, ParameterError
 from kpi.presentation import pages
-from kpi.retention.revenue import MANY, _interval
+from kpi.retention.revenue_retention import MANY, _interval
 from kpi.statistics import intervals
 
 ENGINES = ("duckdb", "polars")

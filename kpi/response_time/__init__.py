@@ -4,10 +4,9 @@ Leads disqualified before any touch are a competing event; unanswered ones are c
 inquiry are set aside, counted by `touched_before`. Merged leads, and those created again for the same person, are one inquiry.
 """
 
-from kpi.response_time.answers import answered_within, compared, on_both_clocks, response_bands, response_curve, response_time
-from kpi.response_time.attempts import attempts, out_of_hours
+from kpi.response_time.answer_comparison import compared, on_both_clocks, out_of_hours, response_change
+from kpi.response_time.answers import answered_within, attempts, response_bands, response_curve, response_time
 from kpi.response_time.automation import alert_to_touch, nurtured, score_at_touch
-from kpi.response_time.change import response_change
 from kpi.response_time.delays import delay_parts, owner_delay, routing_delay
 from kpi.response_time.speed import sensitivity, speed_to_outcome, what_if
 from kpi.response_time.waiting import never_answered, touched_before, waiting_leads, waiting_queue

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from typing import Any
 
 import narwhals.stable.v2 as nw
 import pandas as pd
@@ -13,18 +12,27 @@ from kpi import engine, facts, schema
 from kpi.dataset import Dataset
 from kpi.errors import ParameterError
 from kpi.facts.clock import DAY_SECONDS
-from kpi.periods import Instant, Window
-from kpi.response_time.eligible import CLOCKS, eligible, groups_of, has_day_precision, inquiries, typical, wait_counts, wait_curve, waits, within
-from kpi.response_time.waiting import never_answered
+from kpi.facts.touches import PERSISTENCE_DAYS
+from kpi.periods import Instant, Window, WindowLike
+from kpi.response_time.eligible import eligible, groups_of, has_day_precision, inquiries, typical, wait_counts, wait_curve, waits, within
+from kpi.schema import renamed
 from kpi.statistics import intervals
 
-THRESHOLDS = (300, 900, 3600, DAY_SECONDS)  # 5 min, 15 min, 1 h, 24 h
+HORIZONS = (300, 900, 3600, DAY_SECONDS)  # 5 min, 15 min, 1 h, 24 h
 BANDS = (300, 900, 3600, 4 * 3600, DAY_SECONDS, 7 * DAY_SECONDS)
 EVENTS = {"attempt": "touched", "contact": "contacted"}
+MOST = 6  # attempts from here on are one band
 
 
 def response_curve(
-    data: Dataset, *, as_of: Instant, window: Window, by: str | Sequence[str] = (), clock: str = "wall", event: str = "attempt", level: float = 0.95
+    data: Dataset,
+    *,
+    as_of: Instant,
+    window: WindowLike | None = None,
+    by: str | Sequence[str] = (),
+    clock: str = "wall",
+    event: str = "attempt",
+    level: float = 0.95,
 ) -> pd.DataFrame:
     """Share of leads answered by each delay since their inquiry.
 
@@ -34,7 +42,7 @@ def response_curve(
     ----------
     as_of : Instant
         Only what happened strictly before it counts; leads unanswered then are still waiting, not lost.
-    window : Window
+    window : Window, str or pair of dates, optional
         Local dates on which the leads came in.
     by : str or sequence of str
         Any of source, owner, country, team, month, weekday, hour, open.
@@ -59,19 +67,21 @@ def response_curve(
     -----
     Aalen and Johansen (1978), Scand. J. Statist. 5:141-150.
     """
+    window = data.window(window, data.instant(as_of))
     groups = groups_of(by)
     return wait_curve(_answer_counts(data, as_of, window, groups, clock, event), groups, level)
 
 
+@renamed(thresholds="horizons")
 def answered_within(
     data: Dataset,
     *,
     as_of: Instant,
-    window: Window,
+    window: WindowLike | None = None,
     by: str | Sequence[str] = (),
     clock: str = "wall",
     event: str = "attempt",
-    thresholds: Sequence[float] = THRESHOLDS,
+    horizons: Sequence[float] = HORIZONS,
     level: float = 0.95,
 ) -> pd.DataFrame:
     """Share of leads that a person answered within 5 minutes, 15 minutes, an hour, a day.
@@ -80,7 +90,7 @@ def answered_within(
 
     Parameters
     ----------
-    window : Window
+    window : Window, str or pair of dates, optional
         Local dates on which the leads came in.
     by : str or sequence of str
         As for `response_curve`.
@@ -88,14 +98,14 @@ def answered_within(
         ``wall`` or ``business``.
     event : str
         ``attempt`` or ``contact``, as for `response_curve`.
-    thresholds : sequence of float
+    horizons : sequence of float
         Delays in seconds.
 
     Returns
     -------
     DataFrame
-        One row per group and threshold (``horizon``, seconds), with the columns of `schema.RESULT`; ``n`` eligible leads, ``n_events`` answered by
-        then, ``n_open`` waiting for less than the threshold. Missing values for delays under a day where stamps have day precision only.
+        One row per group and horizon (``horizon``, seconds), with the columns of `schema.RESULT`; ``n`` eligible leads, ``n_events`` answered by
+        then, ``n_open`` waiting for less than the horizon. Missing values for delays under a day where stamps have day precision only.
 
     Raises
     ------
@@ -104,10 +114,11 @@ def answered_within(
     ParameterError
         If `by`, `clock` or `event` is unknown.
     """
+    window = data.window(window, data.instant(as_of))
     groups = groups_of(by)
     counts = _answer_counts(data, as_of, window, groups, clock, event)
     key = "response.answered_within" if event == "attempt" else "response.contacted_within"
-    return schema.result(key, within(data, counts, thresholds, groups, level), by=groups, view="cohort", window=window, as_of=data.instant(as_of))
+    return schema.result(key, within(data, counts, horizons, groups, level), by=groups, view="cohort", window=window, as_of=data.instant(as_of))
 
 
 def answered_records(data: Dataset, as_of: Instant, window: Window, horizon: float) -> nw.LazyFrame:
@@ -125,7 +136,14 @@ def _answer_counts(data: Dataset, as_of: Instant, window: Window, groups: Sequen
 
 
 def response_time(
-    data: Dataset, *, as_of: Instant, window: Window, by: str | Sequence[str] = (), clock: str = "wall", quantile: float = 0.5, level: float = 0.95
+    data: Dataset,
+    *,
+    as_of: Instant,
+    window: WindowLike | None = None,
+    by: str | Sequence[str] = (),
+    clock: str = "wall",
+    quantile: float = 0.5,
+    level: float = 0.95,
 ) -> pd.DataFrame:
     """Time by which half of the leads (or another share) were answered.
 
@@ -133,7 +151,7 @@ def response_time(
 
     Parameters
     ----------
-    window : Window
+    window : Window, str or pair of dates, optional
         Local dates on which the leads came in.
     by : str or sequence of str
         As for `response_curve`.
@@ -154,6 +172,7 @@ def response_time(
     ParameterError
         If `by` or `clock` is unknown.
     """
+    window = data.window(window, data.instant(as_of))
     groups = groups_of(by)
     curve = response_curve(data, as_of=as_of, window=window, by=by, clock=clock, level=level)
     values = typical(data, curve, quantile, groups)
@@ -161,83 +180,16 @@ def response_time(
     return schema.result(key, values, by=groups, view="cohort", window=window, as_of=data.instant(as_of))
 
 
-def on_both_clocks(data: Dataset, *, as_of: Instant, window: Window, threshold: float = 3600, level: float = 0.95) -> pd.DataFrame:
-    """Answered within a delay, median and P90, on the wall clock and counting business hours only.
-
-    Uses `leads` and `activities`.
-
-    Parameters
-    ----------
-    window : Window
-        Local dates on which the leads came in.
-    threshold : float
-        Delay in seconds.
-
-    Returns
-    -------
-    DataFrame
-        One row per ``clock`` with the columns of `schema.RESULT` for the share answered within `threshold`, ``median`` and ``slow`` (P90) in seconds.
-
-    Raises
-    ------
-    MissingTable
-        If leads or activities are missing.
-    """
-    rows = []
-    for clock in CLOCKS:
-        same: dict[str, Any] = {"as_of": as_of, "window": window, "clock": clock, "level": level}
-        row = answered_within(data, **same, thresholds=(threshold,)).assign(clock=clock)
-        row["median"] = response_time(data, **same)["value"]
-        row["slow"] = response_time(data, **same, quantile=0.9)["value"]
-        rows.append(row)
-    table = pd.concat(rows, ignore_index=True)
-    return table[["clock", *schema.RESULT, "median", "slow"]]
-
-
-def compared(data: Dataset, *, as_of: Instant, window: Window, past: Window, by: str, threshold: float = 3600, level: float = 0.95) -> pd.DataFrame:
-    """Sources, owners or teams side by side: answered within a delay now and before, median, and who still waits.
-
-    Uses `leads` and `activities`.
-
-    Parameters
-    ----------
-    window, past : Window
-        Local dates on which the leads came in, now and in the time to compare with.
-    by : str
-        One grouping column of `response_curve`.
-    threshold : float
-        Delay in seconds.
-
-    Returns
-    -------
-    DataFrame
-        One row per group with leads in `window` and the columns of `schema.RESULT` for the share answered within `threshold`; ``before`` that share
-        in `past`, ``median`` in seconds, ``waiting`` leads without an answer after more than 24 hours.
-
-    Raises
-    ------
-    MissingTable
-        If leads or activities are missing.
-    ParameterError
-        If `by` is unknown.
-    """
-    now: dict[str, Any] = {"as_of": as_of, "window": window, "by": by}
-    table = answered_within(data, **now, thresholds=(threshold,), level=level)
-    before = answered_within(data, as_of=as_of, window=past, by=by, thresholds=(threshold,), level=level)
-    more = {"before": (before, "value"), "median": (response_time(data, **now), "value"), "waiting": (never_answered(data, **now), "n_events")}
-    for name, (result, column) in more.items():
-        table = table.merge(result[[by, column]].rename(columns={column: name}), on=by, how="left")
-    return table
-
-
-def response_bands(data: Dataset, *, as_of: Instant, window: Window, edges: Sequence[float] = BANDS, level: float = 0.95) -> pd.DataFrame:
+def response_bands(
+    data: Dataset, *, as_of: Instant, window: WindowLike | None = None, edges: Sequence[float] = BANDS, level: float = 0.95
+) -> pd.DataFrame:
     """Spread the leads over bands of delay, with those not answered apart.
 
     Uses `leads` and `activities`.
 
     Parameters
     ----------
-    window : Window
+    window : Window, str or pair of dates, optional
         Local dates on which the leads came in.
     edges : sequence of float
         Upper edges of the bands, in seconds, included; those under a day are left out where stamps have day precision only.
@@ -253,6 +205,7 @@ def response_bands(data: Dataset, *, as_of: Instant, window: Window, edges: Sequ
     MissingTable
         If leads or activities are missing.
     """
+    window = data.window(window, data.instant(as_of))
     leads = eligible(data, as_of, window)
     if has_day_precision(data):
         edges = [edge for edge in edges if edge >= DAY_SECONDS] or [DAY_SECONDS]
@@ -265,3 +218,38 @@ def response_bands(data: Dataset, *, as_of: Instant, window: Window, edges: Sequ
     table["n_open"] = [0] * (len(bands) - 1) + [found["n_open"]]
     table = intervals.with_share(table, level)
     return schema.result("response.bands", table, by=["band"], view="cohort", window=window, as_of=data.instant(as_of))
+
+
+def attempts(data: Dataset, *, as_of: Instant, window: WindowLike | None = None, level: float = 0.95) -> pd.DataFrame:
+    """How many attempts leads get within 30 days, and which share of them was ever reached.
+
+    Uses `leads` and `activities`.
+
+    Parameters
+    ----------
+    window : Window, str or pair of dates, optional
+        Local dates on which the leads came in; those under 30 days old are left out.
+    level : float
+        Coverage of the Wilson interval, in (0, 1).
+
+    Returns
+    -------
+    DataFrame
+        One row per number of ``attempts`` (0 to 6, the last band holds more) with the columns of `schema.RESULT`: ``value`` share of these leads
+        reached (two-way contact) by `as_of`, ``n`` leads, ``n_events`` reached; ``share`` of all leads in the band.
+
+    Raises
+    ------
+    MissingTable
+        If leads or activities are missing, or activities have no ``outcome`` to tell a contact by.
+    """
+    data.table("activities", "outcome")
+    now = data.instant(as_of)
+    window = data.window(window, now)
+    old = nw.col("created_seconds") <= int(now.timestamp()) - PERSISTENCE_DAYS * DAY_SECONDS
+    tried = nw.col("attempts").fill_null(0)
+    rows = eligible(data, as_of, window).filter(old)
+    rows = rows.with_columns(nw.when(tried > MOST).then(nw.lit(MOST)).otherwise(tried).cast(nw.Int64).alias("tried"))
+    table = engine.counts(rows, ("tried",), n=nw.lit(True), n_events=~nw.col("contacted_seconds").is_null()).rename(columns={"tried": "attempts"})
+    table = intervals.with_share(table, level).assign(share=table["n"] / table["n"].sum(), horizon=PERSISTENCE_DAYS)
+    return schema.result("response.attempts", table, by=("attempts",), view="cohort", window=window, as_of=now, more=("share",))

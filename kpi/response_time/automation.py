@@ -11,21 +11,23 @@ from kpi import engine, facts, schema
 from kpi.dataset import Dataset
 from kpi.errors import ParameterError
 from kpi.facts.clock import DAY_SECONDS
-from kpi.periods import Instant, Window
+from kpi.periods import Instant, WindowLike
 from kpi.response_time.eligible import eligible, groups_of, wait_counts, within
+from kpi.schema import renamed
 
 # Outcome: the event that ends the wait, the length of a time bin in seconds, and the horizon in bins.
 OUTCOMES = {"answered": ("touched", 1, DAY_SECONDS), "appointment": ("appointed", DAY_SECONDS, 30), "opportunity": ("opportunity", DAY_SECONDS, 90)}
 
 
+@renamed(thresholds="horizons")
 def alert_to_touch(
     data: Dataset,
     *,
     as_of: Instant,
-    window: Window,
+    window: WindowLike | None = None,
     by: str | Sequence[str] = (),
     clock: str = "wall",
-    thresholds: Sequence[float] = (900, 3600, DAY_SECONDS),
+    horizons: Sequence[float] = (900, 3600, DAY_SECONDS),
     level: float = 0.95,
 ) -> pd.DataFrame:
     """Share of the automation's alerts that a person followed within 15 minutes, an hour, a day.
@@ -34,19 +36,19 @@ def alert_to_touch(
 
     Parameters
     ----------
-    window : Window
+    window : Window, str or pair of dates, optional
         Local dates of the alert.
     by : str or sequence of str
         As for `response_curve`.
     clock : str
         ``wall`` or ``business``.
-    thresholds : sequence of float
+    horizons : sequence of float
         Delays in seconds since the alert.
 
     Returns
     -------
     DataFrame
-        One row per group and threshold with the columns of `schema.RESULT`; ``n`` alerted leads, ``n_events`` touched after the alert by then.
+        One row per group and horizon with the columns of `schema.RESULT`; ``n`` alerted leads, ``n_events`` touched after the alert by then.
 
     Raises
     ------
@@ -55,21 +57,22 @@ def alert_to_touch(
     ParameterError
         If `by` or `clock` is unknown.
     """
+    window = data.window(window, data.instant(as_of))
     groups = groups_of(by)
     rows = eligible(data, as_of, window, groups, start="alerted")
     counts = wait_counts(data, rows, groups, as_of=as_of, start="alerted", end="alert_touched", clock=clock)
-    values = within(data, counts, thresholds, groups, level)
+    values = within(data, counts, horizons, groups, level)
     return schema.result("response.alert_to_touch", values, by=groups, view="cohort", window=window, as_of=data.instant(as_of))
 
 
-def score_at_touch(data: Dataset, *, as_of: Instant, window: Window) -> pd.DataFrame:
+def score_at_touch(data: Dataset, *, as_of: Instant, window: WindowLike | None = None) -> pd.DataFrame:
     """How far interest had fallen from its peak when a person first called after the alert.
 
     Uses `lead_scores`, `leads` with ``alerted_at``, `activities`.
 
     Parameters
     ----------
-    window : Window
+    window : Window, str or pair of dates, optional
         Local dates of the alert.
 
     Returns
@@ -84,6 +87,7 @@ def score_at_touch(data: Dataset, *, as_of: Instant, window: Window) -> pd.DataF
         If there are no scores or no alerts.
     """
     now = data.instant(as_of)
+    window = data.window(window, now)
     scores = data.table("lead_scores").filter(nw.col("at") < now)
     leads = eligible(data, as_of, window, start="alerted").select("lead_id", "alert_touched_seconds")
     scored = facts.scored(data, scores, leads)
@@ -95,14 +99,14 @@ def score_at_touch(data: Dataset, *, as_of: Instant, window: Window) -> pd.DataF
     return schema.result("response.score_at_touch", pd.DataFrame([row]), by=(), view="cohort", window=window, as_of=now)
 
 
-def nurtured(data: Dataset, *, as_of: Instant, window: Window, outcome: str = "opportunity", level: float = 0.95) -> pd.DataFrame:
+def nurtured(data: Dataset, *, as_of: Instant, window: WindowLike | None = None, outcome: str = "opportunity", level: float = 0.95) -> pd.DataFrame:
     """What becomes of leads that the automation nurtures, against those it does not.
 
     Uses `leads` with ``nurtured_at``, `activities`, `opportunities`.
 
     Parameters
     ----------
-    window : Window
+    window : Window, str or pair of dates, optional
         Local dates on which the leads came in.
     outcome : str
         ``answered`` within a day, ``appointment`` within 30 days, ``opportunity`` within 90 days.
@@ -128,6 +132,7 @@ def nurtured(data: Dataset, *, as_of: Instant, window: Window, outcome: str = "o
         data.table("opportunities")
     event, unit, horizon = OUTCOMES[outcome]
     now = data.instant(as_of)
+    window = data.window(window, now)
     rows = eligible(data, as_of, window)
     begins, ends, declined = (nw.col(f"{name}_seconds") for name in ("created", event, "disqualified"))
     happened = ~ends.is_null() & (ends >= begins) & (declined.is_null() | (ends <= declined))

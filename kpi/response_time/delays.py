@@ -8,8 +8,9 @@ import pandas as pd
 
 from kpi import schema
 from kpi.dataset import Dataset
-from kpi.periods import Instant, Window
+from kpi.periods import Instant, WindowLike
 from kpi.response_time.eligible import eligible, groups_of, typical, wait_counts, wait_curve, within
+from kpi.schema import renamed
 
 HOUR = 3600
 # Part of the way: catalogue key, event that starts the clock, event that stops it.
@@ -21,14 +22,15 @@ PARTS = {
 }
 
 
+@renamed(thresholds="horizons")
 def routing_delay(
     data: Dataset,
     *,
     as_of: Instant,
-    window: Window,
+    window: WindowLike | None = None,
     by: str | Sequence[str] = (),
     clock: str = "wall",
-    thresholds: Sequence[float] = (HOUR,),
+    horizons: Sequence[float] = (HOUR,),
     level: float = 0.95,
 ) -> pd.DataFrame:
     """Share of leads assigned to an owner within an hour of their inquiry.
@@ -37,19 +39,19 @@ def routing_delay(
 
     Parameters
     ----------
-    window : Window
+    window : Window, str or pair of dates, optional
         Local dates on which the leads came in.
     by : str or sequence of str
         As for `response_curve`.
     clock : str
         ``wall`` or ``business``.
-    thresholds : sequence of float
+    horizons : sequence of float
         Delays in seconds.
 
     Returns
     -------
     DataFrame
-        One row per group and threshold with the columns of `schema.RESULT`; ``n`` leads, ``n_events`` assigned by then; ``median`` and ``slow``
+        One row per group and horizon with the columns of `schema.RESULT`; ``n`` leads, ``n_events`` assigned by then; ``median`` and ``slow``
         (P90) delay in seconds, missing where not reached.
 
     Raises
@@ -60,17 +62,18 @@ def routing_delay(
         If `by` or `clock` is unknown.
     """
     data.table("leads", "assigned_at")
-    return _part(data, "routing", as_of, window, by, clock, thresholds, level)
+    return _part(data, "routing", as_of, window, by, clock, horizons, level)
 
 
+@renamed(thresholds="horizons")
 def owner_delay(
     data: Dataset,
     *,
     as_of: Instant,
-    window: Window,
+    window: WindowLike | None = None,
     by: str | Sequence[str] = (),
     clock: str = "wall",
-    thresholds: Sequence[float] = (HOUR,),
+    horizons: Sequence[float] = (HOUR,),
     level: float = 0.95,
 ) -> pd.DataFrame:
     """Share of assigned leads that were answered within an hour of their assignment.
@@ -79,13 +82,13 @@ def owner_delay(
 
     Parameters
     ----------
-    window : Window
+    window : Window, str or pair of dates, optional
         Local dates of the assignment.
     by : str or sequence of str
         As for `response_curve`.
     clock : str
         ``wall`` or ``business``.
-    thresholds : sequence of float
+    horizons : sequence of float
         Delays in seconds.
 
     Returns
@@ -100,17 +103,17 @@ def owner_delay(
     ParameterError
         If `by` or `clock` is unknown.
     """
-    return _part(data, "owner", as_of, window, by, clock, thresholds, level)
+    return _part(data, "owner", as_of, window, by, clock, horizons, level)
 
 
-def delay_parts(data: Dataset, *, as_of: Instant, window: Window, clock: str = "wall", level: float = 0.95) -> pd.DataFrame:
+def delay_parts(data: Dataset, *, as_of: Instant, window: WindowLike | None = None, clock: str = "wall", level: float = 0.95) -> pd.DataFrame:
     """Parts of the way to an answer side by side: routing, owner, first attempt, first contact.
 
     Uses `leads` and `activities`.
 
     Parameters
     ----------
-    window : Window
+    window : Window, str or pair of dates, optional
         Local dates of the event that starts each clock.
     clock : str
         ``wall`` or ``business``.
@@ -135,13 +138,14 @@ def delay_parts(data: Dataset, *, as_of: Instant, window: Window, clock: str = "
 
 
 def _part(
-    data: Dataset, part: str, as_of: Instant, window: Window, by: str | Sequence[str], clock: str, thresholds: Sequence[float], level: float
+    data: Dataset, part: str, as_of: Instant, window: WindowLike | None, by: str | Sequence[str], clock: str, horizons: Sequence[float], level: float
 ) -> pd.DataFrame:
     key, start, end = PARTS[part]
+    window = data.window(window, data.instant(as_of))
     groups = groups_of(by)
     rows = eligible(data, as_of, window, groups, start=start)
     counts = wait_counts(data, rows, groups, as_of=as_of, start=start, end=end, clock=clock)
-    table = within(data, counts, thresholds, groups, level)
+    table = within(data, counts, horizons, groups, level)
     for name, share in (("median", 0.5), ("slow", 0.9)):
         reached = typical(data, wait_curve(counts, groups, level), share, groups)
         table = (

@@ -16,7 +16,7 @@ from kpi import engine, schema
 from kpi.dataset import Dataset
 from kpi.errors import ParameterError
 from kpi.facts.clock import DAY_SECONDS
-from kpi.periods import Instant, Window
+from kpi.periods import Instant, Window, WindowLike
 from kpi.response_time.eligible import eligible, need_times
 from kpi.statistics import intervals
 
@@ -34,14 +34,16 @@ BANDS = (
 OUTCOMES = {"appointment": ("appointed", 30), "opportunity": ("opportunity", 90), "won": ("won", 180)}
 
 
-def speed_to_outcome(data: Dataset, *, as_of: Instant, window: Window, outcome: str = "opportunity", level: float = 0.95) -> pd.DataFrame:
+def speed_to_outcome(
+    data: Dataset, *, as_of: Instant, window: WindowLike | None = None, outcome: str = "opportunity", level: float = 0.95
+) -> pd.DataFrame:
     """Share of leads with an appointment, an opportunity or a won deal, by how soon they were answered.
 
     Uses `leads`, `activities`, `opportunities`.
 
     Parameters
     ----------
-    window : Window
+    window : Window, str or pair of dates, optional
         Local dates on which the leads came in; those not observed to landmark + horizon are left out.
     outcome : str
         ``appointment`` within 30 days, ``opportunity`` within 90, ``won`` within 180 days after the landmark.
@@ -66,6 +68,7 @@ def speed_to_outcome(data: Dataset, *, as_of: Instant, window: Window, outcome: 
     event, days = _outcome(outcome)
     need_times(data)
     now = data.instant(as_of)
+    window = data.window(window, now)
     counts = _landmark_counts(data, as_of, window, event, days)
     total = counts.groupby("band", as_index=False)[["n", "n_events", "earlier"]].sum()
     table = pd.DataFrame({"band": range(len(BANDS))}).merge(total, on="band", how="left").fillna(0).astype("int64")
@@ -75,14 +78,16 @@ def speed_to_outcome(data: Dataset, *, as_of: Instant, window: Window, outcome: 
     return schema.result(f"response.speed_to_{outcome}", table, by=("band",), view="cohort", window=window, as_of=now, more=more)
 
 
-def sensitivity(data: Dataset, *, as_of: Instant, window: Window, outcome: str = "opportunity", level: float = 0.95) -> pd.DataFrame:
+def sensitivity(
+    data: Dataset, *, as_of: Instant, window: WindowLike | None = None, outcome: str = "opportunity", level: float = 0.95
+) -> pd.DataFrame:
     """What becomes of leads that come in outside opening hours, which wait longer for a reason of their own.
 
     Uses `leads`, `activities`, `opportunities`.
 
     Parameters
     ----------
-    window : Window
+    window : Window, str or pair of dates, optional
         Local dates on which the leads came in; those not observed for the horizon are left out.
     outcome : str
         As for `speed_to_outcome`, counted from the inquiry.
@@ -106,6 +111,7 @@ def sensitivity(data: Dataset, *, as_of: Instant, window: Window, outcome: str =
     event, days = _outcome(outcome)
     need_times(data)
     now = data.instant(as_of)
+    window = data.window(window, now)
     since = nw.col(f"{event}_seconds") - nw.col("created_seconds")
     rows = eligible(data, as_of, window).filter(nw.col("created_seconds") + days * DAY_SECONDS <= int(now.timestamp()))
     _need(data, event)
@@ -132,7 +138,14 @@ def sensitivity(data: Dataset, *, as_of: Instant, window: Window, outcome: str =
 
 
 def what_if(
-    data: Dataset, *, as_of: Instant, window: Window, past: Window, by: str = "source", outcome: str = "opportunity", level: float = 0.95
+    data: Dataset,
+    *,
+    as_of: Instant,
+    window: WindowLike | None = None,
+    past: WindowLike,
+    by: str = "source",
+    outcome: str = "opportunity",
+    level: float = 0.95,
 ) -> pd.DataFrame:
     """How many more opportunities might go with answering as many leads within the hour as the best source or team does.
 
@@ -140,9 +153,9 @@ def what_if(
 
     Parameters
     ----------
-    window : Window
+    window : Window, str or pair of dates, optional
         Local dates of the leads to which the question is put.
-    past : Window
+    past : Window, str or pair of dates
         Local dates of the leads from which the association and the best group are taken.
     by : str
         ``source`` or ``team``: groups of at least 20 leads, of which the one with the highest lower end of its interval is taken.
@@ -170,6 +183,7 @@ def what_if(
         raise ParameterError(f"by={by!r} is unknown here; use source or team")
     need_times(data)
     now = data.instant(as_of)
+    window, past = data.window(window, now), data.window(past, now)
     gap, gap_variance = _gap(data, as_of, past, event, days, level)
     groups = _answered_by(data, as_of, past, by)
     known = groups[groups["n"] >= 20]

@@ -12,13 +12,19 @@ from kpi.dataset import Dataset
 from kpi.facts import records
 from kpi.facts.clock import DAY_SECONDS, on_days
 from kpi.facts.records import EVENT
-from kpi.periods import Instant, Window
+from kpi.periods import Instant, Window, WindowLike
 from kpi.response_time.eligible import eligible, groups_of, inquiries
 from kpi.statistics import intervals
 
 
 def never_answered(
-    data: Dataset, *, as_of: Instant, window: Window, older_than: float = DAY_SECONDS, by: str | Sequence[str] = (), level: float = 0.95
+    data: Dataset,
+    *,
+    as_of: Instant,
+    window: WindowLike | None = None,
+    older_than: float = DAY_SECONDS,
+    by: str | Sequence[str] = (),
+    level: float = 0.95,
 ) -> pd.DataFrame:
     """Share of leads that nobody has answered, among those old enough to have been.
 
@@ -28,7 +34,7 @@ def never_answered(
     ----------
     as_of : Instant
         The instant of the snapshot.
-    window : Window
+    window : Window, str or pair of dates, optional
         Local dates on which the leads came in.
     older_than : float
         Age in seconds from which a lead should have been answered.
@@ -40,7 +46,7 @@ def never_answered(
     Returns
     -------
     DataFrame
-        One row per group with the columns of `schema.RESULT`; ``n`` leads older than the threshold, ``n_events`` of them still waiting.
+        One row per group with the columns of `schema.RESULT`; ``n`` leads older than that, ``n_events`` of them still waiting.
 
     Raises
     ------
@@ -49,6 +55,7 @@ def never_answered(
     """
     groups = groups_of(by)
     now = data.instant(as_of)
+    window = data.window(window, now)
     counts = records.summed(_by_age(eligible(data, as_of, window, groups), now, older_than), groups).drop(columns="n_open")
     table = intervals.with_share(counts, level).assign(horizon=older_than)
     return schema.result("response.never_answered", table, by=groups, view="snapshot", window=window, as_of=now)
@@ -64,7 +71,7 @@ def _by_age(rows: nw.LazyFrame, now: pd.Timestamp, older_than: float) -> nw.Lazy
     return records.counted(records.with_reason(rows, (is_young, records.YOUNG)), (nw.col("outcome") == "waiting", EVENT))
 
 
-def waiting_leads(data: Dataset, *, as_of: Instant, window: Window | None = None, older_than: float = DAY_SECONDS) -> pd.DataFrame:
+def waiting_leads(data: Dataset, *, as_of: Instant, window: WindowLike | None = None, older_than: float = DAY_SECONDS) -> pd.DataFrame:
     """List the leads nobody has answered, the oldest first.
 
     Uses `leads` and `activities`.
@@ -73,7 +80,7 @@ def waiting_leads(data: Dataset, *, as_of: Instant, window: Window | None = None
     ----------
     as_of : Instant
         The instant of the snapshot.
-    window : Window, optional
+    window : Window, str or pair of dates, optional
         Local dates on which the leads came in; all of them without it.
     older_than : float
         Age in seconds from which a lead should have been answered.
@@ -91,20 +98,20 @@ def waiting_leads(data: Dataset, *, as_of: Instant, window: Window | None = None
     now = data.instant(as_of)
     leads = facts.leads(data, now).filter(~nw.col("touched_before"), nw.col("outcome") == "waiting", nw.col("delay") >= older_than)
     if window is not None:
-        leads = leads.filter(on_days(nw.col("created_day"), window))
+        leads = leads.filter(on_days(nw.col("created_day"), Window.parse(window)))
     table = engine.collect(leads.select("lead_id", "created_at", "source", "owner", "delay"), ["created_at", "lead_id"])
     table["age_days"] = (table.pop("delay") // DAY_SECONDS).astype("int64")
     return table
 
 
-def touched_before(data: Dataset, *, as_of: Instant, window: Window) -> int:
+def touched_before(data: Dataset, *, as_of: Instant, window: WindowLike | None = None) -> int:
     """Count the leads set aside because a person had written or called within the day before their inquiry.
 
     Uses `leads` and `activities`.
 
     Parameters
     ----------
-    window : Window
+    window : Window, str or pair of dates, optional
         Local dates on which the leads came in.
 
     Returns
@@ -116,11 +123,12 @@ def touched_before(data: Dataset, *, as_of: Instant, window: Window) -> int:
     MissingTable
         If leads or activities are missing.
     """
+    window = data.window(window, data.instant(as_of))
     leads = facts.leads(data, data.instant(as_of)).filter(on_days(nw.col("created_day"), window))
     return int(engine.counts(leads, (), n=nw.col("touched_before"))["n"].iloc[0])
 
 
-def waiting_queue(data: Dataset, *, as_of: Instant, window: Window | None = None) -> pd.DataFrame:
+def waiting_queue(data: Dataset, *, as_of: Instant, window: WindowLike | None = None) -> pd.DataFrame:
     """List everybody who waits for a first answer, in the order to call them.
 
     Uses `leads` and `activities`; `opportunities` for the order.
@@ -129,7 +137,7 @@ def waiting_queue(data: Dataset, *, as_of: Instant, window: Window | None = None
     ----------
     as_of : Instant
         The instant of the snapshot.
-    window : Window, optional
+    window : Window, str or pair of dates, optional
         Local dates on which the leads came in; all of them without it.
 
     Returns
@@ -149,7 +157,7 @@ def waiting_queue(data: Dataset, *, as_of: Instant, window: Window | None = None
     known = facts.leads(data, now)
     leads = known.filter(~nw.col("touched_before"), nw.col("outcome") == "waiting")
     if window is not None:
-        leads = leads.filter(on_days(nw.col("created_day"), window))
+        leads = leads.filter(on_days(nw.col("created_day"), Window.parse(window)))
     table = engine.collect(leads.select("lead_id", "created_at", "created_day", "source", "owner", "delay", "alerted_seconds"), ["lead_id"])
     rates = engine.counts(known, ("source",), n=nw.lit(True), won=nw.col("end") == "opportunity")
     rates["source_rate"] = rates["won"] / rates["n"] if data.has("opportunities") else float("nan")

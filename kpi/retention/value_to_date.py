@@ -1,13 +1,20 @@
-"""What customers have been worth so far, and how that worth is spread."""
+"""What customers have been worth so far, how that worth is spread, and how the refunds in it are known."""
 
 from __future__ import annotations
+
+import itertools
 
 import narwhals.stable.v2 as nw
 import pandas as pd
 
 from kpi import engine, facts, schema
 from kpi.dataset import Dataset
+from kpi.facts import records
+from kpi.facts.clock import clocked, last_day
+from kpi.facts.money import in_company_currency
+from kpi.facts.records import EVENT
 from kpi.periods import Instant, Window, day_of, last_days
+from kpi.statistics import intervals
 
 
 def value_to_date(data: Dataset, *, as_of: Instant, by: str = "") -> pd.DataFrame:
@@ -170,3 +177,112 @@ def bought_to_date(data: Dataset, now: pd.Timestamp) -> nw.LazyFrame:
     )
     frame = frame.with_columns(nw.when(nw.col("known") > 0).then(nw.col("margin")).otherwise(nw.lit(None)).alias("margin"))
     return frame.filter(nw.col("purchases") > 0)
+
+
+GROUPS = [" ".join(words) for words in itertools.product(("recent", "past"), ("often", "seldom"), ("much", "little"))]
+
+
+def value_groups(data: Dataset, *, as_of: Instant) -> pd.DataFrame:
+    """Customers by recency, frequency and value, each cut in two at its median.
+
+    Uses `orders`.
+
+    Parameters
+    ----------
+    as_of : Instant
+        Only what happened strictly before it counts; the medians are those of that date.
+
+    Returns
+    -------
+    DataFrame
+        One row per ``group``, such as ``recent often much``: ``recent`` customers bought within the median of the days since the last purchase,
+        ``often`` on more days than the median, ``much`` for more than the median value to date; else ``past``, ``seldom``, ``little``. ``amount``
+        brought, ``recency_cut`` (days), ``frequency_cut`` (days with a purchase), ``value_cut``, ``measure`` of value (margin, else revenue), and the
+        columns of `schema.RESULT`: ``value`` share of the value of all, ``n`` customers. Customers of unknown value are left out.
+
+    Raises
+    ------
+    MissingTable
+        If there are no orders.
+    """
+    now, measure = data.instant(as_of), measure_of(data)
+    rows = bought_to_date(data, now).filter(~nw.col(measure).is_null()).with_columns(nw.col(measure).round(2).alias("worth"))
+    rows = data.engine.keep(rows.select("purchases", "worth", (last_day(data, now) - nw.col("last_day")).alias("pause")))
+    cuts = {name: _median(engine.sizes(rows, [name]), name) for name in ("pause", "purchases", "worth")}
+    said = [
+        nw.when(nw.col(name) <= cuts[name]).then(nw.lit(low)).otherwise(nw.lit(high)).alias(f"{name}_group")
+        for name, low, high in (("pause", "recent", "past"), ("purchases", "seldom", "often"), ("worth", "little", "much"))
+    ]
+    parts = [f"{name}_group" for name in cuts]
+    found = engine.collect(rows.with_columns(*said).group_by(*parts).agg(nw.len().alias("n"), nw.col("worth").sum().alias("amount")), parts)
+    found["group"] = [" ".join(words) for words in found[parts].itertuples(index=False)]
+    table = found.set_index("group")[["n", "amount"]].reindex(GROUPS, fill_value=0).reset_index()
+    total = table["amount"].sum()
+    table["value"] = table["amount"] / total if total > 0 else float("nan")
+    table = table.assign(measure=measure, recency_cut=cuts["pause"], frequency_cut=cuts["purchases"], value_cut=cuts["worth"])
+    more = ["amount", "recency_cut", "frequency_cut", "value_cut", "measure"]
+    return schema.result("retention.groups", table, by=["group"], view="snapshot", window=all_time(data, now), as_of=now, more=more)
+
+
+def _median(sizes: pd.DataFrame, name: str) -> float:
+    """The smallest value that half of the customers do not exceed."""
+    reached = sizes["count"].cumsum() * 2 >= sizes["count"].sum()
+    return float(sizes[name][reached.to_numpy().argmax()]) if len(sizes) else float("nan")
+
+
+MATCHES = ("named", "found", "none")
+
+
+def purchase_reading(data: Dataset) -> str:
+    """What counts as a purchase where customers are counted.
+
+    Parameters
+    ----------
+    data : Dataset
+        ``[retention] purchases`` in kpi.toml.
+
+    Returns
+    -------
+    str
+        ``net``, ``sales`` or ``documents``, as `facts.purchase_reading` says.
+    """
+    return facts.purchase_reading(data)
+
+
+def refunds(data: Dataset, *, as_of: Instant, level: float = 0.95) -> pd.DataFrame:
+    """Refunds and cancelled documents by how the sale they take back is known.
+
+    Uses `orders`.
+
+    Parameters
+    ----------
+    level : float
+        Coverage of the Wilson interval, in (0, 1).
+
+    Returns
+    -------
+    DataFrame
+        One row per ``match``: ``named`` (the refund names its sale), ``found`` (the only sale alike before it, see `facts.refunds`), ``none`` (it
+        counts on its own day); ``amount`` taken back, and the columns of `schema.RESULT`: ``value`` share of the refunds, missing where there are
+        none, ``n`` all of them.
+
+    Raises
+    ------
+    MissingTable
+        If there are no orders.
+    """
+    now = data.instant(as_of)
+    rows = refund_records(data, now).filter(records.STANDS).with_columns(nw.col("amount").abs().alias("amount"))
+    rows = in_company_currency(data, clocked(data, rows, "at", "day"), "amount", nw.col("at_day"))
+    found = engine.collect(rows.group_by("match").agg(nw.len().alias("n_events"), nw.col("amount").sum()), ["match"])
+    table = found.set_index("match").reindex(MATCHES).fillna(0).reset_index().assign(n=records.summed(rows)["n"].iloc[0])
+    table = intervals.with_share(table, level)
+    return schema.result("retention.refunds", table, by=["match"], view="snapshot", window=all_time(data, now), as_of=now, more=["amount"])
+
+
+def refund_records(data: Dataset, now: pd.Timestamp) -> nw.LazyFrame:
+    """Who counts among the refunds: those whose sale is known are the events."""
+    orders = data.table("orders").filter(nw.col("at") < now)
+    rows = orders.join(facts.refunds(data, now), left_on="order_id", right_on="refund_id", how="left")
+    rows = records.with_reason(rows, (nw.col("match").is_null(), records.SALE))
+    return records.counted(rows, (nw.col("match") != "none", EVENT))
