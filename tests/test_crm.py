@@ -198,7 +198,7 @@ def test_every_formula_of_every_alias_set_can_be_written():
         bound = expressions.bind(shape, headers, Source(), Company(), lookups)
         assert not shape.missing(bound.places), shape.title
         for formula in [*shape.columns.values(), *shape.drop.values(), *shape.parts.values(), *shape.closing.values()]:
-            assert bound.write(formula).told, (shape.title, formula)
+            assert bound.write(formula).is_known, (shape.title, formula)
         names = set(TABLES[shape.table].names) if shape.table else set()
         assert set(shape.columns) <= names, shape.title
         for column_ in TABLES[shape.table].columns if shape.table else ():

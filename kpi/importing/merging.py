@@ -94,7 +94,7 @@ def _days(connection: Connection, table: str, exports: Sequence[ExportedTable], 
         for export in exports
         if name in export.provided
         and name not in export.days
-        and connection.execute(f"select count({sql.ident(name)}) from {export.relation}").fetchall()[0][0]
+        and sql.first_row(connection, f"select count({sql.ident(name)}) from {export.relation}")[0]
     }
     return set(instants) - timed
 
@@ -109,8 +109,7 @@ def write(connection: Connection, table: str, relation: str, days: Collection[st
     for column in [column for column in TABLES[table].columns if column.name in has]:
         cell = f"{sql.ident(column.name)}::{TYPES[column.kind]}"
         if column.kind == "instant":
-            cell = f"timezone('UTC', {cell})"
-            cell = f"timezone({sql.text(zone)}, {cell})::date" if column.name in days else cell
+            cell = sql.local_day(cell, zone) if column.name in days else f"timezone('UTC', {cell})"
         cells.append(f"{cell} as {sql.ident(column.name)}")
     connection.execute("set threads = 1")  # otherwise the order of the rows in the file is left to chance
     try:
@@ -125,14 +124,14 @@ def compared(connection: Connection, table: str, path: Path, before: Path) -> di
     new, old = (f"read_parquet({sql.text(str(file))})" for file in (path, before))
     names = _columns(connection, new)
     deleted = "count(deleted_at)" if "deleted_at" in names else "0"
-    rows, gone = connection.execute(f"select count(*), {deleted} from {new}").fetchall()[0]
+    rows, gone = sql.first_row(connection, f"select count(*), {deleted} from {new}")
     kept, changed = 0, 0
     if before.is_file():
         shared = [name for name in _columns(connection, old) if name in names]
         key = [name for name in TABLES[table].key or names if name in shared]
         same = " and ".join(f"a.{sql.ident(name)} is not distinct from b.{sql.ident(name)}" for name in key)
         differs = " or ".join(f"a.{sql.ident(name)}::varchar is distinct from b.{sql.ident(name)}::varchar" for name in shared)
-        kept, changed = connection.execute(f"select count(*), count(*) filter ({differs}) from {new} a join {old} b on {same}").fetchall()[0]
+        kept, changed = sql.first_row(connection, f"select count(*), count(*) filter ({differs}) from {new} a join {old} b on {same}")
     return {"rows": rows, "new": rows - kept, "changed": changed, "deleted": gone}
 
 

@@ -155,8 +155,8 @@ class _Import:
         found = []
         for table in [table for table in tables if table.exported_on == export.exported_on]:
             for column, condition in _HAPPENED.get(table.table, {}).items():
-                local = f"timezone({sql.text(self.company.timezone)}, timezone('UTC', {sql.ident(column)}))::date"
-                newest = self.connection.execute(f"select max({local}) from {table.relation} where {condition}").fetchall()[0][0]
+                local = sql.local_day(sql.ident(column), self.company.timezone)
+                newest = sql.first_row(self.connection, f"select max({local}) from {table.relation} where {condition}")[0]
                 found += [newest] if newest else []
         self.connection = connect()
         if not found:

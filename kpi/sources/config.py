@@ -5,9 +5,8 @@ from __future__ import annotations
 import datetime
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from types import MappingProxyType
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 import pandas as pd
@@ -25,7 +24,6 @@ FILE = "kpi.toml"
 LANGUAGES = ("en", "fr")
 AREAS = ("response", "pipeline", "retention", "pulse")
 _SUFFIXES = (".csv", ".csv.gz", ".parquet", ".xlsx")
-_EMPTY: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -63,10 +61,10 @@ class Source:
     query: str = ""
     database: Database | None = None
     format: str = ""
-    columns: Mapping[str, str] = field(default_factory=lambda: _EMPTY)
-    constants: Mapping[str, str] = field(default_factory=lambda: _EMPTY)
-    values: Mapping[str, Mapping[str, str]] = field(default_factory=lambda: MappingProxyType({}))
-    where: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
+    columns: Mapping[str, str] = field(default_factory=dict)
+    constants: Mapping[str, str] = field(default_factory=dict)
+    values: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    where: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     timezone: str = ""
     dates: tuple[str, ...] = ()
     decimal: str = ""
@@ -134,10 +132,8 @@ def _company(written: dict, folder: Path) -> Company:
     stated = {"name": folder.name, **written}
     end = stated.pop("exported_at", None)
     company = Company(**stated)
-    if end is None:
-        return company
     try:
-        return Company(**stated, exported_at=instant(end, company.timezone))
+        return company if end is None else replace(company, exported_at=instant(end, company.timezone))
     except ParameterError as error:
         raise DataError(f"[company] exported_at: {error}") from None
 
@@ -197,10 +193,8 @@ def _source(name: str, written: dict) -> Source:
         _expect(isinstance(value, str) and value, f"{where} {key}", value, "a text")
     _expect(stated.get("decimal", ".") in (".", ","), f"{where} decimal", stated.get("decimal"), 'either "." or ","')
     _expect(len(stated.get("delimiter", ";")) == 1, f"{where} delimiter", stated.get("delimiter"), r'one character such as ";" or "\t"')
-    if "format" in stated:
-        _known({stated["format"]: ""}, aliases.systems(), f"{where} format is the unknown")
-    if "timezone" in stated:
-        check_zone(stated["timezone"], f"{where} timezone")
+    _known([stated["format"]] if "format" in stated else [], aliases.systems(), f"{where} format is the unknown")
+    check_zone(stated.get("timezone", "UTC"), f"{where} timezone")
     limit = written.get("max_set_aside", 0)
     _expect(type(limit) in (int, float) and 0 <= limit <= 1, f"{where} max_set_aside", limit, "a share from 0 to 1 such as 0.05")
     first = written.get("recorded_from")
@@ -214,8 +208,8 @@ def _source(name: str, written: dict) -> Source:
         recorded_from=first,
         columns=_cells(name, written, "columns"),
         constants=_cells(name, written, "constants"),
-        values=MappingProxyType({column: _texts(cells, f"{where} values.{column}") for column, cells in _by_column(name, written, "values").items()}),
-        where=MappingProxyType({header: _list(cells, f"{where} where.{header}") for header, cells in written.get("where", {}).items()}),
+        values={column: _texts(cells, f"{where} values.{column}") for column, cells in _by_column(name, written, "values").items()},
+        where={header: _list(cells, f"{where} where.{header}") for header, cells in written.get("where", {}).items()},
     )
 
 
@@ -236,7 +230,7 @@ def _cells(name: str, written: dict, key: str) -> Mapping[str, str]:
 
 def _texts(cells: dict, where: str) -> Mapping[str, str]:
     _expect(isinstance(cells, dict), where, cells, "a table")
-    return MappingProxyType({key: _text(value, f"{where} {key}") for key, value in cells.items()})
+    return {key: _text(value, f"{where} {key}") for key, value in cells.items()}
 
 
 def _text(value: object, where: str) -> str:
@@ -252,7 +246,7 @@ def _list(values: object, where: str) -> tuple[str, ...]:
     return tuple(_text(value, where) for value in values)
 
 
-def _known(written: Mapping, known: Iterable[str], message: str) -> None:
+def _known(written: Iterable[str], known: Iterable[str], message: str) -> None:
     known = list(known)
     for key in written:
         if key not in known:

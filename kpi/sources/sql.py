@@ -26,6 +26,11 @@ def texts(values: Iterable[str]) -> str:
     return ", ".join(text(value) for value in values)
 
 
+def local_day(moment: str, zone: str) -> str:
+    """Write the local date of a naive UTC instant."""
+    return f"timezone({text(zone)}, timezone('UTC', {moment}))::date"
+
+
 def family(kind: str) -> str:
     """Sort a type of the engine into one of six families: text, number, instant, zoned, date, boolean."""
     if kind == "TIMESTAMP WITH TIME ZONE" or kind.startswith("TIMESTAMP_TZ") or kind == "TIMESTAMPTZ":

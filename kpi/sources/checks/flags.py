@@ -17,24 +17,9 @@ FLAGS = ["table", "column", "flag", "rule", "rows", "example"]
 BULK_SHARE, BULK_ROWS = 0.05, 50  # of a table's rows, above both: more than chance puts into one second
 
 # Words that stand for nothing, as `folded` leaves them.
-WORDS: tuple[str, ...] = (
-    "unknown",
-    "notknown",
-    "inconnu",
-    "inconnue",
-    "inconnus",
-    "na",
-    "nd",
-    "nc",
-    "null",
-    "nil",
-    "none",
-    "nan",
-    "notavailable",
-    "notapplicable",
-)
-WORDS += ("undefined", "unspecified", "notspecified", "nonrenseigne", "nonrenseignee", "nonprecise", "nonspecifie", "tbd", "adefinir", "vide")
-WORDS += ("blank", "aucun", "aucune", "unassigned", "nonattribue", "notset", "novalue")
+WORDS: tuple[str, ...] = ("unknown", "notknown", "inconnu", "inconnue", "inconnus", "na", "nd", "nc", "null", "nil", "none", "nan", "vide", "tbd")
+WORDS += ("notavailable", "notapplicable", "undefined", "unspecified", "notspecified", "nonrenseigne", "nonrenseignee", "nonprecise", "novalue")
+WORDS += ("nonspecifie", "adefinir", "blank", "aucun", "aucune", "unassigned", "nonattribue", "notset")
 _WORDED = {
     "leads": ("source", "owner"),
     "activities": ("owner",),
@@ -58,7 +43,14 @@ _PAID = {  # amount, and the day of its rate; open deals are valued at the rate 
     "contracts": ("monthly_amount", "start_on"),
 }
 _AMOUNTS = {"opportunities": "amount", "opportunity_history": "amount", "contracts": "monthly_amount", "customers": "acquisition_cost"}
-_PLACE = 1 << 40  # file and row in one number, so that the first row of a fault is a minimum
+_OF_ORDERS = {("amount", rules.NEGATIVE): "kind = 'sale' and amount < 0", ("amount", rules.UNSIGNED): "kind = 'refund' and amount > 0"}
+_STAGE_MOVES = {
+    ("stage", rules.SKIPPED): "status_before = 'open' and status <> 'lost' and place > place_before + 1",
+    ("stage", rules.WENT_BACK): "status_before = 'open' and status = 'open' and place < place_before",
+    ("status", rules.REOPENED): "status_before <> 'open' and status = 'open'",
+}
+_ROW_BITS = 40
+_PLACE = f"file::bigint * {1 << _ROW_BITS} + row"  # file and row in one number, so that the first row of a fault is a minimum
 
 
 @dataclass(frozen=True)
@@ -72,22 +64,11 @@ class Known:
 
 def flags(connection: Connection, table: Table, typed: TypedTable, labels: list[str], known: Known) -> list[tuple]:
     """Count the faults of the rows that are used, in one pass, and instants that too many rows share."""
-    found = _counted(connection, table, typed, _conditions(connection, table, typed, known), typed.name, labels)
-    if table.name == "opportunity_history" and {"stages"} <= set(known.tables):
-        found += _counted(connection, table, typed, _moves(), _story(typed, known), labels)
-    return found + _bulk(connection, table, typed, labels, known)
-
-
-def _counted(
-    connection: Connection, table: Table, typed: TypedTable, conditions: dict[tuple[str, str], str], relation: str, labels: list[str]
-) -> list[tuple]:
-    if not conditions:
-        return []
-    place = f"file::bigint * {_PLACE} + row"
-    asked = [f"count(*) filter ({test}), min({place}) filter ({test})" for test in conditions.values()]
-    row = connection.execute(f"select {', '.join(asked)} from {relation} where fault = 0").fetchall()[0]
-    counted = zip(conditions, row[::2], row[1::2], strict=True)
-    return [flag(table.name, column, message, n, _where(first, labels)) for (column, message), n, first in counted if n]
+    checked = _Checked(connection, table.name, typed, labels, known)
+    found = checked.counted(checked.conditions(), typed.name)
+    if table.name == "opportunity_history" and "stages" in known.tables:
+        found += checked.counted(_STAGE_MOVES, checked.stage_moves())
+    return found + checked.bulk_instants()
 
 
 def flag(table: str, column: str, message: str, n: int, example: str) -> tuple:
@@ -95,104 +76,101 @@ def flag(table: str, column: str, message: str, n: int, example: str) -> tuple:
     return (table, column, message.format(column=column), rules.BY_FAULT[message].rule, n, example)
 
 
-def _where(first: int, labels: list[str]) -> str:
-    return f"{labels[first // _PLACE]}:{first % _PLACE}"
+@dataclass(frozen=True)
+class _Checked:
+    """A typed table under its checks."""
 
+    connection: Connection
+    name: str
+    typed: TypedTable
+    labels: list[str]
+    known: Known
 
-def _conditions(connection: Connection, table: Table, typed: TypedTable, known: Known) -> dict[tuple[str, str], str]:
-    """SQL of what makes a row of a table suspect, by column and message."""
-    name, has, end = table.name, known.provided[table.name], known.company.exported_at
-    tests: dict[tuple[str, str], str] = {}
-    if end is not None:
-        tests |= {(column, rules.LATE): f"{sql.ident(column)} > timestamp '{end}'" for column in typed.precision}
-    for column in (column for column in _TIMED.get(name, ()) if typed.precision.get(column) == "day"):
-        tests[column, rules.NO_TIME] = f"{sql.ident(column)} is not null"
-    if _AMOUNTS.get(name) in has:
-        tests[_AMOUNTS[name], rules.NEGATIVE] = f"{_AMOUNTS[name]} < 0"
-    tests |= _of_orders() if name == "orders" else _of_deals(has, typed, known) if name == "opportunities" else {}
-    if name in _PAID and _PAID[name][0] in has:
-        tests["currency", rules.NO_RATE] = _without_rate(connection, *_PAID[name], has, known)
-    if "stage" in has and "stages" in known.tables and name != "stages":
-        tests["stage", rules.UNKNOWN_STAGE] = f"stage not in (select stage from {known.tables['stages']})"
-    for column in (column for column in _WORDED.get(name, ()) if column in has):
+    @property
+    def has(self) -> frozenset[str]:
+        return self.known.provided[self.name]
+
+    def counted(self, conditions: Mapping[tuple[str, str], str], relation: str) -> list[tuple]:
+        """Count the rows that meet each condition, by column and message, with the first of them."""
+        if not conditions:
+            return []
+        asked = [f"count(*) filter ({test}), min({_PLACE}) filter ({test})" for test in conditions.values()]
+        row = self.connection.execute(f"select {', '.join(asked)} from {relation} where fault = 0").fetchall()[0]
+        found = zip(conditions, row[::2], row[1::2], strict=True)
+        return [flag(self.name, column, message, n, self._where(first)) for (column, message), n, first in found if n]
+
+    def _where(self, place: int) -> str:
+        return f"{self.labels[place >> _ROW_BITS]}:{place & ((1 << _ROW_BITS) - 1)}"
+
+    def conditions(self) -> dict[tuple[str, str], str]:
+        """SQL of what makes a row suspect, by column and message."""
+        end = self.known.company.exported_at
+        tests: dict[tuple[str, str], str] = {}
+        if end is not None:
+            tests |= {(column, rules.LATE): f"{sql.ident(column)} > timestamp '{end}'" for column in self.typed.precision}
+        for column in (column for column in _TIMED.get(self.name, ()) if self.typed.precision.get(column) == "day"):
+            tests[column, rules.NO_TIME] = f"{sql.ident(column)} is not null"
+        if _AMOUNTS.get(self.name) in self.has:
+            tests[_AMOUNTS[self.name], rules.NEGATIVE] = f"{_AMOUNTS[self.name]} < 0"
+        tests |= _OF_ORDERS if self.name == "orders" else self._of_deals() if self.name == "opportunities" else {}
+        if self.name in _PAID and _PAID[self.name][0] in self.has:
+            tests["currency", rules.NO_RATE] = self._without_rate(*_PAID[self.name])
+        if "stage" in self.has and "stages" in self.known.tables and self.name != "stages":
+            tests["stage", rules.UNKNOWN_STAGE] = f"stage not in (select stage from {self.known.tables['stages']})"
+        for column in (column for column in _WORDED.get(self.name, ()) if column in self.has):
+            words = self._unknown_in_words(column)
+            tests |= {(column, rules.IN_WORDS): f"{column} in ({sql.texts(words)})"} if words else {}
+        return tests
+
+    def _unknown_in_words(self, column: str) -> list[str]:
         # Names are far fewer than rows; they are counted, since the engine would fold the name of each row before a mere "distinct".
-        names = f"with names as materialized (select {column} as name, count(*) as n from {typed.name} where length({column}) < 20 group by name)"
-        found = connection.execute(f"{names} select name from names where {folded('name')} in ({sql.texts(WORDS)}) order by name").fetchall()
-        if found:
-            tests[column, rules.IN_WORDS] = f"{column} in ({sql.texts(name for (name,) in found)})"
-    return tests
+        names = f"select {column} as name, count(*) as n from {self.typed.name} where length({column}) < 20 group by name"
+        found = f"with names as materialized ({names}) select name from names where {folded('name')} in ({sql.texts(WORDS)}) order by name"
+        return [name for (name,) in self.connection.execute(found).fetchall()]
 
+    def _of_deals(self) -> dict[tuple[str, str], str]:
+        tests = {("amount", rules.NO_AMOUNT): "amount is null"} if "amount" in self.has else {}
+        if "closed_at" in self.has:
+            tests["closed_at", rules.UNDATED] = "status <> 'open' and closed_at is null"
+        if "expected_close_on" in self.has:
+            latest, end = "created_at" if "created_at" in self.has else "null::timestamp", self.known.company.exported_at
+            moment = f"timestamp '{end}'" if end is not None else f"(select max({latest}) from {self.typed.name} where fault = 0)"
+            tests["expected_close_on", rules.OVERDUE] = (
+                f"status = 'open' and expected_close_on < {sql.local_day(moment, self.known.company.timezone)}"
+            )
+        return tests
 
-def _of_orders() -> dict[tuple[str, str], str]:
-    return {("amount", rules.NEGATIVE): "kind = 'sale' and amount < 0", ("amount", rules.UNSIGNED): "kind = 'refund' and amount > 0"}
+    def _without_rate(self, amount: str, on: str) -> str:
+        """An amount in a foreign currency before the first rate of it: no rate is ever 1:1."""
+        foreign = f"{amount} is not null and currency <> {sql.text(self.known.company.currency)}"
+        if "fx" not in self.known.tables:
+            return foreign
+        on = "timestamp '9999-01-01'" if "closed_at" in on and "closed_at" not in self.has else on
+        first = f"select currency, min(from_on) from {self.known.tables['fx']} group by currency order by currency"
+        cases = [f"when {sql.text(currency)} then date '{since}'" for currency, since in self.connection.execute(first).fetchall()]
+        day = f"{on}::date" if on.endswith("_on") else sql.local_day(on, self.known.company.timezone)
+        return f"{foreign} and coalesce({day} < case currency {' '.join(cases)} end, true)" if cases else foreign
 
+    def stage_moves(self) -> str:
+        """SQL of changes with the place of their stage and what stood before, open stages ranked without gaps."""
+        places = f"select stage, dense_rank() over (order by position) as place from {self.known.tables['stages']} where status <> 'lost'"
+        before = "over (partition by opportunity_id order by changed_at, seq)"
+        joined = f"select t.*, places.place from {self.typed.name} t left join ({places}) places on t.stage = places.stage where fault = 0"
+        return f"(select *, lag(place) {before} as place_before, lag(status) {before} as status_before from ({joined}))"
 
-def _of_deals(has: frozenset[str], typed: TypedTable, known: Known) -> dict[tuple[str, str], str]:
-    tests = {("amount", rules.NO_AMOUNT): "amount is null"} if "amount" in has else {}
-    if "closed_at" in has:
-        tests["closed_at", rules.UNDATED] = "status <> 'open' and closed_at is null"
-    if "expected_close_on" in has:
-        latest = "created_at" if "created_at" in has else "null::timestamp"
-        end = known.company.exported_at
-        moment = f"timestamp '{end}'" if end is not None else f"(select max({latest}) from {typed.name} where fault = 0)"
-        tests["expected_close_on", rules.OVERDUE] = f"status = 'open' and expected_close_on < {_local_day(moment, known.company.timezone)}"
-    return tests
-
-
-def _local_day(moment: str, zone: str) -> str:
-    return f"timezone({sql.text(zone)}, timezone('UTC', {moment}))::date"
-
-
-def _without_rate(connection: Connection, amount: str, on: str, has: frozenset[str], known: Known) -> str:
-    """An amount in a foreign currency before the first rate of it: no rate is ever 1:1."""
-    foreign = f"{amount} is not null and currency <> {sql.text(known.company.currency)}"
-    if "fx" not in known.tables:
-        return foreign
-    on = "timestamp '9999-01-01'" if "closed_at" in on and "closed_at" not in has else on
-    first = connection.execute(f"select currency, min(from_on) from {known.tables['fx']} group by currency order by currency").fetchall()
-    if not first:
-        return foreign
-    day = f"{on}::date" if on.endswith("_on") else _local_day(on, known.company.timezone)
-    cases = " ".join(f"when {sql.text(currency)} then date '{since}'" for currency, since in first)
-    return f"{foreign} and coalesce({day} < case currency {cases} end, true)"
-
-
-def _story(typed: TypedTable, known: Known) -> str:
-    """Changes with the place of their stage and what stood before, open stages ranked without gaps."""
-    places = f"select stage, dense_rank() over (order by position) as place from {known.tables['stages']} where status <> 'lost'"
-    before = "over (partition by opportunity_id order by changed_at, seq)"
-    joined = f"select t.*, places.place from {typed.name} t left join ({places}) places on t.stage = places.stage where fault = 0"
-    return f"(select *, lag(place) {before} as place_before, lag(status) {before} as status_before from ({joined}))"
-
-
-def _moves() -> dict[tuple[str, str], str]:
-    return {
-        ("stage", rules.SKIPPED): "status_before = 'open' and status <> 'lost' and place > place_before + 1",
-        ("stage", rules.WENT_BACK): "status_before = 'open' and status = 'open' and place < place_before",
-        ("status", rules.REOPENED): "status_before <> 'open' and status = 'open'",
-    }
-
-
-def _bulk(connection: Connection, table: Table, typed: TypedTable, labels: list[str], known: Known) -> list[tuple]:
-    """Instants, to the second, that more rows share than chance would have it: the date of an import in place of the event's."""
-    has, found = known.provided[table.name], []
-    for column in (column for column in _BULKY.get(table.name, ()) if column in has and typed.precision[column] == "second"):
-        cell = sql.ident(column)
-        if not _may_be_bulk(connection, cell, typed):
-            continue
-        shared = connection.execute(
-            f"select *, sum(n) over () as total from (select count(*) as n, min(file::bigint * {_PLACE} + row) as place, min({cell}) as first "
-            f"from {typed.name} where fault = 0 and {cell} is not null group by date_trunc('second', {cell})) "
-            f"qualify n > {BULK_ROWS} and n > {BULK_SHARE} * total order by n desc, place"
-        ).fetchall()
-        if shared:
-            example = f"{_where(shared[0][1], labels)} ({shared[0][2]:%Y-%m-%d %H:%M:%S} UTC)"
-            found.append(flag(table.name, column, rules.BULK, sum(row[0] for row in shared), example))
-    return found
-
-
-def _may_be_bulk(connection: Connection, cell: str, typed: TypedTable) -> bool:
-    """Rule a bulk of rows out in a quick pass: as many rows would share the remainder of their second."""
-    rows = f"select count(*) as n from {typed.name} where fault = 0 and {cell} is not null group by (epoch_us({cell}) // 1000000 % 1021)::smallint"
-    most, total = connection.execute(f"select coalesce(max(n), 0), coalesce(sum(n), 0) from ({rows})").fetchall()[0]
-    return most > BULK_ROWS and most > BULK_SHARE * total
+    def bulk_instants(self) -> list[tuple]:
+        """Instants, to the second, that more rows share than chance would have it: the date of an import in place of the event's."""
+        found = []
+        for column in _BULKY.get(self.name, ()):
+            if column not in self.has or self.typed.precision[column] != "second":
+                continue
+            cell = sql.ident(column)
+            shared = self.connection.execute(
+                f"select *, sum(n) over () as total from (select count(*) as n, min({_PLACE}) as place, min({cell}) as first "
+                f"from {self.typed.name} where fault = 0 and {cell} is not null group by date_trunc('second', {cell})) "
+                f"qualify n > {BULK_ROWS} and n > {BULK_SHARE} * total order by n desc, place"
+            ).fetchall()
+            if shared:
+                example = f"{self._where(shared[0][1])} ({shared[0][2]:%Y-%m-%d %H:%M:%S} UTC)"
+                found.append(flag(self.name, column, rules.BULK, sum(row[0] for row in shared), example))
+        return found

@@ -59,8 +59,7 @@ def _links(tables: Mapping[str, str], provided: Mapping[str, frozenset[str]]) ->
 
 def _outcomes(connection: Connection, links: str, leads: str, zone: str) -> list[tuple[date, date | None, int]]:
     """Local days on which leads came and on which their first outcome did, with the number of such leads."""
-    day = "timezone({zone}, timezone('UTC', {at}))::date"
-    made, came = (day.format(zone=sql.text(zone), at=at) for at in ("l.created_at", 'o."at"'))
+    made, came = (sql.local_day(at, zone) for at in ("l.created_at", 'o."at"'))
     each = f"select {made} as made, min({came}) as came from {leads} l left join ({links}) o on l.lead_id = o.lead_id group by l.lead_id, made"
     return connection.execute(f"select made, came, count(*) from ({each}) group by all order by all").fetchall()
 

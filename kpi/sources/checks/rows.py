@@ -23,7 +23,7 @@ def set_aside_rows(connection: Connection, table: Table, typed: TypedTable, prov
     if table.name in STARTS_AND_ENDS and set(STARTS_AND_ENDS[table.name][:2]) <= set(has):
         start, end, reason = STARTS_AND_ENDS[table.name]
         if "day" in (typed.precision.get(start), typed.precision.get(end)):  # a date against an instant of the same day is no contradiction
-            first, last = (f"timezone({sql.text(zone)}, timezone('UTC', {name}))::date" for name in (start, end))
+            first, last = (sql.local_day(name, zone) for name in (start, end))
         else:
             first, last = start, end
         _mark(connection, typed, end, reason, f"{last} < {first}")
@@ -45,14 +45,10 @@ def _mark(connection: Connection, typed: TypedTable, column: str, reason: str, c
 
 def _mark_duplicates(connection: Connection, table: Table, typed: TypedTable) -> None:
     keys = ", ".join(sql.ident(name) for name in table.key)
-    # As many hashes as rows: no key twice. Fewer may be a matter of chance, and are looked into.
-    if connection.execute(f"select count(*) > count(distinct hash({keys})) from {typed.name} where fault = 0").fetchall()[0][0]:
-        again = f"select {keys} from {typed.name} where fault = 0 group by {keys} having count(*) > 1"
-        later = (
-            f"select file, row from {typed.name} where fault = 0 and ({keys}) in ({again}) "
-            f"qualify row_number() over (partition by {keys} order by file, row) > 1"
-        )
-        _mark(connection, typed, table.key[0], rules.DUPLICATE, f"(file, row) in ({later})")
+    again = f"select {keys} from {typed.name} where fault = 0 group by {keys} having count(*) > 1"
+    later = f"select file, row from {typed.name} where fault = 0 and ({keys}) in ({again})"
+    first = f"qualify row_number() over (partition by {keys} order by file, row) > 1"
+    _mark(connection, typed, table.key[0], rules.DUPLICATE, f"(file, row) in ({later} {first})")
 
 
 def keep(connection: Connection, table: Table, typed: TypedTable) -> str:

@@ -1,4 +1,4 @@
-"""What the CRMs call things: the data files in ``aliases/``, one per system or per language of a system, read and looked names up in.
+"""What the CRMs call things: the data files in ``systems/``, one per system or per language of a system, read and looked names up in.
 
 The files come with the kit and are trusted like its code, since they hold expressions of SQL; a kpi.toml can name a system but not bring one.
 """

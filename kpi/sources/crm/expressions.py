@@ -29,7 +29,7 @@ from kpi.sources.readers.extract import Extract
 from kpi.sources.typing.cast import NO, YES
 
 ROW = sql.ident("row of the file")  # no column of a user's is called so
-_PLACE = re.compile(r"\{(\w+)(?:\.(\w+))?([?@]|\|\w+)?\}")
+_FIELD = re.compile(r"\{(\w+)(?:\.(\w+))?([?@]|\|\w+)?\}")
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Written:
 
     sql: str
     used: frozenset[int]
-    told: bool
+    is_known: bool
 
 
 @dataclass(frozen=True)
@@ -55,18 +55,18 @@ class Bound:
     def write(self, formula: str) -> Written:
         """Turn a formula into SQL."""
         used: set[int] = set()
-        told: list[bool] = []
+        known: list[bool] = []
 
-        def put(match: re.Match) -> str:
-            name, inner, way = match[1], match[2] or "", match[3] or ""
-            part = self._inner(name, inner) if inner else self._field(name)
+        def sql_of(match: re.Match) -> str:
+            name, inner, modifier = match[1], match[2] or "", match[3] or ""
+            part = self._looked_up(name, inner) if inner else self._field(name)
             used.update(part.used)
             if (name, inner) not in (("company", "currency"), ("row", "")):
-                told.append(part.told)
-            return self._way(part.sql, way)
+                known.append(part.is_known)
+            return self._modified(part.sql, modifier)
 
-        text = _PLACE.sub(put, formula)
-        return Written(text, frozenset(used), any(told) or not told)
+        text = _FIELD.sub(sql_of, formula)
+        return Written(text, frozenset(used), any(known) or not known)
 
     def column(self, name: str) -> Written | None:
         """Write a canonical column."""
@@ -74,7 +74,7 @@ class Bound:
         if not formula:
             return None
         written = self.write(formula)
-        if not written.told:
+        if not written.is_known:
             return None
         column = TABLES[self.shape.table][name]
         listed = name in self.shape.values and (column.allowed or column.kind == "boolean")
@@ -92,14 +92,14 @@ class Bound:
     def dropped(self) -> str:
         """Write the condition that a record does not belong in the table."""
         tests = [self.write(condition) for condition in self.shape.drop.values()]
-        return " or ".join(f"coalesce({test.sql}, false)" for test in tests if test.told) or "false"
+        return " or ".join(f"coalesce({test.sql}, false)" for test in tests if test.is_known) or "false"
 
     def _field(self, name: str) -> Written:
         if name == "row":
             return Written(f"{ROW}::varchar", frozenset(), True)
         if name in self.shape.parts:
             written = self.write(self.shape.parts[name])
-            return Written(sql.ident(f"part {name}"), written.used, written.told)
+            return Written(sql.ident(f"part {name}"), written.used, written.is_known)
         if name in self.places:
             return Written(sql.ident(f"field {name}"), frozenset({self.places[name]}), True)
         if name in self.shape.changes:
@@ -108,7 +108,7 @@ class Bound:
             raise DataError(f"the alias set {self.shape.system} [{self.shape.name}] names the unknown field {name}")
         return Written("null::varchar", frozenset(), False)
 
-    def _inner(self, name: str, inner: str) -> Written:
+    def _looked_up(self, name: str, inner: str) -> Written:
         if (name, inner) == ("company", "currency"):
             return Written(sql.text(self.company.currency), frozenset(), True)
         if name == "melt":
@@ -119,32 +119,32 @@ class Bound:
         lookup = self.shape.lookups[name]
         relation = self.lookups.get(lookup.get("shape") or lookup["table"])
         on = self.write(lookup["on"])
-        if relation is None or not on.told:
+        if relation is None or not on.is_known:
             return Written("null::varchar", frozenset(), False)
-        prefix = "looked " if "shape" in lookup else ""
+        prefix = "found " if "shape" in lookup else ""
         value, key = (f"looked.{sql.ident(prefix + column)}::varchar" for column in (inner, lookup["key"]))
         return Written(f"(select min({value}) from {relation} as looked where {key} = {on.sql})", on.used, True)
 
-    def _way(self, cell: str, way: str) -> str:
-        if way == "?":
+    def _modified(self, cell: str, modifier: str) -> str:
+        if modifier == "?":
             word = f"lower(replace({cell}, '.0', ''))"
             return f"(case when {word} in ({sql.texts(YES)}) then true when {word} in ({sql.texts(NO)}) then false end)"
-        if way == "@":
+        if modifier == "@":
             stamp = f"strftime(make_timestamp({cell}::bigint * 1000), '%Y-%m-%dT%H:%M:%S.%fZ')"
             return f"(case when length({cell}) = 13 and regexp_matches({cell}, '^[0-9]+$') then {stamp} else {cell} end)"
-        return self._translated(cell, way[1:], keep=False) if way else cell
+        return self._translated(cell, modifier[1:], keep=False) if modifier else cell
 
     def _translated(self, cell: str, name: str, *, keep: bool, aliases: bool = True) -> str:
         """Translate by the data set's own values, letter by letter, then by those of the alias set, folded."""
         own, known = self.source.values.get(name, {}), self.shape.values.get(name, {}) if aliases else {}
-        told = _looked(known, folded(cell)) if known else "null"
-        told = f"coalesce({told}, {cell})" if keep else told
+        meaning = _look_up(known, folded(cell)) if known else "null"
+        meaning = f"coalesce({meaning}, {cell})" if keep else meaning
         # An own value may be the empty text, which means a missing one.
         mine = f"coalesce({cell}, '')"
-        return f"nullif(case when {mine} in ({sql.texts(own)}) then {_looked(own, mine)} else {told} end, '')" if own else f"({told})"
+        return f"nullif(case when {mine} in ({sql.texts(own)}) then {_look_up(own, mine)} else {meaning} end, '')" if own else f"({meaning})"
 
 
-def _looked(values: Mapping[str, str], cell: str) -> str:
+def _look_up(values: Mapping[str, str], cell: str) -> str:
     """Write the look-up in a list; as one CASE, planning a query with several of them takes minutes."""
     return f"map([{sql.texts(values)}], [{sql.texts(values.values())}])[{cell}]"
 
@@ -163,5 +163,5 @@ def headers_of(shape: Shape, column: str) -> list[str]:
         name = names.pop(0)
         found += shape.fields.get(name, ())
         formula = shape.columns.get(name, "") if name == column else shape.parts.get(name, "")
-        names += [match[1] for match in _PLACE.finditer(formula) if match[1] != name]
+        names += [match[1] for match in _FIELD.finditer(formula) if match[1] != name]
     return list(dict.fromkeys(found))

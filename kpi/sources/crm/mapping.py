@@ -101,7 +101,7 @@ def _under_canonical_columns(part: Extract, bound: Bound, table: Table, read: Ex
     texts = [f"{name} = {_listed([part.headers[place] for place in sorted(found.used)]) or 'always so'}" for name, found in written.items()]
     noted = [("read as", shape.title), ("columns", "; ".join(texts))]
     noted += [] if shape.within else _unused_headers(shape, part.headers, used, source)
-    noted += [("left out", what) for what, condition in shape.drop.items() if bound.write(condition).told]
+    noted += [("left out", what) for what, condition in shape.drop.items() if bound.write(condition).is_known]
     made = replace(
         read,
         headers=[*read.headers, *[""] * len(written)],

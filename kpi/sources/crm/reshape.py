@@ -42,7 +42,7 @@ def melted(part: Extract, bound: Bound) -> str:
     cells = [{"at": _clean(part, place), "number": sql.text(str(number)), **_texts(groups)} for number, (place, groups) in enumerate(headers, 1)]
     if shape.closing and cells:
         now, ended, when = (bound.write(shape.closing[key]) for key in ("stage", "at", "when"))
-        if now.told and ended.told and when.told:
+        if now.is_known and ended.is_known and when.is_known:
             entered = " ".join(f"when {sql.text(fold(groups['stage']))} then {_clean(part, place)}" for place, groups in headers)
             is_open_end = f"({when.sql}) and (case {folded(now.sql)} {entered} end) is null"
             cells.append(
@@ -99,8 +99,8 @@ def looked_up(connection: Connection, beside: Iterable[tuple[Extract, Shape]], s
             raise DataError(f"{part.label}: the files hold {shape.title} twice; name one")
         stored = _stored(connection, part, expressions.bind(shape, part.headers, Source(), Company(), {}), opened)
         # Under names of their own, or a look-up would compare a column with itself.
-        fields = ", ".join(f"{sql.ident(f'field {name}')} as {sql.ident(f'looked {name}')}" for name in shape.fields)
-        found[shape.name] = sql.free_name(connection, f"stage_{shape.name}_looked")
+        fields = ", ".join(f"{sql.ident(f'field {name}')} as {sql.ident(f'found {name}')}" for name in shape.fields)
+        found[shape.name] = sql.free_name(connection, f"stage_{shape.name}_found")
         connection.execute(f"create temp table {found[shape.name]} as select {fields} from {stored}")
         opened.callback(connection.execute, f"drop table if exists {found[shape.name]}")
     return found
