@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Collection
-from copy import deepcopy
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -34,7 +33,7 @@ def created(company: Company, newest: date) -> str:
 
 def edited(text: str, tables: Collection[str], version: int, before: int, newest: date, newest_before: date) -> str:
     """Point kpi.toml at the tables of an import."""
-    wanted = deepcopy(tomllib.loads(text))
+    wanted = tomllib.loads(text)
     sections = wanted.setdefault("tables", {})
     for name, section in sections.items():
         if str(section.get("path", "")).startswith(f"{TABLES}/"):
@@ -47,13 +46,12 @@ def edited(text: str, tables: Collection[str], version: int, before: int, newest
             text = _with_line(text, f"tables.{name}", f"path = {_quoted(section['path'])}")
         elif section.get("path") != path(version, name):
             raise DataError(f"[tables.{name}] of {FILE} takes its rows from elsewhere; remove that section, or import into another folder")
-    company = wanted.setdefault("company", {})
-    stated, ours = company.get("exported_at"), _end(newest_before)
-    if stated is None:
-        text = _with_line(text, "company", f"exported_at = {_quoted(_end(newest))}")
-    elif stated == ours:
-        text = re.sub(rf"(?m)^(\s*exported_at\s*=\s*)([\"']){re.escape(ours)}\2", rf"\g<1>{_quoted(_end(newest))}", text, count=1)
-    if stated is None or stated == ours:
+    company, ours, end = wanted.setdefault("company", {}), _end(newest_before), _quoted(_end(newest))
+    if "exported_at" not in company:
+        text = _with_line(text, "company", f"exported_at = {end}")
+    elif company["exported_at"] == ours:
+        text = re.sub(rf"(?m)^(\s*exported_at\s*=\s*)([\"']){re.escape(ours)}\2", rf"\g<1>{end}", text, count=1)
+    if company.get("exported_at", ours) == ours:
         company["exported_at"] = _end(newest)
     if not _says(text, wanted):
         lines = "; ".join(f"[tables.{name}] path = {_quoted(path(version, name))}" for name in tables)
