@@ -33,10 +33,11 @@ class Kpi:
     definition: str
     function: str
     unit: str
-    needs: list[str]
+    needs: tuple[str, ...]
     better: str = ""
     months: int = 0
     days: int = 0
+    horizons: tuple[float, ...] = ()
     months_before: int = 0
     past_months: int = 0
     arguments: Mapping[str, Any] = field(default_factory=dict)
@@ -47,6 +48,7 @@ class Kpi:
 
 def _record(key: str, fields: dict[str, Any]) -> Kpi:
     headline = fields.pop("headline", None)
+    fields |= {name: tuple(fields.get(name, ())) for name in ("needs", "horizons")}
     return Kpi(key, **fields, headline=Headline(**{"name": fields["name"]} | headline, key=key, kind=fields["unit"]) if headline else None)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import narwhals.stable.v2 as nw
 import pandas as pd
@@ -14,7 +14,6 @@ from kpi.catalog import CATALOG, CHAIN, Kpi
 from kpi.dataset import Dataset
 from kpi.errors import MissingTable, ParameterError
 from kpi.facts import records
-from kpi.facts.clock import DAY_SECONDS
 from kpi.periods import Instant, Month, Window, WindowLike, local_date, month_number
 from kpi.pipeline.closed_deals import closed_records, won_records
 from kpi.pipeline.conversion import LEAD_TO_CUSTOMER, LEAD_TO_OPPORTUNITY, OPPORTUNITY_TO_CUSTOMER, Transition, conversion_records
@@ -29,9 +28,6 @@ AREAS = {"response_time": response_time, "pipeline": pipeline, "forecast": forec
 MONTHS = 24
 EITHER = "orders or contracts"  # in the needs of a record: as the company's customers are
 AMOUNTS_KNOWN = 0.9  # share of the lost and of the open deals whose amount must be known for sizes to tell something
-
-
-# --- all KPIs of a month
 
 
 def metrics(data: Dataset, month: Month) -> pd.DataFrame:
@@ -68,13 +64,8 @@ def missing(data: Dataset, month: Month) -> pd.DataFrame:
 
 def _computed(data: Dataset, month: Month) -> tuple[pd.DataFrame, pd.DataFrame]:
     """All numbers of a month, and what is missing for the others; both are asked for, computed once."""
-    key = ("metrics", month)
-    if key not in data.facts:
-        data.facts[key] = _compute(data, month)
-    return cast(tuple[pd.DataFrame, pd.DataFrame], data.facts[key])
-
-
-def _compute(data: Dataset, month: Month) -> tuple[pd.DataFrame, pd.DataFrame]:
+    if ("metrics", month) in data.facts:
+        return data.facts["metrics", month]
     rows, gone = [], []
     for record in CATALOG.values():
         try:
@@ -82,8 +73,8 @@ def _compute(data: Dataset, month: Month) -> tuple[pd.DataFrame, pd.DataFrame]:
             rows.append(_flat(_of_month(data, record, month)))
         except MissingTable as lack:
             gone.append({"kpi": record.key, "reason": str(lack)})
-    empty = pd.DataFrame(columns=["group", *schema.RESULT])
-    return (pd.concat(rows, ignore_index=True) if rows else empty), pd.DataFrame(gone, columns=["kpi", "reason"])
+    numbers = pd.concat(rows, ignore_index=True) if rows else pd.DataFrame(columns=["group", *schema.RESULT])
+    return data.facts.setdefault(("metrics", month), (numbers, pd.DataFrame(gone, columns=["kpi", "reason"])))
 
 
 def _require(data: Dataset, record: Kpi) -> None:
@@ -130,9 +121,6 @@ def absent(data: Dataset) -> pd.DataFrame:
     """
     wanted = ("leads", "activities", "opportunities", "opportunity_history", _customers(data))
     return pd.DataFrame({"table": [name for name in wanted if not data.has(name)]}, dtype="str")
-
-
-# --- the chain, month by month
 
 
 def months(data: Dataset, month: Month, key: str, count: int = MONTHS) -> pd.DataFrame:
@@ -209,9 +197,6 @@ def false_alarm_rate(chain: list[pd.DataFrame]) -> float:
     return process_control.false_alarm_rate(len(settled), months, seed=1) if settled else 0.0
 
 
-# --- metrics that the data may not allow
-
-
 def optional(metric: Callable[..., pd.DataFrame], data: Dataset, **options: Any) -> pd.DataFrame | None:
     """Ask for a metric where the data set has the tables that it needs.
 
@@ -286,9 +271,8 @@ def what_ifs(data: Dataset, as_of: Instant, window: Window, past: Window) -> pd.
     DataFrame
         `response_time.what_if` of appointments and of won deals, one below the other: by team where there are teams, else by source.
     """
-    by = "team" if data.has("owners") else "source"
-    parts = [response_time.what_if(data, as_of=as_of, window=window, past=past, by=by, outcome=outcome) for outcome in ("appointment", "won")]
-    return pd.concat(parts, ignore_index=True)
+    options = {"as_of": as_of, "window": window, "past": past, "by": "team" if data.has("owners") else "source"}
+    return pd.concat([response_time.what_if(data, **options, outcome=outcome) for outcome in ("appointment", "won")], ignore_index=True)
 
 
 def nurtured(data: Dataset, as_of: Instant, window: Window) -> pd.DataFrame:
@@ -333,15 +317,11 @@ def _customers(data: Dataset) -> str:
     return "contracts" if facts.is_contractual(data) else "orders"
 
 
-# --- who counts
-
-
 @dataclass(frozen=True)
 class Records:
-    """A metric whose records can be listed: its base table, its largest horizon."""
+    """A metric whose records can be listed: its base table, and how they are made."""
 
     table: str
-    horizon: float
     of: Callable[[Dataset, pd.Timestamp, Window, float, str], nw.LazyFrame]  # (data, now, window, horizon, view)
 
 
@@ -350,17 +330,17 @@ def _conversion(transition: Transition) -> Callable[[Dataset, pd.Timestamp, Wind
 
 
 RECORDS = {
-    "response.answered_within": Records("leads", DAY_SECONDS, lambda data, now, window, horizon, _: answered_records(data, now, window, horizon)),
-    "response.never_answered": Records("leads", DAY_SECONDS, lambda data, now, window, horizon, _: unanswered_records(data, now, window, horizon)),
-    "pipeline.lead_to_opportunity": Records("leads", 180, _conversion(LEAD_TO_OPPORTUNITY)),
-    "pipeline.lead_to_customer": Records("leads", 365, _conversion(LEAD_TO_CUSTOMER)),
-    "pipeline.opportunity_to_customer": Records("opportunities", 365, _conversion(OPPORTUNITY_TO_CUSTOMER)),
-    "pipeline.closed_win_rate": Records("opportunities", 0, lambda data, now, window, *_: closed_records(data, now, window)),
-    "pipeline.won_value": Records("opportunities", 0, lambda data, now, window, *_: won_records(data, now, window)),
-    "retention.active": Records("customers", 0, lambda data, now, window, *_: active_records(data, now, window.end)),
-    "retention.kept": Records("customers", 0, lambda data, now, window, *_: kept_records(data, now, window)),
-    "retention.repeat_purchase": Records("customers", 365, lambda data, now, window, horizon, view: repeat_records(data, now, window, view, horizon)),
-    "retention.refunds": Records("orders", 0, lambda data, now, *_: refund_records(data, now)),
+    "response.answered_within": Records("leads", lambda data, now, window, horizon, _: answered_records(data, now, window, horizon)),
+    "response.never_answered": Records("leads", lambda data, now, window, horizon, _: unanswered_records(data, now, window, horizon)),
+    "pipeline.lead_to_opportunity": Records("leads", _conversion(LEAD_TO_OPPORTUNITY)),
+    "pipeline.lead_to_customer": Records("leads", _conversion(LEAD_TO_CUSTOMER)),
+    "pipeline.opportunity_to_customer": Records("opportunities", _conversion(OPPORTUNITY_TO_CUSTOMER)),
+    "pipeline.closed_win_rate": Records("opportunities", lambda data, now, window, *_: closed_records(data, now, window)),
+    "pipeline.won_value": Records("opportunities", lambda data, now, window, *_: won_records(data, now, window)),
+    "retention.active": Records("customers", lambda data, now, window, *_: active_records(data, now, window.end)),
+    "retention.kept": Records("customers", lambda data, now, window, *_: kept_records(data, now, window)),
+    "retention.repeat_purchase": Records("customers", lambda data, now, window, horizon, view: repeat_records(data, now, window, view, horizon)),
+    "retention.refunds": Records("orders", lambda data, now, *_: refund_records(data, now)),
 }
 
 
@@ -395,9 +375,10 @@ def ledger(
     if key not in RECORDS:
         raise ParameterError(f"{key!r} has no ledger; those that have one are {', '.join(RECORDS)}")
     metric, days, now = RECORDS[key], CATALOG[key].days, data.instant(as_of)
+    horizon = max(CATALOG[key].horizons, default=0) if horizon is None else horizon
     if window is None and not days:
         window = Month.of(month_number(local_date(now, data.company.timezone))).previous.window
-    rows = metric.of(data, now, data.window(window, now, days), metric.horizon if horizon is None else horizon, view)
+    rows = metric.of(data, now, data.window(window, now, days), horizon, view)
     name, counted_as = schema.TABLES[metric.table].key[0], nw.col("counted_as").alias("role")
     found = engine.collect(rows.select(name, records.IN.alias("in"), counted_as, "reason"))
     if data.has(metric.table):

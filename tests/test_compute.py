@@ -69,6 +69,17 @@ def test_rates_are_rates(metrics, key):
     assert rates["value"].dropna().between(*limits).all()
 
 
+@pytest.mark.parametrize("key", [key for key, record in CATALOG.items() if record.days and key not in CONTRACTS])
+def test_the_days_of_a_record_are_the_window_of_its_function(metrics, key):
+    rows = metrics[metrics["kpi"] == key]
+    assert ((rows["window_end"] - rows["window_start"]) == pd.Timedelta(days=CATALOG[key].days)).all()
+
+
+@pytest.mark.parametrize("key", [key for key, record in CATALOG.items() if record.horizons and key not in CONTRACTS])
+def test_the_horizons_of_a_record_are_those_of_its_function(metrics, key):
+    assert set(metrics.loc[metrics["kpi"] == key, "horizon"]) == set(CATALOG[key].horizons)
+
+
 def test_no_denominator_gives_no_value(metrics):
     rates = metrics[[CATALOG[key].unit == "rate" for key in metrics["kpi"]]]
     assert rates.loc[rates["n"] == 0, "value"].isna().all()

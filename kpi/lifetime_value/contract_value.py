@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from kpi import engine, facts, schema
+from kpi.catalog import CATALOG
 from kpi.dataset import Dataset
 from kpi.facts.clock import last_day
 from kpi.lifetime_value import customer_counts as rows
@@ -17,7 +18,8 @@ from kpi.lifetime_value.renewal_model import RenewalModel, fit_renewals, share_k
 from kpi.periods import Instant, Month, Window, day_number, day_of
 from kpi.statistics import intervals
 
-LEAST, FEW = 50, 300  # customers who bought again, or came to a renewal: below the first nothing is said, below the second with a warning
+LEAST = CATALOG["retention.expected_value"].floor  # customers who bought again, or came to a renewal: below it nothing is said
+FEW = 300  # below it with a warning
 DRAWS = 40
 SEED = 1
 YEAR = 365.25

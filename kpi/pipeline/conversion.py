@@ -15,6 +15,7 @@ import narwhals.stable.v2 as nw
 import pandas as pd
 
 from kpi import engine, facts, schema
+from kpi.catalog import CATALOG
 from kpi.dataset import Dataset
 from kpi.errors import ParameterError
 from kpi.facts import records
@@ -24,7 +25,6 @@ from kpi.periods import Instant, Window, WindowLike, instant
 from kpi.pipeline.deal_groups import DEAL_GROUPS, deals
 
 LEAD_GROUPS = {"source": "source", "owner": "owner", "team": "team", "country": "country", "month": "created_month", "quarter": "created_quarter"}
-HORIZONS = (30, 90, 180, 365)
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ def lead_to_opportunity(
     window: WindowLike | None = None,
     view: str = "period",
     by: str | Sequence[str] = (),
-    horizons: Sequence[float] = (30, 90, 180),
+    horizons: Sequence[float] = CATALOG["pipeline.lead_to_opportunity"].horizons,
     level: float = 0.95,
 ) -> pd.DataFrame:
     """Share of leads that become an opportunity within 30, 90, 180 days; a disqualification ends the wait.
@@ -132,7 +132,7 @@ def opportunity_to_customer(
     window: WindowLike | None = None,
     view: str = "period",
     by: str | Sequence[str] = (),
-    horizons: Sequence[float] = HORIZONS,
+    horizons: Sequence[float] = CATALOG["pipeline.opportunity_to_customer"].horizons,
     level: float = 0.95,
 ) -> pd.DataFrame:
     """Share of opportunities won within 30, 90, 180, 365 days of their creation; a loss ends the wait.
@@ -175,7 +175,7 @@ def lead_to_customer(
     window: WindowLike | None = None,
     view: str = "period",
     by: str | Sequence[str] = (),
-    horizons: Sequence[float] = HORIZONS,
+    horizons: Sequence[float] = CATALOG["pipeline.lead_to_customer"].horizons,
     level: float = 0.95,
 ) -> pd.DataFrame:
     """Share of leads that have a won deal, or else became a customer, within 30, 90, 180, 365 days of their inquiry.

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from kpi import engine, facts, periods, schema
+from kpi.catalog import CATALOG
 from kpi.dataset import Dataset
 from kpi.errors import ParameterError
 from kpi.facts.clock import last_day
@@ -17,7 +18,7 @@ from kpi.periods import Instant, WindowLike
 from kpi.statistics import intervals
 
 OUTLIVED = 0.9  # a deal is stale that has been in its stage longer than this share of past winners were
-FLOOR = 20  # visits of winners that a limit needs
+FLOOR = CATALOG["pipeline.stale"].floor  # visits of winners that a limit needs
 
 
 def pushes(data: Dataset, *, as_of: Instant, window: WindowLike | None = None, times: Sequence[int] = (1, 2, 3), level: float = 0.95) -> pd.DataFrame:

@@ -9,6 +9,7 @@ import narwhals.stable.v2 as nw
 import pandas as pd
 
 from kpi import engine, facts, periods, schema
+from kpi.catalog import CATALOG
 from kpi.dataset import Dataset
 from kpi.facts.clock import last_day, on_days
 from kpi.facts.stage_visits import stages
@@ -17,7 +18,7 @@ from kpi.pipeline.closed_deals import average_value, sales_cycle
 from kpi.pipeline.conversion import opportunity_to_customer
 from kpi.pipeline.open_pipeline import open_pipeline
 
-HORIZON = 365
+HORIZON = CATALOG["pipeline.won_from_stage"].days
 FACTORS = ("open_deals", "win_incidence", "average_won_value", "days_to_win")
 
 

@@ -45,8 +45,8 @@ def read(folder: Path) -> dict[str, Any]:
 def origin(data: Dataset, notebooks: Mapping[str, Path], month: Month) -> dict[str, Any]:
     """Say what a month is made from, but for its parameters."""
     inputs = [asdict(item) for item in data.inputs]
-    note = data.folder / "notes" / f"{month}.md"
-    if note.is_file():
+    note = data.folder / "notes" / f"{month}.md" if data.folder else None
+    if note and note.is_file():
         content = note.read_bytes()
         inputs.append({"path": f"notes/{month}.md", "sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)})
     code = Path(kpi.__file__).parent

@@ -9,6 +9,7 @@ import narwhals.stable.v2 as nw
 import pandas as pd
 
 from kpi import engine, facts, schema
+from kpi.catalog import CATALOG
 from kpi.dataset import Dataset
 from kpi.errors import ParameterError
 from kpi.facts.clock import DAY_SECONDS
@@ -18,7 +19,7 @@ from kpi.response_time.eligible import eligible, groups_of, has_day_precision, i
 from kpi.schema import renamed
 from kpi.statistics import intervals
 
-HORIZONS = (300, 900, 3600, DAY_SECONDS)  # 5 min, 15 min, 1 h, 24 h
+HORIZONS = CATALOG["response.answered_within"].horizons  # 5 min, 15 min, 1 h, 24 h
 BANDS = (300, 900, 3600, 4 * 3600, DAY_SECONDS, 7 * DAY_SECONDS)
 EVENTS = {"attempt": "touched", "contact": "contacted"}
 MOST = 6  # attempts from here on are one band

@@ -8,12 +8,13 @@ import narwhals.stable.v2 as nw
 import pandas as pd
 
 from kpi import engine, facts, schema
+from kpi.catalog import CATALOG
 from kpi.dataset import Dataset
 from kpi.facts.clock import last_day
 from kpi.periods import Instant, Window, day_of, last_days
 from kpi.statistics import intervals, survival
 
-HORIZONS = (12, 24, 36, 60, 72)
+HORIZONS = CATALOG["retention.contract_survival"].horizons
 CAUSE = ("lost",)
 
 

@@ -8,11 +8,12 @@ import narwhals.stable.v2 as nw
 import pandas as pd
 
 from kpi import facts, schema
+from kpi.catalog import CATALOG
 from kpi.dataset import Dataset
 from kpi.facts.clock import last_day
 from kpi.periods import Instant, Window
 
-PERIOD_DAYS = 180
+PERIOD_DAYS = CATALOG["retention.repeat_purchase"].days
 GROUPS = {"source": "source", "segment": "segment", "month": "start_month", "quarter": "start_quarter"}
 
 
@@ -76,7 +77,7 @@ def repeat_purchase(
     window: Window | None = None,
     view: str = "period",
     by: str | Sequence[str] = (),
-    horizons: Sequence[float] = (30, 90, 180, 365),
+    horizons: Sequence[float] = CATALOG["retention.repeat_purchase"].horizons,
     level: float = 0.95,
 ) -> pd.DataFrame:
     """Share of customers who buy a second time within 30, 90, 180, 365 days of their first purchase.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
+from kpi.catalog import CATALOG
 from kpi.presentation import charts
 from kpi.presentation.blocks import Answer, Figure, SideBySide
 from kpi.presentation.blocks.tables import DisplayColumn, DisplayTable, columns_of
@@ -12,7 +13,7 @@ from kpi.presentation.pages.about import About
 from kpi.presentation.pages.wording import money, share
 from kpi.schema import N_
 
-LEAST = 50
+LEAST = CATALOG["retention.expected_value"].floor
 NOBODY_GONE = 0.99  # share still active from which the model sees no dropping out
 GROUPS = {
     "source": N_("Source"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
+from kpi.catalog import CATALOG
 from kpi.presentation import charts
 from kpi.presentation.blocks import Answer, Figure, SideBySide
 from kpi.presentation.blocks.tables import DisplayColumn, DisplayTable, columns_of
@@ -11,7 +12,7 @@ from kpi.presentation.language import Words
 from kpi.presentation.pages.about import About
 from kpi.presentation.pages.wording import money, share
 
-LEAST = 50
+LEAST = CATALOG["retention.expected_value"].floor
 FEW = 300
 
 
