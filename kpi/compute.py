@@ -271,7 +271,7 @@ def what_ifs(data: Dataset, as_of: Instant, window: Window, past: Window) -> pd.
     DataFrame
         `response_time.what_if` of appointments and of won deals, one below the other: by team where there are teams, else by source.
     """
-    options = {"as_of": as_of, "window": window, "past": past, "by": "team" if data.has("owners") else "source"}
+    options: dict[str, Any] = {"as_of": as_of, "window": window, "past": past, "by": "team" if data.has("owners") else "source"}
     return pd.concat([response_time.what_if(data, **options, outcome=outcome) for outcome in ("appointment", "won")], ignore_index=True)
 
 
