@@ -49,16 +49,16 @@ def plot_bands(
     ax.barh(places[:-1], values[:-1], height=0.62, color=style.MEASURE)
     ax.barh(places[-1:], values[-1:], height=0.62, **style.HATCHED)
     _intervals(ax, places, bands)
-    if past is not None:
-        known = past["value"].notna().to_numpy()
-        ax.vlines(past["value"][known], places[known] - 0.42, places[known] + 0.42, color=style.PAST, lw=2)
-    reach = np.nanmax([bands["high"].max(), past["value"].max() if past is not None else 0, 0.05])
-    for place, row in zip(places, bands.itertuples(), strict=True):
-        beside = np.nanmax([0, row.high, past["value"].iloc[row.Index] if past is not None else 0])
-        ax.text(beside + reach * 0.03, place, f"{words.percent(row.value)} ({words.number(row.n_events)})", va="center", color=style.INK)
+    before = np.full(len(bands), np.nan) if past is None else past["value"].to_numpy(dtype=float)
+    known = ~np.isnan(before)
+    ax.vlines(before[known], places[known] - 0.42, places[known] + 0.42, color=style.PAST, lw=2)
+    reach = np.nanmax([*bands["high"], *before, 0.05])
+    for place, row, then in zip(places, bands.itertuples(), before, strict=True):
+        beside = np.nanmax([0, row.high, then]) + reach * 0.03
+        ax.text(beside, place, f"{words.percent(row.value)} ({words.number(row.n_events)})", va="center", color=style.INK)
     ax.set_yticks(places, labels)
     ax.set_xlim(0, reach * 1.32)
-    return style.finish(ax, xlabel=xlabel, write_x=words.percent, grid="x")
+    return style.finish(ax, xlabel, x=words.percent, grid="x")
 
 
 @style.context()
@@ -92,7 +92,7 @@ def plot_shares(table: pd.DataFrame, labels: Sequence[str], words: Words, *, cou
     ax.set_xlim(0, 1)
     ax.set_ylim(-len(table) + 0.6, 0.75)
     ax.set_yticks([])
-    return style.finish(ax, xlabel=xlabel, write_x=words.percent)
+    return style.finish(ax, xlabel, x=words.percent)
 
 
 def _intervals(ax: Axes, places: Sequence[float] | np.ndarray, table: pd.DataFrame) -> None:
@@ -131,7 +131,7 @@ def plot_amounts(
     ax.set_yticks(-np.arange(len(table)), labels)
     ax.set_xlim(0, reach * 1.68)
     ax.xaxis.set_major_locator(_few_ticks(reach))
-    return style.finish(ax, xlabel=xlabel, write_x=lambda amount: words.money(amount, currency))
+    return style.finish(ax, xlabel, x=lambda amount: words.money(amount, currency))
 
 
 def _few_ticks(reach: float) -> FixedLocator:
@@ -193,7 +193,7 @@ def plot_account(
     ax.set_xlim(0, right)
     if currency:
         ax.xaxis.set_major_locator(_few_ticks(reach))
-    return style.finish(ax, xlabel=xlabel, write_x=said)
+    return style.finish(ax, xlabel, x=said)
 
 
 @style.context()
@@ -233,4 +233,4 @@ def plot_flow(flow: pd.DataFrame, labels: Sequence[str], parts: Sequence[str], w
     ax.set_xlim(0, 1)
     ax.set_ylim(-len(stages) + 0.3, 0.75)
     ax.set_yticks([])
-    return style.finish(ax, xlabel=xlabel, write_x=words.percent)
+    return style.finish(ax, xlabel, x=words.percent)

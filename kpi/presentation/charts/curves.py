@@ -62,15 +62,15 @@ def plot_incidence(
     drawn = [(table, name, colour) for table, name, colour in both if table is not None and len(table)]
     tops = [_step(ax, table, cause, horizon, colour, start=30.0 if delays else 0.0) for table, _, colour in drawn]
     ax.set_ylim(0, min(1.0, max(0.05, max(tops, default=0.0) * 1.12)))
-    ticks = _delay_axis(ax, words, horizon) if delays else _day_axis(ax, words, horizon)
+    ticks = _age_axis(ax, words, horizon, delays=delays)
     at = horizon if mark is None else mark
     if mark is not None:
         ax.axvline(mark, color=style.RULE, lw=0.9, zorder=0)
     ends = [(_value(table, cause, at), name, colour) for table, name, colour in drawn]
-    _label_two_ends(ax, [end for end in ends if not np.isnan(end[0])], at, is_inside=mark is not None)
+    _label_ends(ax, [end for end in ends if not np.isnan(end[0])], at, is_inside=mark is not None)
     if not delays and mark is None:
         _at_risk(ax, [(table, colour) for table, _, colour in reversed(drawn)], ticks, words, pad=28)
-    return style.finish(ax, xlabel=xlabel, ylabel=ylabel, write_y=words.percent, grid="y")
+    return style.finish(ax, xlabel, ylabel, y=words.percent, grid="y")
 
 
 @style.context()
@@ -103,7 +103,7 @@ def plot_survival(curve: pd.DataFrame, words: Words, *, label: str, ylabel: str 
     ax.set_xlim(0, end * 1.28)
     ax.set_ylim(0, 1.02)
     _at_risk(ax, [(curve, style.MEASURE)], ticks, words, pad=18)
-    return style.finish(ax, xlabel=xlabel, ylabel=ylabel, write_y=words.percent, grid="y")
+    return style.finish(ax, xlabel, ylabel, y=words.percent, grid="y")
 
 
 @style.context()
@@ -125,7 +125,7 @@ def plot_retention(curve: pd.DataFrame, words: Words, *, ylabel: str = "", xlabe
     ax.plot(later["age"], later["value"], "o-", color=style.MEASURE, ms=3.6, lw=1.2)
     ax.set_ylim(0, max(0.05, float(later["high"].max()) * 1.1) if len(later) else 1)
     ax.xaxis.set_major_locator(MaxNLocator("auto", integer=True, steps=[1, 2, 2.5, 5, 10]))
-    return style.finish(ax, xlabel=xlabel, ylabel=ylabel, write_x=words.number, write_y=words.percent, grid="y")
+    return style.finish(ax, xlabel, ylabel, x=words.number, y=words.percent, grid="y")
 
 
 def _step(ax: Axes, table: pd.DataFrame, cause: str, horizon: float, colour: str, start: float) -> float:
@@ -139,19 +139,16 @@ def _step(ax: Axes, table: pd.DataFrame, cause: str, horizon: float, colour: str
     return float(high.max())
 
 
-def _delay_axis(ax: Axes, words: Words, horizon: float) -> list[int]:
-    ax.set_xscale("log")
-    ax.set_xlim(50, horizon)
-    ticks = [delay for delay in _DELAYS if delay <= horizon]
-    ax.set_xticks(ticks, [words.duration(delay).replace(" ", "\n").replace("\u00a0", "\n") for delay in ticks])
-    ax.minorticks_off()
-    return ticks
-
-
-def _day_axis(ax: Axes, words: Words, horizon: float) -> list[int]:
-    ax.set_xlim(0, horizon * 1.28)
-    ticks = list(range(0, int(horizon) + 1, 30 if horizon <= 180 else 60 if horizon <= 365 else 90))
-    ax.set_xticks(ticks, [words.number(day) for day in ticks])
+def _age_axis(ax: Axes, words: Words, horizon: float, *, delays: bool) -> list[int]:
+    if delays:
+        ticks = [delay for delay in _DELAYS if delay <= horizon]
+        ax.set_xscale("log")
+        ax.set_xticks(ticks, [words.duration(delay).replace(" ", "\n").replace("\u00a0", "\n") for delay in ticks])
+        ax.minorticks_off()
+    else:
+        ticks = list(range(0, int(horizon) + 1, 30 if horizon <= 180 else 60 if horizon <= 365 else 90))
+        ax.set_xticks(ticks, [words.number(day) for day in ticks])
+    ax.set_xlim((50, horizon) if delays else (0, horizon * 1.28))
     return ticks
 
 
@@ -160,7 +157,7 @@ def _value(table: pd.DataFrame, cause: str, at: float) -> float:
     return float(shown[f"incidence_{cause}"].iloc[-1]) if len(shown) else 0.0
 
 
-def _label_two_ends(ax: Axes, ends: Sequence[tuple[float, str, str]], at: float, *, is_inside: bool) -> None:
+def _label_ends(ax: Axes, ends: Sequence[tuple[float, str, str]], at: float, *, is_inside: bool) -> None:
     """Mark the ends of the curves and write their labels beside them, pushed apart where they would overlap."""
     places, top = sorted(ends, key=lambda end: end[0]), ax.get_ylim()[1]
     heights = [end[0] for end in places]

@@ -39,11 +39,9 @@ def plot_week(
     shape = {"index": range(len(hours)), "columns": range(7)}
     values = table.pivot(index="slot", columns="weekday", values="value").reindex(**shape)
     sizes = table.pivot(index="slot", columns="weekday", values="n").reindex(**shape).fillna(0).astype(int)
-    enough = sizes >= floor
-    _heat_map(ax, values.where(enough).astype(float), top=1, gap=1.4)
-    for slot in range(len(hours)):
-        for day in range(7):
-            _cell(ax, day, slot, values.iloc[slot, day], int(sizes.iloc[slot, day]), bool(enough.iloc[slot, day]), words)
+    _heat_map(ax, values.where(sizes >= floor).astype(float), top=1, gap=1.4)
+    for (slot, day), n in np.ndenumerate(sizes.to_numpy()):
+        _cell(ax, day, slot, values.iloc[slot, day], int(n), n >= floor, words)
     for row in open_hours.itertuples():
         ax.add_patch(Rectangle((row.weekday, row.slot), 1, 1, fill=False, edgecolor=style.INK, lw=1.1))
     ax.set_yticks(np.arange(len(hours)) + 0.5, [words.say("{first}–{last} h", first=first, last=last) for first, last in hours], rotation=0)
@@ -91,7 +89,7 @@ def plot_cohorts(cells: pd.DataFrame, words: Words, *, xlabel: str = "", ax: Axe
     labels = [f"{words.month(cohort)}  (n = {words.number(int(sizes[cohort]))})" for cohort in values.index]
     ax.set_yticks(np.arange(len(values)) + 0.5, labels, rotation=0)
     ax.set_xticks(np.arange(values.shape[1]) + 0.5, [words.number(age) for age in values.columns], rotation=0)
-    return style.finish(ax, xlabel=xlabel)
+    return style.finish(ax, xlabel)
 
 
 def _heat_map(ax: Axes, values: pd.DataFrame, *, top: float, gap: float) -> None:

@@ -48,7 +48,7 @@ def plot_tracking(
     end = times[-1] if len(times) else 1.0
     ticks = MaxNLocator(7, steps=[1, 1.2, 3, 6, 10]).tick_values(0, end)  # months and days alike fall on multiples of 6 and 12
     ax.set_xticks([tick for tick in ticks if 0 <= tick <= end])
-    return style.finish(ax, xlabel=xlabel, ylabel=ylabel, write_x=words.number, write_y=_short(words), grid="y")
+    return style.finish(ax, xlabel, ylabel, x=words.number, y=_short(words), grid="y")
 
 
 @style.context()
@@ -92,7 +92,7 @@ def plot_calibration(
     ax.set_xlim(-0.5, max(len(table), 1) * 1.32 - 0.3)
     ax.set_ylim(0, max(top, 0.01) * 1.08)
     ax.set_xticks(places, list(names))
-    return style.finish(ax, xlabel=xlabel, ylabel=ylabel, write_y=_short(words), grid="y")
+    return style.finish(ax, xlabel, ylabel, y=_short(words), grid="y")
 
 
 def _short(words: Words) -> Callable[[float], str]:

@@ -47,8 +47,7 @@ def plot_points(
     """
     ax = ax or style.axes(0.7 + 0.44 * max(len(table), 1))
     shown = table["n"].astype("float64").to_numpy() >= floor
-    highs = table["high"].to_numpy(dtype=float)[shown]
-    reach = max(float(np.nanmax(highs)) if len(highs) and not np.isnan(highs).all() else 0.0, 0.05)
+    reach = float(np.nanmax([0.05, *table["high"].to_numpy(dtype=float)[shown]]))
     for place, (row, count, is_shown) in enumerate(zip(table.itertuples(), counts, shown, strict=True)):
         ax.text(reach * 1.5, -place, count, va="center", ha="right", color=style.MUTED)
         if not is_shown or np.isnan(row.value):
@@ -59,7 +58,7 @@ def plot_points(
     ax.set_yticks([-place for place in range(len(table))], list(labels))
     ax.set_xlim(0, reach * 1.52)
     ax.set_ylim(-len(table) + 0.5, 0.75)
-    return style.finish(ax, xlabel=xlabel, ylabel=ylabel, write_x=words.percent, grid="x")
+    return style.finish(ax, xlabel, ylabel, x=words.percent, grid="x")
 
 
 @style.context()
@@ -104,7 +103,7 @@ def plot_levers(
     ax.tick_params("y", labelcolor=style.INK)
     ax.set_ylim(-len(table) + 0.4, 1.3)
     ax.xaxis.set_major_locator(MaxNLocator(5))
-    return style.finish(ax, xlabel=xlabel, write_x=lambda gain: words.money(gain, currency, signed=True) if gain else "0", grid="x")
+    return style.finish(ax, xlabel, x=lambda gain: words.money(gain, currency, signed=True) if gain else "0", grid="x")
 
 
 def _point(ax: Axes, place: float, row: Any, *, is_hollow: bool) -> None:
@@ -155,7 +154,7 @@ def plot_ageing(
     marks = list(range(0, int(last) + 1, 30 if last > 60 else 10))
     ax.xaxis.set_major_locator(FixedLocator(marks))
     older = bool((ages["days"] > last).any())
-    return style.finish(ax, xlabel=xlabel, write_x=lambda day: words.number(day) + ("+" if older and day >= marks[-1] else ""), grid="x")
+    return style.finish(ax, xlabel, x=lambda day: words.number(day) + ("+" if older and day >= marks[-1] else ""), grid="x")
 
 
 def _edge(ages: pd.DataFrame, stages: pd.DataFrame) -> float:

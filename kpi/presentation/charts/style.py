@@ -17,6 +17,9 @@ from PIL import Image
 if TYPE_CHECKING:
     from matplotlib.typing import RcKeyType
 
+Write = Callable[[float], str]
+Grid = Literal["x", "y"]
+
 INK = "#16212b"  # text, axis zero, the interval on a bar, the latest point
 MUTED = "#55626e"  # secondary text, axis labels
 RULE = "#d5dce2"  # grid
@@ -49,7 +52,6 @@ SETTINGS: dict[RcKeyType, Any] = {
     "axes.spines.left": False,
     "axes.grid": False,
     "axes.axisbelow": True,
-    "axes.unicode_minus": True,
     "xtick.color": PAST,
     "ytick.color": PAST,
     "xtick.labelcolor": MUTED,
@@ -62,7 +64,6 @@ SETTINGS: dict[RcKeyType, Any] = {
     "grid.linewidth": 0.7,
     "lines.linewidth": 1.8,
     "lines.solid_capstyle": "round",
-    "legend.frameon": False,
     "figure.constrained_layout.use": True,
     "figure.constrained_layout.h_pad": 0.02,
     "figure.constrained_layout.w_pad": 0.02,
@@ -77,10 +78,10 @@ def context() -> Iterator[None]:
         yield
 
 
+@context()
 def axes(height: float = 3.0, width: float = WIDTH) -> Axes:
     """Begin a plot of the size pages expect."""
-    with context():
-        return plt.subplots(figsize=(width, height))[1]
+    return plt.subplots(figsize=(width, height))[1]
 
 
 def png(drawn: Axes) -> tuple[bytes, int, int]:
@@ -102,27 +103,18 @@ def png(drawn: Axes) -> tuple[bytes, int, int]:
     return small.getvalue(), image.width // SCALE, image.height // SCALE
 
 
-def ticks(write: Callable[[float], str]) -> FuncFormatter:
+def ticks(write: Write) -> FuncFormatter:
     """Write an axis in the reader's language."""
     return FuncFormatter(lambda value, _: write(float(value)))
 
 
-def finish(
-    ax: Axes,
-    *,
-    xlabel: str = "",
-    ylabel: str = "",
-    write_x: Callable[[float], str] | None = None,
-    write_y: Callable[[float], str] | None = None,
-    grid: Literal["x", "y", ""] = "",
-) -> Axes:
+def finish(ax: Axes, xlabel: str = "", ylabel: str = "", *, x: Write | None = None, y: Write | None = None, grid: Grid | None = None) -> Axes:
     """Name the axes, write their ticks in the reader's language, and draw the grid across one of them."""
     ax.set_xlabel(xlabel)
     ax.set_ylabel(ylabel)
-    if write_x:
-        ax.xaxis.set_major_formatter(ticks(write_x))
-    if write_y:
-        ax.yaxis.set_major_formatter(ticks(write_y))
+    for axis, write in ((ax.xaxis, x), (ax.yaxis, y)):
+        if write:
+            axis.set_major_formatter(ticks(write))
     if grid:
         ax.grid(axis=grid)
     return ax
