@@ -201,7 +201,7 @@ def _source(name: str, written: dict) -> Source:
     _expect(first is None or type(first) is datetime.date, f"{where} recorded_from", first, "a date such as 2026-03-01, without quotes")
     return Source(
         **stated,
-        database=database.described(written["database"], f"[tables.{name}.database]") if "database" in written else None,
+        database=Database.parse(written["database"], f"[tables.{name}.database]") if "database" in written else None,
         files=_list(written.get("files", ()), f"{where} files"),
         dates=_list(written.get("dates", ()), f"{where} dates"),
         max_set_aside=float(limit) if "max_set_aside" in written else None,

@@ -116,26 +116,20 @@ def _encoding(opened: IO[bytes], located: Located, declared: str, table: str) ->
     tries = [declared] if declared else [marked] if marked else ["utf-8", "cp1252"]
     decoders = {name: _decoder(name, table) for name in tries}
     tail = b""
-    while head:
+    while True:
         if not marked and not declared and b"\0" in head:
             raise DataError(f'{located.label} holds zero bytes: it is no text, or UTF-16 without its mark; then write encoding = "utf-16-le"')
         for name in list(decoders):
             try:
-                decoders[name].decode(head)
+                decoders[name].decode(head, final=not head)
             except UnicodeDecodeError:
                 del decoders[name]
         if not decoders:
-            raise DataError(f"{located.label} is not {' nor '.join(tries)}; write its encoding under [tables.{table}] in kpi.toml")
-        tail = (tail + head)[-64:]
-        head = opened.read(BLOCK)
-    for name in list(decoders):
-        try:
-            decoders[name].decode(b"", True)
-        except UnicodeDecodeError:
-            del decoders[name]
-    if not decoders:
-        raise DataError(f"{located.label} breaks off in the middle of a character; write its encoding under [tables.{table}] in kpi.toml")
-    return next(iter(decoders)), tail
+            fault = f"is not {' nor '.join(tries)}" if head else "breaks off in the middle of a character"
+            raise DataError(f"{located.label} {fault}; write its encoding under [tables.{table}] in kpi.toml")
+        if not head:
+            return next(iter(decoders)), tail
+        tail, head = (tail + head)[-64:], opened.read(BLOCK)
 
 
 def _decoder(name: str, table: str) -> codecs.IncrementalDecoder:

@@ -29,7 +29,7 @@ from kpi.sources.readers.files import Input
 from kpi.sources.readers.query import check_query
 
 POSTGRESQL, SQLITE, DUCKDB = "postgresql", "sqlite", "duckdb"
-SCHEMES = {"postgresql": POSTGRESQL, "postgres": POSTGRESQL, "sqlite": SQLITE, "duckdb": DUCKDB}
+_SCHEMES = {"postgresql": POSTGRESQL, "postgres": POSTGRESQL, "sqlite": SQLITE, "duckdb": DUCKDB}
 # After the scheme a colon and, somewhere later, an at sign; or a parameter of that name. A port alone has no at sign behind it.
 _PASSWORD = re.compile(r"://[^/]*:.*@|://.*[?&]\w*password=", re.IGNORECASE | re.DOTALL)
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -55,7 +55,7 @@ class Database:
     @property
     def kind(self) -> str:
         """Which of the three it is."""
-        return SCHEMES[urlsplit(self.url).scheme]
+        return _SCHEMES[urlsplit(self.url).scheme]
 
     @property
     def file(self) -> str:
@@ -67,29 +67,29 @@ class Database:
         name = self.file or unquote(urlsplit(self.url).path.strip("/")) or POSTGRESQL
         return f"{name}/{self.table or f'query for {canonical}'} (database)"
 
-
-def described(written: object, where: str) -> Database:
-    """Read a section ``[tables.<name>.database]``: checked before anything is opened, and never with a password in it."""
-    known = [item.name for item in fields(Database)]
-    if not isinstance(written, dict):
-        raise DataError(f"{where} is a section with the keys {', '.join(known)}")
-    unknown = [key for key in written if key not in known]
-    if unknown:
-        hint = "; passwords come from the environment, password_env names the variable" if "pass" in unknown[0].lower() else ""
-        raise DataError(f"{where} has the unknown key {unknown[0]!r}{hint}. It may have {', '.join(known)}")
-    for key, value in written.items():
-        if not isinstance(value, str) or not value:
-            raise DataError(f"{where} {key} must be a text")
-        refuse_password(value if key == "url" else "", f"{where} {key}")
-    if ("table" in written) == ("query" in written):
-        raise DataError(f"{where} needs either a table or a query")
-    found = Database(**{"url": "", **written})
-    parts = urlsplit(found.url)
-    if parts.scheme not in SCHEMES or (found.kind != POSTGRESQL and (parts.netloc or not found.file)):
-        raise DataError(f"{where} url must be postgresql://user@host/database, sqlite:///file.db or duckdb:///file.duckdb")
-    if found.password_env and not _VARIABLE.fullmatch(found.password_env):
-        raise DataError(f"{where} password_env must be the name of an environment variable, not the password itself")
-    return found
+    @classmethod
+    def parse(cls, written: object, where: str) -> Database:
+        """Read a section ``[tables.<name>.database]``: checked before anything is opened, and never with a password in it."""
+        known = [item.name for item in fields(cls)]
+        if not isinstance(written, dict):
+            raise DataError(f"{where} is a section with the keys {', '.join(known)}")
+        unknown = [key for key in written if key not in known]
+        if unknown:
+            hint = "; passwords come from the environment, password_env names the variable" if "pass" in unknown[0].lower() else ""
+            raise DataError(f"{where} has the unknown key {unknown[0]!r}{hint}. It may have {', '.join(known)}")
+        for key, value in written.items():
+            if not isinstance(value, str) or not value:
+                raise DataError(f"{where} {key} must be a text")
+            refuse_password(value if key == "url" else "", f"{where} {key}")
+        if ("table" in written) == ("query" in written):
+            raise DataError(f"{where} needs either a table or a query")
+        found = cls(**{"url": "", **written})
+        parts = urlsplit(found.url)
+        if parts.scheme not in _SCHEMES or (found.kind != POSTGRESQL and (parts.netloc or not found.file)):
+            raise DataError(f"{where} url must be postgresql://user@host/database, sqlite:///file.db or duckdb:///file.duckdb")
+        if found.password_env and not _VARIABLE.fullmatch(found.password_env):
+            raise DataError(f"{where} password_env must be the name of an environment variable, not the password itself")
+        return found
 
 
 def refuse_password(text: str, where: str) -> None:
