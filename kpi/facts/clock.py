@@ -28,16 +28,16 @@ def clocked(data: Dataset, frame: nw.LazyFrame, column: str, *fields: str, team:
     frame = frame.join(calendar, left_on=[*own, "__hour", "__quarter"], right_on=[*own, "hour_utc", "quarter"], how="left", suffix="__clock")
     # A fact that already has a column of the calendar's name keeps it; the calendar's then carries the suffix.
     have = set(frame.collect_schema().names())
-    seen = {name: nw.col(f"{name}__clock" if f"{name}__clock" in have else name) for name in _CALENDAR}
+    looked_up = {name: nw.col(f"{name}__clock" if f"{name}__clock" in have else name) for name in _CALENDAR}
     within = (at.dt.minute().cast(nw.Int64) % 15) * 60 + at.dt.second().cast(nw.Int64)
     values = {
-        "seconds": seen["epoch"] + within,
-        "business": seen["open_seconds"] + seen["is_open"] * within,
-        "day": seen["day"],
-        "month": seen["month"],
-        "weekday": seen["weekday"],
-        "hour": seen["hour"],
-        "open": seen["is_open"],
+        "seconds": looked_up["epoch"] + within,
+        "business": looked_up["open_seconds"] + looked_up["is_open"] * within,
+        "day": looked_up["day"],
+        "month": looked_up["month"],
+        "weekday": looked_up["weekday"],
+        "hour": looked_up["hour"],
+        "open": looked_up["is_open"],
     }
     extra = [name for name in have if name.endswith("__clock")]
     plain = [name for name in _CALENDAR if f"{name}__clock" not in have]

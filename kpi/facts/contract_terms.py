@@ -1,4 +1,4 @@
-"""What customers under contract are bound for: spells without a gap, and what they pay a month at a date."""
+"""What customers under contract are bound for: covered without a gap, and what they pay a month at a date."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def is_contractual(data: Dataset) -> bool:
 
 @once
 def terms(data: Dataset, as_of: pd.Timestamp) -> nw.LazyFrame:
-    """List the contracts begun by an instant."""
+    """List the contracts begun by an instant, with ``start_day`` and ``until`` (`ENDLESS` without an end)."""
     rows = numbered(data, numbered(data, data.table("contracts"), "start_on"), "end_on")
     rows = rows.with_columns(nw.col("end_day").fill_null(nw.lit(ENDLESS)).alias("until"))
     return rows.filter(nw.col("start_day") <= last_day(data, as_of), nw.col("until") > nw.col("start_day"))
@@ -28,7 +28,11 @@ def terms(data: Dataset, as_of: pd.Timestamp) -> nw.LazyFrame:
 
 @once
 def covers(data: Dataset, as_of: pd.Timestamp) -> nw.LazyFrame:
-    """Join the contracts of each customer that follow one another without a gap."""
+    """Join the contracts of each customer that follow one another without a gap.
+
+    ``customer_id``, ``start_day``, ``until`` (first day not covered; planned ends count), ``outcome`` (``lost`` where it ended by the last observed
+    day, else ``censored``), ``months`` whole months until then, ``over`` (1 where days go beyond them, else 0).
+    """
     order = {"order_by": ["start_day", "until", "contract_id"]}
     rows = terms(data, as_of).with_columns(nw.col("until").cum_max().over("customer_id", **order).alias("reach"))
     rows = data.engine.keep(rows.select("customer_id", "contract_id", "start_day", "until", "start_on", "end_on", "reach"))
@@ -38,24 +42,24 @@ def covers(data: Dataset, as_of: pd.Timestamp) -> nw.LazyFrame:
     rows = data.engine.keep(rows.with_columns(nw.when(begins).then(nw.lit(1)).otherwise(nw.lit(0)).alias("begins")))
     rows = rows.with_columns(nw.col("begins").cum_sum().over("customer_id", **order).alias("number"))
     dates = [nw.col("start_on").min(), nw.col("end_on").max()]
-    spells = rows.group_by("customer_id", "number").agg(nw.col("start_day").min(), nw.col("until").max(), *dates)
-    return _aged(spells, last_day(data, as_of)).select("customer_id", "start_day", "until", "outcome", "months", "over")
+    covered = rows.group_by("customer_id", "number").agg(nw.col("start_day").min(), nw.col("until").max(), *dates)
+    return _aged(covered, last_day(data, as_of)).select("customer_id", "start_day", "until", "outcome", "months", "over")
 
 
-def _aged(spells: nw.LazyFrame, last: int) -> nw.LazyFrame:
+def _aged(covered: nw.LazyFrame, last: int) -> nw.LazyFrame:
     """Contracts run by calendar months: from the 15th to the 14th of the next one is none, to the 15th is one."""
     ended, day = nw.col("until") <= last, day_of(last)
     start, end = nw.col("start_on").dt, nw.col("end_on").dt
     month = nw.when(ended).then(end.year().cast(nw.Int64) * 12 + end.month().cast(nw.Int64)).otherwise(nw.lit(day.year * 12 + day.month))
     place = nw.when(ended).then(end.day().cast(nw.Int64)).otherwise(nw.lit(day.day))
-    spells = spells.with_columns(
+    covered = covered.with_columns(
         nw.when(ended).then(nw.lit("lost")).otherwise(nw.lit("censored")).alias("outcome"),
         (month - start.year().cast(nw.Int64) * 12 - start.month().cast(nw.Int64)).alias("apart"),
         (place - start.day().cast(nw.Int64)).alias("beyond"),
     )
     early = nw.when(nw.col("beyond") < 0).then(nw.lit(1)).otherwise(nw.lit(0))
     over = nw.when(nw.col("beyond") == 0).then(nw.lit(0)).otherwise(nw.lit(1))
-    return spells.with_columns((nw.col("apart") - early).alias("months"), over.alias("over"))
+    return covered.with_columns((nw.col("apart") - early).alias("months"), over.alias("over"))
 
 
 def recurring(data: Dataset, as_of: pd.Timestamp, days: dict[str, int], rate_day: int) -> nw.LazyFrame:

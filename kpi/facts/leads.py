@@ -21,7 +21,15 @@ _BUSINESS = ("assigned", "alerted", "touched", "contacted", "alert_touched", "di
 
 @once
 def leads(data: Dataset, as_of: pd.Timestamp) -> nw.LazyFrame:
-    """State each inquiry as known at an instant."""
+    """State each inquiry received before an instant and not deleted by then; merged and re-created leads are one, with the earliest date.
+
+    ``lead_id``, ``source``, ``owner``, ``country``, ``team`` (its owner's when it came in), ``folded`` (leads in it), ``created_at`` and its
+    ``created_``: seconds, business, day, month, quarter, weekday, hour, open. Of what followed, missing where it did not: ``<event>_seconds`` since
+    1970 of assigned, nurtured, alerted, touched, contacted, appointed, alert_touched, disqualified, opportunity, won, some with ``_business`` and
+    ``_day``. ``attempts`` within 30 days. ``outcome`` of the wait for an answer (answered, disqualified, waiting) with ``delay`` and
+    ``business_delay`` in seconds, open ones until now. ``touched_before``: within the 24 hours before. ``end`` of the way to an opportunity
+    (opportunity, disqualified, open) and its ``end_day``.
+    """
     links = episodes(data, as_of)
     frame = clocked(data, _inquiries(data, links, as_of), "created_at", "seconds", "day", "month", "weekday", "hour")
     frame = data.engine.keep(_with_team(data, frame))

@@ -66,7 +66,7 @@ def opportunities(data: Dataset, as_of: pd.Timestamp) -> nw.LazyFrame:
 
 def recorded_states(data: Dataset, as_of: pd.Timestamp) -> nw.LazyFrame:
     """As `states`, with stage and owner as recorded, or missing."""
-    return nw.concat([_told(data, as_of).select(*_COLUMNS), _untold(data, as_of)])
+    return nw.concat([_changed(data, as_of).select(*_COLUMNS), _unchanged(data, as_of)])
 
 
 def _named(rows: nw.LazyFrame, *columns: str) -> nw.LazyFrame:
@@ -90,7 +90,7 @@ def _known(data: Dataset, as_of: pd.Timestamp) -> nw.LazyFrame:
 
 
 @once
-def _told(data: Dataset, as_of: pd.Timestamp) -> nw.LazyFrame:
+def _changed(data: Dataset, as_of: pd.Timestamp) -> nw.LazyFrame:
     """The states that changes tell; the first has ``begun_at`` where an untold time lies before it."""
     known = _known(data, as_of)
     rows = _inferred(data.table("opportunities").join(known.filter(nw.col("is_bare")).select("opportunity_id"), on="opportunity_id", how="semi"))
@@ -120,16 +120,16 @@ def _told(data: Dataset, as_of: pd.Timestamp) -> nw.LazyFrame:
 
 
 @once
-def _untold(data: Dataset, as_of: pd.Timestamp) -> nw.LazyFrame:
+def _unchanged(data: Dataset, as_of: pd.Timestamp) -> nw.LazyFrame:
     """The time before the first change, and all of the time of deals without one: open, with what the record says."""
-    known, told = _known(data, as_of), _told(data, as_of)
+    known, changed = _known(data, as_of), _changed(data, as_of)
     nothing, gone, made = nw.lit(None).cast(nw.Datetime("us")), nw.col("gone_at"), nw.col("created_at")
-    first = told.filter(~nw.col("begun_at").is_null())
+    first = changed.filter(~nw.col("begun_at").is_null())
     before = first.select(
         "opportunity_id", "currency", nw.col("begun_at").alias("from_at"), nw.col("from_at").alias("until_at"), nothing.alias("deleted_at")
     )
     is_open = (nw.col("is_bare") & ~nw.col("is_undated")) | (~nw.col("is_bare") & ~made.is_null())
-    never = known.filter(is_open).join(told.select("opportunity_id"), on="opportunity_id", how="anti")
+    never = known.filter(is_open).join(changed.select("opportunity_id"), on="opportunity_id", how="anti")
     never = never.with_columns(made.fill_null(nw.lit(ALWAYS)).alias("from_at")).filter(gone.is_null() | (nw.col("from_at") < gone))
     never = never.select("opportunity_id", "currency", "from_at", gone.alias("until_at"), gone.alias("deleted_at"))
     record = data.table("opportunities").select("opportunity_id", "status", "stage", "owner", "amount")

@@ -20,7 +20,11 @@ KEY = ["customer_id", "currency", "product", "cents"]  # what a sale and the ref
 
 @once
 def purchases(data: Dataset, as_of: pd.Timestamp) -> nw.LazyFrame:
-    """Merge the orders of each customer and local day, net of refunds."""
+    """Merge the orders of each customer and local day, net of refunds.
+
+    ``customer_id``, ``day``, ``month``, ``amount`` and ``margin`` (company currency, net; a refund whose sale is known counts on that sale's day),
+    ``is_paid`` (net amount above 0), ``is_purchase`` as `purchase_reading` says, ``source``, ``segment``.
+    """
     orders = data.table("orders").filter(nw.col("at") < as_of)
     orders = clocked(data, orders, "at", "day", "month").rename({"at_day": "day", "at_month": "month"})
     own_days = orders.select("customer_id", "day", "month")
@@ -44,7 +48,7 @@ def purchases(data: Dataset, as_of: pd.Timestamp) -> nw.LazyFrame:
 
 
 def purchase_reading(data: Dataset) -> str:
-    """Say what counts as a purchase where customers are counted."""
+    """Say what counts as a purchase: ``net`` amount above 0, ``sales``, or all ``documents``."""
     return data.settings.get("retention", {}).get("purchases", "net")
 
 
@@ -71,7 +75,7 @@ def _with_origin(data: Dataset, frame: nw.LazyFrame) -> nw.LazyFrame:
 
 
 def activity(data: Dataset, as_of: pd.Timestamp, boundaries: Sequence[date], days: int | None) -> nw.LazyFrame:
-    """Tell for each customer whether it was active at each boundary."""
+    """Tell for each customer its ``first_day``, and whether it was active (``a0``, ``a1`` ...: 1 or 0) at each boundary, within `days` or under contract."""
     edges = [day_number(day) for day in boundaries]
     if days is None:
         terms = numbered(data, numbered(data, data.table("contracts"), "start_on"), "end_on")
@@ -89,7 +93,7 @@ def _flags(stays: list[nw.Expr]) -> list[nw.Expr]:
 
 @once
 def refunds(data: Dataset, as_of: pd.Timestamp) -> nw.LazyFrame:
-    """Find for each refund the sale it takes back."""
+    """Find for each refund (``refund_id``) the sale it ``cancels``, and how that is known (``match``): named, found as the only one alike, none."""
     orders = data.table("orders").filter(nw.col("at") < as_of)
     taken = _is_refund()
     named = orders.filter(taken).select(nw.col("order_id").alias("refund_id"), nw.col("refunds_order_id").alias("cancels"))

@@ -30,7 +30,7 @@ def _recorded(data: Dataset, as_of: pd.Timestamp) -> nw.LazyFrame:
 
 @once
 def visits(data: Dataset, as_of: pd.Timestamp) -> nw.LazyFrame:
-    """List every stay of an opportunity in an open stage."""
+    """List every visit of an opportunity to an open stage: ``stage``, ``owner``, ``entered_day``, ``left_day`` (missing while it lasts)."""
     known = opportunities(data, as_of).select("opportunity_id")
     rows = _recorded(data, as_of).join(known, on="opportunity_id", how="semi")
     rows = rows.with_columns(*[nw.col(name).shift(1).over("opportunity_id", order_by=_ORDER).alias(f"{name}_before") for name in ("stage", "status")])
@@ -45,7 +45,11 @@ def visits(data: Dataset, as_of: pd.Timestamp) -> nw.LazyFrame:
 
 @once
 def reached(data: Dataset, as_of: pd.Timestamp) -> nw.LazyFrame:
-    """Tell for each opportunity when it first reached each stage or went beyond it."""
+    """Tell when each opportunity first reached each stage or went beyond it.
+
+    ``opportunity_id``, ``position``, ``reached_day``, ``next_day`` (of the next stage or beyond, missing so far), ``skipped`` (1 where it passed over
+    the next), and of the deal ``source``, ``owner``, ``status``, ``closed_day``, ``created_day``.
+    """
     order = stages(data).query("status != 'lost'")["position"].tolist()
     rows = _recorded(data, as_of).filter(nw.col("status") != "lost")
     # Some sources leave a won deal in its last open stage: it has gone beyond all the same.

@@ -31,7 +31,7 @@ def touches(data: Dataset, inquiries: nw.LazyFrame, links: nw.LazyFrame, as_of: 
     named = {
         "touched_at": out & since,
         "early_at": out & ~since,
-        "told_at": since & nw.col("outcome").is_in(CONTACTS),
+        "connected_at": since & nw.col("outcome").is_in(CONTACTS),
         "appointed_at": since & ((nw.col("outcome") == "appointment") | (nw.col("kind") == "meeting")),
         "alert_touched_at": out & (nw.col("at") >= nw.col("alerted_at")),
     }
@@ -44,9 +44,9 @@ def touches(data: Dataset, inquiries: nw.LazyFrame, links: nw.LazyFrame, as_of: 
     replies = done.filter(nw.col("direction") == "inbound").join(summed.select("lead_id", "touched_at"), on="lead_id", how="inner")
     replies = replies.filter(nw.col("at") >= nw.col("touched_at")).group_by("lead_id").agg(nw.col("at").min().alias("replied_at"))
     summed = summed.join(replies, on="lead_id", how="left")
-    told, replied = nw.col("told_at"), nw.col("replied_at")
-    contacted = nw.when(told.is_null() | (replied < told)).then(replied).otherwise(told)
-    # `replied < told` is unknown when there was no reply, and unknown is not true: the told one stands.
+    connected, replied = nw.col("connected_at"), nw.col("replied_at")
+    contacted = nw.when(connected.is_null() | (replied < connected)).then(replied).otherwise(connected)
+    # `replied < connected` is unknown when there was no reply, and unknown is not true: the connected one stands.
     return summed.with_columns(contacted.alias("contacted_at")).select("lead_id", *COLUMNS, "attempts")
 
 
@@ -60,7 +60,9 @@ def scored(data: Dataset, scores: nw.LazyFrame, leads: nw.LazyFrame) -> nw.LazyF
     """Relate each lead's score at its touch to its peak."""
     rows = data.engine.keep(clocked(data, scores, "at", "seconds").join(leads, on="lead_id", how="inner"))
     peak = rows.group_by("lead_id").agg(nw.col("score").max().alias("peak")).filter(nw.col("peak") > 0)
-    seen = rows.filter(nw.col("at_seconds") <= nw.col("alert_touched_seconds"))
-    last = seen.group_by("lead_id").agg(nw.col("at_seconds").max().alias("last"))
-    seen = seen.join(last, on="lead_id", how="inner").filter(nw.col("at_seconds") == nw.col("last")).group_by("lead_id").agg(nw.col("score").max())
-    return peak.join(seen, on="lead_id", how="left").select("lead_id", (nw.col("score") / nw.col("peak")).alias("ratio"))
+    by_then = rows.filter(nw.col("at_seconds") <= nw.col("alert_touched_seconds"))
+    last = by_then.group_by("lead_id").agg(nw.col("at_seconds").max().alias("last"))
+    by_then = (
+        by_then.join(last, on="lead_id", how="inner").filter(nw.col("at_seconds") == nw.col("last")).group_by("lead_id").agg(nw.col("score").max())
+    )
+    return peak.join(by_then, on="lead_id", how="left").select("lead_id", (nw.col("score") / nw.col("peak")).alias("ratio"))

@@ -1,4 +1,8 @@
-"""How opportunities move: from lead to opportunity to customer, stage by stage, with open records kept."""
+"""How deals move through the pipeline: what comes in, how far it gets, how long it takes, what is won, what slips, what the open ones are worth.
+
+Shares that convert keep what is still open: they tell how things go now, not only how closed deals ended. `stage_conversion` finds where deals get
+lost, `waterfall` what changed the open pipeline between two dates, `stale_deals` whom to call.
+"""
 
 from kpi.pipeline.closed_deals import average_value, average_values, closed_win_rate, loss_reasons, sales_cycle
 from kpi.pipeline.conversion import conversion_curve, lead_to_customer, lead_to_opportunity, opportunity_to_customer
@@ -43,3 +47,7 @@ __all__ = [
     "won",
     "won_from_stage",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__

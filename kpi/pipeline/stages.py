@@ -9,6 +9,7 @@ import pandas as pd
 
 from kpi import engine, facts, periods, schema
 from kpi.dataset import Dataset
+from kpi.facts import records
 from kpi.facts.clock import last_day
 from kpi.facts.stage_visits import stages
 from kpi.periods import Instant, Window, WindowLike
@@ -72,16 +73,8 @@ def steps(data: Dataset, as_of: pd.Timestamp, groups: Sequence[str] = (), direct
     order = stages(data).query("status != 'lost'")
     moved, lost = ~nw.col("next_day").is_null(), nw.col("status") == "lost"
     ends = nw.when(moved).then(nw.col("next_day")).when(lost).then(nw.col("closed_day")).otherwise(nw.lit(last_day(data, as_of)))
-    passed = nw.lit("skipped" if direct else "advanced")
-    outcome = (
-        nw.when(moved & (nw.col("skipped") == 1))
-        .then(passed)
-        .when(moved)
-        .then(nw.lit("advanced"))
-        .when(lost)
-        .then(nw.lit("lost"))
-        .otherwise(nw.lit("censored"))
-    )
+    passed = "skipped" if direct else "advanced"
+    outcome = records.first((moved & (nw.col("skipped") == 1), passed), (moved, "advanced"), (lost, "lost"), otherwise="censored")
     rows = with_groups(data, facts.reached(data, as_of), as_of, groups).filter(nw.col("position") < int(order["position"].max()))
     return rows.select("position", *groups, nw.col("reached_day").alias("start_day"), ends.alias("end_day"), outcome.alias("outcome"))
 
@@ -135,12 +128,12 @@ def funnel(
 def _arrivals(data: Dataset, now: pd.Timestamp, place: int, window: Window, view: str, groups: Sequence[str]) -> pd.DataFrame:
     """Deals by age and by whether they have reached a stage, as counts."""
     reached = facts.reached(data, now)
-    told = reached.select("opportunity_id").unique()
+    with_history = reached.select("opportunity_id").unique()
     there = reached.filter(nw.col("position") == place).select("opportunity_id", "reached_day")
-    rows = deals(data, now, groups).join(told, on="opportunity_id", how="semi").join(there, on="opportunity_id", how="left")
+    rows = deals(data, now, groups).join(with_history, on="opportunity_id", how="semi").join(there, on="opportunity_id", how="left")
     lost, got_there = nw.col("status") == "lost", ~nw.col("reached_day").is_null()
     ends = nw.when(got_there).then(nw.col("reached_day")).when(lost).then(nw.col("closed_day")).otherwise(nw.lit(last_day(data, now)))
-    outcome = nw.when(got_there).then(nw.lit("reached")).when(lost).then(nw.lit("lost")).otherwise(nw.lit("censored"))
+    outcome = records.first((got_there, "reached"), (lost, "lost"), otherwise="censored")
     rows = rows.select(*groups, nw.col("created_day").alias("start_day"), ends.alias("end_day"), outcome.alias("outcome"))
     return facts.at_risk(rows, window, view, groups).assign(position=place)
 

@@ -157,8 +157,8 @@ def _velocity(rows: list[dict]) -> dict:
     if any(not value > 0 for value in values):
         return {"factor": "velocity", "value": math.nan, "n": rows[0]["n"]}
     value = values[0] * values[1] * values[2] / values[3]
-    spans = [math.log(row["high"] / row["low"]) / 2 if row["low"] > 0 else math.nan for row in rows]
-    reach = math.sqrt(sum(span**2 for span in spans))
+    reaches = [math.log(row["high"] / row["low"]) / 2 if row["low"] > 0 else math.nan for row in rows]
+    reach = math.sqrt(sum(half**2 for half in reaches))
     low, high = (value * math.exp(-reach), value * math.exp(reach)) if not math.isnan(reach) else (math.nan, math.nan)
     return {"factor": "velocity", "value": value, "low": low, "high": high, "n": rows[0]["n"]}
 
@@ -207,8 +207,8 @@ def coverage(data: Dataset, *, as_of: Instant) -> pd.DataFrame:
     won, _, _ = _total(done.select(amount.sum().alias("total"), nw.len().alias("n"), amount.count().alias("known")))
     value = open_amount / (target - won) if target > won else math.nan
     row = {"value": value, "n": n, "n_events": known, "open_amount": open_amount, "target": target, "won": won}
-    more, told = ["open_amount", "target", "won"], Window(window.start, periods.local_date(now, data.company.timezone))
-    return schema.result("pipeline.coverage", pd.DataFrame([row]), by=[], view="snapshot", window=told, as_of=now, more=more)
+    more, so_far = ["open_amount", "target", "won"], Window(window.start, periods.local_date(now, data.company.timezone))
+    return schema.result("pipeline.coverage", pd.DataFrame([row]), by=[], view="snapshot", window=so_far, as_of=now, more=more)
 
 
 def _total(sums: nw.LazyFrame) -> tuple[float, int, int]:

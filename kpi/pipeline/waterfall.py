@@ -92,8 +92,8 @@ def waterfall(
     ]
     moved = [_summed(part, groups) for part in _moved(data, rows, first, last, owners, constant)]
     table = _balanced(pd.concat([*at_ends, *moved], ignore_index=True), list(groups))
-    told = Window(during.start, periods.local_date(last, data.company.timezone))
-    return schema.result("pipeline.waterfall", table, by=[*groups, "place", "step"], view="period", window=told, as_of=last, more=["deals"])
+    covered = Window(during.start, periods.local_date(last, data.company.timezone))
+    return schema.result("pipeline.waterfall", table, by=[*groups, "place", "step"], view="period", window=covered, as_of=last, more=["deals"])
 
 
 def _inside(status: str, owner: str, expected: str, closing: Window | None, owners: Sequence[str]) -> nw.Expr:
