@@ -75,7 +75,7 @@ def _with_origin(data: Dataset, frame: nw.LazyFrame) -> nw.LazyFrame:
 
 
 def activity(data: Dataset, as_of: pd.Timestamp, boundaries: Sequence[date], days: int | None) -> nw.LazyFrame:
-    """Tell for each customer its ``first_day``, and whether it was active (``a0``, ``a1`` ...: 1 or 0) at each boundary, within `days` or under contract."""
+    """Tell for each customer its ``first_day`` and whether it was active at each boundary (``a0``, ``a1`` ...: 1 or 0)."""
     edges = [day_number(day) for day in boundaries]
     if days is None:
         terms = numbered(data, numbered(data, data.table("contracts"), "start_on"), "end_on")
