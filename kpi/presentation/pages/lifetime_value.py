@@ -10,7 +10,7 @@ from kpi.presentation.blocks import Answer, Figure, SideBySide
 from kpi.presentation.blocks.tables import DisplayColumn, DisplayTable, columns_of
 from kpi.presentation.language import Words
 from kpi.presentation.pages.about import About
-from kpi.presentation.pages.wording import money, share
+from kpi.presentation.pages.wording import age, money, share, span
 from kpi.schema import N_
 
 LEAST = CATALOG["retention.expected_value"].floor
@@ -36,10 +36,10 @@ def expected_value(
     if pd.isna(row["value"]):
         return [Answer(say("Fewer than {least} customers have bought again: too few to say what they will bring.", least=LEAST))]
     measure = say("margin" if row["measure"] == "margin" else "revenue (no margin is recorded)")
-    parts = {"measure": measure, "n": int(row["n"]), **money(words, row, about.currency)}
+    parts = {"measure": measure, "span": span(words, age(value)), "n": int(row["n"]), **money(words, row, about.currency)}
     bought = {name: words.number(row[name]) for name in ("purchases", "purchases_low", "purchases_high")}
     sentences = [
-        say("A customer is expected to bring {value} of {measure} within a year (90% interval {range}, n = {n}).", **parts),
+        say("A customer is expected to bring {value} of {measure} within {span} (90% interval {range}, n = {n}).", **parts),
         say("All together will buy {purchases} times (90% interval {purchases_low} to {purchases_high}).", **bought),
     ]
     if active["value"].iloc[0] > NOBODY_GONE:
@@ -70,7 +70,7 @@ def _worth(about: About, group: str, value: pd.DataFrame) -> DisplayTable:
     columns = [
         DisplayColumn(group, name),
         DisplayColumn("n", say("Customers"), "number"),
-        DisplayColumn("value", say("Expected\nwithin a year"), "money", n="n"),
+        DisplayColumn("value", say("Expected\nwithin {span}", span=span(words, age(value))), "money", n="n"),
         DisplayColumn("low", say("90% interval"), "range", unit="money", n="n"),
         DisplayColumn("to_date", say("To date"), "money"),
         *([DisplayColumn("cost", say("Cost of\nwinning"), "money")] if shown["cost"].notna().any() else []),

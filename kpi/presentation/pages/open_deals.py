@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
+from kpi.catalog import kpi
 from kpi.presentation import charts
 from kpi.presentation.blocks import Answer, Block, Figure, SideBySide
 from kpi.presentation.blocks.tables import DisplayColumn, DisplayTable, estimate
@@ -58,7 +59,8 @@ def _weighted(about: About, weighted: pd.DataFrame) -> DisplayTable:
         *estimate(about.words, say("Weighted"), "money", n=""),
     ]
     shown = weighted.assign(stage=names(about.words, weighted["stage"]))
-    note = say("Open amount times the share of deals won within a year of reaching the stage, from the last 365 days")
+    days = kpi("pipeline.won_from_stage").days
+    note = say("Open amount times the share of deals won within a year of reaching the stage, from the last {days} days", days=days)
     return about.table(shown, columns, title=say("What will it bring?"), note=note)
 
 

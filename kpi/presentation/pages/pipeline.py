@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
+from kpi.catalog import kpi
 from kpi.presentation.blocks import Answer, Opening, SideBySide
 from kpi.presentation.blocks.tables import FLOOR, DisplayColumn, DisplayTable, columns_of, estimate
 from kpi.presentation.language import Words
@@ -11,11 +12,6 @@ from kpi.presentation.pages.about import About
 from kpi.presentation.pages.wording import HORIZON, age, at, by_age, incidence, judged, length, quarter_name, share, verdict
 from kpi.schema import N_
 
-PATHS = {
-    "pipeline.lead_to_opportunity": N_("Lead to opportunity"),
-    "pipeline.opportunity_to_customer": N_("Opportunity to customer"),
-    "pipeline.lead_to_customer": N_("Lead to customer"),
-}
 BECAME_OPPORTUNITY = {
     1: N_("{share} of leads become an opportunity within {days} days ({range}), clearly more than a year ago."),
     -1: N_("{share} of leads become an opportunity within {days} days ({range}), clearly fewer than a year ago."),
@@ -116,7 +112,7 @@ def conversions(about: About, results: list[pd.DataFrame]) -> DisplayTable:
     """List every conversion with its interval."""
     words, say = about.words, about.words.say
     frame = pd.concat(results, ignore_index=True)
-    frame["step"] = [say("{way}, {days} d", way=words.translate(PATHS[row.kpi]), days=int(row.horizon)) for row in frame.itertuples()]
+    frame["step"] = [say("{way}, {days} d", way=words.translate(kpi(row.kpi).name), days=int(row.horizon)) for row in frame.itertuples()]
     columns = [
         DisplayColumn("step", say("Within so many days")),
         *columns_of("number", {"n": say("Under\nway"), "n_events": say("Done")}),
@@ -202,7 +198,7 @@ def lead_conversion(
     drawn = (("opportunity", say("became an opportunity, share of all leads")), ("won", say("became a customer, share of all leads")))
     figures = []
     for (cause, ylabel), curve, row in zip(drawn, zip(curves, past_curves, strict=True), rows, strict=True):
-        now, title = row[0], words.translate(PATHS[row[0]["kpi"]])
+        now, title = row[0], words.translate(kpi(row[0]["kpi"]).name)
         note = say("n = {n} leads under observation · band: 95% interval · below: number under observation at that age", n=int(now["n"]))
         alt = say("{title}: {share} within {days} days ({range}).", title=title, days=HORIZON, **share(words, now))
         xlabel = say("days since the inquiry")

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import pandas as pd
 
-from kpi.catalog import CHAIN
+from kpi.catalog import CHAIN, kpi
 from kpi.presentation.blocks import Answer, NoData, Opening, Prose, Sparkline, Tile, Tiles
 from kpi.presentation.blocks.tables import DisplayColumn, columns_of, estimate
 from kpi.presentation.language import Words
 from kpi.presentation.pages.about import About
-from kpi.presentation.pages.pipeline import PATHS
 from kpi.presentation.pages.wording import HORIZON, length, share, unstable
 from kpi.schema import N_
 
@@ -96,7 +95,7 @@ def conversions(about: About, results: list[pd.DataFrame], closed: pd.DataFrame)
     """List the conversions as things go now, each with its interval, n and open records, and the usual win rate beside them."""
     words, say = about.words, about.words.say
     frame = pd.concat([result[result["horizon"] == HORIZON] for result in results], ignore_index=True)
-    steps = [words.translate(PATHS[key]) for key in frame["kpi"]]
+    steps = [words.translate(kpi(key).name) for key in frame["kpi"]]
     parts = [
         say("{name} {share} ({range})", name=step[:1].lower() + step[1:], **share(words, row))
         for step, (_, row) in zip(steps, frame.iterrows(), strict=True)

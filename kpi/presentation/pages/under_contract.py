@@ -10,7 +10,7 @@ from kpi.presentation.blocks import Answer, Figure, SideBySide
 from kpi.presentation.blocks.tables import DisplayColumn, DisplayTable, columns_of
 from kpi.presentation.language import Words
 from kpi.presentation.pages.about import About
-from kpi.presentation.pages.wording import money, share
+from kpi.presentation.pages.wording import age, money, share, span
 
 LEAST = CATALOG["retention.expected_value"].floor
 FEW = 300
@@ -75,8 +75,8 @@ def expected_value(about: About, value: pd.DataFrame, check: pd.DataFrame) -> li
     words, say, row = about.words, about.words.say, value.iloc[0]
     if pd.isna(row["value"]):
         return [Answer(say("Fewer than {least} customers have come to a renewal: too few to say what they will bring.", least=LEAST))]
-    parts = {"n": int(row["n"]), **money(words, row, about.currency)}
-    sentences = [say("A customer under contract is expected to bring {value} of revenue within a year (90% interval {range}, n = {n}).", **parts)]
+    parts = {"span": span(words, age(value)), "n": int(row["n"]), **money(words, row, about.currency)}
+    sentences = [say("A customer under contract is expected to bring {value} of revenue within {span} (90% interval {range}, n = {n}).", **parts)]
     if row["few"]:
         sentences.append(say("Caution: fewer than {few} customers have come to a renewal; the model rests on few.", few=FEW))
     answer = Answer(" ".join([*sentences, _verdict(words, check)]))

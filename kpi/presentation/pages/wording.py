@@ -86,6 +86,11 @@ def age(result: pd.DataFrame) -> int:
     return next((int(horizon) for horizon in result["horizon"]), HORIZON)
 
 
+def span(words: Words, days: int) -> str:
+    """A length in words: a year, or so many days."""
+    return words.say("a year") if days == 365 else words.say("{days} days", days=days)
+
+
 def by_age(words: Words, result: pd.DataFrame) -> str:
     """Enumerate a share age by age, in days."""
     rows = [row for _, row in result.iterrows()]
