@@ -10,7 +10,7 @@ from kpi.presentation.blocks import Answer, SideBySide
 from kpi.presentation.blocks.tables import FLOOR, DisplayColumn, DisplayTable, columns_of, estimate
 from kpi.presentation.language import Words, missing
 from kpi.presentation.pages.about import About
-from kpi.presentation.pages.wording import HOUR, age, differ, names
+from kpi.presentation.pages.wording import HOUR, age, differ, names, share
 from kpi.schema import N_
 
 MOST = 8  # lines of a short table
@@ -28,9 +28,9 @@ WON = {
 }
 
 
-def response_by_group(about: About, groups: pd.DataFrame, *, change: pd.DataFrame, total: pd.DataFrame, column: str) -> list:
+def response_by_group(about: About, groups: pd.DataFrame, *, change: pd.DataFrame, total: pd.DataFrame) -> list:
     """Compare how soon sources, teams or people answer, the best first, and each with itself before."""
-    words, say = about.words, about.words.say
+    words, say, column = about.words, about.words.say, groups.columns[0]
     verdicts = {1: say("clearly more"), -1: say("clearly less"), 0: say("not settled")}
     judged = groups[column].map(change.set_index(column)["differs"])
     against = [verdicts[int(found)] if not pd.isna(found) and n >= FLOOR else "–" for found, n in zip(judged, groups["n"], strict=True)]
@@ -116,8 +116,7 @@ def _difference(words: Words, name: str, frame: pd.DataFrame) -> str:
 
 
 def _ends(words: Words, best: pd.Series, worst: pd.Series) -> dict[str, str]:
-    parts = {"best": str(best["name"]), "high": words.percent(best["value"]), "worst": str(worst["name"]), "low": words.percent(worst["value"])}
-    return parts | {name: words.percent_range(row["low"], row["high"]) for name, row in (("high_range", best), ("low_range", worst))}
+    return {"best": str(best["name"]), "worst": str(worst["name"])} | share(words, best, "high") | share(words, worst, "low")
 
 
 def _stretched(row: pd.Series, groups: int) -> pd.Series:

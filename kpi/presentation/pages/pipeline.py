@@ -69,8 +69,8 @@ def opening(about: About, won: pd.DataFrame, before: pd.DataFrame, closed: pd.Da
     now, rate = at(won, HORIZON), closed.iloc[0]
     if pd.isna(now["value"]):
         return about.opening("pipeline", say("Too few opportunities were under way to say how many are won."))
-    said = share(words, now)
-    lede = say("95% interval {span}, from the last {days} days.", span=said["range"], days=length(now))
+    parts = share(words, now)
+    lede = say("95% interval {span}, from the last {days} days.", span=parts["range"], days=length(now))
     if rate["n"]:
         lede += " " + say(
             "The closed-deal win rate of the same days says {rate}: it leaves the {open} open deals out.",
@@ -78,7 +78,7 @@ def opening(about: About, won: pd.DataFrame, before: pd.DataFrame, closed: pd.Da
             open=int(rate["n_open"]),
         )
     found = verdict(now, at(before, HORIZON))
-    return about.opening("pipeline", judged(words, OPENING, found, share=said["share"], days=HORIZON), lede)
+    return about.opening("pipeline", judged(words, OPENING, found, share=parts["share"], days=HORIZON), lede)
 
 
 def share_won(

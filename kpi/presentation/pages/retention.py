@@ -8,6 +8,7 @@ from kpi.presentation import charts
 from kpi.presentation.blocks import Answer, Figure, Note, Opening, SideBySide
 from kpi.presentation.blocks.tables import DisplayColumn, DisplayTable, columns_of
 from kpi.presentation.pages.about import About
+from kpi.presentation.pages.wording import share
 from kpi.schema import N_
 
 READINGS = {
@@ -108,10 +109,7 @@ def revenue(about: About, net: pd.DataFrame, gross: pd.DataFrame) -> list:
             "without what some of them added, {gross} ({gross_range})."
         )
         note = say("Net of refunds, in the last twelve months and in the twelve before, customers of the latter only · new ones are left out")
-    parts = {"net": words.percent(row["value"]), "net_range": words.percent_range(row["low"], row["high"])}
-    kept = gross.iloc[0]
-    parts |= {"gross": words.percent(kept["value"]), "gross_range": words.percent_range(kept["low"], kept["high"])}
-    answer = say(text, n=int(row["n"]), **parts)
+    answer = say(text, n=int(row["n"]), **share(words, row, "net"), **share(words, gross.iloc[0], "gross"))
     labels = [say("Start"), say("More"), say("Less"), say("Gone"), say("End")]
     steps = [row["expansion"], -row["contraction"], -row["churn"]]
     counts = [words.number(row[name]) for name in ("n", "n_expanded", "n_contracted", "n_churned", "n_events")]

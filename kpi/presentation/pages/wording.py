@@ -18,9 +18,10 @@ HORIZON = 180  # age in days at which pages read a conversion
 HOUR = 3600.0
 
 
-def share(words: Words, row: pd.Series, digits: int = 0) -> dict[str, str]:
-    """A share and its interval, as sentences take them."""
-    return {"share": words.percent(row["value"], digits), "range": words.percent_range(row["low"], row["high"], digits)}
+def share(words: Words, row: pd.Series, name: str = "") -> dict[str, str]:
+    """A share and its interval, as sentences take them: {share} and {range}, or {name} and {name_range}."""
+    value, ends = (name, f"{name}_range") if name else ("share", "range")
+    return {value: words.percent(row["value"]), ends: words.percent_range(row["low"], row["high"])}
 
 
 def money(words: Words, row: pd.Series, currency: str) -> dict[str, str]:
