@@ -38,10 +38,8 @@ def load(path: str | Path = "data/sample", *, engine: str = "duckdb") -> Dataset
 
     Raises
     ------
-    DataError
-        If the folder, its kpi.toml or a file cannot be read.
-    SchemaError
-        If a needed column is missing.
+    DataError, SchemaError
+        If the folder, its kpi.toml or a file cannot be read, or a needed column is missing.
     """
     config = sources.read_config(path)
     connection = connect()
@@ -58,10 +56,8 @@ class Dataset:
     leads, lead_scores, activities, opportunities, opportunity_history, customers, orders, contracts, stages, owners, targets, fx, calendars : frame
         pandas, Polars or Arrow frame, DuckDB relation, Spark frame, or path of a Parquet file, with the canonical columns of `kpi.schema`. Instants
         are naive UTC or zoned.
-    name : str
-        The company's name.
-    language, currency, timezone, country : str
-        As in ``[company]`` of kpi.toml.
+    name, language, currency, timezone, country : str
+        The company's, as in ``[company]`` of kpi.toml.
     exported_at : str, optional
         End of the data; without it, the latest event.
     settings : mapping, optional
@@ -74,12 +70,9 @@ class Dataset:
 
     Raises
     ------
-    SchemaError
-        If a frame lacks a required column.
-    DataError
-        If a frame cannot be read, or no row has a date; rows with cells of the wrong type are set aside.
-    ParameterError
-        If a setting or the engine is unknown.
+    SchemaError, DataError, ParameterError
+        If a frame lacks a required column or cannot be read, no row has a date, or a setting or the engine is unknown. Rows with cells of the wrong
+        type are set aside.
     """
 
     company: sources.Company
@@ -163,10 +156,8 @@ class Dataset:
 
         Parameters
         ----------
-        table : str
-            Canonical table.
-        column : str
-            Canonical column; empty asks for the table.
+        table, column : str
+            Canonical names; an empty column asks for the table.
 
         Returns
         -------
@@ -311,10 +302,8 @@ class Dataset:
 
         Raises
         ------
-        ParameterError
-            If it is no month.
-        DataError
-            If it begins before the data or ends after them.
+        ParameterError, DataError
+            If it is no month, begins before the data or ends after them.
         """
         asked = Month.parse(str(month)) if month else self.last_month()
         first = self.first_month()

@@ -179,7 +179,7 @@ def _write_manifest(request: Request, folder: publish.MonthFolder, about: dict[s
 
 def _names(request: Request) -> dict[str, str]:
     """Paths of this machine and what stands for them in what is published."""
-    paths = {request.dataset: request.label, request.data.folder: request.label, request.folder: "notebooks", CHECKOUT: "."}
+    paths = {request.dataset: request.label, request.data.folder or Path(): request.label, request.folder: "notebooks", CHECKOUT: "."}
     paths |= {Path(sys.prefix): "python", Path.home(): "~"}
     return {str(path): name for path, name in paths.items() if len(path.parts) > 1}
 

@@ -45,7 +45,7 @@ class Request:
     @property
     def dataset(self) -> Path:
         """The data set on this machine."""
-        return self.data.folder / self.data.inputs[0].path
+        return (self.data.folder or Path()) / self.data.inputs[0].path
 
     @property
     def folder(self) -> Path:
@@ -81,7 +81,8 @@ def label_of(given: Path, data: Dataset) -> str:
     """Name a data set without naming this machine."""
     if not given.is_absolute():
         return given.as_posix()
-    return data.folder.relative_to(CHECKOUT).as_posix() if data.folder.is_relative_to(CHECKOUT) else data.folder.name
+    folder = data.folder or given
+    return folder.relative_to(CHECKOUT).as_posix() if folder.is_relative_to(CHECKOUT) else folder.name
 
 
 def values_of(data: Dataset, each: str, conditions: Mapping[str, str]) -> list[str]:
