@@ -13,7 +13,7 @@ from kpi import compute
 from kpi.periods import Month, Window
 from kpi.presentation.blocks import Answer
 from kpi.presentation.language import Words
-from kpi.presentation.pages import comparison, open_deals, pipeline, stage_by_stage
+from kpi.presentation.pages import comparison, movement, open_deals, pipeline, stage_by_stage
 from kpi.presentation.pages.about import About
 
 NAN = float("nan")
@@ -131,3 +131,13 @@ def test_sizes_are_compared_only_where_lost_deals_have_them(amount, named):
 def test_without_amounts_of_lost_deals_the_rate_by_amount_is_not_shown(about):
     table = pipeline.closed_win_rate(about, rates(0.3), rates(0.3), rates(1.0), lost(0.0))[-1]
     assert "100%" not in table.plain()
+
+
+def test_sentences_take_their_spans_from_the_result(about):
+    month = {"window_start": date(2026, 10, 1), "window_end": date(2026, 10, 31), "horizon": 60.0}
+    reasons = rates(0.5, reason=["price"], amount=1.0, **month)
+    assert "in the last 30 days" in movement.loss_reasons(about, reasons, reasons)[-1].note
+    assert said(movement.loss_reasons(about, reasons.head(0), reasons.head(0))) == "No deal was lost in the last 90 days."  # as the KPI is defined
+    steps = rates(0.3, 0.6, stage=["a", "b"], next_stage=["b", "c"], **month)
+    assert "during the last 30 days · within 60 days of reaching it" in stage_by_stage._steps(about, steps).note
+    assert pipeline.by_quarter(about, rates(0.3, quarter=["2026-Q3"], **month)).head[4].text == "Won within\n60 d"

@@ -18,12 +18,7 @@ from kpi.presentation.blocks.tables import DisplayColumn, DisplayTable
 from kpi.presentation.language import Words
 from kpi.schema import N_
 
-PAGES = {
-    "pulse": N_("Pulse"),
-    "response_time": N_("Response time"),
-    "pipeline": N_("Pipeline"),
-    "retention": N_("Retention"),
-}
+PAGES = {"pulse": N_("Pulse"), "response_time": N_("Response time"), "pipeline": N_("Pipeline"), "retention": N_("Retention")}
 
 
 class ReportedCompany(Protocol):

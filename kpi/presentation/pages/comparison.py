@@ -15,11 +15,7 @@ from kpi.schema import N_
 
 MOST = 8  # lines of a short table
 HEADS = {"source": N_("Source"), "size": N_("Size"), "product": N_("Product"), "owner": N_("Owner"), "team": N_("Team")}
-ANSWERED = {
-    "source": N_("Which sources wait longest?"),
-    "owner": N_("Whose leads wait longest?"),
-    "team": N_("Which teams let leads wait longest?"),
-}
+ANSWERED = {"source": N_("Which sources wait longest?"), "owner": N_("Whose leads wait longest?"), "team": N_("Which teams let leads wait longest?")}
 WON = {
     "source": N_("Which sources bring deals that are won?"),
     "size": N_("Are large deals won as often as small ones?"),

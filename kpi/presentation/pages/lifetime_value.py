@@ -15,13 +15,7 @@ from kpi.schema import N_
 
 LEAST = CATALOG["retention.expected_value"].floor
 NOBODY_GONE = 0.99  # share still active from which the model sees no dropping out
-GROUPS = {
-    "source": N_("Source"),
-    "segment": N_("Segment"),
-    "owner": N_("Owner"),
-    "product": N_("First product"),
-    "response": N_("First answer"),
-}
+GROUPS = {"source": N_("Source"), "segment": N_("Segment"), "owner": N_("Owner"), "product": N_("First product"), "response": N_("First answer")}
 BANDS = {"within 1 h": N_("within 1 h"), "1 to 24 h": N_("1 to 24 h"), "later": N_("later"), "not answered": N_("not answered")}
 REPEATS = {"all": N_("All"), "6": N_("6 +")}
 
