@@ -5,13 +5,14 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, ParamSpec, TypeVar
+from typing import Any, Literal, ParamSpec, TypeAlias, TypeVar
 
 import pandas as pd
 
 from kpi.errors import ParameterError, SchemaError
 from kpi.periods import Month, Window
 
+By: TypeAlias = str | Sequence[str]  # columns to group by
 Kind = Literal["text", "instant", "date", "number", "integer", "boolean"]
 _P = ParamSpec("_P")
 _R = TypeVar("_R")

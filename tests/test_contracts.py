@@ -72,7 +72,7 @@ def test_renewals_by_hand(engine):
     row = retention.renewals(contractual(TERMS, engine), as_of=AS_OF).iloc[0]
     # ended from July 2025 on: the two of B; the first is followed by the second
     assert (row["n"], row["n_events"], row["value"]) == (2, 1, 0.5)
-    earlier = retention.renewals(contractual(TERMS, engine), as_of=AS_OF, days=547).iloc[0]
+    earlier = retention.renewals(contractual(TERMS, engine), as_of=AS_OF, window=("2024-12-31", AS_OF)).iloc[0]
     assert (earlier["n"], earlier["n_events"]) == (5, 1)
 
 

@@ -3,3 +3,7 @@
 from kpi.forecast.gains import expected_won, gains
 
 __all__ = ["expected_won", "gains"]
+
+
+def __dir__() -> list[str]:
+    return __all__

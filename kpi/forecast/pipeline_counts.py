@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
+from itertools import pairwise
 
 import narwhals.stable.v2 as nw
 import numpy as np
@@ -19,6 +20,7 @@ from kpi.pipeline.stages import steps
 from kpi.schema import BLANK
 
 BANDS = (0, 1, 4, 8, 15, 22, 31, 46, 61, 91, 121)  # first day of age of each band; chances are constant inside one
+NEVER = 1_000_000  # days of age that no stay reaches
 QUARTER = 91
 MATURE = 90  # days within which a lead's becoming an opportunity counts
 SOURCES = 10  # the largest ones; what is left is taken together
@@ -53,9 +55,10 @@ def counted(data: Dataset, now: pd.Timestamp, window: Window) -> Counts:
     first = int(order["position"].iloc[0])
     entries = _entries(rows.filter(nw.col("position") == first), window)
     kept = set(entries.groupby("source")["count"].sum().sort_values(ascending=False, kind="stable").index[:SOURCES])
+    exposure, exits = _exposure_and_exits(watched)
     known = {
-        "exposure": _exposure(watched),
-        "exits": _exits(watched),
+        "exposure": exposure,
+        "exits": exits,
         "waiting": _waiting(data, rows, now),
         "entries": entries,
         "amounts": _amounts(data, now, window),
@@ -79,31 +82,19 @@ def _steps(data: Dataset, now: pd.Timestamp) -> tuple[pd.DataFrame, nw.LazyFrame
     return pd.DataFrame({"position": [1], "stage": [""], "next_stage": [""]}), rows
 
 
-def _band(age: nw.Expr) -> nw.Expr:
-    band = nw.lit(0)
-    for number, edge in enumerate(BANDS):
-        band = nw.when(age >= edge).then(nw.lit(number)).otherwise(band)
-    return band.cast(nw.Int64)
-
-
-def _exposure(watched: nw.LazyFrame) -> pd.DataFrame:
-    """Days at risk in each band of age, both ends of a stay included."""
-    names, sums = [f"band {number}" for number in range(len(BANDS))], []
-    for since, until in zip(BANDS, (*BANDS[1:], None), strict=True):
-        start = nw.when(nw.col("entry") > since).then(nw.col("entry")).otherwise(nw.lit(since))
-        end = nw.col("exit") if until is None else nw.when(nw.col("exit") < until).then(nw.col("exit")).otherwise(nw.lit(until - 1))
-        days = end - start + 1
-        sums.append(nw.when(days > 0).then(days).otherwise(nw.lit(0)))
-    frame = watched.with_columns(**dict(zip(names, sums, strict=True)))
-    table = engine.collect(frame.group_by("position", *WHO).agg(*[nw.col(name).sum() for name in names]), ["position", *WHO])
-    long = table.rename(columns=dict(zip(names, range(len(BANDS)), strict=True))).melt(["position", *WHO], range(len(BANDS)), "band", "days")
-    return long[long["days"] > 0].astype({"band": "int64"}).sort_values(["position", *WHO, "band"], ignore_index=True)
-
-
-def _exits(watched: nw.LazyFrame) -> pd.DataFrame:
-    frame = watched.filter(nw.col("outcome") != "censored").with_columns(_band(nw.col("exit")).alias("band"))
-    outcome = nw.col("outcome")
-    return engine.counts(frame, ["position", *WHO, "band"], advanced=outcome == "advanced", lost=outcome == "lost")
+def _exposure_and_exits(watched: nw.LazyFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Days at risk in each band of age, both ends of a stay included; and how the stays that ended there did."""
+    keys = ["position", *WHO, "band"]
+    stays = engine.sizes(watched, ["position", *WHO, "entry", "exit", "outcome"])
+    parts = []
+    for band, (first, after) in enumerate(pairwise((*BANDS, NEVER))):
+        days = (np.minimum(stays["exit"], after - 1) - np.maximum(stays["entry"], first) + 1).clip(lower=0)
+        parts.append(stays.assign(band=band, days=days * stays["count"]).query("days > 0"))
+    ended = stays[stays["outcome"] != "censored"]
+    ended = ended.assign(band=np.searchsorted(BANDS, ended["exit"], "right") - 1)
+    ended = ended.assign(**{outcome: ended["count"].where(ended["outcome"] == outcome, 0) for outcome in ("advanced", "lost")})
+    exposure = pd.concat(parts).groupby(keys, as_index=False)["days"].sum()
+    return exposure, ended.groupby(keys, as_index=False)[["advanced", "lost"]].sum()
 
 
 def _waiting(data: Dataset, rows: nw.LazyFrame, now: pd.Timestamp) -> pd.DataFrame:

@@ -28,3 +28,7 @@ __all__ = [
     "tracking",
     "variance_of_purchases",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -35,3 +35,7 @@ __all__ = [
     "waiting_queue",
     "what_if",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,7 @@ from kpi.periods import Instant, WindowLike
 from kpi.response_time.answers import answered_within, response_time
 from kpi.response_time.eligible import CLOCKS, groups_of
 from kpi.response_time.waiting import never_answered
-from kpi.schema import renamed
+from kpi.schema import By, renamed
 
 
 @renamed(threshold="horizon")
@@ -120,14 +119,7 @@ def out_of_hours(data: Dataset, *, as_of: Instant, window: WindowLike | None = N
 
 @renamed(threshold="horizon")
 def response_change(
-    data: Dataset,
-    *,
-    as_of: Instant,
-    window: WindowLike | None = None,
-    past: WindowLike,
-    by: str | Sequence[str] = (),
-    horizon: float = 3600,
-    level: float = 0.95,
+    data: Dataset, *, as_of: Instant, window: WindowLike | None = None, past: WindowLike, by: By = (), horizon: float = 3600, level: float = 0.95
 ) -> pd.DataFrame:
     """By how much the share answered within an hour differs from that of another time, and whether that is more than noise.
 

@@ -16,7 +16,7 @@ from kpi.facts.clock import DAY_SECONDS
 from kpi.facts.touches import PERSISTENCE_DAYS
 from kpi.periods import Instant, Window, WindowLike
 from kpi.response_time.eligible import eligible, groups_of, has_day_precision, inquiries, typical, wait_counts, wait_curve, waits, within
-from kpi.schema import renamed
+from kpi.schema import By, renamed
 from kpi.statistics import intervals
 
 HORIZONS = CATALOG["response.answered_within"].horizons  # 5 min, 15 min, 1 h, 24 h
@@ -26,14 +26,7 @@ MOST = 6  # attempts from here on are one band
 
 
 def response_curve(
-    data: Dataset,
-    *,
-    as_of: Instant,
-    window: WindowLike | None = None,
-    by: str | Sequence[str] = (),
-    clock: str = "wall",
-    event: str = "attempt",
-    level: float = 0.95,
+    data: Dataset, *, as_of: Instant, window: WindowLike | None = None, by: By = (), clock: str = "wall", event: str = "attempt", level: float = 0.95
 ) -> pd.DataFrame:
     """Share of leads answered by each delay since their inquiry.
 
@@ -79,7 +72,7 @@ def answered_within(
     *,
     as_of: Instant,
     window: WindowLike | None = None,
-    by: str | Sequence[str] = (),
+    by: By = (),
     clock: str = "wall",
     event: str = "attempt",
     horizons: Sequence[float] = HORIZONS,
@@ -137,14 +130,7 @@ def _answer_counts(data: Dataset, as_of: Instant, window: Window, groups: Sequen
 
 
 def response_time(
-    data: Dataset,
-    *,
-    as_of: Instant,
-    window: WindowLike | None = None,
-    by: str | Sequence[str] = (),
-    clock: str = "wall",
-    quantile: float = 0.5,
-    level: float = 0.95,
+    data: Dataset, *, as_of: Instant, window: WindowLike | None = None, by: By = (), clock: str = "wall", quantile: float = 0.5, level: float = 0.95
 ) -> pd.DataFrame:
     """Time by which half of the leads (or another share) were answered.
 

@@ -13,7 +13,7 @@ from kpi.errors import ParameterError
 from kpi.facts.clock import DAY_SECONDS
 from kpi.periods import Instant, WindowLike
 from kpi.response_time.eligible import eligible, groups_of, wait_counts, within
-from kpi.schema import renamed
+from kpi.schema import By, renamed
 
 # Outcome: the event that ends the wait, the length of a time bin in seconds, and the horizon in bins.
 OUTCOMES = {"answered": ("touched", 1, DAY_SECONDS), "appointment": ("appointed", DAY_SECONDS, 30), "opportunity": ("opportunity", DAY_SECONDS, 90)}
@@ -25,7 +25,7 @@ def alert_to_touch(
     *,
     as_of: Instant,
     window: WindowLike | None = None,
-    by: str | Sequence[str] = (),
+    by: By = (),
     clock: str = "wall",
     horizons: Sequence[float] = (900, 3600, DAY_SECONDS),
     level: float = 0.95,

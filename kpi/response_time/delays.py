@@ -10,7 +10,7 @@ from kpi import schema
 from kpi.dataset import Dataset
 from kpi.periods import Instant, WindowLike
 from kpi.response_time.eligible import eligible, groups_of, typical, wait_counts, wait_curve, within
-from kpi.schema import renamed
+from kpi.schema import By, renamed
 
 HOUR = 3600
 # Part of the way: catalogue key, event that starts the clock, event that stops it.
@@ -28,7 +28,7 @@ def routing_delay(
     *,
     as_of: Instant,
     window: WindowLike | None = None,
-    by: str | Sequence[str] = (),
+    by: By = (),
     clock: str = "wall",
     horizons: Sequence[float] = (HOUR,),
     level: float = 0.95,
@@ -71,7 +71,7 @@ def owner_delay(
     *,
     as_of: Instant,
     window: WindowLike | None = None,
-    by: str | Sequence[str] = (),
+    by: By = (),
     clock: str = "wall",
     horizons: Sequence[float] = (HOUR,),
     level: float = 0.95,
@@ -138,7 +138,7 @@ def delay_parts(data: Dataset, *, as_of: Instant, window: WindowLike | None = No
 
 
 def _part(
-    data: Dataset, part: str, as_of: Instant, window: WindowLike | None, by: str | Sequence[str], clock: str, horizons: Sequence[float], level: float
+    data: Dataset, part: str, as_of: Instant, window: WindowLike | None, by: By, clock: str, horizons: Sequence[float], level: float
 ) -> pd.DataFrame:
     key, start, end = PARTS[part]
     window = data.window(window, data.instant(as_of))

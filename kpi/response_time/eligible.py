@@ -13,6 +13,7 @@ from kpi.errors import MissingTime, ParameterError
 from kpi.facts import records
 from kpi.facts.clock import DAY_SECONDS, on_days
 from kpi.periods import Instant, Window
+from kpi.schema import By
 from kpi.statistics import survival
 
 CAUSES = ("answered", "disqualified")
@@ -100,6 +101,6 @@ def _dates_only(data: Dataset) -> list[tuple[str, str]]:
     return [place for place in (("leads", "created_at"), ("activities", "at")) if data.precision.get(place) == "day"]
 
 
-def groups_of(by: str | Sequence[str]) -> tuple[str, ...]:
+def groups_of(by: By) -> tuple[str, ...]:
     """Check the groups a response metric is asked for."""
     return schema.grouping(by, GROUPS)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import narwhals.stable.v2 as nw
 import pandas as pd
 
@@ -14,17 +12,12 @@ from kpi.facts.clock import DAY_SECONDS, on_days
 from kpi.facts.records import EVENT
 from kpi.periods import Instant, Window, WindowLike
 from kpi.response_time.eligible import eligible, groups_of, inquiries
+from kpi.schema import By
 from kpi.statistics import intervals
 
 
 def never_answered(
-    data: Dataset,
-    *,
-    as_of: Instant,
-    window: WindowLike | None = None,
-    older_than: float = DAY_SECONDS,
-    by: str | Sequence[str] = (),
-    level: float = 0.95,
+    data: Dataset, *, as_of: Instant, window: WindowLike | None = None, older_than: float = DAY_SECONDS, by: By = (), level: float = 0.95
 ) -> pd.DataFrame:
     """Share of leads that nobody has answered, among those old enough to have been.
 

@@ -1,5 +1,6 @@
 """Which customers stay and what they are worth to date."""
 
+from kpi.facts import purchase_reading
 from kpi.retention.cohorts import cohort_matrix, compared_cohorts, retention_curve
 from kpi.retention.contract_survival import contract_median, contract_survival, contract_survival_curve, renewals
 from kpi.retention.growth import active_customers, activity_window, net_customer_growth, retention_rate
@@ -8,7 +9,6 @@ from kpi.retention.revenue_retention import gross_revenue_retention, net_revenue
 from kpi.retention.value_to_date import (
     best_customers,
     most_profitable_customers,
-    purchase_reading,
     refunds,
     value_deciles,
     value_groups,
@@ -39,3 +39,7 @@ __all__ = [
     "value_groups",
     "value_to_date",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__

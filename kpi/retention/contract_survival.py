@@ -11,7 +11,8 @@ from kpi import engine, facts, schema
 from kpi.catalog import CATALOG
 from kpi.dataset import Dataset
 from kpi.facts.clock import last_day
-from kpi.periods import Instant, Window, day_of, last_days
+from kpi.periods import Instant, Window, WindowLike, day_of
+from kpi.schema import renamed
 from kpi.statistics import intervals, survival
 
 HORIZONS = CATALOG["retention.contract_survival"].horizons
@@ -70,7 +71,7 @@ def contract_survival(data: Dataset, *, as_of: Instant, horizons: Sequence[float
         If there are no contracts.
     """
     curve = contract_survival_curve(data, as_of=as_of, level=level)
-    return _told(data, "retention.contract_survival", survival.at(curve, horizons), as_of)
+    return _over_all_time(data, "retention.contract_survival", survival.at(curve, horizons), as_of)
 
 
 def contract_median(data: Dataset, *, as_of: Instant, level: float = 0.95) -> pd.DataFrame:
@@ -89,18 +90,19 @@ def contract_median(data: Dataset, *, as_of: Instant, level: float = 0.95) -> pd
         If there are no contracts.
     """
     curve = contract_survival_curve(data, as_of=as_of, level=level)
-    return _told(data, "retention.contract_median", survival.quantile(curve, 0.5), as_of)
+    return _over_all_time(data, "retention.contract_median", survival.quantile(curve, 0.5), as_of)
 
 
-def renewals(data: Dataset, *, as_of: Instant, days: int = 365, level: float = 0.95) -> pd.DataFrame:
+@renamed(days="window")
+def renewals(data: Dataset, *, as_of: Instant, window: WindowLike | None = None, level: float = 0.95) -> pd.DataFrame:
     """Share of the contracts that ended whose customer was under contract again the day they ended.
 
     Uses `contracts`.
 
     Parameters
     ----------
-    days : int
-        Length of the window of ends, up to `as_of`, in local days.
+    window : Window, str or pair of dates, optional
+        Local dates of the ends; without it the 365 days before `as_of`.
     level : float
         Coverage of the Wilson interval, in (0, 1).
 
@@ -116,7 +118,7 @@ def renewals(data: Dataset, *, as_of: Instant, days: int = 365, level: float = 0
         If there are no contracts.
     """
     now = data.instant(as_of)
-    window = last_days(now, data.company.timezone, days)
+    window = data.window(window, now, 365)
     first, after = window.days
     ended = facts.terms(data, now).filter(nw.col("until") >= first, nw.col("until") < after)
     whole = facts.covers(data, now).select("customer_id", nw.col("start_day").alias("spell"), nw.col("until").alias("spell_until"))
@@ -126,7 +128,7 @@ def renewals(data: Dataset, *, as_of: Instant, days: int = 365, level: float = 0
     return schema.result("retention.renewals", intervals.with_share(table, level), by=[], view="period", window=window, as_of=now)
 
 
-def _told(data: Dataset, key: str, table: pd.DataFrame, as_of: Instant) -> pd.DataFrame:
+def _over_all_time(data: Dataset, key: str, table: pd.DataFrame, as_of: Instant) -> pd.DataFrame:
     now = data.instant(as_of)
     began = engine.collect(facts.covers(data, now).select(nw.col("start_day").min().alias("first")))["first"].iloc[0]
     end = day_of(last_day(data, now) + 1)

@@ -11,14 +11,15 @@ from kpi import facts, schema
 from kpi.catalog import CATALOG
 from kpi.dataset import Dataset
 from kpi.facts.clock import last_day
-from kpi.periods import Instant, Window
+from kpi.periods import Instant, Window, WindowLike
+from kpi.schema import By
 
 PERIOD_DAYS = CATALOG["retention.repeat_purchase"].days
 GROUPS = {"source": "source", "segment": "segment", "month": "start_month", "quarter": "start_quarter"}
 
 
 def repeat_purchase_curve(
-    data: Dataset, *, as_of: Instant, window: Window | None = None, view: str = "period", by: str | Sequence[str] = (), level: float = 0.95
+    data: Dataset, *, as_of: Instant, window: WindowLike | None = None, view: str = "period", by: By = (), level: float = 0.95
 ) -> pd.DataFrame:
     """Share of customers who bought a second time by each day since their first purchase.
 
@@ -28,7 +29,7 @@ def repeat_purchase_curve(
     ----------
     as_of : Instant
         Only what happened strictly before it counts; who has not bought again yet is still open.
-    window : Window, optional
+    window : Window, str or pair of dates, optional
         Local dates: of the time at risk (period) or of the first purchase (cohort). Without it the 180 days before `as_of`.
     by : str or sequence of str
         Any of source, segment, month, quarter (of the first purchase).
@@ -74,9 +75,9 @@ def repeat_purchase(
     data: Dataset,
     *,
     as_of: Instant,
-    window: Window | None = None,
+    window: WindowLike | None = None,
     view: str = "period",
-    by: str | Sequence[str] = (),
+    by: By = (),
     horizons: Sequence[float] = CATALOG["retention.repeat_purchase"].horizons,
     level: float = 0.95,
 ) -> pd.DataFrame:
@@ -86,7 +87,7 @@ def repeat_purchase(
 
     Parameters
     ----------
-    window : Window, optional
+    window : Window, str or pair of dates, optional
         As for `repeat_purchase_curve`.
     by : str or sequence of str
         Any of source, segment, month, quarter (of the first purchase).

@@ -13,7 +13,7 @@ from kpi.facts import records
 from kpi.facts.clock import clocked, last_day
 from kpi.facts.money import in_company_currency
 from kpi.facts.records import EVENT
-from kpi.periods import Instant, Window, day_of, last_days
+from kpi.periods import Instant, Window, day_of
 from kpi.statistics import intervals
 
 
@@ -107,10 +107,8 @@ def best_customers(data: Dataset, *, as_of: Instant, limit: int = 100) -> pd.Dat
     now = data.instant(as_of)
     measure = measure_of(data)
     rows = bought_to_date(data, now).filter(~nw.col(measure).is_null())
-    top = engine.collect(rows.sort(measure, "customer_id", descending=[True, False]).head(limit))
-    top = top.sort_values([measure, "customer_id"], ascending=[False, True], ignore_index=True)
-    top["first_on"], top["last_on"] = [day_of(day) for day in top["first_day"]], [day_of(day) for day in top["last_day"]]
-    return top.rename(columns={measure: "value"})[["customer_id", "segment", "source", "value", "purchases", "first_on", "last_on"]]
+    columns = ["customer_id", "segment", "source", "value", "purchases", "first_on", "last_on"]
+    return _first(rows.with_columns(nw.col(measure).alias("value")), "value", limit)[columns]
 
 
 def most_profitable_customers(data: Dataset, *, as_of: Instant, limit: int = 100) -> pd.DataFrame:
@@ -143,10 +141,14 @@ def most_profitable_customers(data: Dataset, *, as_of: Instant, limit: int = 100
     else:
         rows = rows.with_columns(nw.lit(None).cast(nw.Float64).alias("cost"))
     rows = rows.with_columns((nw.col("margin") - nw.col("cost").fill_null(0.0)).alias("profit"))
-    top = engine.collect(rows.sort("profit", "customer_id", descending=[True, False]).head(limit))
-    top = top.sort_values(["profit", "customer_id"], ascending=[False, True], ignore_index=True)
-    top["last_on"] = [day_of(day) for day in top["last_day"]]
-    return top[["customer_id", "segment", "source", "profit", "margin", "cost", "purchases", "last_on"]]
+    return _first(rows, "profit", limit)[["customer_id", "segment", "source", "profit", "margin", "cost", "purchases", "last_on"]]
+
+
+def _first(rows: nw.LazyFrame, column: str, limit: int) -> pd.DataFrame:
+    """Take the customers with most of something, most first."""
+    top = engine.collect(rows.sort(column, "customer_id", descending=[True, False]).head(limit))
+    top = top.sort_values([column, "customer_id"], ascending=[False, True], ignore_index=True)
+    return top.assign(**{f"{end}_on": [day_of(day) for day in top[f"{end}_day"]] for end in ("first", "last")})
 
 
 def measure_of(data: Dataset) -> str:
@@ -157,7 +159,7 @@ def measure_of(data: Dataset) -> str:
 def all_time(data: Dataset, now: pd.Timestamp) -> Window:
     """Cover the days from the first order to the date."""
     first = engine.collect(facts.purchases(data, now).select(nw.col("day").min().alias("first")))["first"].iloc[0]
-    end = last_days(now, data.company.timezone, 1).end
+    end = data.window(None, now, 1).end
     return Window(end if pd.isna(first) else day_of(first), end)
 
 
@@ -231,22 +233,6 @@ def _median(sizes: pd.DataFrame, name: str) -> float:
 
 
 MATCHES = ("named", "found", "none")
-
-
-def purchase_reading(data: Dataset) -> str:
-    """What counts as a purchase where customers are counted.
-
-    Parameters
-    ----------
-    data : Dataset
-        ``[retention] purchases`` in kpi.toml.
-
-    Returns
-    -------
-    str
-        ``net``, ``sales`` or ``documents``, as `facts.purchase_reading` says.
-    """
-    return facts.purchase_reading(data)
 
 
 def refunds(data: Dataset, *, as_of: Instant, level: float = 0.95) -> pd.DataFrame:
