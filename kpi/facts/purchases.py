@@ -9,12 +9,13 @@ import narwhals.stable.v2 as nw
 import pandas as pd
 
 from kpi.dataset import Dataset
-from kpi.engine import collect
+from kpi.engine import collect, sizes
 from kpi.facts.clock import clocked, last_day, numbered, once
 from kpi.facts.money import in_company_currency
 from kpi.periods import day_number
 from kpi.schema import BLANK
 
+COVERED = 0.95  # of the pauses between purchases
 KEY = ["customer_id", "currency", "product", "cents"]  # what a sale and the refund that takes it back have in common
 
 
@@ -50,6 +51,15 @@ def purchases(data: Dataset, as_of: pd.Timestamp) -> nw.LazyFrame:
 def purchase_reading(data: Dataset) -> str:
     """Say what counts as a purchase: ``net`` amount above 0, ``sales``, or all ``documents``."""
     return data.settings.get("retention", {}).get("purchases", "net")
+
+
+def usual_pause(data: Dataset, as_of: pd.Timestamp, counted: str) -> int | None:
+    """Find the days that 95 % of the pauses between two purchases do not exceed; none where nobody has bought twice."""
+    bought = purchases(data, as_of).filter(nw.col(counted)).select("customer_id", "day")
+    pauses = bought.with_columns((nw.col("day") - nw.col("day").shift(1).over("customer_id", order_by="day")).alias("pause"))
+    found = sizes(pauses.filter(~nw.col("pause").is_null()), ["pause"])
+    covered = found["count"].cumsum() >= COVERED * found["count"].sum()
+    return int(found["pause"][covered.to_numpy().argmax()]) if len(found) else None
 
 
 def _merged(orders: nw.LazyFrame, own_days: nw.LazyFrame, reading: str) -> nw.LazyFrame:

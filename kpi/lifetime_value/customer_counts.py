@@ -126,15 +126,6 @@ def since(data: Dataset, now: pd.Timestamp, day: int) -> pd.DataFrame:
     return engine.sizes(bought, ["customer_id"], "later")
 
 
-def pause(data: Dataset, now: pd.Timestamp) -> int:
-    """Days that 95 % of the pauses between two purchases do not exceed."""
-    bought = facts.purchases(data, now).filter(nw.col("is_paid")).select("customer_id", "day")
-    gaps = bought.with_columns((nw.col("day") - nw.col("day").shift(1).over("customer_id", order_by="day")).alias("gap"))
-    sizes = engine.sizes(gaps.filter(~nw.col("gap").is_null()), ["gap"])
-    covered = sizes["count"].cumsum() >= 0.95 * sizes["count"].sum()
-    return int(sizes["gap"][covered.to_numpy().argmax()]) if len(sizes) else 365
-
-
 def with_costs(data: Dataset, frame: nw.LazyFrame) -> nw.LazyFrame:
     """Add to customers what it cost to win them."""
     if not data.has("customers", "acquisition_cost"):

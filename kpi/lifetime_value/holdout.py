@@ -166,7 +166,7 @@ def _compared(data: Dataset, held: _HeldOut, model: PurchaseModel) -> pd.DataFra
 
 
 def _plain_rule(data: Dataset, held: _HeldOut, table: pd.DataFrame, ahead: int) -> np.ndarray:
-    pause = rows.pause(data, data.instant(day_of(held.cut)))
+    pause = facts.usual_pause(data, data.instant(day_of(held.cut)), "is_paid") or 365
     rate = table["repeats"] / np.maximum(table["age"], 1)
     return np.where(table["age"] - table["recency"] <= pause, rate * ahead, 0.0)
 

@@ -16,7 +16,6 @@ from kpi.periods import Instant, Month, Window
 from kpi.statistics import intervals
 
 COUNTED = ("reason", "counted_as")
-GAP_QUANTILE = 0.95
 SPANS = {1: "retention.net_growth_month", 3: "retention.net_growth_quarter", 12: "retention.net_growth"}
 
 
@@ -47,13 +46,8 @@ def activity_window(data: Dataset, *, as_of: Instant) -> int | None:
         return None
     if "activity_days" in settings:
         return int(settings["activity_days"])
-    bought = facts.purchases(data, data.instant(as_of)).filter(nw.col("is_purchase")).select("customer_id", "day")
-    gaps = bought.with_columns((nw.col("day") - nw.col("day").shift(1).over("customer_id", order_by="day")).alias("gap"))
-    sizes = engine.sizes(gaps.filter(~nw.col("gap").is_null()), ["gap"])
-    if not len(sizes):
-        return 365
-    covered = sizes["count"].cumsum() >= GAP_QUANTILE * sizes["count"].sum()
-    return max(30, int(sizes["gap"][covered.to_numpy().argmax()]))
+    pause = facts.usual_pause(data, data.instant(as_of), "is_purchase")
+    return 365 if pause is None else max(30, pause)
 
 
 def active_customers(data: Dataset, *, as_of: Instant, months: int = 24) -> pd.DataFrame:
