@@ -12,7 +12,7 @@ from kpi.engine import Connection
 from kpi.sources import sql
 
 EXPECTED = 10  # outcomes that the earlier leads would have had, at least, had they been recorded
-SEEN = 0.1  # share of them that may be there all the same: single records entered by hand afterwards
+STRAY = 0.1  # share of them that may be there all the same: single records entered by hand afterwards
 USUAL = 0.1  # share of a usual month's records from which on a month counts as recorded
 
 
@@ -22,18 +22,18 @@ class Recording:
 
     since: date
     earlier: int
-    seen: int
+    recorded: int
     expected: int
 
     def __str__(self) -> str:
-        return f"{self.since}: {self.earlier} leads came before, with {self.seen} outcomes where {self.expected} would be usual"
+        return f"{self.since}: {self.earlier} leads came before, with {self.recorded} outcomes where {self.expected} would be usual"
 
 
 def recorded_from(connection: Connection, tables: Mapping[str, str], provided: Mapping[str, frozenset[str]], zone: str) -> dict[str, Recording]:
     """Find the tables of outcomes that begin long after the leads do.
 
     A table begins with the first month that has a tenth of a usual month's records. It begins too late where the leads from before, at the rate and
-    speed of the later ones, would have had at least `EXPECTED` outcomes before its first day, and hardly any (`SEEN`) is there.
+    speed of the later ones, would have had at least `EXPECTED` outcomes before its first day, and hardly any (`STRAY`) is there.
     """
     if "leads" not in tables:
         return {}
@@ -70,10 +70,10 @@ def recording(outcomes: list[tuple[date, date | None, int]]) -> Recording | None
     if since is None:
         return None
     leads_by_age = [(made, None if came is None else (came - made).days, n) for made, came, n in outcomes]
-    seen = sum(n for made, age, n in leads_by_age if made < since and age is not None and age < (since - made).days)
+    recorded = sum(n for made, age, n in leads_by_age if made < since and age is not None and age < (since - made).days)
     expected = _expected(leads_by_age, since)
     earlier = sum(n for made, _, n in leads_by_age if made < since)
-    return Recording(since, earlier, seen, round(expected)) if expected >= EXPECTED and seen <= SEEN * expected else None
+    return Recording(since, earlier, recorded, round(expected)) if expected >= EXPECTED and recorded <= STRAY * expected else None
 
 
 def _first_day(outcomes: list[tuple[date, date | None, int]]) -> date | None:
@@ -95,6 +95,6 @@ def _expected(leads_by_age: list[tuple[date, int | None, int]], since: date) -> 
         return 0.0
     ages = sorted((age, n) for age, n in later if age is not None and age >= 0)
     days, shares = [age for age, _ in ages], np.cumsum([n for _, n in ages]) / total
-    gone = [((since - made).days, n) for made, _, n in leads_by_age if made < since]
-    places = np.searchsorted(np.array(days, dtype=int), np.array([gap - 1 for gap, _ in gone], dtype=int), side="right")
-    return float(sum(n * shares[place - 1] for (_, n), place in zip(gone, places, strict=True) if place))
+    before = [((since - made).days, n) for made, _, n in leads_by_age if made < since]
+    places = np.searchsorted(np.array(days, dtype=int), np.array([gap - 1 for gap, _ in before], dtype=int), side="right")
+    return float(sum(n * shares[place - 1] for (_, n), place in zip(before, places, strict=True) if place))

@@ -82,12 +82,12 @@ class Bound:
             return Written(self._translated(written.sql, name, keep=True, aliases=bool(listed)), written.used, True)
         return written
 
-    def footer(self, part: Extract) -> str:
+    def footer(self, extract: Extract) -> str:
         """Write the condition that a row is a note below the table."""
         if not self.shape.footer:
-            return part.footer
+            return extract.footer
         keys = [self.write(f"{{{name}}}").sql for need in self.shape.needs[:1] for name in need.split("|")]
-        return f"coalesce({', '.join([*keys, 'null'])}) is null or ({only_first(part.cells)})"
+        return f"coalesce({', '.join([*keys, 'null'])}) is null or ({only_first(extract.cells)})"
 
     def dropped(self) -> str:
         """Write the condition that a record does not belong in the table."""

@@ -42,7 +42,7 @@ def mapped(
     connection: Connection,
     table: Table,
     source: Source,
-    parts: list[Extract],
+    extracts: list[Extract],
     company: Company,
     tables: Mapping[str, str],
     opened: ExitStack,
@@ -52,19 +52,19 @@ def mapped(
     """Put the files of a table under their canonical columns by the alias set that kpi.toml names; also gives their time zone, if that is known."""
     mains: list[tuple[Extract, Shape]] = []
     beside: list[tuple[Extract, Shape]] = []
-    for part in parts:
-        shape = _choose(source.format, table.name, part, source, strict=bool(source.files))
-        (mains if shape.table == table.name else beside).append((part, shape))
+    for extract in extracts:
+        shape = _choose(source.format, table.name, extract, source, strict=bool(source.files))
+        (mains if shape.table == table.name else beside).append((extract, shape))
     if not mains:
         kinds = ", ".join(shape.title for _, shape in beside)
         raise DataError(f"[tables.{table.name}] files holds {kinds}, but none whose rows are {table.name}")
     lookups = {**tables, **reshape.looked_up(connection, beside, source, opened)}
     made = []
-    for part, shape in mains:
-        bound = expressions.bind(shape, part.headers, source, company, lookups)
-        made.append(_under_canonical_columns(part, bound, table, *_reshaped(connection, part, bound, table, source, opened)))
+    for extract, shape in mains:
+        bound = expressions.bind(shape, extract.headers, source, company, lookups)
+        made.append(_under_canonical_columns(extract, bound, table, *_reshaped(connection, extract, bound, table, source, opened)))
         made[-1].decisions += [("not in the export", what) for what in shape.lacks if not (what == "stage history" and has_history)]
-    return made, next(filter(None, (_zone(shape, part.headers) for part, shape in mains)), "")
+    return made, next(filter(None, (_zone(shape, extract.headers) for extract, shape in mains)), "")
 
 
 def _zone(shape: Shape, headers: list[str]) -> str:
@@ -72,22 +72,22 @@ def _zone(shape: Shape, headers: list[str]) -> str:
     return "UTC" if is_connector else shape.timezone
 
 
-def _reshaped(connection: Connection, part: Extract, bound: Bound, table: Table, source: Source, opened: ExitStack) -> tuple[Extract, str]:
-    """Find the part to read and the SQL of its rows, where the rows of the file are no records."""
+def _reshaped(connection: Connection, extract: Extract, bound: Bound, table: Table, source: Source, opened: ExitStack) -> tuple[Extract, str]:
+    """Find the extract to read and the SQL of its rows, where the rows of the file are no records."""
     if bound.shape.changes:
-        return reshape.states_of_log(connection, part, bound, source, opened)
+        return reshape.states_of_log(connection, extract, bound, source, opened)
     if not bound.shape.melt:
-        return part, reshape.plain(part, bound)
-    if not bound.shape.melted(part.headers):
+        return extract, reshape.plain(extract, bound)
+    if not bound.shape.melted(extract.headers):
         example = 'Date entered "Stage (Pipeline)"'
         raise SchemaError(
-            f"{table.name} lacks changed_at: {part.label} has no columns such as {example}; export the dates on which deals entered each stage, "
+            f"{table.name} lacks changed_at: {extract.label} has no columns such as {example}; export the dates on which deals entered each stage, "
             f"or leave [tables.{table.name}] out of {FILE}"
         )
-    return part, reshape.melted(part, bound)
+    return extract, reshape.melted(extract, bound)
 
 
-def _under_canonical_columns(part: Extract, bound: Bound, table: Table, read: Extract, select: str) -> Extract:
+def _under_canonical_columns(extract: Extract, bound: Bound, table: Table, read: Extract, select: str) -> Extract:
     shape, source = bound.shape, bound.source
     written = {}
     for column in table.columns:
@@ -95,12 +95,12 @@ def _under_canonical_columns(part: Extract, bound: Bound, table: Table, read: Ex
         found = None if stated else bound.column(column.name)
         if found is not None:
             written[column.name] = found
-        elif _is_wanting(column, part.headers, source):
-            raise SchemaError(_wanting(column, table, shape, part))
+        elif _is_wanting(column, extract.headers, source):
+            raise SchemaError(_wanting(column, table, shape, extract))
     used = {place for found in written.values() for place in found.used}
-    texts = [f"{name} = {_listed([part.headers[place] for place in sorted(found.used)]) or 'always so'}" for name, found in written.items()]
+    texts = [f"{name} = {_listed([extract.headers[place] for place in sorted(found.used)]) or 'always so'}" for name, found in written.items()]
     noted = [("read as", shape.title), ("columns", "; ".join(texts))]
-    noted += [] if shape.within else _unused_headers(shape, part.headers, used, source)
+    noted += [] if shape.within else _unused_headers(shape, extract.headers, used, source)
     noted += [("left out", what) for what, condition in shape.drop.items() if bound.write(condition).is_known]
     made = replace(
         read,
@@ -114,7 +114,7 @@ def _under_canonical_columns(part: Extract, bound: Bound, table: Table, read: Ex
     )
     if shape.changes:  # its rows are states: what was no change is gone already
         return replace(made, footer=f"{sql.ident('field opportunity_id')} is null" if shape.footer else "false")
-    return replace(made, footer=bound.footer(part), dropped=bound.dropped())
+    return replace(made, footer=bound.footer(extract), dropped=bound.dropped())
 
 
 def _listed(headers: list[str]) -> str:
@@ -126,14 +126,14 @@ def _is_wanting(column: Column, headers: list[str], source: Source) -> bool:
     return column.required and not column.default and not given
 
 
-def _wanting(column: Column, table: Table, shape: Shape, part: Extract) -> str:
+def _wanting(column: Column, table: Table, shape: Shape, extract: Extract) -> str:
     names = expressions.headers_of(shape, column.name)
-    near = nearest(names[0], part.headers) if names else "."
+    near = nearest(names[0], extract.headers) if names else "."
     for name in names:
-        near = nearest(name, part.headers) if near == "." else near
+        near = nearest(name, extract.headers) if near == "." else near
     wanted = " or ".join(repr(name) for name in names[:3]) or f"no header for {column.name}"
     return (
-        f"{table.name} lacks {column.name}: a file of kind {shape.title} has it under {wanted}, and {part.label} has {part.headers}; "
+        f"{table.name} lacks {column.name}: a file of kind {shape.title} has it under {wanted}, and {extract.label} has {extract.headers}; "
         f"map it under [tables.{table.name}] columns in {FILE}{near}"
     )
 
@@ -155,17 +155,17 @@ def _unused_headers(shape: Shape, headers: list[str], used: set[int], source: So
     return noted + [(decision, ", ".join(names)) for decision, names in lists.items() if names]
 
 
-def _choose(system: str, table: str, part: Extract, source: Source, *, strict: bool) -> Shape:
+def _choose(system: str, table: str, extract: Extract, source: Source, *, strict: bool) -> Shape:
     known = aliases.shapes(system, table)
     if not known:
         offered = ", ".join(dict.fromkeys(shape.table for shape in aliases.shapes(system) if shape.table))
         raise DataError(f'[tables.{table}] format = "{system}" has no aliases for {table}; it has {offered}. Map it by columns, or by a query')
-    fitting = [shape for shape in known if _fits(shape, part.headers, source)]
+    fitting = [shape for shape in known if _fits(shape, extract.headers, source)]
     if fitting:
-        return max(fitting, key=lambda shape: _score(shape, part.headers))
+        return max(fitting, key=lambda shape: _score(shape, extract.headers))
     if strict:
-        return _best(part.headers, aliases.shapes(system), part.label)
-    return max(known, key=lambda shape: _score(shape, part.headers))
+        return _best(extract.headers, aliases.shapes(system), extract.label)
+    return max(known, key=lambda shape: _score(shape, extract.headers))
 
 
 def _fits(shape: Shape, headers: list[str], source: Source) -> bool:

@@ -26,35 +26,35 @@ from kpi.sources.typing import dialect
 _LOG = Table("opportunity_history", (Column("changed_at", "instant"),))
 
 
-def plain(part: Extract, bound: Bound) -> str:
+def plain(extract: Extract, bound: Bound) -> str:
     """Write the rows of a file with its fields beside."""
-    fields = [f"{_clean(part, place)} as {sql.ident(f'field {name}')}" for name, place in bound.places.items()]
-    rows = f"select {', '.join(['*', f'{part.row}::bigint as {ROW}', *fields])} from {{relation}}"
+    fields = [f"{_clean(extract, place)} as {sql.ident(f'field {name}')}" for name, place in bound.places.items()]
+    rows = f"select {', '.join(['*', f'{extract.row}::bigint as {ROW}', *fields])} from {{relation}}"
     # Each part in a query of its own: written out wherever it is used, planning would take seconds.
     for name, formula in bound.shape.parts.items():
         rows = f"select *, {bound.write(formula).sql} as {sql.ident(f'part {name}')} from ({rows})"
     return rows
 
 
-def melted(part: Extract, bound: Bound) -> str:
+def melted(extract: Extract, bound: Bound) -> str:
     """Write a row for each filled cell under a header that names a stage."""
-    shape, headers = bound.shape, bound.shape.melted(part.headers)
-    cells = [{"at": _clean(part, place), "number": sql.text(str(number)), **_texts(groups)} for number, (place, groups) in enumerate(headers, 1)]
+    shape, headers = bound.shape, bound.shape.melted(extract.headers)
+    cells = [{"at": _clean(extract, place), "number": sql.text(str(number)), **_texts(groups)} for number, (place, groups) in enumerate(headers, 1)]
     if shape.closing and cells:
         now, ended, when = (bound.write(shape.closing[key]) for key in ("stage", "at", "when"))
         if now.is_known and ended.is_known and when.is_known:
-            entered = " ".join(f"when {sql.text(fold(groups['stage']))} then {_clean(part, place)}" for place, groups in headers)
+            entered = " ".join(f"when {sql.text(fold(groups['stage']))} then {_clean(extract, place)}" for place, groups in headers)
             is_open_end = f"({when.sql}) and (case {folded(now.sql)} {entered} end) is null"
             cells.append(
                 {**dict.fromkeys(cells[0], "''"), "at": f"case when {is_open_end} then {ended.sql} end", "stage": now.sql, "number": "'999'"}
             )
     rows = ", ".join("{" + ", ".join(f"{sql.ident('melt ' + name)}: {cell}" for name, cell in row.items()) + "}" for row in cells)
-    return f'select * from (select *, unnest([{rows}], recursive := true) from ({plain(part, bound)})) where "melt at" is not null'
+    return f'select * from (select *, unnest([{rows}], recursive := true) from ({plain(extract, bound)})) where "melt at" is not null'
 
 
-def states_of_log(connection: Connection, part: Extract, bound: Bound, source: Source, opened: ExitStack) -> tuple[Extract, str]:
+def states_of_log(connection: Connection, extract: Extract, bound: Bound, source: Source, opened: ExitStack) -> tuple[Extract, str]:
     """Turn a log of changes into the whole state after each: of each field the last value known, before its first change the old one."""
-    log = _stored(connection, part, bound, opened)
+    log = _stored(connection, extract, bound, opened)
     names = {fold(alias): name for name, aliases in bound.shape.changes.items() for alias in aliases}
     listed = " ".join(f"when {sql.text(alias)} then {sql.text(name)}" for alias, name in names.items())
     moment = _moment(connection, log, bound, source)
@@ -87,17 +87,17 @@ def states_of_log(connection: Connection, part: Extract, bound: Bound, source: S
         window so_far as (partition by id order by moment, {ROW}),
             later as (partition by id order by moment, {ROW} rows between 1 following and unbounded following)"""
     cells = [sql.ident(f"field {name}") for name in ("opportunity_id", "changed_at", *fields)]
-    made = replace(part, headers=[""] * len(cells), cells=cells, families=["text"] * len(cells), reader=None, relation=log)
+    made = replace(extract, headers=[""] * len(cells), cells=cells, families=["text"] * len(cells), reader=None, relation=log)
     return made, around
 
 
 def looked_up(connection: Connection, beside: Iterable[tuple[Extract, Shape]], source: Source, opened: ExitStack) -> dict[str, str]:
     """Keep the files that a table's formulas look things up in."""
     found: dict[str, str] = {}
-    for part, shape in beside:
+    for extract, shape in beside:
         if shape.name in found:
-            raise DataError(f"{part.label}: the files hold {shape.title} twice; name one")
-        stored = _stored(connection, part, expressions.bind(shape, part.headers, Source(), Company(), {}), opened)
+            raise DataError(f"{extract.label}: the files hold {shape.title} twice; name one")
+        stored = _stored(connection, extract, expressions.bind(shape, extract.headers, Source(), Company(), {}), opened)
         # Under names of their own, or a look-up would compare a column with itself.
         fields = ", ".join(f"{sql.ident(f'field {name}')} as {sql.ident(f'found {name}')}" for name in shape.fields)
         found[shape.name] = sql.free_name(connection, f"stage_{shape.name}_found")
@@ -106,16 +106,16 @@ def looked_up(connection: Connection, beside: Iterable[tuple[Extract, Shape]], s
     return found
 
 
-def _stored(connection: Connection, part: Extract, bound: Bound, opened: ExitStack) -> str:
+def _stored(connection: Connection, extract: Extract, bound: Bound, opened: ExitStack) -> str:
     name = sql.free_name(connection, f"stage_{bound.shape.name}")
     missing = [field for field in bound.shape.fields if field not in bound.places]
     absent = "".join(f", null::varchar as {sql.ident(f'field {field}')}" for field in missing)
     try:
-        with part.opened(connection) as relation:
-            rows = plain(part, bound).replace("{relation}", relation)
+        with extract.opened(connection) as relation:
+            rows = plain(extract, bound).replace("{relation}", relation)
             connection.execute(f"create temp table {name} as select *{absent} from ({rows})")
     except (duckdb.Error, pa.ArrowException) as error:
-        raise part.failure(error) from None
+        raise extract.failure(error) from None
     opened.callback(connection.execute, f"drop table if exists {name}")
     return name
 
@@ -143,8 +143,8 @@ def _filled(name: str, bound: Bound) -> str:
     )
 
 
-def _clean(part: Extract, place: int) -> str:
-    cell, family = part.cells[place], part.families[place]
+def _clean(extract: Extract, place: int) -> str:
+    cell, family = extract.cells[place], extract.families[place]
     if family == "number":  # six digits, so that no point can be taken for thousands
         whole = f"{cell} = round({cell})"
         return f"case when {whole} then {cell}::hugeint::varchar when isfinite({cell}::double) then printf('%.6f', {cell}::double) end"
