@@ -87,11 +87,11 @@ def waterfall(
     rows = data.engine.keep(with_fixed_groups(data, facts.changes(data, last, first), groups)).with_columns(*flags)
     constant = last_day(data, last) if rates == "constant" else None
     at_ends = [
-        _standing(data, rows, moment, last_day(data, moment) if constant is None else constant, step, groups)
+        _standing(data, rows, moment, last_day(data, moment) if constant is None else constant, step)
         for moment, step in ((first, "start"), (last, "end"))
     ]
-    moved = [_summed(part, groups) for part in _moved(data, rows, first, last, owners, constant)]
-    table = _balanced(pd.concat([*at_ends, *moved], ignore_index=True), list(groups))
+    parts = [_summed(part, groups) for part in (*at_ends, *_moved(data, rows, first, last, owners, constant))]
+    table = _balanced(pd.concat(parts, ignore_index=True), list(groups))
     covered = Window(during.start, periods.local_date(last, data.company.timezone))
     return schema.result("pipeline.waterfall", table, by=[*groups, "place", "step"], view="period", window=covered, as_of=last, more=["deals"])
 
@@ -111,11 +111,16 @@ def _cents(column: str) -> nw.Expr:
     return nw.when(~amount.is_null()).then((amount * 100 + 0.5).floor()).otherwise(nw.lit(0.0)).cast(nw.Int64)
 
 
-def _standing(data: Dataset, rows: nw.LazyFrame, moment: pd.Timestamp, day: int, step: str, groups: Sequence[str]) -> pd.DataFrame:
+def _line(rows: nw.LazyFrame, step: nw.Expr, cents: nw.Expr, deals: nw.Expr) -> nw.LazyFrame:
+    """What rows add to the account: under which step, how much, and how many deals."""
+    known = nw.col("amount") * nw.col("rate")
+    return rows.with_columns(step.alias("step"), cents.alias("cents"), deals.alias("deals"), known.alias("known"))
+
+
+def _standing(data: Dataset, rows: nw.LazyFrame, moment: pd.Timestamp, day: int, step: str) -> nw.LazyFrame:
     """Deals inside at an instant."""
     there = rows.filter(nw.col("is_in") == 1, nw.col("from_at") < moment, nw.col("until_at").is_null() | (nw.col("until_at") >= moment))
-    there = rated(data, there, nw.lit(day)).with_columns(nw.lit(step).alias("step"), _cents("amount").alias("cents"), nw.lit(1).alias("deals"))
-    return _summed(there.with_columns((nw.col("amount") * nw.col("rate")).alias("known")), groups)
+    return _line(rated(data, there, nw.lit(day)), nw.lit(step), _cents("amount"), nw.lit(1))
 
 
 def _moved(
@@ -124,38 +129,23 @@ def _moved(
     """What came in or went out, and what changed its amount while inside."""
     happened = rows.filter(nw.col("from_at") >= first, nw.col("from_at") < last).with_columns(nw.col("from_at").alias("event_at"))
     gone = rows.filter(nw.col("deleted_at") >= first, nw.col("deleted_at") < last).with_columns(
-        nw.col("deleted_at").alias("event_at"),
-        nw.col("is_in").alias("was_in"),
-        nw.col("amount").alias("amount_before"),
-        nw.lit("deleted").alias("status"),
-        nw.lit(0).alias("is_in"),
+        *(nw.col("deleted_at").alias("event_at"), nw.col("is_in").alias("was_in"), nw.col("amount").alias("amount_before")),
+        *(nw.lit("deleted").alias("status"), nw.lit(0).alias("is_in")),
     )
-    events = nw.concat([happened, gone.select(*happened.collect_schema().names())])
-    events = events.filter((nw.col("is_in") == 1) | (nw.col("was_in") == 1))
+    events = nw.concat([happened, gone.select(*happened.collect_schema().names())]).filter((nw.col("is_in") == 1) | (nw.col("was_in") == 1))
     if constant is None and data.has("fx"):
         events = rated(data, clocked(data, events, "event_at", "day"), nw.col("event_day"))
     else:
         events = rated(data, events, nw.lit(constant or 0))
-    stays = nw.col("owner_before").is_in(list(owners)) if owners else nw.lit(True)
-    kept = nw.col("owner").is_in(list(owners)) if owners else nw.lit(True)
+    stays, kept = (nw.col(name).is_in(list(owners)) if owners else nw.lit(True) for name in ("owner_before", "owner"))
     status, before = nw.col("status"), nw.col("status_before")
     arrival = records.first((before.is_null(), "new"), (before != "open", "reopened"), (~stays, "owner_in"), otherwise="pulled_in")
     departure = nw.when(status != "open").then(status).otherwise(records.first((~kept, "owner_out"), otherwise="pushed_out"))
     events = events.with_columns(_cents("amount").alias("worth"), _cents("amount_before").alias("worth_before"))
-    rated_now = nw.col("amount") * nw.col("rate")
-    crossed = events.filter(nw.col("is_in") != nw.col("was_in")).with_columns(
-        nw.when(nw.col("is_in") == 1).then(arrival).otherwise(departure).alias("step"),
-        ((nw.col("is_in") - nw.col("was_in")) * nw.col("worth")).alias("cents"),
-        (nw.col("is_in") - nw.col("was_in")).alias("deals"),
-        rated_now.alias("known"),
-    )
-    changed = events.filter(nw.col("was_in") == 1, nw.col("worth") != nw.col("worth_before")).with_columns(
-        nw.when(nw.col("worth") > nw.col("worth_before")).then(nw.lit("increased")).otherwise(nw.lit("decreased")).alias("step"),
-        (nw.col("worth") - nw.col("worth_before")).alias("cents"),
-        nw.lit(0).alias("deals"),
-        rated_now.alias("known"),
-    )
-    return [crossed, changed]
+    net, growth = nw.col("is_in") - nw.col("was_in"), nw.col("worth") - nw.col("worth_before")
+    crossed = _line(events.filter(net != 0), nw.when(net > 0).then(arrival).otherwise(departure), net * nw.col("worth"), net)
+    changed = events.filter(nw.col("was_in") == 1, growth != 0)
+    return [crossed, _line(changed, records.first((growth > 0, "increased"), otherwise="decreased"), growth, nw.lit(0))]
 
 
 def _summed(rows: nw.LazyFrame, groups: Sequence[str]) -> pd.DataFrame:
