@@ -8,32 +8,3 @@ from kpi.facts.opportunities import changes, opportunities, states
 from kpi.facts.purchases import activity, purchase_reading, purchases, refunds, usual_pause
 from kpi.facts.stage_visits import reached, stages, visits
 from kpi.facts.touches import scored
-
-__all__ = [
-    "OBSERVED",
-    "activity",
-    "at_age",
-    "at_risk",
-    "changes",
-    "covers",
-    "exposed",
-    "in_company_currency",
-    "incidence",
-    "incidence_curve",
-    "is_contractual",
-    "leads",
-    "observed",
-    "opportunities",
-    "purchase_reading",
-    "purchases",
-    "reached",
-    "recurring",
-    "refunds",
-    "scored",
-    "stages",
-    "states",
-    "terms",
-    "usual_pause",
-    "visits",
-    "wait",
-]

@@ -23,26 +23,3 @@ from kpi.presentation.pages import (
     under_contract,
 )
 from kpi.presentation.pages.about import About, about, closing, section
-
-__all__ = [
-    "About",
-    "about",
-    "closing",
-    "comparison",
-    "customer_value",
-    "follow_up",
-    "lever_gains",
-    "lifetime_value",
-    "movement",
-    "open_deals",
-    "pipeline",
-    "pulse",
-    "repeat_purchase",
-    "response_time",
-    "retention",
-    "sales_velocity",
-    "section",
-    "speed_and_outcome",
-    "stage_by_stage",
-    "under_contract",
-]
