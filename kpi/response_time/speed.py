@@ -22,14 +22,8 @@ from kpi.statistics import intervals
 
 HOUR = 3600
 SOON = (nw.col("outcome") == "answered") & (nw.col("delay") <= HOUR)
-# Band of the first answer: from, to, and the landmark at which it is known, in seconds. The last one: not answered within a week.
-BANDS = (
-    (None, 300, 300),
-    (300, HOUR, HOUR),
-    (HOUR, DAY_SECONDS, DAY_SECONDS),
-    (DAY_SECONDS, 7 * DAY_SECONDS, 7 * DAY_SECONDS),
-    (None, None, 7 * DAY_SECONDS),
-)
+# Answered within so many seconds, when it is known; the last band, not answered within a week, is seen from the last of them too.
+LANDMARKS = (300, HOUR, DAY_SECONDS, 7 * DAY_SECONDS)
 # Outcome: its event and the days after the landmark in which it counts.
 OUTCOMES = {"appointment": ("appointed", 30), "opportunity": ("opportunity", 90), "won": ("won", 180)}
 
@@ -71,7 +65,7 @@ def speed_to_outcome(
     window = data.window(window, now)
     counts = _landmark_counts(data, as_of, window, event, days)
     total = counts.groupby("band", as_index=False)[["n", "n_events", "earlier"]].sum()
-    table = pd.DataFrame({"band": range(len(BANDS))}).merge(total, on="band", how="left").fillna(0).astype("int64")
+    table = pd.DataFrame({"band": range(len(LANDMARKS) + 1)}).merge(total, on="band", how="left").fillna(0).astype("int64")
     table = intervals.with_share(table, level).assign(horizon=days)
     more = ("earlier", "standard", "standard_low", "standard_high", "covered")
     table[list(more[1:])] = [_standardised(counts[counts["band"] == band], _weights(counts), level)[:4] for band in table["band"]]
@@ -218,20 +212,17 @@ def _landmark_counts(data: Dataset, as_of: Instant, window: Window, event: str, 
     """Per band and source: leads at risk at the landmark, outcomes in the horizon after it, leads whose outcome or end came first."""
     _need(data, event)
     now = int(data.instant(as_of).timestamp())
-    answered = nw.col("outcome") == "answered"
-    band, landmark = nw.lit(len(BANDS) - 1), nw.lit(BANDS[-1][2])
-    for number, (_, high, edge) in reversed(list(enumerate(BANDS[:-1]))):
-        inside = answered & (nw.col("delay") <= high)
+    band, landmark = nw.lit(len(LANDMARKS)), nw.lit(LANDMARKS[-1])
+    for number, edge in reversed(list(enumerate(LANDMARKS))):
+        inside = (nw.col("outcome") == "answered") & (nw.col("delay") <= edge)
         band, landmark = nw.when(inside).then(nw.lit(number)).otherwise(band), nw.when(inside).then(nw.lit(edge)).otherwise(landmark)
     rows = eligible(data, as_of, window).with_columns(band.cast(nw.Int64).alias("band"), landmark.cast(nw.Int64).alias("edge"))
     rows = rows.filter(nw.col("created_seconds") + nw.col("edge") + days * DAY_SECONDS <= now)
     since = nw.col(f"{event}_seconds") - nw.col("created_seconds")
     ended = nw.col("disqualified_seconds") - nw.col("created_seconds")
     earlier = (~since.is_null() & (since <= nw.col("edge"))) | (~ended.is_null() & (ended <= nw.col("edge")))
-    rows = rows.with_columns(nw.when(earlier).then(nw.lit(1)).otherwise(nw.lit(0)).alias("early"))
-    at_risk = nw.col("early") == 0
-    happened = at_risk & (since <= nw.col("edge") + days * DAY_SECONDS)
-    return engine.counts(rows, ("band", "source"), n=at_risk, n_events=happened, earlier=nw.col("early") == 1)
+    happened = ~earlier & (since <= nw.col("edge") + days * DAY_SECONDS)
+    return engine.counts(rows, ("band", "source"), n=~earlier, n_events=happened, earlier=earlier)
 
 
 class _Standardised(NamedTuple):

@@ -58,10 +58,10 @@ def net_revenue_retention(data: Dataset, *, as_of: Instant, months: int = 1, spa
 def gross_revenue_retention(data: Dataset, *, as_of: Instant, months: int = 1, span: int = YEAR, level: float = 0.95) -> pd.DataFrame:
     """Share of the revenue of the customers of the start that is still there at the end: more from one does not make up for less from another.
 
+    Uses what `net_revenue_retention` uses.
+
     Parameters
     ----------
-    data : Dataset
-        As for `net_revenue_retention`.
     months : int
         How many periods, each ending with a month.
     span : int
