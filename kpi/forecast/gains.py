@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from kpi import schema
+from kpi.catalog import CATALOG
 from kpi.dataset import Dataset
 from kpi.errors import MissingTable, ParameterError
 from kpi.forecast import levers
@@ -18,8 +19,8 @@ from kpi.periods import Instant, Window, WindowLike
 from kpi.schema import renamed
 from kpi.statistics.intervals import quantile_of
 
-HORIZON = 90
-DAYS = 365
+HORIZON = int(CATALOG["pipeline.expected_won"].horizons[0])
+DAYS = CATALOG["pipeline.expected_won"].days
 DRAWS = 400
 KINDS = ("conversion", "pace", "inflow", "lead_conversion", "response", "amount")
 MORE = ("from", "to", "unit", "basis", "best", "shift", "expected", "expected_low", "expected_high")

@@ -10,6 +10,7 @@ import pandas as pd
 from scipy.special import expit, logit
 
 from kpi import response_time
+from kpi.catalog import CATALOG
 from kpi.dataset import Dataset
 from kpi.forecast.pipeline_counts import QUARTER, Counts
 from kpi.forecast.pipeline_model import FLOOR, PipelineModel, cells, effects, mean_and_error, places
@@ -19,7 +20,7 @@ from kpi.statistics.intervals import quantile_of
 from kpi.statistics.shrinkage import shrunk
 
 REACH = 0.8  # coverage of the interval whose end is the target where nobody stands out
-GOING_ON = 180  # days within which a step forward counts, as for `pipeline.stage_conversion`
+GOING_ON = int(CATALOG["pipeline.stage_conversion"].horizons[0])  # days within which a step forward counts
 LONGEST = 730  # days within which half of the stays must be over to tell how long they take
 
 

@@ -8,6 +8,7 @@ import narwhals.stable.v2 as nw
 import pandas as pd
 
 from kpi import engine, facts, periods, schema
+from kpi.catalog import CATALOG
 from kpi.dataset import Dataset
 from kpi.facts import records
 from kpi.facts.clock import last_day
@@ -26,7 +27,7 @@ def stage_conversion(
     window: WindowLike | None = None,
     view: str = "period",
     by: str | Sequence[str] = (),
-    horizon: float = 180,
+    horizon: float = CATALOG["pipeline.stage_conversion"].horizons[0],
     direct: bool = False,
     level: float = 0.95,
 ) -> pd.DataFrame:
@@ -86,7 +87,7 @@ def funnel(
     window: WindowLike | None = None,
     view: str = "period",
     by: str | Sequence[str] = (),
-    horizon: float = 180,
+    horizon: float = CATALOG["pipeline.funnel"].horizons[0],
     level: float = 0.95,
 ) -> pd.DataFrame:
     """Share of the opportunities created that reach each stage, or go beyond it, and in the end are won; a loss ends the wait.

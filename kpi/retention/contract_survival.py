@@ -118,7 +118,7 @@ def renewals(data: Dataset, *, as_of: Instant, window: WindowLike | None = None,
         If there are no contracts.
     """
     now = data.instant(as_of)
-    window = data.window(window, now, 365)
+    window = data.window(window, now, CATALOG["retention.renewals"].days)
     first, after = window.days
     ended = facts.terms(data, now).filter(nw.col("until") >= first, nw.col("until") < after)
     whole = facts.covers(data, now).select("customer_id", nw.col("start_day").alias("spell"), nw.col("until").alias("spell_until"))
