@@ -97,6 +97,13 @@ def test_won_value_is_the_sum_of_its_events(sample):
     assert events["amount"].sum() == pytest.approx(pipeline.won(sample, as_of="2026-11-01", window=month.window, measure="value")["value"].item())
 
 
+def test_customers_kept_are_those_of_the_account_of_their_number(sample):
+    same = {"as_of": "2026-11-01", "months": 6, "span": 3}
+    account, kept = retention.net_customer_growth(sample, **same), retention.retention_rate(sample, **same)
+    assert kept["n"].tolist() == account["start"].tolist()
+    assert kept["n_events"].tolist() == (account["start"] - account["lost"]).tolist()
+
+
 def test_reasons_by_hand():
     leads = [
         lead("A", "2026-03-02 10:00"),
