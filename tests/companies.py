@@ -11,12 +11,13 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 import pandas as pd
+import pytest
 
 import kpi
 from kpi import schema
 
 ZONE = "Europe/Paris"
-ENGINES = ("duckdb", "polars")
+ENGINES = ("duckdb", pytest.param("polars", marks=pytest.mark.slow))  # what each engine is asked itself; quick tests run on the first
 END = "2026-07-01"  # end of the data of all companies here
 HOURS = {day: ["09:00-12:00", "14:00-18:15"] for day in ("monday", "tuesday", "wednesday", "thursday")} | {"friday": ["08:45-16:00"]}
 
@@ -218,7 +219,7 @@ def random_company(seed: int, **more) -> dict[str, pd.DataFrame]:
 
 
 @cache
-def random_data(seed: int, engine: str) -> kpi.Dataset:
+def random_data(seed: int, engine: str = "duckdb") -> kpi.Dataset:
     """A random company read once for all tests."""
     return dataset(random_company(seed), engine)
 

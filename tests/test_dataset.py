@@ -18,7 +18,6 @@ from kpi.errors import DataError, KpiError, MissingTable, ParameterError, Schema
 from kpi.periods import Month, Window
 from kpi.schema import renamed
 
-ENGINES = ("duckdb", "polars")
 PARIS = {"timezone": "Europe/Paris"}
 
 
@@ -79,7 +78,7 @@ def tables() -> dict[str, pd.DataFrame]:
     }
 
 
-@pytest.fixture(scope="module", params=ENGINES)
+@pytest.fixture(scope="module", params=["duckdb", pytest.param("polars", marks=pytest.mark.slow)])
 def data(request) -> kpi.Dataset:
     return kpi.Dataset(**tables(), **PARIS, engine=request.param)
 

@@ -10,7 +10,6 @@ import oracles
 import pandas as pd
 import pytest
 from companies import (
-    ENGINES,
     HOURS,
     STAGES,
     ZONE,
@@ -37,17 +36,6 @@ AS_OFS = ("2026-04-01", "2026-05-01", "2026-07-01")
 SEEDS = [1, pytest.param(2, marks=pytest.mark.slow), *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(10, 22))]
 
 
-@pytest.fixture(params=ENGINES)
-def name(request) -> str:
-    return request.param
-
-
-@pytest.fixture(params=["polars", pytest.param("duckdb", marks=pytest.mark.slow)])
-def lean(request) -> str:
-    """Both engines in the end: the default one is slow to plan many small questions, and `name` and a comparison of both cover it each time."""
-    return request.param
-
-
 def known(build, data, as_of: str, *sort: str) -> pd.DataFrame:
     return engine.collect(build(data, utc(as_of)), sort)
 
@@ -59,11 +47,11 @@ def on(number) -> date | None:
 # --- the clock
 
 
-def test_clock_against_zoneinfo(name):
+def test_clock_against_zoneinfo():
     rng = random.Random(7)
     start, closed = utc("2026-03-26 00:00"), set(holidays.country_holidays("FR", years=2026))
     moments = [start + timedelta(seconds=rng.randrange(12 * 86_400)) for _ in range(25)] + [utc("2026-03-29 01:59:59")]
-    data = dataset(answering([lead("L", "2026-03-26 10:00")], [touch("L", "2026-03-26 10:00")]), name)
+    data = dataset(answering([lead("L", "2026-03-26 10:00")], [touch("L", "2026-03-26 10:00")]))
     fields = ("seconds", "business", "day", "month", "weekday", "hour", "open")
     frame = data.engine.put(pd.DataFrame({"asked_at": pd.Series([start, *moments], dtype="datetime64[us]")}))
     found = engine.collect(clocked(data, frame, "asked_at", *fields), ["asked_at"])
@@ -79,8 +67,8 @@ def test_clock_against_zoneinfo(name):
         assert row.asked_open == oracles.is_open(moment, ZONE, HOURS, closed)
 
 
-def test_days_of_dates(lean):
-    data = dataset(answering([lead("L", "2026-03-26 10:00")], [touch("L", "2026-03-26 10:00")]), lean)
+def test_days_of_dates():
+    data = dataset(answering([lead("L", "2026-03-26 10:00")], [touch("L", "2026-03-26 10:00")]))
     dates = pd.Series([date(2026, 3, 29), None, date(1970, 1, 1), date(2126, 1, 1)], dtype="datetime64[us]")
     frame = data.engine.put(pd.DataFrame({"row": range(4), "due_on": dates}))
     found = engine.collect(numbered(data, frame, "due_on"), ["row"])["due_day"]
@@ -102,18 +90,18 @@ TOUCHED = [
 ]
 
 
-def test_first_human_touch_by_hand(lean):
+def test_first_human_touch_by_hand():
     leads = [lead(who, f"2026-03-03 {created}") for who, created, _, _ in TOUCHED]
     acts = [touch(who, f"2026-03-03 {at}", **more) for who, _, touches, _ in TOUCHED for at, more in touches]
     acts.append(touch(None, "2026-03-03 10:00"))  # of no lead
-    found = known(facts.leads, dataset(answering(leads, acts), lean), "2026-04-01").set_index("lead_id")
+    found = known(facts.leads, dataset(answering(leads, acts)), "2026-04-01").set_index("lead_id")
     age = int((utc("2026-04-01 00:00") - utc("2026-03-03 10:00")).total_seconds())
     assert len(found) == len(TOUCHED)
     for who, _, _, (outcome, delay) in TOUCHED:
         assert (found.loc[who, "outcome"], found.loc[who, "delay"]) == (outcome, age if delay is None else delay), who
 
 
-def test_disqualified_only_before_an_answer(lean):
+def test_disqualified_only_before_an_answer():
     def out(lead_id, at):
         return lead(lead_id, "2026-03-03 10:00", disqualified_at=utc(at))
 
@@ -124,7 +112,7 @@ def test_disqualified_only_before_an_answer(lean):
         out("not yet", "2026-05-01"),
     ]
     acts = [touch("called first", "2026-03-03 10:30"), touch("called later", "2026-03-03 10:30")]
-    found = known(facts.leads, dataset(answering(leads, acts), lean), "2026-04-01").set_index("lead_id")
+    found = known(facts.leads, dataset(answering(leads, acts)), "2026-04-01").set_index("lead_id")
     assert found["outcome"].to_dict() == {
         "never called": "disqualified",
         "called first": "answered",
@@ -145,15 +133,15 @@ def test_a_touch_in_the_second_of_the_disqualification_is_an_answer():
     assert counted.loc[300, ["n", "n_events"]].tolist() == [3, 2]
 
 
-def test_touched_before_is_within_24_hours(lean):
+def test_touched_before_is_within_24_hours():
     ago = {"a second": "2026-03-03 09:59:59", "a day": "2026-03-02 10:00:00", "longer": "2026-03-02 09:59:59"}
     leads = [lead(who, "2026-03-03 10:00") for who in [*ago, "automated"]]
     acts = [touch(who, at) for who, at in ago.items()] + [touch("automated", "2026-03-03 09:00", automated=True)]
-    found = known(facts.leads, dataset(answering(leads, acts), lean), "2026-04-01").set_index("lead_id")
+    found = known(facts.leads, dataset(answering(leads, acts)), "2026-04-01").set_index("lead_id")
     assert found["touched_before"].to_dict() == {"a second": True, "a day": True, "longer": False, "automated": False}
 
 
-def test_leads_not_yet_received_deleted_or_merged_are_no_leads(lean):
+def test_leads_not_yet_received_deleted_or_merged_are_no_leads():
     leads = [
         lead("kept", "2026-03-03 10:00"),
         lead("at as_of", "2026-04-01 00:00"),
@@ -162,11 +150,11 @@ def test_leads_not_yet_received_deleted_or_merged_are_no_leads(lean):
         lead("deleted", "2026-03-03 10:00", deleted_at=utc("2026-03-31 23:00")),
         lead("deleted later", "2026-03-03 10:00", deleted_at=utc("2026-04-01 00:00")),
     ]
-    found = known(facts.leads, dataset(answering(leads, []), lean), "2026-04-01", "lead_id")
+    found = known(facts.leads, dataset(answering(leads, [])), "2026-04-01", "lead_id")
     assert found["lead_id"].tolist() == ["deleted later", "evening before", "kept"]
 
 
-def test_merged_and_re_created_leads_are_one_inquiry(name):
+def test_merged_and_re_created_leads_are_one_inquiry():
     leads = [
         lead("first", "2026-02-01 10:00", person_id="P", source="fair"),
         lead("again", "2026-02-20 10:00", person_id="P", owner="Bob", disqualified_at=utc("2026-02-20 12:00")),  # closed as a duplicate
@@ -189,27 +177,27 @@ def test_merged_and_re_created_leads_are_one_inquiry(name):
         touch("again", "2026-04-08 09:00", automated=True),
         touch("copy 2", "2026-03-02 11:00"),
     ]
-    found = known(facts.leads, dataset(answering(leads, acts), name), "2026-06-01").set_index("lead_id")
+    found = known(facts.leads, dataset(answering(leads, acts)), "2026-06-01").set_index("lead_id")
     persons = {"first": 3, "new": 1, "stranger": 1, "30 days": 2, "a second more": 1, "anew": 1}
     assert found["folded"].to_dict() == persons | {"kept": 3, "merged into nothing": 1}
     assert found.loc["first", ["source", "owner", "outcome", "delay"]].tolist() == ["fair", "Ann", "answered", 19 * 86_400 + 3600]
     assert found.loc["kept", ["created_at", "delay"]].tolist() == [utc("2026-02-28 10:00"), 2 * 86_400 + 3600]
-    before = known(facts.leads, dataset(answering(leads, acts), name), "2026-03-01").set_index("lead_id")
+    before = known(facts.leads, dataset(answering(leads, acts)), "2026-03-01").set_index("lead_id")
     assert before["folded"].to_dict() == {"first": 2, "copy": 1}  # what it was merged into was not there yet
 
 
-def test_team_of_an_owner_is_the_one_of_the_day(lean):
+def test_team_of_an_owner_is_the_one_of_the_day():
     spans = [("Ann", "Nord", None, "2026-03-10"), ("Ann", "Sud", "2026-03-10", None), ("Bob", "Sud", "2026-04-01", None)]
     owners = table("owners", [{"owner": o, "team": t, "from_on": f and pd.Timestamp(f), "to_on": u and pd.Timestamp(u)} for o, t, f, u in spans])
     leads = [lead("before", "2026-03-09 23:30"), lead("after", "2026-03-10 00:30"), lead("too early", "2026-03-10 09:00", owner="Bob")]
-    found = known(facts.leads, dataset(answering(leads, []) | {"owners": owners}, lean), "2026-05-01").set_index("lead_id")
+    found = known(facts.leads, dataset(answering(leads, []) | {"owners": owners}), "2026-05-01").set_index("lead_id")
     assert found["team"].to_dict() == {"before": "Nord", "after": "Sud", "too early": "(blank)"}
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_leads_against_the_definition(name, seed):
+def test_leads_against_the_definition(seed):
     tables = random_company(seed)
-    data = random_data(seed, name)
+    data = random_data(seed)
     closed = set(holidays.country_holidays("FR", years=2026))
     for as_of in AS_OFS:
         now = utc(as_of).to_pydatetime()
@@ -231,7 +219,7 @@ def test_leads_against_the_definition(name, seed):
 # --- opportunities
 
 
-def test_state_of_a_deal_through_its_life(name):
+def test_state_of_a_deal_through_its_life():
     deals = [deal("D", "2026-02-01 10:00", "won", "2026-05-10 10:00", 300.0, owner="Cid")]
     told = story(
         "D",
@@ -241,7 +229,7 @@ def test_state_of_a_deal_through_its_life(name):
         ("2026-04-10 10:00", "Proposal", "open", 250.0, "Bob"),
         ("2026-05-10 10:00", "Won", "won", 300.0, "Cid"),
     )
-    data = dataset(selling(deals, told), name)
+    data = dataset(selling(deals, told))
     lived = {
         "2026-02-15": ("Qualified", "open", 100, "Ann", None),
         "2026-03-02": ("Proposal", "open", 200, "Ann", None),
@@ -256,17 +244,17 @@ def test_state_of_a_deal_through_its_life(name):
     assert len(known(facts.opportunities, data, "2026-02-01")) == 0
 
 
-def test_changes_at_one_instant_go_by_their_number(name):
+def test_changes_at_one_instant_go_by_their_number():
     told = story(
         "D", ("2026-02-01 10:00", "Qualified", "open"), ("2026-02-01 10:00", "Proposal", "open"), ("2026-02-01 10:00", "Negotiation", "open")
     )
-    data = dataset(selling([deal("D", "2026-02-01 10:00")], told[::-1]), name)
+    data = dataset(selling([deal("D", "2026-02-01 10:00")], told[::-1]))
     assert known(facts.opportunities, data, "2026-03-01")["stage"].tolist() == ["Negotiation"]
     visits = known(facts.visits, data, "2026-03-01", "entered_day")
     assert sorted(visits["stage"]) == ["Negotiation", "Proposal", "Qualified"]
 
 
-def test_deals_without_history(name):
+def test_deals_without_history():
     deals = [
         deal("won", "2026-02-01 10:00", "won", "2026-03-10 10:00"),
         deal("open", "2026-02-01 10:00"),
@@ -274,7 +262,7 @@ def test_deals_without_history(name):
         deal("undated", None, "won", "2026-03-10 10:00"),
         deal("gone", "2026-02-01 10:00", deleted_at=utc("2026-02-20 10:00")),
     ]
-    data = dataset(selling(deals), name)
+    data = dataset(selling(deals))
     found = known(facts.opportunities, data, "2026-03-01").set_index("opportunity_id")["status"].to_dict()
     assert found == {"won": "open", "open": "open", "closed some day": "lost", "undated": "open"}
     found = known(facts.opportunities, data, "2026-04-01").set_index("opportunity_id")
@@ -283,13 +271,13 @@ def test_deals_without_history(name):
     assert found["closed_day"].isna().to_dict() == {"won": False, "open": True, "closed some day": True, "undated": False}
 
 
-def test_undated_deal_is_unknown_before_its_first_change(lean):
-    data = dataset(selling([deal("D", None)], story("D", ("2026-04-10 10:00", "Qualified", "open"))), lean)
+def test_undated_deal_is_unknown_before_its_first_change():
+    data = dataset(selling([deal("D", None)], story("D", ("2026-04-10 10:00", "Qualified", "open"))))
     assert len(known(facts.opportunities, data, "2026-04-01")) == 0
     assert len(known(facts.opportunities, data, "2026-05-01")) == 1
 
 
-def test_amounts_at_dated_rates(name):
+def test_amounts_at_dated_rates():
     deals = [
         deal("euro", "2026-02-01 10:00", "won", "2026-03-10 10:00"),
         deal("dollar", "2026-02-01 10:00", "won", "2026-03-31 23:30", currency="USD"),  # the rate of March, not of April
@@ -302,15 +290,15 @@ def test_amounts_at_dated_rates(name):
     fx = table("fx", [{"currency": currency, "from_on": pd.Timestamp(day), "rate": rate} for currency, day, rate in rates])
     expected = {"euro": 100, "dollar": 90, "open dollar": 80, "yen": None, "no amount": None, "franc": None}
     for more, wanted in (({"fx": fx}, expected), ({}, expected | {"dollar": None, "open dollar": None}), ({"fx": fx.iloc[:0]}, None)):
-        found = known(facts.opportunities, dataset(selling(deals) | more, name), "2026-05-01").set_index("opportunity_id")["amount"]
+        found = known(facts.opportunities, dataset(selling(deals) | more), "2026-05-01").set_index("opportunity_id")["amount"]
         wanted = expected | {"dollar": None, "open dollar": None} if wanted is None else wanted
         assert {key: None if pd.isna(amount) else round(amount, 9) for key, amount in found.items()} == wanted
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_opportunities_against_the_definition(name, seed):
+def test_opportunities_against_the_definition(seed):
     tables = random_company(seed)
-    data = random_data(seed, name)
+    data = random_data(seed)
     for as_of in AS_OFS:
         expected = oracles.deals_at(tables, utc(as_of).to_pydatetime(), ZONE)
         found = known(facts.opportunities, data, as_of).set_index("opportunity_id")
@@ -327,7 +315,7 @@ def test_opportunities_against_the_definition(name, seed):
 # --- stages
 
 
-def test_skipped_revisited_and_reopened_stages(name):
+def test_skipped_revisited_and_reopened_stages():
     told = [
         *story(
             "skips", ("2026-02-01 10:00", "Qualified", "open"), ("2026-02-05 10:00", "Negotiation", "open"), ("2026-02-06 10:00", "Qualified", "open")
@@ -347,7 +335,7 @@ def test_skipped_revisited_and_reopened_stages(name):
         deal("won in place", "2026-02-01 10:00", "won", "2026-02-09 10:00"),
     ]
     deals.append(deal("deleted", "2026-02-01 10:00", deleted_at=utc("2026-02-02 10:00")))
-    data = dataset(selling(deals, told), name)
+    data = dataset(selling(deals, told))
 
     def days(row, *columns):
         return tuple(None if pd.isna(row[column]) else day_of(row[column]).day for column in columns)
@@ -377,9 +365,9 @@ def test_skipped_revisited_and_reopened_stages(name):
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_stages_against_the_definition(name, seed):
+def test_stages_against_the_definition(seed):
     tables = random_company(seed)
-    data = random_data(seed, name)
+    data = random_data(seed)
     places = {stage: position for stage, position, _ in STAGES}
     for as_of in AS_OFS[:2]:
         now = utc(as_of).to_pydatetime()
@@ -399,8 +387,8 @@ def test_stages_against_the_definition(name, seed):
 # --- exposure
 
 
-def test_at_risk_by_hand(name):
-    data = dataset(answering([lead("L", "2026-03-26 10:00")], []), name)
+def test_at_risk_by_hand():
+    data = dataset(answering([lead("L", "2026-03-26 10:00")], []))
     first = day_number(date(2026, 3, 1))
     lives = [
         (-10, 5, "won"),
@@ -429,9 +417,9 @@ def test_at_risk_by_hand(name):
 # --- what must not matter
 
 
-def test_nothing_after_as_of_matters(lean):
+def test_nothing_after_as_of_matters():
     tables, now = random_company(4), utc("2026-05-01")
-    later, then = random_data(4, lean), dataset(as_it_was(tables, now), lean)
+    later, then = random_data(4), dataset(as_it_was(tables, now))
     for build, keys in (
         (facts.leads, ["lead_id"]),
         (facts.opportunities, ["opportunity_id"]),
@@ -442,9 +430,9 @@ def test_nothing_after_as_of_matters(lean):
     pd.testing.assert_frame_equal(engine.collect(facts.reached(later, now), keys), engine.collect(facts.reached(then, now), keys), check_dtype=False)
 
 
-def test_missing_tables(lean):
+def test_missing_tables():
     leads = {"leads": table("leads", [lead("L", "2026-03-03 10:00")])}
-    assert known(facts.leads, dataset(leads, lean), "2026-04-01")["outcome"].tolist() == ["waiting"]  # its inquiries are known all the same
+    assert known(facts.leads, dataset(leads), "2026-04-01")["outcome"].tolist() == ["waiting"]  # its inquiries are known all the same
     deals = {"opportunities": table("opportunities", [deal("D", "2026-02-01 10:00")])}
     now = utc("2026-03-01")
     for build, tables, message in (
@@ -458,5 +446,5 @@ def test_missing_tables(lean):
         ),
     ):
         with pytest.raises(MissingTable) as caught:
-            build(dataset(tables, lean), now)
+            build(dataset(tables), now)
         assert message in str(caught.value)

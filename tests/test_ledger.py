@@ -77,12 +77,12 @@ def test_counts_are_those_of_the_metric_on_the_sample(sample, key, as_of):
 @pytest.mark.parametrize("key", [key for key in METRICS if not key.startswith("retention")])
 def test_counts_are_those_of_the_metric_on_random_companies(key):
     for as_of in ("2026-05-01", "2026-07-01"):
-        holds(random_data(1, "duckdb"), key, as_of)
+        holds(random_data(1), key, as_of)
 
 
 @pytest.mark.parametrize("key", ["pipeline.lead_to_opportunity", "pipeline.opportunity_to_customer"])
 def test_cohorts_too(key):
-    data = random_data(1, "duckdb")
+    data = random_data(1)
     metric = getattr(pipeline, key.removeprefix("pipeline."))
     row = metric(data, as_of="2026-06-01", window=SPRING, view="cohort", horizons=(30,)).iloc[0]
     rows = kpi.ledger(data, key, as_of="2026-06-01", window=SPRING, horizon=30, view="cohort")

@@ -19,7 +19,6 @@ from kpi.presentation import pages
 from kpi.presentation.language import Words
 from kpi.presentation.pages.about import About
 
-ENGINES = ("duckdb", "polars")
 AS_OF = "2026-07-01"
 
 HAND = (
@@ -50,9 +49,8 @@ HAND = (
 EXPECTED = {"a2": "a1", "b3": None, "c1": None, "d2": "d1", "d3": None, "e2": None, "f2": "f1", "f3": None, "f5": "f4", "g2": "g1", "h2": None}
 
 
-@pytest.mark.parametrize("engine", ENGINES)
-def test_which_sale_a_refund_takes_back_by_hand(engine):
-    data = dataset(Shop(HAND), engine)
+def test_which_sale_a_refund_takes_back_by_hand():
+    data = dataset(Shop(HAND))
     table = collect(facts.refunds(data, data.instant(AS_OF)), ["refund_id"])
     assert {row.refund_id: None if pd.isna(row.cancels) else row.cancels for row in table.itertuples()} == EXPECTED
     found = table.groupby("match")["refund_id"].apply(list).to_dict()
@@ -70,10 +68,10 @@ def test_products_tell_sales_apart():
     assert told == {"3": "2"}
 
 
-@pytest.mark.parametrize(("seed", "engine"), [(0, "polars"), (1, "duckdb")])
-def test_random_shops_equal_the_slow_loop(seed, engine):
+@pytest.mark.parametrize("seed", [0, 1])
+def test_random_shops_equal_the_slow_loop(seed):
     shop, _ = SHOPS[seed]
-    data = dataset(shop, engine)
+    data = dataset(shop)
     for as_of in (AS_OF, "2025-09-10"):
         table = collect(facts.refunds(data, data.instant(as_of)))
         found = {row.refund_id: None if pd.isna(row.cancels) else row.cancels for row in table.itertuples()}
@@ -85,9 +83,8 @@ def test_random_shops_equal_the_slow_loop(seed, engine):
     assert {"named", "found", "none"} == set(table["match"])
 
 
-@pytest.mark.parametrize("engine", ENGINES)
-def test_refunds_are_counted_by_how_their_sale_is_known(engine):
-    table = retention.refunds(dataset(Shop(HAND), engine), as_of=AS_OF).set_index("match")
+def test_refunds_are_counted_by_how_their_sale_is_known():
+    table = retention.refunds(dataset(Shop(HAND)), as_of=AS_OF).set_index("match")
     assert table["n_events"].to_dict() == {"named": 1, "found": 4, "none": 6}
     assert table["n"].tolist() == [11, 11, 11]
     assert table["value"].sum() == pytest.approx(1)
@@ -95,7 +92,7 @@ def test_refunds_are_counted_by_how_their_sale_is_known(engine):
 
 
 def test_the_page_says_what_counts_and_how_many_refunds_were_matched():
-    data = dataset(Shop(HAND), "duckdb")
+    data = dataset(Shop(HAND))
     about, table = pages.about(data, "2026-06", "en"), retention.refunds(data, as_of=AS_OF)
     told = str(pages.retention.purchases(about, "net", table)[0])
     assert "sales less refunds are above 0" in told
@@ -118,7 +115,7 @@ def test_a_day_whose_sale_was_cancelled_is_a_purchase_only_if_sales_are_counted(
     )
     days = {}
     for reading in ("net", "sales", "documents"):
-        data = dataset(shop, "duckdb", settings={"retention": {"purchases": reading}})
+        data = dataset(shop, settings={"retention": {"purchases": reading}})
         assert retention.purchase_reading(data) == reading
         rows = collect(facts.purchases(data, data.instant(AS_OF)), ["customer_id", "day"])
         days[reading] = [(row.customer_id, str(oracle_day(row.day))) for row in rows[rows["is_purchase"]].itertuples()]
@@ -134,7 +131,7 @@ def oracle_day(number: int) -> date:
 
 def test_an_unknown_reading_is_refused():
     with pytest.raises(ParameterError, match=r"\[retention\] purchases = 'gross': give one of net, sales, documents"):
-        dataset(Shop(HAND), "duckdb", settings={"retention": {"purchases": "gross"}})
+        dataset(Shop(HAND), settings={"retention": {"purchases": "gross"}})
 
 
 # --- Online Retail: what a plain script over the invoices says, all thirteen months taken as whole
@@ -156,9 +153,9 @@ def read(invoices: pd.DataFrame, reading: str, engine: str = "duckdb") -> kpi.Da
     return kpi.Dataset(orders=frame, currency="GBP", exported_at="2012-01-01", settings={"retention": {"purchases": reading}}, engine=engine)
 
 
-@pytest.mark.parametrize(("reading", "engine"), [("documents", "duckdb"), ("sales", "polars")])
-def test_online_retail_cohorts_equal_a_plain_script(invoices, reading, engine):
-    cells = retention.cohort_matrix(read(invoices, reading, engine), as_of="2012-01-01", months=13)
+@pytest.mark.parametrize("reading", ["documents", "sales"])
+def test_online_retail_cohorts_equal_a_plain_script(invoices, reading):
+    cells = retention.cohort_matrix(read(invoices, reading), as_of="2012-01-01", months=13)
     assert cells.loc[cells["cohort"] == "2010-12", "customers"].tolist() == FIRST_ROW[reading]
     rows = invoices if reading == "documents" else invoices[(invoices["kind"] == "sale") & (invoices["amount"] > 0)]
     month = rows["InvoiceDate"].dt.to_period("M")

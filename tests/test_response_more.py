@@ -12,7 +12,7 @@ import numpy as np
 import oracles
 import pandas as pd
 import pytest
-from companies import ENGINES, HOURS, ZONE, answering, dataset, deal, lead, owners, random_company, random_data, selling, table, touch, utc
+from companies import HOURS, ZONE, answering, dataset, deal, lead, owners, random_company, random_data, selling, table, touch, utc
 
 from kpi import facts
 from kpi import response_time as response
@@ -26,17 +26,6 @@ YEAR = Window(date(2026, 1, 1), date(2026, 7, 1))
 SEEDS = [1, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(80, 87))]
 MINUTE, HOUR, DAY = 60, 3600, 86_400
 Z = 1.959963984540054
-
-
-@pytest.fixture(params=ENGINES)
-def name(request) -> str:
-    return request.param
-
-
-@pytest.fixture(params=["polars", pytest.param("duckdb", marks=pytest.mark.slow)])
-def lean(request) -> str:
-    """The default engine plans many small questions slowly; `name` covers it where the engines could differ."""
-    return request.param
 
 
 def inquiries(data, as_of: str) -> pd.DataFrame:
@@ -54,17 +43,17 @@ NEW_YORK = [{"team": "Sud", "weekday": weekday, "opens": "09:00", "closes": "17:
 ABROAD = [row | {"zone": "America/New_York", "country": "US"} for row in NEW_YORK]
 
 
-def business(leads: dict[str, tuple[str, str | None]], engine: str, as_of: str = "2026-06-02T11:00", calendars=None, **hours) -> dict[str, float]:
+def business(leads: dict[str, tuple[str, str | None]], as_of: str = "2026-06-02T11:00", calendars=None, **hours) -> dict[str, float]:
     """Business minutes of leads, each "owner what" -> (created, answered), by the calendars given."""
     made = [lead(who, created, owner=who.split()[0]) for who, (created, _) in leads.items()]
     acts = [touch(who, at) for who, (_, at) in leads.items() if at]
     tables = answering(made, acts) | {"owners": owners()}
     if calendars is not None:
         tables["calendars"] = table("calendars", calendars)
-    return (inquiries(dataset(tables, engine, hours=HOURS | hours), as_of)["business_delay"] / MINUTE).to_dict()
+    return (inquiries(dataset(tables, hours=HOURS | hours), as_of)["business_delay"] / MINUTE).to_dict()
 
 
-def test_hours_of_a_team_in_the_configuration(lean):
+def test_hours_of_a_team_in_the_configuration():
     asked = {
         "lunch": ("2026-03-03 12:30", "2026-03-03 13:00"),
         "night": ("2026-03-03 15:50", "2026-03-04 10:20"),
@@ -72,7 +61,7 @@ def test_hours_of_a_team_in_the_configuration(lean):
         "1 May": ("2026-04-30 15:00", "2026-05-04 10:15"),
         "open": ("2026-06-02 09:30", None),  # still waiting on Tuesday at 11:00
     }
-    found = business({f"{owner} {what}": times for owner in ("Ann", "Cid", "Dan") for what, times in asked.items()}, lean, Nord=NORD)
+    found = business({f"{owner} {what}": times for owner in ("Ann", "Cid", "Dan") for what, times in asked.items()}, Nord=NORD)
     assert {what: found[f"Ann {what}"] for what in asked} == {"lunch": 30, "night": 30, "weekend": 60, "1 May": 75, "open": 60}
     # Sud has no hours of its own, Dan no team: those of the company.
     company = {"lunch": 0, "night": 145 + 80, "weekend": 30 + 90, "1 May": 195 + 75, "open": 90}
@@ -80,7 +69,7 @@ def test_hours_of_a_team_in_the_configuration(lean):
         assert {what: found[f"{owner} {what}"] for what in asked} == company, owner
 
 
-def test_hours_of_a_team_abroad(lean):
+def test_hours_of_a_team_abroad():
     asked = {
         "French holiday": ("2026-05-01 16:00", "2026-05-01 16:30"),  # 10:00 in New York
         "American holiday": ("2026-01-19 16:00", "2026-01-20 15:30"),  # Martin Luther King's day
@@ -88,24 +77,24 @@ def test_hours_of_a_team_abroad(lean):
         "clock forward there only": ("2026-03-10 13:30", "2026-03-10 14:30"),  # from 8:30, five hours apart
         "over night": ("2026-03-03 22:50", "2026-03-04 15:20"),  # 16:50 to 9:20
     }
-    found = business({f"{owner} {what}": times for owner in ("Ann", "Cid") for what, times in asked.items()}, lean, calendars=ABROAD)
+    found = business({f"{owner} {what}": times for owner in ("Ann", "Cid") for what, times in asked.items()}, calendars=ABROAD)
     abroad = {"French holiday": 30, "American holiday": 30, "winter": 30, "clock forward there only": 30, "over night": 30}
     assert {what: found[f"Cid {what}"] for what in asked} == abroad
     home = {"French holiday": 0, "American holiday": 135 + 180 + 90, "winter": 60, "clock forward there only": 30, "over night": 180 + 80}
     assert {what: found[f"Ann {what}"] for what in asked} == home
 
 
-def test_the_table_goes_before_the_configuration(lean):
+def test_the_table_goes_before_the_configuration():
     times = ("2026-03-03 12:30", "2026-03-03 15:30")
     late = {"tuesday": ["12:00-13:00"]}
     # Without a zone and a country of its own a team is in the company's.
-    assert business({"Cid": times, "Ann": times}, lean, calendars=NEW_YORK, Sud=late, Nord=late) == {"Cid": 180, "Ann": 30}
+    assert business({"Cid": times, "Ann": times}, calendars=NEW_YORK, Sud=late, Nord=late) == {"Cid": 180, "Ann": 30}
 
 
-def test_curves_of_teams_use_their_own_hours(lean):
+def test_curves_of_teams_use_their_own_hours():
     leads = [lead(f"{owner} {number}", "2026-03-03 12:30", owner=owner) for owner in ("Ann", "Cid") for number in range(2)]
     acts = [touch("Ann 0", "2026-03-03 13:15"), touch("Cid 0", "2026-03-03 14:20")]
-    data = dataset(answering(leads, acts) | {"owners": owners()}, lean, hours=HOURS | {"Nord": NORD})
+    data = dataset(answering(leads, acts) | {"owners": owners()}, hours=HOURS | {"Nord": NORD})
     same = {"as_of": "2026-04-01", "window": MARCH, "clock": "business", "by": "team"}
     found = response.answered_within(data, horizons=(20 * MINUTE, 45 * MINUTE), **same)
     assert found[["team", "value", "n"]].to_numpy().tolist() == [["Nord", 0, 2], ["Nord", 0.5, 2], ["Sud", 0.5, 2], ["Sud", 0.5, 2]]
@@ -115,10 +104,10 @@ def test_curves_of_teams_use_their_own_hours(lean):
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_hours_of_teams_against_the_definition(name, seed):
+def test_hours_of_teams_against_the_definition(seed):
     tables = random_company(seed, n_deals=0) | {"calendars": table("calendars", ABROAD)}
     tables = {key: tables[key] for key in ("leads", "activities", "owners", "calendars")}
-    found = inquiries(dataset(tables, name, hours=HOURS | {"Nord": NORD}), "2026-06-15")
+    found = inquiries(dataset(tables, hours=HOURS | {"Nord": NORD}), "2026-06-15")
     french, american = ({*holidays.country_holidays(country, years=2026)} for country in ("FR", "US"))
     nine_to_five = {day: ["09:00-17:00"] for day in NORD}
     rules = {"Nord": (ZONE, NORD, french), "Sud": ("America/New_York", nine_to_five, american)}
@@ -142,13 +131,13 @@ def as_dates(frame: pd.DataFrame, column: str) -> pd.DataFrame:
 
 
 @pytest.mark.parametrize("dates", [("leads",), ("activities",), ("leads", "activities")])
-def test_dates_tell_nothing_below_a_day(lean, dates):
+def test_dates_tell_nothing_below_a_day(dates):
     """Asked on Tuesday morning; one is answered on Wednesday, one on Friday, two never."""
     leads = [lead(who, "2026-03-03 10:00") for who in "abcd"]
     tables = answering(leads, [touch("a", "2026-03-04 09:00"), touch("b", "2026-03-06 09:00")])
     columns = {"leads": "created_at", "activities": "at"}
     tables |= {of: as_dates(tables[of], columns[of]) for of in dates}
-    data = dataset(tables, lean)
+    data = dataset(tables)
     assert {data.precision[of, columns[of]] for of in dates} == {"day"}
     found = response.answered_within(data, as_of="2026-04-01", window=MARCH, horizons=(300, HOUR, DAY - 1, DAY, 2 * DAY, 4 * DAY))
     day_later = 0 if dates == ("leads",) else 0.25  # Tuesday's midnight to Wednesday 9:00 is more than a day
@@ -161,12 +150,12 @@ def test_dates_tell_nothing_below_a_day(lean, dates):
     assert values(response.compared(data, **same, past=FEBRUARY, by="source")) == [None]
 
 
-def test_a_dated_touch_of_the_day_of_the_inquiry(lean):
+def test_a_dated_touch_of_the_day_of_the_inquiry():
     """Its midnight lies before the inquiry, but it is an answer; that of the day before is none."""
     leads = [lead(who, "2026-03-03 10:00") for who in ("same day", "day before", "next day", "never")]
     acts = [touch("same day", "2026-03-03 15:00"), touch("day before", "2026-03-02 15:00"), touch("next day", "2026-03-04 15:00")]
     tables = answering(leads, acts)
-    data = dataset(tables | {"activities": as_dates(tables["activities"], "at")}, lean)
+    data = dataset(tables | {"activities": as_dates(tables["activities"], "at")})
     same = {"as_of": "2026-04-01", "window": MARCH}
     # The day before began more than 24 hours ago, so nobody is set aside.
     assert response.touched_before(data, **same) == 0
@@ -177,17 +166,17 @@ def test_a_dated_touch_of_the_day_of_the_inquiry(lean):
     assert bands["n_events"].tolist() == [2, 0, 0, 2]
 
 
-def test_instants_tell_the_minutes(lean):
+def test_instants_tell_the_minutes():
     """One inquiry at midnight makes no date of a column."""
     leads = [lead("a", "2026-03-03 00:00"), lead("b", "2026-03-03 00:01")]
-    data = dataset(answering(leads, [touch("a", "2026-03-03 00:03")]), lean)
+    data = dataset(answering(leads, [touch("a", "2026-03-03 00:03")]))
     assert values(response.answered_within(data, as_of="2026-04-01", window=MARCH)) == [0.5] * 4
 
 
 # --- inquiries of several leads
 
 
-def test_merged_leads_are_one(lean):
+def test_merged_leads_are_one():
     leads = [
         lead("1", "2026-03-02 10:00", merged_into="2", source="fair", owner="Cid"),
         lead("2", "2026-03-03 10:00", merged_into="3"),
@@ -199,7 +188,7 @@ def test_merged_leads_are_one(lean):
         lead("itself", "2026-03-03 10:00", merged_into="itself"),
     ]
     acts = [touch("3", "2026-03-04 11:00"), touch("2", "2026-03-03 12:00"), touch("1", "2026-03-05 10:00"), touch("circle b", "2026-03-03 10:30")]
-    data = dataset(answering(leads, acts), lean)
+    data = dataset(answering(leads, acts))
     found = inquiries(data, "2026-04-01")
     alone = ["circle a", "circle b", "into nobody", "into the circle", "itself"]
     assert found["folded"].to_dict() == {"3": 3} | dict.fromkeys(alone, 1)
@@ -213,9 +202,9 @@ def test_merged_leads_are_one(lean):
     assert (asked["n"].tolist(), asked["n_events"].tolist()) == ([6, 6], [1, 2])
 
 
-def test_a_merge_counts_once_the_survivor_is_there(lean):
+def test_a_merge_counts_once_the_survivor_is_there():
     leads = [lead("copy", "2026-03-02 10:00", merged_into="kept"), lead("kept", "2026-03-10 10:00", deleted_at=utc("2026-03-20 10:00"))]
-    data = dataset(answering(leads, [touch("copy", "2026-03-02 11:00")]), lean)
+    data = dataset(answering(leads, [touch("copy", "2026-03-02 11:00")]))
     found = {as_of: inquiries(data, as_of)["folded"].to_dict() for as_of in ("2026-03-05", "2026-03-15", "2026-04-01")}
     assert found == {"2026-03-05": {"copy": 1}, "2026-03-15": {"kept": 2}, "2026-04-01": {"copy": 1}}
 
@@ -225,36 +214,36 @@ def test_a_merge_counts_once_the_survivor_is_there(lean):
     [("2026-03-20 10:00:00", True), ("2026-03-20 10:00:01", False)],
 )
 @pytest.mark.parametrize("last", [{}, {"direction": "inbound"}, {"automated": True}, {"done": False}, None])
-def test_created_again_after_thirty_quiet_days(lean, again, of_one, last):
+def test_created_again_after_thirty_quiet_days(again, of_one, last):
     """Thirty days after 18 February, 10:00: the last human activity of either side, or the last inquiry."""
     leads = [lead("first", "2026-01-25 10:00", person_id="P"), lead("again", again, person_id="P"), lead("other", again, person_id="Q")]
     acts = [touch("first", "2026-02-18 10:00", **last)] if last is not None else []
     if last is None:
         leads.append(lead("between", "2026-02-18 10:00", person_id="P"))
-    found = inquiries(dataset(answering(leads, acts), lean), "2026-04-01")["folded"].to_dict()
+    found = inquiries(dataset(answering(leads, acts)), "2026-04-01")["folded"].to_dict()
     if last in ({"automated": True}, {"done": False}):
         of_one = False  # nobody did anything since January
     parts = 2 if last is not None else 3
     assert found == {"first": parts, "other": 1} if of_one else {"first": parts - 1, "again": 1, "other": 1}
 
 
-def test_an_activity_on_the_later_lead_keeps_the_inquiry_alive(lean):
+def test_an_activity_on_the_later_lead_keeps_the_inquiry_alive():
     leads = [lead("a", "2026-01-10 10:00", person_id="P"), lead("b", "2026-02-01 10:00", person_id="P"), lead("c", "2026-03-25 10:00", person_id="P")]
     acts = [touch("b", "2026-02-25 10:00"), touch("c", "2026-03-25 10:10")]
-    found = inquiries(dataset(answering(leads, acts), lean), "2026-04-01")
+    found = inquiries(dataset(answering(leads, acts)), "2026-04-01")
     assert found["folded"].to_dict() == {"a": 3}
     assert found.loc["a", ["delay", "attempts"]].tolist() == [46 * DAY, 0]  # the first touch lies outside the 30 days of attempts
 
 
-def test_a_new_inquiry_has_its_own_clock(lean):
+def test_a_new_inquiry_has_its_own_clock():
     """The touches of the first inquiry do not answer the second."""
     leads = [lead("a", "2026-01-10 10:00", person_id="P"), lead("b", "2026-03-03 10:00", person_id="P")]
     acts = [touch("a", "2026-01-10 10:05"), touch("a", "2026-01-20 10:00"), touch("b", "2026-03-03 11:00")]
-    found = inquiries(dataset(answering(leads, acts), lean), "2026-04-01")
+    found = inquiries(dataset(answering(leads, acts)), "2026-04-01")
     assert found[["folded", "delay", "attempts"]].to_numpy().tolist() == [[1, 5 * MINUTE, 2], [1, HOUR, 1]]
 
 
-def test_merged_and_of_one_person(lean):
+def test_merged_and_of_one_person():
     """A copy folded into a lead that is itself the second of its person belongs to the person's first."""
     leads = [
         lead("first", "2026-03-02 10:00", person_id="P"),
@@ -265,22 +254,22 @@ def test_merged_and_of_one_person(lean):
         lead("copy of much later", "2026-05-20 10:30", merged_into="much later"),
     ]
     acts = [touch("copy of a copy", "2026-03-07 11:00"), touch("copy of much later", "2026-05-20 12:00")]
-    found = inquiries(dataset(answering(leads, acts), lean), "2026-06-01")
+    found = inquiries(dataset(answering(leads, acts)), "2026-06-01")
     assert found["folded"].to_dict() == {"first": 4, "much later": 2}
     assert found["delay"].to_dict() == {"first": 5 * DAY + HOUR, "much later": 2 * HOUR}
 
 
-def test_the_persons_first_lead_was_merged_by_hand(lean):
+def test_the_persons_first_lead_was_merged_by_hand():
     leads = [
         lead("first", "2026-03-02 10:00", person_id="P", merged_into="kept"),
         lead("second", "2026-03-05 10:00", person_id="P"),
         lead("kept", "2026-03-03 10:00"),
     ]
-    found = inquiries(dataset(answering(leads, [touch("second", "2026-03-05 10:01")]), lean), "2026-04-01")
+    found = inquiries(dataset(answering(leads, [touch("second", "2026-03-05 10:01")])), "2026-04-01")
     assert found[["folded", "delay"]].to_dict("index") == {"kept": {"folded": 3, "delay": 3 * DAY + MINUTE}}
 
 
-def test_a_duplicate_declined_ends_nothing(lean):
+def test_a_duplicate_declined_ends_nothing():
     declined = {"disqualified_at": utc("2026-03-03 10:30")}
     leads = [
         lead("kept", "2026-03-03 10:00"),
@@ -290,7 +279,7 @@ def test_a_duplicate_declined_ends_nothing(lean):
         lead("out", "2026-03-03 10:00", **declined),
         lead("out too", "2026-03-03 10:10", merged_into="out", disqualified_at=utc("2026-03-04 10:00")),
     ]
-    data = dataset(answering(leads, [touch("kept", "2026-03-03 11:00")]), lean)
+    data = dataset(answering(leads, [touch("kept", "2026-03-03 11:00")]))
     found = inquiries(data, "2026-04-01")
     assert found["outcome"].to_dict() == {"kept": "answered", "person": "waiting", "out": "disqualified"}
     assert found["delay"].to_dict() == {"kept": HOUR, "person": 29 * DAY - 11 * HOUR, "out": DAY}  # out when the last of its leads is
@@ -328,7 +317,7 @@ def standing(leads: list[dict], acts: list[dict], as_of: datetime) -> dict[str, 
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_episodes_against_the_definition(name, seed):
+def test_episodes_against_the_definition(seed):
     """Chains, circles, leads not there, persons who come again and again; as many touches."""
     rng = np.random.default_rng(seed)
     ids = [f"L{number:02d}" for number in range(70)]
@@ -349,7 +338,7 @@ def test_episodes_against_the_definition(name, seed):
         act["activity_id"] = str(number)
         act.pop("subject")
     tables = answering(leads, acts)
-    data, rows = dataset(tables, name), (oracles.rows(tables["leads"]), oracles.rows(tables["activities"]))
+    data, rows = dataset(tables), (oracles.rows(tables["leads"]), oracles.rows(tables["activities"]))
     for as_of in ("2026-03-15", "2026-06-20"):
         now = utc(as_of).to_pydatetime()
         expected = standing(*rows, now)
@@ -367,8 +356,8 @@ def test_episodes_against_the_definition(name, seed):
             assert found["attempts"].fillna(0)[episode] == sum(at - begins <= timedelta(days=30) for at in human)
 
 
-def test_nobody_is_counted_twice(lean):
-    data, as_of = random_data(1, lean), "2026-06-15"
+def test_nobody_is_counted_twice():
+    data, as_of = random_data(1), "2026-06-15"
     found = inquiries(data, as_of)
     leads = oracles.rows(random_company(1)["leads"])
     now = utc(as_of).to_pydatetime()
@@ -409,7 +398,7 @@ def crowd(rows: list[tuple[str, int, int, str, str | None]]) -> dict[str, pd.Dat
     return answering(leads, acts) | selling(deals)
 
 
-def test_sensitivity_by_hand(lean):
+def test_sensitivity_by_hand():
     """Eight of web and twelve of fair, so .4 and .6: .4 x 3/6 + .6 x 1/4 against .4 x 1/2 + .6 x 4/8."""
     day, night = "2026-02-03 10:00", "2026-02-03 23:30"
     tables = crowd(
@@ -424,7 +413,7 @@ def test_sensitivity_by_hand(lean):
             ("web", 5, 5, "2026-02-27 10:00", "2026-02-27 10:01"),  # not yet seen for 90 days
         ]
     )
-    found = response.sensitivity(dataset(tables, lean), as_of="2026-05-20", window=FEBRUARY)
+    found = response.sensitivity(dataset(tables), as_of="2026-05-20", window=FEBRUARY)
     assert found["arrival"].tolist() == ["open", "closed", "difference"]
     assert found["value"].tolist() == pytest.approx([0.35, 0.5, -0.15])
     assert found[["n", "n_events"]].to_numpy().tolist() == [[10, 4], [10, 5], [20, 9]]
@@ -436,7 +425,7 @@ def test_sensitivity_by_hand(lean):
     assert (found["value"] - found["low"]).tolist() == pytest.approx(reach)
 
 
-def test_what_if_by_hand(lean):
+def test_what_if_by_hand():
     """Expo answers 19 of 20 (from .764 on), fair 54 of 60 (from .799 on): fair is the aim. The phone's 19 of 19 are too few."""
     soon, late = "2026-02-03 10:30", "2026-02-03 12:00"
     tables = crowd(
@@ -450,7 +439,7 @@ def test_what_if_by_hand(lean):
             ("expo", 6, 0, "2026-03-03 10:00", None),
         ]
     )
-    data = dataset(tables, lean)
+    data = dataset(tables)
     row = response.what_if(data, as_of="2026-06-20", window=MARCH, past=FEBRUARY).iloc[0]
     # Nobody of the phone was late, so the late are mixed of expo and fair alone, 20 and 60 of 80.
     weights = {"expo": 20 / 99, "fair": 60 / 99, "phone": 19 / 99}
@@ -465,14 +454,14 @@ def test_what_if_by_hand(lean):
     assert row[["low", "high"]].tolist() == pytest.approx([row["value"] - reach, row["value"] + reach])
     # Asked of those who set the mark, there is nothing to gain.
     best = response.what_if(
-        dataset({**tables, "leads": tables["leads"].query("source == 'expo'")}, lean), as_of="2026-06-20", window=FEBRUARY, past=FEBRUARY
+        dataset({**tables, "leads": tables["leads"].query("source == 'expo'")}), as_of="2026-06-20", window=FEBRUARY, past=FEBRUARY
     ).iloc[0]
     assert (best["best"], best["value"]) == ("expo", 0)
 
 
-def test_what_if_without_a_large_group(lean):
+def test_what_if_without_a_large_group():
     tables = crowd([("web", 19, 5, "2026-02-03 10:00", "2026-02-03 10:30")])
-    row = response.what_if(dataset(tables, lean), as_of="2026-06-20", window=FEBRUARY, past=FEBRUARY).iloc[0]
+    row = response.what_if(dataset(tables), as_of="2026-06-20", window=FEBRUARY, past=FEBRUARY).iloc[0]
     assert (row["best"], row["n"], row["now"]) == ("", 19, 1)
     assert row[["value", "low", "high", "target"]].isna().all()
 
@@ -484,8 +473,8 @@ def wilson_low(events: int, n: int) -> float:
 
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize(("outcome", "event", "days"), [("appointment", "appointed_at", 30), ("opportunity", "opportunity_at", 90)])
-def test_questions_of_speed_against_the_definition(name, seed, outcome, event, days):
-    tables, data, as_of = random_company(seed), random_data(seed, name), "2026-06-25"
+def test_questions_of_speed_against_the_definition(seed, outcome, event, days):
+    tables, data, as_of = random_company(seed), random_data(seed), "2026-06-25"
     now, closed = utc(as_of).to_pydatetime(), {*holidays.country_holidays("FR", years=2026)}
     leads = oracles.eligible(oracles.leads_at(tables, now, ZONE), YEAR.start, YEAR.end)
 
@@ -534,7 +523,7 @@ def test_questions_of_speed_against_the_definition(name, seed, outcome, event, d
 # --- the queue
 
 
-def test_order_of_the_queue_at_ties(lean):
+def test_order_of_the_queue_at_ties():
     alert = {"alerted_at": utc("2026-03-10 10:00")}
     leads = [
         lead("b alert", "2026-03-03 10:00", **alert),
@@ -553,21 +542,21 @@ def test_order_of_the_queue_at_ties(lean):
     acts = [touch("touched before", "2026-03-05 07:00"), touch("answered", "2026-03-05 08:30"), touch("evening", "2026-03-05 18:01", automated=True)]
     tables = answering(leads, acts)
     order = ["alert of a later inquiry", "a alert", "b alert", "alert to come", "fair", "evening", "morning", "midnight"]
-    found = response.waiting_queue(dataset(tables | selling([deal("D", "2026-03-06 10:00", lead_id="answered")]), lean), as_of="2026-04-01")
+    found = response.waiting_queue(dataset(tables | selling([deal("D", "2026-03-06 10:00", lead_id="answered")])), as_of="2026-04-01")
     assert found["lead_id"].tolist() == order
     assert found["rank"].tolist() == list(range(1, 9))
     assert found.set_index("lead_id").loc[["fair", "morning"], "source_rate"].tolist() == pytest.approx([1 / 3, 0])
     # Without opportunities the latest inquiry goes first.
-    bare = response.waiting_queue(dataset(tables, lean), as_of="2026-04-01")
+    bare = response.waiting_queue(dataset(tables), as_of="2026-04-01")
     assert bare["lead_id"].tolist() == [*order[:4], "evening", "morning", "fair", "midnight"]
     assert bare["source_rate"].isna().all()
     window = Window(date(2026, 3, 5), date(2026, 3, 6))
-    assert response.waiting_queue(dataset(tables, lean), as_of="2026-04-01", window=window)["lead_id"].tolist() == bare["lead_id"].tolist()[4:]
+    assert response.waiting_queue(dataset(tables), as_of="2026-04-01", window=window)["lead_id"].tolist() == bare["lead_id"].tolist()[4:]
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_the_queue_against_the_definition(name, seed):
-    tables, data, as_of = random_company(seed), random_data(seed, name), "2026-06-15"
+def test_the_queue_against_the_definition(seed):
+    tables, data, as_of = random_company(seed), random_data(seed), "2026-06-15"
     now = utc(as_of).to_pydatetime()
     every = oracles.leads_at(tables, now, ZONE)
     became = Counter(row["source"] for row in every if row["became"] and not (row["declined"] and row["declined"] < row["became"]))

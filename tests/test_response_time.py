@@ -10,7 +10,6 @@ import oracles
 import pandas as pd
 import pytest
 from companies import (
-    ENGINES,
     ZONE,
     answering,
     as_it_was,
@@ -36,25 +35,14 @@ CAUSES = ("answered", "disqualified")
 HOUR, DAY = 3600, 86_400
 
 
-@pytest.fixture(params=ENGINES)
-def name(request) -> str:
-    return request.param
-
-
-@pytest.fixture(params=["polars", pytest.param("duckdb", marks=pytest.mark.slow)])
-def lean(request) -> str:
-    """Both engines in the end: the default one is slow to plan many small questions, and `name` and a comparison of both cover it each time."""
-    return request.param
-
-
-@pytest.fixture(params=ENGINES, scope="module")
-def ten(request):
+@pytest.fixture(scope="module")
+def ten():
     """Ten leads of Tuesday 3 March, 10:00: answered after 1, 5, 5, 15, 60 and 61 minutes, one on Thursday; one declined, two waiting."""
     minutes = {"a": 1, "b": 5, "c": 5, "d": 15, "e": 60, "f": 61}
     leads = [lead(name, "2026-03-03 10:00", source="fair" if name in "abcde" else "web") for name in "abcdefghij"]
     leads[7]["disqualified_at"] = utc("2026-03-03 10:10")
     acts = [touch(name, f"2026-03-03 {10 + after // 60}:{after % 60:02d}") for name, after in minutes.items()] + [touch("g", "2026-03-05 11:00")]
-    return dataset(answering(leads, acts) | {"owners": owners()}, request.param)
+    return dataset(answering(leads, acts) | {"owners": owners()})
 
 
 def values(result: pd.DataFrame, column: str = "value") -> list:
@@ -148,7 +136,7 @@ def test_waiting_list(ten):
     assert response.waiting_leads(ten, as_of="2026-03-04T10:00")["lead_id"].tolist() == ["g", "i", "j"]  # g was answered on Thursday only
 
 
-def test_touched_before_are_set_aside_and_counted(name):
+def test_touched_before_are_set_aside_and_counted():
     leads = [lead("early", "2026-03-03 10:00"), lead("plain", "2026-03-03 10:00"), lead("other month", "2026-04-03 10:00")]
     acts = [
         touch("early", "2026-03-02 17:00"),
@@ -156,7 +144,7 @@ def test_touched_before_are_set_aside_and_counted(name):
         touch("plain", "2026-03-03 10:01"),
         touch("other month", "2026-04-03 09:00"),
     ]
-    data = dataset(answering(leads, acts), name)
+    data = dataset(answering(leads, acts))
     assert response.touched_before(data, as_of="2026-05-01", window=MARCH) == 1
     assert response.touched_before(data, as_of="2026-05-01", window=SPRING) == 2
     found = response.answered_within(data, as_of="2026-05-01", window=MARCH)
@@ -165,13 +153,13 @@ def test_touched_before_are_set_aside_and_counted(name):
     assert response.never_answered(data, as_of="2026-05-01", window=SPRING)["n"].tolist() == [1]
 
 
-def test_compared_by_hand(lean):
+def test_compared_by_hand():
     leads = [
         lead("old", "2026-02-03 10:00", source="web"),
         lead("new", "2026-03-03 10:00", source="web"),
         lead("fair", "2026-03-03 10:00", source="fair"),
     ]
-    data = dataset(answering(leads, [touch("new", "2026-03-03 10:30")]), lean)
+    data = dataset(answering(leads, [touch("new", "2026-03-03 10:30")]))
     found = response.compared(data, as_of="2026-05-01", window=MARCH, past=Month.parse("2026-02").window, by="source")
     assert found["source"].tolist() == ["fair", "web"]
     assert values(found) == [0, 1]
@@ -180,9 +168,9 @@ def test_compared_by_hand(lean):
     assert values(found, "waiting") == [1, 0]
 
 
-def test_a_month_ends_at_local_midnight(lean):
+def test_a_month_ends_at_local_midnight():
     leads = [lead("march", "2026-03-31 23:30"), lead("april", "2026-04-01 00:00"), lead("february", "2026-02-28 23:30")]
-    data = dataset(answering(leads, []), lean)
+    data = dataset(answering(leads, []))
     assert [response.never_answered(data, as_of="2026-06-01", window=w)["n"].item() for w in (Month.parse("2026-02").window, MARCH, APRIL)] == [
         1,
         1,
@@ -190,10 +178,10 @@ def test_a_month_ends_at_local_midnight(lean):
     ]
 
 
-def test_declined_before_it_was_received(lean):
+def test_declined_before_it_was_received():
     """A date alone is midnight, so a lead declined on the day it came in looks declined before: it is out at once, not a fault."""
     leads = [lead("a", "2026-03-03 10:00", disqualified_at=utc("2026-03-03 00:00")), lead("b", "2026-03-03 10:00")]
-    data = dataset(answering(leads, [touch("b", "2026-03-03 10:01")]), lean)
+    data = dataset(answering(leads, [touch("b", "2026-03-03 10:01")]))
     found = response.answered_within(data, as_of="2026-05-01", window=MARCH, horizons=(300,))
     assert found[["value", "n", "n_events"]].to_numpy().tolist() == [[0.5, 2, 1]]
     assert len(response.waiting_leads(data, as_of="2026-05-01")) == 0
@@ -203,8 +191,8 @@ def test_declined_before_it_was_received(lean):
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_against_the_definition(name, seed):
-    tables, data = random_company(seed), random_data(seed, name)
+def test_against_the_definition(seed):
+    tables, data = random_company(seed), random_data(seed)
     for as_of, window in (("2026-05-01", MARCH), ("2026-05-01", SPRING), ("2026-04-01", MARCH)):
         now = utc(as_of).to_pydatetime()
         every = oracles.leads_at(tables, now, ZONE)
@@ -239,9 +227,9 @@ def test_against_the_definition(name, seed):
 
 
 @pytest.mark.parametrize("by", ["source", "owner", "team", "country", "month", "weekday", "hour", "open"])
-def test_groups_are_the_whole(lean, by):
+def test_groups_are_the_whole(by):
     """Each lead is in one group: counts add up, and one group alone gives what it gave beside the others."""
-    data = random_data(2, lean)
+    data = random_data(2)
     found = response.answered_within(data, as_of="2026-05-01", window=SPRING, by=by, horizons=(HOUR,))
     whole = response.answered_within(data, as_of="2026-05-01", window=SPRING, horizons=(HOUR,)).iloc[0]
     for column in ("n", "n_events", "n_open"):
@@ -250,17 +238,17 @@ def test_groups_are_the_whole(lean, by):
     assert found[by].is_unique
 
 
-def test_a_group_alone(lean):
+def test_a_group_alone():
     tables = random_company(2)
     leads = tables["leads"].drop(columns=["merged_into", "person_id"])  # an inquiry of several leads may stand in two groups
-    alone, every = (dataset(tables | {"leads": rows}, lean) for rows in (leads[leads["source"] == "fair"], leads))
+    alone, every = (dataset(tables | {"leads": rows}) for rows in (leads[leads["source"] == "fair"], leads))
     beside = response.answered_within(every, as_of="2026-05-01", window=SPRING, by="source")
     beside = beside[beside["source"] == "fair"].drop(columns="source").reset_index(drop=True)
     pd.testing.assert_frame_equal(response.answered_within(alone, as_of="2026-05-01", window=SPRING), beside)
 
 
-def test_months_make_the_quarter(lean):
-    data = random_data(3, lean)
+def test_months_make_the_quarter():
+    data = random_data(3)
     months = [Month.parse("2026-02").shift(step).window for step in range(3)]
     for counted in ("n", "n_events"):
         parts = [response.never_answered(data, as_of="2026-07-01", window=window)[counted].item() for window in months]
@@ -292,31 +280,32 @@ def assert_same(found, expected):
         pd.testing.assert_frame_equal(one, other)
 
 
+@pytest.mark.slow
 def test_engines_agree():
-    assert_same(everything(random_data(1, "duckdb"), "2026-05-01"), everything(random_data(1, "polars"), "2026-05-01"))
+    assert_same(everything(random_data(1), "2026-05-01"), everything(random_data(1, "polars"), "2026-05-01"))
 
 
-def test_row_order_does_not_matter(lean):
+def test_row_order_does_not_matter():
     tables = {key: frame.iloc[::-1].reset_index(drop=True) for key, frame in random_company(1).items()}
-    assert_same(everything(dataset(tables, lean), "2026-05-01"), everything(random_data(1, lean), "2026-05-01"))
+    assert_same(everything(dataset(tables), "2026-05-01"), everything(random_data(1), "2026-05-01"))
 
 
-def test_nothing_after_as_of_matters(lean):
-    then = dataset(as_it_was(random_company(1), utc("2026-05-01")), lean)
-    assert_same(everything(then, "2026-05-01"), everything(random_data(1, lean), "2026-05-01"))
+def test_nothing_after_as_of_matters():
+    then = dataset(as_it_was(random_company(1), utc("2026-05-01")))
+    assert_same(everything(then, "2026-05-01"), everything(random_data(1), "2026-05-01"))
 
 
-def test_asking_twice_gives_the_same(lean):
-    data = random_data(1, lean)
+def test_asking_twice_gives_the_same():
+    data = random_data(1)
     assert_same(everything(data, "2026-05-01"), everything(data, utc("2026-05-01")))
 
 
 # --- nothing, one row, and errors
 
 
-def test_empty_window_and_empty_tables(lean):
+def test_empty_window_and_empty_tables():
     bare = {"owners": owners(), "leads": table("leads", []), "activities": table("activities", [touch("x", "2026-03-03 10:00")])}
-    for data in (dataset(bare, lean), dataset(answering([lead("a", "2026-01-05 10:00")], []), lean)):
+    for data in (dataset(bare), dataset(answering([lead("a", "2026-01-05 10:00")], []))):
         found = response.answered_within(data, as_of="2026-05-01", window=MARCH)
         assert (values(found), found["n"].tolist()) == ([None] * 4, [0] * 4)
         assert values(response.response_time(data, as_of="2026-05-01", window=MARCH)) == [None]
@@ -335,8 +324,8 @@ def test_empty_window_and_empty_tables(lean):
         response.compared(data, as_of="2026-05-01", window=MARCH, past=APRIL, by="team")
 
 
-def test_one_lead(lean):
-    data = dataset(answering([lead("a", "2026-03-03 10:00")], [touch("a", "2026-03-03 10:01")]), lean)
+def test_one_lead():
+    data = dataset(answering([lead("a", "2026-03-03 10:00")], [touch("a", "2026-03-03 10:01")]))
     found = response.answered_within(data, as_of="2026-05-01", window=MARCH, horizons=(59, 60))
     assert found["value"].tolist() == [0, 1]
     assert found[["low", "high"]].notna().all(axis=None)

@@ -18,7 +18,6 @@ from kpi.presentation import pages
 from kpi.retention.revenue_retention import MANY, _interval
 from kpi.statistics import intervals
 
-ENGINES = ("duckdb", "polars")
 AS_OF = "2026-07-01"
 NAMES = ["start", "expansion", "contraction", "churn", "end"]
 
@@ -42,9 +41,8 @@ HAND = Shop(
 )
 
 
-@pytest.mark.parametrize("engine", ENGINES)
-def test_revenue_kept_by_hand(engine):
-    data = dataset(HAND, engine)
+def test_revenue_kept_by_hand():
+    data = dataset(HAND)
     net, gross = (function(data, as_of=AS_OF) for function in (retention.net_revenue_retention, retention.gross_revenue_retention))
     row = net.iloc[0]
     assert [row[name] for name in NAMES] == pytest.approx([500, 30, 50, 165, 315])
@@ -57,11 +55,11 @@ def test_revenue_kept_by_hand(engine):
     assert (row["low"], row["high"]) == pytest.approx(intervals.bootstrap(ratios, "mean", 1, weights=weights))
 
 
-@pytest.mark.parametrize(("seed", "engine"), [(0, "duckdb"), (1, "polars")])
+@pytest.mark.parametrize("seed", [0, 1])
 @pytest.mark.parametrize("span", [1, 3, 9])
-def test_revenue_kept_equals_the_slow_loop_and_adds_up(seed, engine, span):
+def test_revenue_kept_equals_the_slow_loop_and_adds_up(seed, span):
     shop, _ = SHOPS[seed]
-    data = dataset(shop, engine)
+    data = dataset(shop)
     table = retention.net_revenue_retention(data, as_of=AS_OF, months=3, span=span)
     gross = retention.gross_revenue_retention(data, as_of=AS_OF, months=3, span=span)
     for row, kept in zip(table.itertuples(), gross.itertuples(), strict=True):
@@ -87,7 +85,7 @@ def test_from_many_customers_on_the_interval_is_that_of_a_bootstrap():
 
 
 def test_a_start_before_the_data_says_nothing():
-    data = dataset(HAND, "duckdb")
+    data = dataset(HAND)
     table = retention.net_revenue_retention(data, as_of=AS_OF, months=14)
     known = table.set_index("month")["value"].notna()
     assert known["2026-06"] and known["2026-05"]
@@ -99,11 +97,11 @@ def test_a_start_before_the_data_says_nothing():
 
 def test_who_has_no_revenue_has_no_rate():
     orders = (order("1", "A", "2024-01-10 10:00", 10.0),)
-    row = retention.net_revenue_retention(dataset(Shop(orders), "duckdb"), as_of=AS_OF).iloc[0]
+    row = retention.net_revenue_retention(dataset(Shop(orders)), as_of=AS_OF).iloc[0]
     assert row["n"] == 0
     assert pd.isna(row["value"])
     with pytest.raises(ParameterError, match="span=0"):
-        retention.gross_revenue_retention(dataset(HAND, "duckdb"), as_of=AS_OF, span=0)
+        retention.gross_revenue_retention(dataset(HAND), as_of=AS_OF, span=0)
 
 
 # --- under contract
@@ -123,7 +121,7 @@ TERMS = (
 RATES = (("USD", date(2024, 1, 1), 0.5), ("USD", date(2025, 7, 1), 0.9))
 
 
-def contractual(terms, engine: str = "duckdb", rates=(), customers=None, **more) -> kpi.Dataset:
+def contractual(terms, rates=(), customers=None, engine: str = "duckdb", **more) -> kpi.Dataset:
     columns = ["customer_id", "start_on", "end_on", "monthly_amount", "currency"]
     frame = pd.DataFrame(terms, columns=columns).astype({"start_on": "datetime64[us]", "end_on": "datetime64[us]"})
     tables = {"contracts": frame.assign(contract_id=[f"K{i}" for i in range(len(frame))])}
@@ -135,13 +133,12 @@ def contractual(terms, engine: str = "duckdb", rates=(), customers=None, **more)
     return kpi.Dataset(**tables, timezone=ZONE, exported_at="2026-07-15", settings=settings, engine=engine)
 
 
-@pytest.mark.parametrize("engine", ENGINES)
-def test_recurring_revenue_kept_by_hand(engine):
-    row = retention.net_revenue_retention(contractual(TERMS, engine, RATES), as_of=AS_OF).iloc[0]
+def test_recurring_revenue_kept_by_hand():
+    row = retention.net_revenue_retention(contractual(TERMS, RATES), as_of=AS_OF).iloc[0]
     # start: A 100, B 50, C 40, D 30, E 100, H 70
     assert [row[name] for name in NAMES] == pytest.approx([390, 30, 60, 30, 330])
     assert [row[name] for name in ("n", "n_events", "n_expanded", "n_contracted", "n_churned")] == [6, 5, 1, 1, 1]
-    gross = retention.gross_revenue_retention(contractual(TERMS, engine, RATES), as_of=AS_OF)
+    gross = retention.gross_revenue_retention(contractual(TERMS, RATES), as_of=AS_OF)
     assert gross["value"].item() == pytest.approx((390 - 60 - 30) / 390)
     assert gross["n"].item() == row["n"]
 
@@ -162,11 +159,11 @@ def random_terms(seed: int) -> list[tuple]:
     return [rows[place] for place in rng.permutation(len(rows))]
 
 
-@pytest.mark.parametrize(("seed", "engine"), [(0, "polars"), (1, "duckdb")])
+@pytest.mark.parametrize("seed", [0, 1])
 @pytest.mark.parametrize("span", [1, 12])
-def test_recurring_revenue_kept_equals_the_slow_loop(seed, engine, span):
+def test_recurring_revenue_kept_equals_the_slow_loop(seed, span):
     terms = random_terms(seed)
-    table = retention.net_revenue_retention(contractual(terms, engine, RATES), as_of=AS_OF, months=5, span=span)
+    table = retention.net_revenue_retention(contractual(terms, RATES), as_of=AS_OF, months=5, span=span)
     shop = Shop((), rates=RATES)
     for row in table.itertuples():
         start, end = first_of(oracle.months_up_to(row.month, span)[0]), first_of(oracle.next_month(row.month))
@@ -179,7 +176,7 @@ def test_recurring_revenue_kept_equals_the_slow_loop(seed, engine, span):
 
 def test_the_page_says_what_is_compared():
     shown = {}
-    for name, data in {"contracts": contractual(TERMS, rates=RATES), "orders": dataset(HAND, "duckdb")}.items():
+    for name, data in {"contracts": contractual(TERMS, rates=RATES), "orders": dataset(HAND)}.items():
         about = pages.about(data, "2026-06", "en")
         parts = (function(data, as_of=AS_OF) for function in (retention.net_revenue_retention, retention.gross_revenue_retention))
         shown[name] = [str(block) for block in pages.retention.revenue(about, *parts)]
@@ -192,12 +189,12 @@ def test_the_page_says_what_is_compared():
 # --- recency, frequency, value
 
 
-@pytest.mark.parametrize(("seed", "engine", "field"), [(0, "duckdb", "margin"), (1, "polars", "amount")])
-def test_groups_equal_the_slow_loop(seed, engine, field):
+@pytest.mark.parametrize(("seed", "field"), [(0, "margin"), (1, "amount")])
+def test_groups_equal_the_slow_loop(seed, field):
     shop, _ = SHOPS[seed]
     if field == "amount":
         shop = Shop(tuple(row | {"margin": None} for row in shop.orders), rates=shop.rates)
-    table = retention.value_groups(dataset(shop, engine), as_of=AS_OF).set_index("group")
+    table = retention.value_groups(dataset(shop), as_of=AS_OF).set_index("group")
     told = oracle.value_groups(shop, utc(AS_OF), field)
     assert {group: n for group, n in table["n"].items() if n} == {group: n for group, (n, _) in told.items()}
     for group, (_, total) in told.items():
@@ -209,25 +206,24 @@ def test_groups_equal_the_slow_loop(seed, engine, field):
 
 def test_groups_of_nobody_and_of_one():
     later = (order("1", "A", "2026-07-10 10:00", 30.0),)
-    nobody = retention.value_groups(dataset(Shop(later), "duckdb"), as_of=AS_OF)
+    nobody = retention.value_groups(dataset(Shop(later)), as_of=AS_OF)
     assert nobody["n"].tolist() == [0] * 8
     assert nobody["value"].isna().all()
-    one = retention.value_groups(dataset(Shop((order("1", "A", "2026-05-10 10:00", 30.0),)), "duckdb"), as_of=AS_OF)
+    one = retention.value_groups(dataset(Shop((order("1", "A", "2026-05-10 10:00", 30.0),))), as_of=AS_OF)
     assert one.loc[one["n"] > 0, "group"].tolist() == ["recent seldom little"]
 
 
 # --- the most profitable
 
 
-@pytest.mark.parametrize("engine", ENGINES)
-def test_most_profitable_is_margin_less_what_it_cost_to_win(engine):
+def test_most_profitable_is_margin_less_what_it_cost_to_win():
     orders = tuple(
         order(str(i), who, "2026-05-10 10:00", 100.0, margin=margin) for i, (who, margin) in enumerate({"A": 50, "B": 60, "C": 20}.items())
     )
     frame = customers_frame(dict.fromkeys("ABC", "web")).assign(acquisition_cost=[5.0, 30.0, np.nan])
-    data = kpi.Dataset(orders=orders_frame(orders), customers=frame, timezone=ZONE, exported_at="2026-07-15", engine=engine)
+    data = kpi.Dataset(orders=orders_frame(orders), customers=frame, timezone=ZONE, exported_at="2026-07-15")
     table = retention.most_profitable_customers(data, as_of=AS_OF)
     assert list(table[["customer_id", "profit"]].itertuples(index=False, name=None)) == [("A", 45.0), ("B", 30.0), ("C", 20.0)]
     assert retention.most_profitable_customers(data, as_of=AS_OF, limit=1)["customer_id"].tolist() == ["A"]
     with pytest.raises(MissingTable, match="margin"):
-        retention.most_profitable_customers(dataset(HAND, engine), as_of=AS_OF)
+        retention.most_profitable_customers(dataset(HAND), as_of=AS_OF)

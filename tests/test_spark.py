@@ -6,7 +6,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 import replay
-from companies import ENGINES, ZONE, answering, dataset, deal, lead, random_company, random_data, selling, story, table, touch, utc
+from companies import ZONE, answering, dataset, deal, lead, random_company, random_data, selling, story, table, touch, utc
 from test_late_entry import CUT, since
 from test_waterfall import CASES, DATES, histories, replayed, worlds
 
@@ -50,19 +50,18 @@ def test_a_thousand_histories_balance_as_on_the_other_engines(told, case):
     assert told.engine.name == "spark"
     for row in found.itertuples():
         assert (round(row.value * 100), row.deals) == tuple(replayed(case)[row.source].get(row.step, [0, 0])), (row.source, row.step)
-    for name in ENGINES:
-        pd.testing.assert_frame_equal(found, pipeline.waterfall(worlds(name), **options), check_exact=True)
+    pd.testing.assert_frame_equal(found, pipeline.waterfall(worlds(), **options), check_exact=True)
 
 
 def test_snapshots_are_those_of_the_other_engines(told):
     found = pipeline.snapshots(told, dates=DATES, by="source")
-    pd.testing.assert_frame_equal(found, pipeline.snapshots(worlds("duckdb"), dates=DATES, by="source"))
+    pd.testing.assert_frame_equal(found, pipeline.snapshots(worlds(), dates=DATES, by="source"))
 
 
 @pytest.mark.parametrize("name", ["leads", "opportunities", "spells", "visits", "reached"])
 def test_facts_of_a_random_company_are_those_of_the_other_engines(crowd, name):
     """Persons who ask twice, merged leads, reopened deals: what the sample has little of."""
-    found, expected = (collect(getattr(facts, name)(data, utc("2026-05-01"))) for data in (crowd, random_data(3, "duckdb")))
+    found, expected = (collect(getattr(facts, name)(data, utc("2026-05-01"))) for data in (crowd, random_data(3)))
     columns = sorted(expected.columns)
     found, expected = (frame[columns].sort_values(columns, ignore_index=True) for frame in (found, expected))
     pd.testing.assert_frame_equal(found, expected, check_dtype=False)
@@ -74,7 +73,7 @@ def crowd(spark):
 
 
 def test_tables_read_here_are_computed_there(crowd):
-    data, other = crowd, random_data(3, "duckdb")
+    data, other = crowd, random_data(3)
     assert data.engine.name == "spark"
     pd.testing.assert_frame_equal(data.row_ledger, other.row_ledger)
     for by in ("stage", "source"):
