@@ -212,8 +212,9 @@ def test_texts_are_found_in_code_and_notebooks(tmp_path):
     assert found == {"one", "two", ("{n} a", "{n} b"), "three more", "## Why?\nBecause."}
 
 
-def test_a_text_put_together_where_it_is_said_is_refused(tmp_path):
+@pytest.mark.parametrize("code", ['say(f"{n} leads")', "say_n(one, many, 2)"])
+def test_a_text_put_together_where_it_is_said_is_refused(tmp_path, code):
     (tmp_path / "kpi").mkdir()
-    (tmp_path / "kpi" / "m.py").write_text('say(f"{n} leads")')
+    (tmp_path / "kpi" / "m.py").write_text(code)
     with pytest.raises(ParameterError, match=r"kpi/m\.py:1"):
         translations.template(tmp_path)

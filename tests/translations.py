@@ -33,23 +33,7 @@ msgstr ""
 
 
 def template(root: Path = CHECKOUT) -> Catalog:
-    """Collect the texts to translate.
-
-    Parameters
-    ----------
-    root : Path
-        The checkout: its ``kpi/`` and ``notebooks/`` are read.
-
-    Returns
-    -------
-    Catalog
-        English texts, with the files they stand in; plural ones as pairs.
-
-    Raises
-    ------
-    ParameterError
-        If a text is put together where it is said, and so cannot be looked up.
-    """
+    """Collect the texts to translate."""
     catalog = Catalog()
     for path in sorted((root / "kpi").rglob("*.py")):
         for found in _in_code(path, str(path.relative_to(root))):
@@ -66,18 +50,7 @@ def template(root: Path = CHECKOUT) -> Catalog:
 
 
 def update(root: Path = CHECKOUT) -> tuple[int, int]:
-    """Bring the French catalogue in line with the code and the notebooks, keeping what is translated.
-
-    Parameters
-    ----------
-    root : Path
-        The checkout.
-
-    Returns
-    -------
-    tuple of int
-        Texts in all, and those that still lack a translation.
-    """
+    """Bring the French catalogue in line with the code and the notebooks, keeping what is translated."""
     path = LOCALE / "fr" / "LC_MESSAGES" / "kpi.po"
     catalog = read_po(BytesIO(path.read_bytes()), locale="fr")
     catalog.update(template(root), no_fuzzy_matching=True)
@@ -91,18 +64,7 @@ def update(root: Path = CHECKOUT) -> tuple[int, int]:
 
 
 def is_translated(message: Message) -> bool:
-    """Say whether a message has a translation, of a plural one both forms.
-
-    Parameters
-    ----------
-    message : Message
-        Of a catalogue.
-
-    Returns
-    -------
-    bool
-        False when any form is empty.
-    """
+    """Say whether a message has a translation, of a plural one both forms."""
     forms = message.string if isinstance(message.string, tuple) else (message.string,)
     return bool(forms) and all(forms) and not message.fuzzy
 
@@ -122,7 +84,9 @@ def _in_code(path: Path, name: str) -> Iterator[str | tuple[str, str]]:
         texts = [list(_literals(argument, f"{name}:{node.lineno}")) for argument in node.args[:n_texts]]
         if n_texts == 2 and all(len(choice) == 1 for choice in texts):
             yield texts[0][0], texts[1][0]
-        elif n_texts == 1:
+        elif n_texts == 2:
+            raise ParameterError(f"{name}:{node.lineno}: say_n takes its singular and its plural as literals")
+        else:
             yield from (text for choice in texts for text in choice)
 
 

@@ -87,8 +87,8 @@ def plot_shares(table: pd.DataFrame, labels: Sequence[str], words: Words, *, cou
             continue
         ax.barh(-place, row.value, height=0.42, color=style.MEASURE)
         _intervals(ax, [-place], table.iloc[[place]])
-        said = f"{words.percent(row.value)} ({words.percent_range(row.low, row.high)}) · {count}"
-        ax.text(1, -place + 0.27, said, va="bottom", ha="right")
+        written = f"{words.percent(row.value)} ({words.percent_range(row.low, row.high)}) · {count}"
+        ax.text(1, -place + 0.27, written, va="bottom", ha="right")
     ax.set_xlim(0, 1)
     ax.set_ylim(-len(table) + 0.6, 0.75)
     ax.set_yticks([])
