@@ -13,7 +13,7 @@ from kpi import compute
 from kpi.periods import Month, Window
 from kpi.presentation.blocks import Answer
 from kpi.presentation.language import Words
-from kpi.presentation.pages import comparison, movement, open_deals, pipeline, stage_by_stage
+from kpi.presentation.pages import comparison, movement, open_deals, pipeline, response_time, stage_by_stage
 from kpi.presentation.pages.about import About
 
 NAN = float("nan")
@@ -141,3 +141,8 @@ def test_sentences_take_their_spans_from_the_result(about):
     steps = rates(0.3, 0.6, stage=["a", "b"], next_stage=["b", "c"], **month)
     assert "during the last 30 days · within 60 days of reaching it" in stage_by_stage._steps(about, steps).note
     assert pipeline.by_quarter(about, rates(0.3, quarter=["2026-Q3"], **month)).head[4].text == "Won within\n60 d"
+
+
+@pytest.mark.parametrize("months", [pd.DataFrame({"value": []}), pd.DataFrame({"value": [0.5, NAN]})])
+def test_a_month_without_leads_is_said(about, months):
+    assert response_time.opening(about, months, pd.DataFrame()).answer == "No leads came in in October 2026."

@@ -18,9 +18,10 @@ MONTH_SECONDS = 30 * 86_400.0
 
 def opening(about: About, months: pd.DataFrame, waiting: pd.DataFrame) -> Opening:
     """Open the page: how many leads were answered within the hour, and whether that is unusual."""
-    say, words, now = about.words.say, about.words, months.iloc[-1]
-    if pd.isna(now["value"]):
+    words, say = about.words, about.words.say
+    if months.empty or pd.isna(months["value"].iloc[-1]):
         return about.opening("response_time", say("No leads came in in {month}.", month=words.month(about.month)))
+    now = months.iloc[-1]
     has_usual = not now["provisional"] and not unstable(months)
     if now["signal"]:
         below = N_("Only {share} of leads were answered within the hour: a signal, not the usual variation.")
