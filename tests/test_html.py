@@ -12,7 +12,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
-from test_page import HOSTILE, Seen, picture, spark
+from test_blocks import HOSTILE, Seen, picture, spark
 
 from kpi.presentation import blocks
 from kpi.presentation.blocks.tables import DisplayColumn, table
