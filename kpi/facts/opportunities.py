@@ -20,15 +20,15 @@ _ORDER = ["changed_at", "seq"]
 _STATE = ("status", "stage", "owner", "amount", "expected_close_on")
 _BEFORE = ("status_before", "stage_before", "owner_before", "amount_before", "expected_before")
 _CHANGE = ("opportunity_id", *_ORDER, *_STATE, "origin")
-_COLUMNS = ("opportunity_id", "from_at", "until_at", "deleted_at", "turned_at", *_STATE, "currency", *_ORDER, "origin")
+_COLUMNS = ("opportunity_id", "from_at", "until_at", "deleted_at", *_STATE, "currency", *_ORDER, "origin")
 
 
 def states(data: Dataset, as_of: pd.Timestamp) -> nw.LazyFrame:
     """List the states of every opportunity known at an instant.
 
     ``from_at`` (`ALWAYS` if unknown), ``until_at`` (missing while it lasts; the state holds at t where from_at < t <= until_at), ``deleted_at`` (on
-    the last state before a deletion), ``turned_at`` (when it took its status, where that was another before), ``status``, ``stage``, ``owner``,
-    ``amount`` in its own ``currency``, ``expected_close_on``; ``changed_at``, ``seq`` put them in order; ``origin`` as in the history, else inferred.
+    the last state before a deletion), ``status``, ``stage``, ``owner``, ``amount`` in its own ``currency``, ``expected_close_on``; ``changed_at``,
+    ``seq`` put them in order; ``origin`` as in the history, else inferred.
     """
     return _named(recorded_states(data, as_of), "stage", "owner")
 
@@ -54,8 +54,10 @@ def opportunities(data: Dataset, as_of: pd.Timestamp) -> nw.LazyFrame:
     """
     columns, rows = ("opportunity_id", "closed_at", *_STATE), recorded_states(data, as_of)
     # Closed when it took the status it has now: a deal lost, reopened and lost again was open in between.
-    turned = rows.group_by("opportunity_id").agg(turned_at=nw.col("turned_at").max())
-    lasting = rows.filter(nw.col("until_at").is_null()).drop("turned_at").join(turned, on="opportunity_id", how="left")
+    before = nw.col("status").shift(1).over("opportunity_id", order_by=_ORDER)
+    turned = rows.with_columns(before.alias("before")).filter(nw.col("before").is_null() | (nw.col("before") != nw.col("status")))
+    turned = turned.group_by("opportunity_id").agg(turned_at=nw.col("changed_at").max())
+    lasting = rows.filter(nw.col("until_at").is_null()).join(turned, on="opportunity_id", how="left")
     lasting = lasting.with_columns(nw.when(nw.col("status") != "open").then(nw.col("turned_at")).alias("closed_at"))
     kept = ("lead_id", "customer_id", "source", "product", "currency", "created_at", "lost_reason")
     frame = nw.concat([lasting.select(*columns), _undated(data, as_of).select(*columns)])
@@ -100,11 +102,9 @@ def _changed(data: Dataset, as_of: pd.Timestamp) -> nw.LazyFrame:
     if data.has("opportunity_history"):
         rows = nw.concat([data.table("opportunity_history").select(*_CHANGE), rows])
     rows = rows.filter(nw.col("changed_at") < as_of)
-    at, neighbours = nw.col("changed_at"), {"next_at": nw.col("changed_at").shift(-1), "status_before": nw.col("status").shift(1)}
-    rows = rows.with_columns(*[value.over("opportunity_id", order_by=_ORDER).alias(name) for name, value in neighbours.items()])
-    is_first = nw.col("status_before").is_null()
-    is_turn = is_first | (nw.col("status") != nw.col("status_before"))
-    rows = rows.with_columns(nw.when(is_turn).then(at).alias("turned_at")).join(known, on="opportunity_id", how="inner")
+    at = nw.col("changed_at")
+    rows = rows.with_columns(*[at.shift(n).over("opportunity_id", order_by=_ORDER).alias(name) for name, n in (("last_at", 1), ("next_at", -1))])
+    rows, is_first = rows.join(known, on="opportunity_id", how="inner"), nw.col("last_at").is_null()
     made, gone, following = nw.col("created_at"), nw.col("gone_at"), nw.col("next_at")
     rows = rows.with_columns(
         nw.when(is_first & ((made < at) | (made.is_null() & nw.col("is_bare")))).then(made.fill_null(nw.lit(ALWAYS))).alias("begun_at"),
@@ -137,7 +137,6 @@ def _unchanged(data: Dataset, as_of: pd.Timestamp) -> nw.LazyFrame:
         # The stage on the record is that of today: it says nothing about a deal closed since.
         nw.when(nw.col("status") == "open").then(nw.col("stage")).alias("stage"),
         nw.lit("open").alias("status"),
-        nothing.alias("turned_at"),
         nw.lit(None).cast(nw.Date).alias("expected_close_on"),
         nw.col("from_at").alias("changed_at"),
         nw.lit(-1).cast(nw.Int64).alias("seq"),
