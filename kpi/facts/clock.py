@@ -9,7 +9,7 @@ from typing import cast
 import narwhals.stable.v2 as nw
 import pandas as pd
 
-from kpi import periods
+from kpi import engine, periods
 from kpi.dataset import Dataset
 from kpi.periods import Window
 
@@ -66,6 +66,12 @@ def on_days(days: nw.Expr, window: Window) -> nw.Expr:
 def last_day(data: Dataset, as_of: pd.Timestamp) -> int:
     """Tell the last fully observed local day, on which open records are censored."""
     return periods.day_number(periods.local_date(as_of, data.company.timezone)) - 1
+
+
+def all_days(data: Dataset, rows: nw.LazyFrame, column: str, as_of: pd.Timestamp) -> Window:
+    """Cover the days from the first one of some rows to the last observed one; none where there are no rows."""
+    first, after = engine.collect(rows.select(nw.col(column).min().alias("first")))["first"].iloc[0], last_day(data, as_of) + 1
+    return Window(periods.day_of(after if pd.isna(first) else int(first)), periods.day_of(after))
 
 
 def once(build: Fact) -> Fact:

@@ -53,6 +53,29 @@ def purchase_reading(data: Dataset) -> str:
     return data.settings.get("retention", {}).get("purchases", "net")
 
 
+def buyers(data: Dataset, as_of: pd.Timestamp) -> nw.LazyFrame:
+    """List the customers who ever bought, with what they brought; the margin is missing where none of theirs is known."""
+    paid = nw.when(nw.col("is_paid"))
+    frame = (
+        purchases(data, as_of)
+        .group_by("customer_id")
+        .agg(
+            nw.col("amount").sum(),
+            nw.col("margin").sum(),
+            (~nw.col("margin").is_null()).cast(nw.Int64).sum().alias("known"),
+            nw.col("is_paid").cast(nw.Int64).sum().alias("purchases"),
+            paid.then(nw.col("amount")).sum().alias("spent"),
+            paid.then(nw.col("day")).min().alias("first_day"),
+            paid.then(nw.col("day")).max().alias("last_day"),
+            paid.then(nw.col("month")).min().alias("first_month"),
+            nw.col("source").max(),
+            nw.col("segment").max(),
+        )
+    )
+    frame = frame.with_columns(nw.when(nw.col("known") > 0).then(nw.col("margin")).otherwise(nw.lit(None)).alias("margin"))
+    return frame.filter(nw.col("purchases") > 0).drop("known")
+
+
 def usual_pause(data: Dataset, as_of: pd.Timestamp, counted: str) -> int | None:
     """Find the days that 95 % of the pauses between two purchases do not exceed; none where nobody has bought twice."""
     bought = purchases(data, as_of).filter(nw.col(counted)).select("customer_id", "day")

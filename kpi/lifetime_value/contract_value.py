@@ -11,7 +11,7 @@ import pandas as pd
 from kpi import engine, facts, schema
 from kpi.catalog import CATALOG
 from kpi.dataset import Dataset
-from kpi.facts.clock import last_day
+from kpi.facts.clock import all_days, last_day
 from kpi.lifetime_value import customer_counts as rows
 from kpi.lifetime_value.customer_counts import Groups
 from kpi.lifetime_value.renewal_model import RenewalModel, fit_renewals, share_kept
@@ -41,21 +41,19 @@ def renewal_period(data: Dataset, now: pd.Timestamp) -> int:
     return 1
 
 
-def contract_value(data: Dataset, now: pd.Timestamp, by: str, horizon: int, discount: float, level: float) -> tuple[pd.DataFrame, int]:
+def contract_value(data: Dataset, now: pd.Timestamp, by: tuple[str, ...], horizon: int, discount: float, level: float) -> tuple[pd.DataFrame, int]:
     """What a customer under contract is expected to pay within the time ahead, and how many customers came to a renewal.
 
     Each month ahead counts with the monthly amount, the probability that the renewals before it are passed (shifted beta-geometric, given those
     passed already), and its discount. The interval holds what is not known of the parameters and how customers differ.
     """
-    columns = [by] if by else []
-    frame = _standing(data, now) if not by else rows.with_group(data, now, _won_lately(data, now), by)
+    frame = rows.with_group(data, now, _won_lately(data, now) if by else _standing(data, now), by)
     sums = [nw.col(name).sum() for name in ("paid", "squared", "to_date", "costs", "costs_known")]
-    names = [*columns, "months"]
+    names = [*by, "months"]
     cells = engine.collect(rows.with_costs(data, frame).group_by(*names).agg(nw.len().alias("n"), *sums), names)
     period = renewal_period(data, now)
     events = _events(facts.covers(data, now), period)
-    came = int(events["lost"].sum() + events.loc[events["renewal"] > 0, "kept"].sum())
-    groups = Groups.of(cells, columns)
+    came, groups = _came(events), Groups.of(cells, by)
     if came < LEAST or not len(cells):
         return groups.names.assign(n=groups.sizes(cells["n"])), came
     ahead = max(round(horizon / (YEAR / 12)), 1)
@@ -81,9 +79,8 @@ def renewal_check(data: Dataset, *, as_of: Instant, level: float = 0.9) -> pd.Da
         If there are no contracts.
     """
     now = data.instant(as_of)
-    first = engine.collect(facts.covers(data, now).select(nw.col("start_day").min().alias("first")))["first"].iloc[0]
-    end = last_day(data, now) + 1
-    cut = end if pd.isna(first) else int(first) + 2 * (end - int(first)) // 3
+    first, end = all_days(data, facts.covers(data, now), "start_day", now).days
+    cut = first + 2 * (end - first) // 3
     table = _checked(data, now, cut, end, level)
     more = ["actual", "constant", "error", "constant_error"]
     window = Window(day_of(cut), day_of(end))
@@ -97,6 +94,11 @@ def _events(covers: nw.LazyFrame, period: int) -> pd.DataFrame:
     at = np.where(lost, (sizes["months"] + sizes["over"] + period - 1) // period, sizes["months"] // period)
     counted = pd.DataFrame({"renewal": at, "lost": sizes["count"].where(lost, 0), "kept": sizes["count"].where(~lost, 0)})
     return counted.groupby("renewal", as_index=False).sum().astype({"renewal": "int64"})
+
+
+def _came(events: pd.DataFrame) -> int:
+    """Customers who came to a renewal."""
+    return int(events["lost"].sum() + events.loc[events["renewal"] > 0, "kept"].sum())
 
 
 def _standing(data: Dataset, now: pd.Timestamp) -> nw.LazyFrame:
@@ -149,8 +151,7 @@ def _checked(data: Dataset, now: pd.Timestamp, cut: int, end: int, level: float)
     period, known = renewal_period(data, then), facts.covers(data, then)
     events = _events(known, period)
     days = _renewal_days(day_of(cut), end, period)
-    came = events["lost"].sum() + events.loc[events["renewal"] > 0, "kept"].sum()
-    if came < LEAST or not days or not events["kept"].sum():
+    if _came(events) < LEAST or not days or not events["kept"].sum():
         return pd.DataFrame(columns=["renewal", "horizon", "value", "low", "high", "n", "actual", "constant", "error", "constant_error"])
     live = known.filter(nw.col("outcome") == "censored").select("customer_id", "start_day")
     later = live.join(facts.covers(data, now).select("customer_id", "start_day", "until"), on=["customer_id", "start_day"], how="inner")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import narwhals.stable.v2 as nw
@@ -18,21 +19,9 @@ HOUR = 3600
 
 def customers(data: Dataset, now: pd.Timestamp) -> nw.LazyFrame:
     """One row per customer who ever bought."""
-    rows = facts.purchases(data, now)
-    bought = nw.when(nw.col("is_paid"))
-    frame = rows.group_by("customer_id").agg(
-        bought.then(nw.col("day")).min().alias("first_day"),
-        bought.then(nw.col("day")).max().alias("last_day"),
-        bought.then(nw.col("month")).min().alias("first_month"),
-        nw.col("is_paid").cast(nw.Int64).sum().alias("purchases"),
-        bought.then(nw.col("amount")).sum().alias("spent"),
-        nw.col("amount").sum().alias("net"),
-        nw.col("margin").sum(),
-        nw.col("source").max(),
-        nw.col("segment").max(),
-    )
-    frame = frame.filter(nw.col("purchases") > 0)
-    return with_costs(data, frame).with_columns(
+    return with_costs(data, facts.buyers(data, now)).with_columns(
+        nw.col("amount").alias("net"),
+        nw.col("margin").fill_null(0.0),
         (nw.col("purchases") - 1).alias("repeats"),
         (nw.col("last_day") - nw.col("first_day")).alias("recency"),
         (last_day(data, now) - nw.col("first_day")).alias("age"),
@@ -41,21 +30,14 @@ def customers(data: Dataset, now: pd.Timestamp) -> nw.LazyFrame:
     )
 
 
-def grouped(data: Dataset, now: pd.Timestamp, by: str) -> nw.LazyFrame:
-    """The customers with the group they belong to."""
-    frame = customers(data, now)
-    if by in ("", "source", "segment"):
-        if by:
-            data.table("customers", by)
-        return frame
-    return with_group(data, now, frame, by)
-
-
-def with_group(data: Dataset, now: pd.Timestamp, frame: nw.LazyFrame, by: str) -> nw.LazyFrame:
-    """Add to customers the group they belong to."""
+def with_group(data: Dataset, now: pd.Timestamp, frame: nw.LazyFrame, by: Sequence[str]) -> nw.LazyFrame:
+    """Add to customers the group they belong to, if any."""
     derived = {"product": _first_products, "response": _responses}
-    found = derived[by](data, now) if by in derived else data.table("customers", by).select("customer_id", by)
-    return frame.join(found, on="customer_id", how="left").with_columns(nw.col(by).fill_null(nw.lit(schema.BLANK)))
+    for name in by:
+        found = derived[name](data, now) if name in derived else data.table("customers", name).select("customer_id", name)
+        frame = frame.drop(name, strict=False).join(found, on="customer_id", how="left")
+        frame = frame.with_columns(nw.col(name).fill_null(nw.lit(schema.BLANK)))
+    return frame
 
 
 def counted(frame: nw.LazyFrame, *groups: str) -> pd.DataFrame:
@@ -63,12 +45,6 @@ def counted(frame: nw.LazyFrame, *groups: str) -> pd.DataFrame:
     names = [*groups, "repeats", "recency", "age"]
     sums = [nw.col(name).sum() for name in ("spent", "spent_squared", "net", "margin", "costs", "costs_known")]
     return engine.collect(frame.group_by(*names).agg(nw.len().alias("count"), *sums), names)
-
-
-def amounts(frame: nw.LazyFrame) -> pd.DataFrame:
-    """Count the customers who bought as often at the same mean amount."""
-    cents = frame.with_columns(nw.col("amount").round(4))
-    return engine.sizes(cents, ["purchases", "amount"])
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,11 +55,11 @@ class Groups:
     number: np.ndarray
 
     @classmethod
-    def of(cls, cells: pd.DataFrame, columns: list[str]) -> Groups:
+    def of(cls, cells: pd.DataFrame, columns: Sequence[str]) -> Groups:
         if not columns:
             return cls(pd.DataFrame(index=[0]), np.zeros(len(cells), "int64"))
-        by = cells.groupby(columns)
-        return cls(by.size().reset_index()[columns], by.ngroup().to_numpy())
+        by = cells.groupby(list(columns))
+        return cls(by.size().reset_index()[list(columns)], by.ngroup().to_numpy())
 
     def sums(self, values: np.ndarray | pd.Series) -> np.ndarray:
         return np.bincount(self.number, np.asarray(values, "float64"), len(self.names))
@@ -118,12 +94,6 @@ def _responses(data: Dataset, now: pd.Timestamp) -> nw.LazyFrame:
     leads = facts.leads(data, now).join(ids, on="lead_id", how="inner").with_columns(band.alias("response"))
     leads = leads.with_columns((nw.col("created_seconds") == nw.col("created_seconds").min().over("customer_id")).alias("is_first"))
     return leads.filter(nw.col("is_first")).group_by("customer_id").agg(nw.col("response").min())
-
-
-def since(data: Dataset, now: pd.Timestamp, day: int) -> pd.DataFrame:
-    """Count the purchases of each customer from a day on."""
-    bought = facts.purchases(data, now).filter(nw.col("is_paid"), nw.col("day") >= day)
-    return engine.sizes(bought, ["customer_id"], "later")
 
 
 def with_costs(data: Dataset, frame: nw.LazyFrame) -> nw.LazyFrame:

@@ -75,10 +75,10 @@ def expected_value(data: Dataset, *, as_of: Instant, by: str = "", horizon: int 
     """
     if horizon < 1 or not 0 <= discount < 1:
         raise ParameterError(f"horizon={horizon}, discount={discount}: give at least 1 day, and a yearly rate in [0, 1)")
-    groups = list(schema.grouping(by or (), dict.fromkeys(rows.GROUPS, "")))
+    groups = schema.grouping(by or (), dict.fromkeys(rows.GROUPS, ""))
     now = data.instant(as_of)
     value = contract_value if facts.is_contractual(data) else purchase_value
-    table, repeats = value(data, now, by, horizon, discount, level)
+    table, repeats = value(data, now, groups, horizon, discount, level)
     table = table.assign(horizon=horizon, few=repeats < FEW, measure=_measure(data))
     if "value" in table:
         table["net"] = table["to_date"] + table["value"] - table["cost"].fillna(0)
@@ -170,25 +170,25 @@ def fit(data: Dataset, *, as_of: Instant) -> Fitted | None:
     MissingTable
         If there are no orders.
     """
-    now = data.instant(as_of)
-    cells = rows.counted(rows.customers(data, now))
+    customers = rows.customers(data, data.instant(as_of))
+    cells = rows.counted(customers)
     if cells.loc[cells["repeats"] > 0, "count"].sum() < LEAST:
         return None
     measure, margin = _measure(data), 1.0
     if measure == "margin":
         margin = float(cells["margin"].sum() / cells["net"].sum()) if cells["net"].sum() > 0 else 0.0
-    return Fitted(fit_purchases(cells), fit_spending(rows.amounts(rows.customers(data, now))), margin, measure)
+    amounts = engine.sizes(customers.with_columns(nw.col("amount").round(4)), ["purchases", "amount"])
+    return Fitted(fit_purchases(cells), fit_spending(amounts), margin, measure)
 
 
-def purchase_value(data: Dataset, now: pd.Timestamp, by: str, horizon: int, discount: float, level: float) -> tuple[pd.DataFrame, int]:
+def purchase_value(data: Dataset, now: pd.Timestamp, by: tuple[str, ...], horizon: int, discount: float, level: float) -> tuple[pd.DataFrame, int]:
     """What a customer without contract is expected to bring within the time ahead, and how many customers bought again."""
-    columns = [by] if by else []
-    cells = rows.counted(rows.grouped(data, now, by), *columns, "first_month")
+    cells = rows.counted(rows.with_group(data, now, rows.customers(data, now), by), *by, "first_month")
     repeats = int(cells.loc[cells["repeats"] > 0, "count"].sum())
     if by:
         cells = cells[cells["first_month"] >= data.window(None, now, 1).months[1] - RECENT]
     fitted = fit(data, as_of=now) if repeats >= LEAST else None
-    groups = Groups.of(cells, columns)
+    groups = Groups.of(cells, by)
     if fitted is None:
         return groups.names.assign(n=groups.sizes(cells["count"])), repeats
     return _valued(cells, groups, fitted, horizon, discount, level), repeats

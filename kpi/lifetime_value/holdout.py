@@ -10,7 +10,7 @@ import pandas as pd
 
 from kpi import engine, facts, schema
 from kpi.dataset import Dataset
-from kpi.facts.clock import last_day
+from kpi.facts.clock import all_days
 from kpi.lifetime_value import customer_counts as rows
 from kpi.lifetime_value.contract_value import DRAWS, LEAST, SEED
 from kpi.lifetime_value.expected_value import fit
@@ -36,6 +36,9 @@ class _HeldOut:
     @property
     def window(self) -> Window:
         return Window(day_of(self.cut), day_of(self.end))
+
+    def purchases_after(self, data: Dataset) -> nw.LazyFrame:
+        return facts.purchases(data, self.now).filter(nw.col("is_paid"), nw.col("day") >= self.cut)
 
 
 def model_check(data: Dataset, *, as_of: Instant) -> pd.DataFrame:
@@ -125,10 +128,8 @@ def _held_out(data: Dataset, now: pd.Timestamp) -> _HeldOut:
     key = ("held out", now)
     held = data.facts.get(key)
     if not isinstance(held, _HeldOut):
-        first = engine.collect(rows.customers(data, now).select(nw.col("first_day").min().alias("first")))["first"]
-        end = last_day(data, now) + 1
-        begin = int(first.iloc[0]) if len(first) and not pd.isna(first.iloc[0]) else end
-        cut = begin + 2 * (end - begin) // 3
+        first, end = all_days(data, facts.buyers(data, now), "first_day", now).days
+        cut = first + 2 * (end - first) // 3
         columns = ["customer_id", "repeats", "recency", "age"]
         before = engine.collect(rows.customers(data, data.instant(day_of(cut))).select(*columns), ["customer_id"])
         counts = before.groupby(columns[1:], as_index=False).agg(count=("customer_id", "size"))
@@ -147,8 +148,7 @@ def _tracked(data: Dataset, held: _HeldOut, model: PurchaseModel, level: float) 
     chance = np.array([variance_of_purchases(counts, model.parameters, model.model, float(day)) @ count for day in days])
     half = intervals.quantile_of(level) * np.sqrt(drawn.var(axis=0) + chance)
     known = data.engine.put(held.before[["customer_id"]])
-    bought = facts.purchases(data, held.now).filter(nw.col("is_paid"), nw.col("day") >= held.cut).join(known, on="customer_id", how="semi")
-    purchases = engine.sizes(bought, ["day"])
+    purchases = engine.sizes(held.purchases_after(data).join(known, on="customer_id", how="semi"), ["day"])
     actual = [int(purchases.loc[purchases["day"] < held.cut + day, "count"].sum()) for day in days]
     hiatus = _plain_rule(data, held, held.before, 1).sum() * days
     table = pd.DataFrame({"horizon": days, "value": expected, "low": np.maximum(expected - half, 0), "high": expected + half})
@@ -157,7 +157,7 @@ def _tracked(data: Dataset, held: _HeldOut, model: PurchaseModel, level: float) 
 
 def _compared(data: Dataset, held: _HeldOut, model: PurchaseModel) -> pd.DataFrame:
     """Per customer known at the cut: what the model, and a plain rule, expect of the time after it, and what came."""
-    table = held.before.merge(rows.since(data, held.now, held.cut), on="customer_id", how="left")
+    table = held.before.merge(engine.sizes(held.purchases_after(data), ["customer_id"], "later"), on="customer_id", how="left")
     table["actual"] = table["later"].fillna(0).astype("float64")
     ahead = held.end - held.cut
     table["expected"] = expected_purchases(table, model.parameters, model.model, ahead)

@@ -8,6 +8,7 @@ import pandas as pd
 from kpi import engine, facts, schema
 from kpi.dataset import Dataset
 from kpi.errors import ParameterError
+from kpi.facts.clock import all_days
 from kpi.periods import Instant, Month, Window
 from kpi.retention.growth import last_month
 from kpi.statistics import intervals, process_control
@@ -95,8 +96,8 @@ def retention_curve(data: Dataset, *, as_of: Instant, months: int = 24, level: f
     """
     now = data.instant(as_of)
     cells = cohort_matrix(data, as_of=now, months=months)
-    span = engine.collect(facts.purchases(data, now).select(nw.col("month").min().alias("first")))["first"].iloc[0]
-    cells = cells[cells["cohort"] != str(Month.of(span))] if not pd.isna(span) else cells
+    first = all_days(data, facts.purchases(data, now), "day", now).start
+    cells = cells[cells["cohort"] != f"{first:%Y-%m}"]
     table = cells.groupby("age", as_index=False).agg(n=("n", "sum"), n_events=("n_events", "sum"))
     window = Window(cells["window_start"].min(), cells["window_end"].max()) if len(cells) else data.window(None, now, 1)
     return schema.result("retention.curve", intervals.with_share(table, level), by=["age"], view="cohort", window=window, as_of=now)

@@ -10,8 +10,8 @@ import pandas as pd
 from kpi import engine, facts, schema
 from kpi.catalog import CATALOG
 from kpi.dataset import Dataset
-from kpi.facts.clock import last_day
-from kpi.periods import Instant, Window, WindowLike, day_of
+from kpi.facts.clock import all_days
+from kpi.periods import Instant, WindowLike
 from kpi.schema import renamed
 from kpi.statistics import intervals, survival
 
@@ -130,6 +130,5 @@ def renewals(data: Dataset, *, as_of: Instant, window: WindowLike | None = None,
 
 def _over_all_time(data: Dataset, key: str, table: pd.DataFrame, as_of: Instant) -> pd.DataFrame:
     now = data.instant(as_of)
-    began = engine.collect(facts.covers(data, now).select(nw.col("start_day").min().alias("first")))["first"].iloc[0]
-    end = day_of(last_day(data, now) + 1)
-    return schema.result(key, table, by=[], view="cohort", window=Window(end if pd.isna(began) else day_of(int(began)), end), as_of=now)
+    window = all_days(data, facts.covers(data, now), "start_day", now)
+    return schema.result(key, table, by=[], view="cohort", window=window, as_of=now)

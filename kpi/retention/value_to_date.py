@@ -10,7 +10,7 @@ import pandas as pd
 from kpi import engine, facts, schema
 from kpi.dataset import Dataset
 from kpi.facts import records
-from kpi.facts.clock import clocked, last_day
+from kpi.facts.clock import all_days, clocked, last_day
 from kpi.facts.money import in_company_currency
 from kpi.facts.records import EVENT
 from kpi.periods import Instant, Window, day_of
@@ -42,14 +42,12 @@ def value_to_date(data: Dataset, *, as_of: Instant, by: str = "") -> pd.DataFram
     """
     groups = schema.grouping(by or (), {"source": "source", "segment": "segment"})
     now = data.instant(as_of)
-    customers = bought_to_date(data, now)
-    column = nw.col(measure_of(data))
-    totals = customers.group_by(*groups) if groups else None
+    customers, column = facts.buyers(data, now), nw.col(_measure(data))
     sums = (nw.len().alias("n"), column.count().alias("n_events"), column.sum().alias("total"))
-    table = engine.collect(totals.agg(*sums) if totals is not None else customers.select(*sums), groups)
+    table = engine.collect(customers.group_by(*groups).agg(*sums) if groups else customers.select(*sums), groups)
     table["value"] = (table["total"] / table["n_events"]).where(table["n_events"] > 0)
-    table["measure"] = measure_of(data)
-    return schema.result("retention.value_to_date", table, by=[*groups, "measure"], view="snapshot", window=all_time(data, now), as_of=now)
+    table["measure"] = _measure(data)
+    return schema.result("retention.value_to_date", table, by=[*groups, "measure"], view="snapshot", window=_all_time(data, now), as_of=now)
 
 
 def value_deciles(data: Dataset, *, as_of: Instant) -> pd.DataFrame:
@@ -69,8 +67,8 @@ def value_deciles(data: Dataset, *, as_of: Instant) -> pd.DataFrame:
         If there are no orders.
     """
     now = data.instant(as_of)
-    measure = measure_of(data)
-    worth = engine.sizes(bought_to_date(data, now).filter(~nw.col(measure).is_null()), [measure]).rename(columns={measure: "worth"})
+    measure = _measure(data)
+    worth = engine.sizes(facts.buyers(data, now).filter(~nw.col(measure).is_null()), [measure]).rename(columns={measure: "worth"})
     worth = worth.sort_values("worth", ascending=False, ignore_index=True)
     values = worth["worth"].repeat(worth["count"]).reset_index(drop=True)
     decile = (pd.RangeIndex(len(values)) * 10 // max(len(values), 1)) + 1
@@ -80,7 +78,7 @@ def value_deciles(data: Dataset, *, as_of: Instant) -> pd.DataFrame:
     table["value"] = table["amount"] / total if total > 0 else float("nan")
     table["cumulative"] = table["value"].cumsum()
     more = ["amount", "cumulative", "least"]
-    return schema.result("retention.deciles", table, by=["decile"], view="snapshot", window=all_time(data, now), as_of=now, more=more)
+    return schema.result("retention.deciles", table, by=["decile"], view="snapshot", window=_all_time(data, now), as_of=now, more=more)
 
 
 def best_customers(data: Dataset, *, as_of: Instant, limit: int = 100) -> pd.DataFrame:
@@ -105,8 +103,8 @@ def best_customers(data: Dataset, *, as_of: Instant, limit: int = 100) -> pd.Dat
         If there are no orders.
     """
     now = data.instant(as_of)
-    measure = measure_of(data)
-    rows = bought_to_date(data, now).filter(~nw.col(measure).is_null())
+    measure = _measure(data)
+    rows = facts.buyers(data, now).filter(~nw.col(measure).is_null())
     columns = ["customer_id", "segment", "source", "value", "purchases", "first_on", "last_on"]
     return _first(rows.with_columns(nw.col(measure).alias("value")), "value", limit)[columns]
 
@@ -134,7 +132,7 @@ def most_profitable_customers(data: Dataset, *, as_of: Instant, limit: int = 100
     """
     data.table("orders", "margin")
     now = data.instant(as_of)
-    rows = bought_to_date(data, now).filter(~nw.col("margin").is_null())
+    rows = facts.buyers(data, now).filter(~nw.col("margin").is_null())
     if data.has("customers", "acquisition_cost"):
         costs = data.table("customers").select("customer_id", nw.col("acquisition_cost").alias("cost"))
         rows = rows.join(costs, on="customer_id", how="left")
@@ -151,34 +149,12 @@ def _first(rows: nw.LazyFrame, column: str, limit: int) -> pd.DataFrame:
     return top.assign(**{f"{end}_on": [day_of(day) for day in top[f"{end}_day"]] for end in ("first", "last")})
 
 
-def measure_of(data: Dataset) -> str:
-    """Say what worth is measured by."""
+def _measure(data: Dataset) -> str:
     return "margin" if data.has("orders", "margin") else "amount"
 
 
-def all_time(data: Dataset, now: pd.Timestamp) -> Window:
-    """Cover the days from the first order to the date."""
-    first = engine.collect(facts.purchases(data, now).select(nw.col("day").min().alias("first")))["first"].iloc[0]
-    end = data.window(None, now, 1).end
-    return Window(end if pd.isna(first) else day_of(first), end)
-
-
-def bought_to_date(data: Dataset, now: pd.Timestamp) -> nw.LazyFrame:
-    """List the customers who ever bought, with what they brought."""
-    rows = facts.purchases(data, now)
-    known = (~nw.col("margin").is_null()).cast(nw.Int64).sum()
-    frame = rows.group_by("customer_id").agg(
-        nw.col("amount").sum(),
-        nw.col("margin").sum(),
-        known.alias("known"),
-        nw.col("is_paid").cast(nw.Int64).sum().alias("purchases"),
-        nw.when(nw.col("is_paid")).then(nw.col("day")).min().alias("first_day"),
-        nw.when(nw.col("is_paid")).then(nw.col("day")).max().alias("last_day"),
-        nw.col("source").max(),
-        nw.col("segment").max(),
-    )
-    frame = frame.with_columns(nw.when(nw.col("known") > 0).then(nw.col("margin")).otherwise(nw.lit(None)).alias("margin"))
-    return frame.filter(nw.col("purchases") > 0)
+def _all_time(data: Dataset, now: pd.Timestamp) -> Window:
+    return all_days(data, facts.purchases(data, now), "day", now)
 
 
 GROUPS = [" ".join(words) for words in itertools.product(("recent", "past"), ("often", "seldom"), ("much", "little"))]
@@ -207,8 +183,8 @@ def value_groups(data: Dataset, *, as_of: Instant) -> pd.DataFrame:
     MissingTable
         If there are no orders.
     """
-    now, measure = data.instant(as_of), measure_of(data)
-    rows = bought_to_date(data, now).filter(~nw.col(measure).is_null()).with_columns(nw.col(measure).round(2).alias("worth"))
+    now, measure = data.instant(as_of), _measure(data)
+    rows = facts.buyers(data, now).filter(~nw.col(measure).is_null()).with_columns(nw.col(measure).round(2).alias("worth"))
     rows = data.engine.keep(rows.select("purchases", "worth", (last_day(data, now) - nw.col("last_day")).alias("pause")))
     cuts = {name: _median(engine.sizes(rows, [name]), name) for name in ("pause", "purchases", "worth")}
     said = [
@@ -223,7 +199,7 @@ def value_groups(data: Dataset, *, as_of: Instant) -> pd.DataFrame:
     table["value"] = table["amount"] / total if total > 0 else float("nan")
     table = table.assign(measure=measure, recency_cut=cuts["pause"], frequency_cut=cuts["purchases"], value_cut=cuts["worth"])
     more = ["amount", "recency_cut", "frequency_cut", "value_cut", "measure"]
-    return schema.result("retention.groups", table, by=["group"], view="snapshot", window=all_time(data, now), as_of=now, more=more)
+    return schema.result("retention.groups", table, by=["group"], view="snapshot", window=_all_time(data, now), as_of=now, more=more)
 
 
 def _median(sizes: pd.DataFrame, name: str) -> float:
@@ -263,7 +239,7 @@ def refunds(data: Dataset, *, as_of: Instant, level: float = 0.95) -> pd.DataFra
     found = engine.collect(rows.group_by("match").agg(nw.len().alias("n_events"), nw.col("amount").sum()), ["match"])
     table = found.set_index("match").reindex(MATCHES).fillna(0).reset_index().assign(n=records.summed(rows)["n"].iloc[0])
     table = intervals.with_share(table, level)
-    return schema.result("retention.refunds", table, by=["match"], view="snapshot", window=all_time(data, now), as_of=now, more=["amount"])
+    return schema.result("retention.refunds", table, by=["match"], view="snapshot", window=_all_time(data, now), as_of=now, more=["amount"])
 
 
 def refund_records(data: Dataset, now: pd.Timestamp) -> nw.LazyFrame:
