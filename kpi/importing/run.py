@@ -14,11 +14,10 @@ from kpi.engine import connect
 from kpi.errors import DataError, ParameterError
 from kpi.importing import kpi_toml, log
 from kpi.importing.differences import with_differences
-from kpi.importing.exports import ExportReader
+from kpi.importing.exports import ExportReader, FileKind, recognised
 from kpi.importing.log import Export, Log, Original
 from kpi.importing.merging import HISTORY, ExportedTable, compared, merged, write
 from kpi.importing.outcome import Outcome, RowSummary
-from kpi.importing.recognition import FileKind, recognised
 from kpi.importing.transaction import Transaction, reserved
 from kpi.schema import TABLES
 from kpi.sources import Company, Source, read_config, sql

@@ -17,15 +17,14 @@ from kpi.engine import Connection
 from kpi.errors import SchemaError, nearest
 from kpi.schema import Table
 from kpi.sources.blanks import only_first
-from kpi.sources.checks import flags, recording, relations, rows
+from kpi.sources.checks import flags, recording, rows
 from kpi.sources.config import Company, Config, Source
 from kpi.sources.crm import mapping
 from kpi.sources.folding import fold
 from kpi.sources.readers import csv, files, query, workbook
 from kpi.sources.readers.database import Databases
-from kpi.sources.readers.extract import Extract, from_parquet, from_stream, from_text
+from kpi.sources.readers.extract import Extract, from_frame, from_parquet, from_stream, from_text
 from kpi.sources.readers.files import Input, Located
-from kpi.sources.readers.frames import from_frame
 from kpi.sources.staging import stage
 from kpi.sources.typing import dialect
 from kpi.sources.typing.cast import Clock, convert
@@ -107,7 +106,7 @@ class _Tables:
         self.provided[table.name] = frozenset(staging.families)
         rows.set_aside_rows(self.connection, table, typed, self.provided, self.tables, self.company.timezone)
         self.flags += flags.flags(self.connection, table, typed, staging.labels, flags.Known(self.company, self.tables, self.provided))
-        self.flags += relations.near_orphans(self.connection, table, typed, self.tables)
+        self.flags += flags.near_orphans(self.connection, table, typed, self.tables)
         self.precision |= {(table.name, column): precision for column, precision in typed.precision.items()}
         self.ledgers[table.name] = rows.ledger(self.connection, staging, typed)
         self.set_aside[table.name] = rows.listed(self.connection, staging, typed)
@@ -121,7 +120,7 @@ class _Tables:
 
     def _check_together(self) -> None:
         """Find what only all tables show."""
-        for find in (relations.loose_links, relations.near_names):
+        for find in (flags.loose_links, flags.near_names):
             self.flags += find(self.connection, self.tables, self.provided)
         found = recording.recorded_from(self.connection, self.tables, self.provided, self.company.timezone)
         for table, one in found.items():
