@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Collection
 from dataclasses import asdict, dataclass, replace
@@ -88,12 +87,3 @@ def dumps(log: Log) -> str:
     """Write the log."""
     exports = [{**asdict(export), "exported_on": export.exported_on.isoformat()} for export in log.exports]
     return json.dumps({"version": log.version, "imports": exports}, indent=1, ensure_ascii=False) + "\n"
-
-
-def sha256(path: Path) -> str:
-    """Hash a file."""
-    try:
-        with path.open("rb") as opened:
-            return hashlib.file_digest(opened, "sha256").hexdigest()
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror}") from None

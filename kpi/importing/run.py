@@ -23,6 +23,7 @@ from kpi.schema import TABLES
 from kpi.sources import Company, Source, read_config, sql
 from kpi.sources.checks import rules
 from kpi.sources.config import FILE
+from kpi.sources.readers.files import sha256
 
 MAX_SET_ASIDE = 0.05
 # Where an export tells its own date: what happened, never what is planned.
@@ -69,7 +70,7 @@ class _Import:
 
     def run(self, files: Sequence[Path], system: str, exported_on: date | None, full: bool) -> Outcome:
         self._find_originals()
-        hashes = {file: log.sha256(file) for file in files}
+        hashes = {file: sha256(file, str(file)) for file in files}
         known = {file: self.log.holding(digest, exported_on) for file, digest in hashes.items()}
         kinds = {file: recognised(file, system) for file in files}
         fresh = [file for file in files if not known[file] or not kinds[file].tables]
@@ -101,7 +102,7 @@ class _Import:
     def _find_originals(self) -> None:
         for original in [file for export in self.log.exports for file in export.files]:
             path = self.folder / original.path
-            if not path.is_file() or log.sha256(path) != original.sha256:
+            if not path.is_file() or sha256(path, str(path)) != original.sha256:
                 raise DataError(f"{original.path} was imported and is no longer what it was; put the original back")
             self.paths[original.sha256] = path
 
@@ -112,7 +113,7 @@ class _Import:
             copy = self.scratch / str(number) / file.name
             copy.parent.mkdir()
             shutil.copyfile(file, copy)
-            if log.sha256(copy) != hashes[file]:
+            if sha256(copy, str(copy)) != hashes[file]:
                 raise DataError(f"{file} was changed while it was read; import it again")
             self.paths.setdefault(hashes[file], copy)
             found.append(Original(file.name, hashes[file], copy.stat().st_size, kinds[file].system, kinds[file].tables))

@@ -162,18 +162,15 @@ def _imports(written: dict) -> dict[str, Source]:
     for name, content in written.items():
         for key in _OF_TABLES & set(content):
             raise DataError(f"[imports.{name}] {key} belongs under [tables.{name}]; the files come from the command line")
-        try:
-            found[name] = _source(name, content)
-        except DataError as error:
-            raise DataError(str(error).replace("[tables.", "[imports.")) from None
+        found[name] = _source(name, content, "imports")
     return found
 
 
 _OF_TABLES = {"path", "files", "query", "database", "format", "max_set_aside", "recorded_from"}
 
 
-def _source(name: str, written: dict) -> Source:
-    where = f"[tables.{name}]"
+def _source(name: str, written: dict, section: str = "tables") -> Source:
+    where = f"[{section}.{name}]"
     _expect(isinstance(written, dict), where, written, "a section")
     _known(written, [item.name for item in fields(Source)], f"{FILE} {where} has the unknown key")
     asked = [key for key in ("query", "format") if written.get(key)]
@@ -199,6 +196,10 @@ def _source(name: str, written: dict) -> Source:
     _expect(type(limit) in (int, float) and 0 <= limit <= 1, f"{where} max_set_aside", limit, "a share from 0 to 1 such as 0.05")
     first = written.get("recorded_from")
     _expect(first is None or type(first) is datetime.date, f"{where} recorded_from", first, "a date such as 2026-03-01, without quotes")
+    columns, constants = (_texts(_by_column(name, written, where, key), f"{where} {key}") for key in ("columns", "constants"))
+    both = set(columns) & set(constants)
+    if both:
+        raise DataError(f"{where} gives {min(both)} both a column and a constant; keep one (values can fill empty cells)")
     return Source(
         **stated,
         database=Database.parse(written["database"], f"[tables.{name}.database]") if "database" in written else None,
@@ -206,26 +207,18 @@ def _source(name: str, written: dict) -> Source:
         dates=_list(written.get("dates", ()), f"{where} dates"),
         max_set_aside=float(limit) if "max_set_aside" in written else None,
         recorded_from=first,
-        columns=_cells(name, written, "columns"),
-        constants=_cells(name, written, "constants"),
-        values={column: _texts(cells, f"{where} values.{column}") for column, cells in _by_column(name, written, "values").items()},
+        columns=columns,
+        constants=constants,
+        values={column: _texts(cells, f"{where} values.{column}") for column, cells in _by_column(name, written, where, "values").items()},
         where={header: _list(cells, f"{where} where.{header}") for header, cells in written.get("where", {}).items()},
     )
 
 
-def _by_column(name: str, written: dict, key: str) -> dict:
+def _by_column(name: str, written: dict, where: str, key: str) -> dict:
     content = written.get(key, {})
-    _expect(isinstance(content, dict), f"[tables.{name}] {key}", content, "a table of columns")
-    _known(content, schema.TABLES[name].names, f"{FILE} [tables.{name}] {key} has the unknown column")
+    _expect(isinstance(content, dict), f"{where} {key}", content, "a table of columns")
+    _known(content, schema.TABLES[name].names, f"{FILE} {where} {key} has the unknown column")
     return content
-
-
-def _cells(name: str, written: dict, key: str) -> Mapping[str, str]:
-    cells = _texts(_by_column(name, written, key), f"[tables.{name}] {key}")
-    both = set(written.get("columns", {})) & set(written.get("constants", {}))
-    if both:
-        raise DataError(f"[tables.{name}] gives {min(both)} both a column and a constant; keep one (values can fill empty cells)")
-    return cells
 
 
 def _texts(cells: dict, where: str) -> Mapping[str, str]:

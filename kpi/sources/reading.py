@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from datetime import date
+from itertools import chain
 from pathlib import Path
 
 import pandas as pd
@@ -68,9 +69,10 @@ def read(config: Config, connection: Connection) -> Reading:
                     extract = _answer if source.query else _extracts
                     extracts = extract(connection, source, located, name, streams)
                 tables.add(schema.TABLES[name], source, *_mapped(config, tables, source, extracts, name, streams))
-            for path in (file.path for group in located for file in group):
+            for path in (file.path for file in chain(*located)):
                 inputs[path] = inputs.get(path) or files.fingerprint(path, config.folder)
-    return tables.reading(list(inputs.values()))
+    limits = {name: source.max_set_aside for name, source in config.tables.items() if source.max_set_aside is not None}
+    return tables.reading(limits, list(inputs.values()))
 
 
 def read_frames(frames: Mapping[str, object], company: Company, connection: Connection) -> Reading:
@@ -81,7 +83,7 @@ def read_frames(frames: Mapping[str, object], company: Company, connection: Conn
     tables = _Tables(connection, company)
     for name in [name for name in ORDER if name in frames]:
         tables.add(schema.TABLES[name], Source(), [from_frame(connection, name, frames[name])], Clock("UTC", company.timezone, guess_days=False))
-    return tables.reading([])
+    return tables.reading({}, [])
 
 
 class _Tables:
@@ -97,7 +99,6 @@ class _Tables:
         self.decisions: list[tuple[str, str, str, str]] = []
         self.flags: list[tuple] = []
         self.recorded: dict[str, date] = {}
-        self.limits: dict[str, float] = {}
 
     def add(self, table: Table, source: Source, extracts: list[Extract], clock: Clock) -> None:
         """Take one table through staging, typing and checks."""
@@ -112,25 +113,18 @@ class _Tables:
         self.set_aside[table.name] = rows.listed(self.connection, staging, typed)
         self.tables[table.name] = rows.keep(self.connection, table, typed)
         self.decisions += [(table.name, *row) for row in [*staging.decisions, *typed.decisions]]
-        if source.max_set_aside is not None:
-            self.limits[table.name] = source.max_set_aside
         if source.recorded_from is not None:
             self.recorded[table.name] = source.recorded_from
         self.connection.execute(f"drop table {staging.name}")
 
-    def _check_together(self) -> None:
-        """Find what only all tables show."""
+    def reading(self, limits: dict[str, float], inputs: list[Input]) -> Reading:
+        """Find what only all tables show, and put it all together, tables in the order of the schema."""
         for find in (flags.loose_links, flags.near_names):
             self.flags += find(self.connection, self.tables, self.provided)
-        found = recording.recorded_from(self.connection, self.tables, self.provided, self.company.timezone)
-        for table, one in found.items():
+        for table, one in recording.recorded_from(self.connection, self.tables, self.provided, self.company.timezone).items():
             if table not in self.recorded:
                 self.recorded[table] = one.since
                 self.decisions.append((table, "", "recorded from", str(one)))
-
-    def reading(self, inputs: list[Input]) -> Reading:
-        """Put it all together, tables in the order of the schema."""
-        self._check_together()
         names = [name for name in schema.TABLES if name in self.tables]
         return Reading(
             {name: self.tables[name] for name in names},
@@ -141,7 +135,7 @@ class _Tables:
             pd.DataFrame(sorted(self.decisions, key=lambda row: names.index(row[0])), columns=rows.DECISIONS),
             pd.DataFrame(sorted(self.flags, key=lambda row: names.index(row[0])), columns=flags.FLAGS),
             self.recorded,
-            self.limits,
+            limits,
             inputs,
         )
 
@@ -165,16 +159,15 @@ def _mapped(config: Config, tables: _Tables, source: Source, extracts: list[Extr
 def _text_extract(file: Located, source: Source, name: str) -> Extract:
     if not file.is_workbook:
         return from_text(csv.examine(file, encoding=source.encoding, delimiter=source.delimiter, table=name))
-    if source.format:
-        return from_text(workbook.examine(file, hits=mapping.hits(source.format, name), decimal=source.decimal))
     wanted = {fold(header) for header in [*source.columns.values(), *schema.TABLES[name].names]}
-    return from_text(workbook.examine(file, hits=lambda cells: sum(fold(cell) in wanted for cell in cells), decimal=source.decimal))
+    hits = mapping.hits(source.format, name) if source.format else lambda cells: sum(fold(cell) in wanted for cell in cells)
+    return from_text(workbook.examine(file, hits, source.decimal))
 
 
 def _extracts(connection: Connection, source: Source, located: list[list[Located]], name: str, opened: ExitStack) -> list[Extract]:
     """Describe the files of a table."""
     extracts = []
-    for file in (file for group in located for file in group):
+    for file in chain(*located):
         extract = from_parquet(connection, file) if file.is_parquet else _text_extract(file, source, name)
         extract.footer = only_first(extract.cells) if file.is_workbook else "false"
         extracts.append(extract)
@@ -185,16 +178,13 @@ def _answer(connection: Connection, source: Source, located: list[list[Located]]
     """Run the table's query over its files; what it streams from stays open until `opened` closes."""
     query.check_query(source.query, name)
     folder = Path(opened.enter_context(tempfile.TemporaryDirectory(prefix="kpi-")))
-    copies: list[list[Path]] = [[] for _ in located]
-    for number, group in enumerate(located):
-        for place, file in enumerate(group):
-            target = folder / f"{number}_{place}.parquet"
-            copies[number].append(target)
-            if file.is_parquet:
-                shutil.copyfile(file.path, target)
-            else:
-                query.as_parquet(connection, _text_extract(file, source, name), target)
-    label = ", ".join(file.label for group in located for file in group) + " (query)"
+    copies = [[folder / f"{number}_{place}.parquet" for place in range(len(group))] for number, group in enumerate(located)]
+    for file, target in zip(chain(*located), chain(*copies), strict=True):
+        if file.is_parquet:
+            shutil.copyfile(file.path, target)
+        else:
+            query.as_parquet(connection, _text_extract(file, source, name), target)
+    label = ", ".join(file.label for file in chain(*located)) + " (query)"
     spill = folder / "spill"
     spill.mkdir()
     database = opened.enter_context(closing(query.restricted(copies, spill)))

@@ -31,16 +31,7 @@ _WORDED = {
     "customers": ("segment", "source", "owner"),
     "orders": ("product",),
 }
-_NAMED = {
-    "source": ("leads", "opportunities", "customers"),
-    "owner": ("leads", "activities", "opportunities", "opportunity_history", "customers", "owners"),
-    "product": ("opportunities", "orders"),
-    "stage": ("opportunities", "opportunity_history", "stages"),
-    "segment": ("customers",),
-    "team": ("owners", "targets"),
-    "country": ("leads",),
-    "lost_reason": ("opportunities",),
-}
+_NAMED = _WORDED | {"leads": ("source", "owner", "country"), "owners": ("owner", "team"), "stages": ("stage",), "targets": ("team",)}
 _TIMED = {"leads": ("created_at", "assigned_at"), "activities": ("at",)}
 _BULKY = {
     "leads": ("created_at",),
@@ -86,7 +77,7 @@ def flags(connection: Connection, table: Table, typed: TypedTable, labels: list[
 
 def flag(table: str, column: str, message: str, n: int, example: str) -> tuple:
     """Put a fault into a row of `FLAGS`."""
-    return (table, column, message.format(column=column), rules.BY_FAULT[message].rule, n, example)
+    return (table, column, message.format(column=column), rules.RULES[message], n, example)
 
 
 @dataclass(frozen=True)
@@ -131,15 +122,13 @@ class _Checked:
         if "stage" in self.has and "stages" in self.known.tables and self.name != "stages":
             tests["stage", rules.UNKNOWN_STAGE] = f"stage not in (select stage from {self.known.tables['stages']})"
         for column in (column for column in _WORDED.get(self.name, ()) if column in self.has):
-            words = self._unknown_in_words(column)
-            tests |= {(column, rules.IN_WORDS): f"{column} in ({sql.texts(words)})"} if words else {}
+            tests[column, rules.IN_WORDS] = f"{column} in ({self._unknown_in_words(column)})"
         return tests
 
-    def _unknown_in_words(self, column: str) -> list[str]:
+    def _unknown_in_words(self, column: str) -> str:
         # Names are far fewer than rows; they are counted, since the engine would fold the name of each row before a mere "distinct".
         names = f"select {column} as name, count(*) as n from {self.typed.name} where length({column}) < 20 group by name"
-        found = f"with names as materialized ({names}) select name from names where {folded('name')} in ({sql.texts(WORDS)}) order by name"
-        return [name for (name,) in self.connection.execute(found).fetchall()]
+        return f"with names as materialized ({names}) select name from names where {folded('name')} in ({sql.texts(WORDS)})"
 
     def _of_deals(self) -> dict[tuple[str, str], str]:
         tests = {("amount", rules.NO_AMOUNT): "amount is null"} if "amount" in self.has else {}
@@ -232,9 +221,9 @@ def near_names(connection: Connection, tables: Mapping[str, str], provided: Mapp
     """Find names written in several ways: owners, products, sources, stages that only case, accents, spaces or signs keep apart."""
     said = [
         f"select {sql.text(column)} as col, {sql.text(table)} as tab, {sql.ident(column)} as name, count(*) as n from {tables[table]} group by name"
-        for column, named in _NAMED.items()
-        for table in named
-        if table in tables and column in provided[table]
+        for table in tables
+        for column in _NAMED.get(table, ())
+        if column in provided[table]
     ]
     if not said:
         return []

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 
-import numpy as np
+import pandas as pd
 
 from kpi.engine import Connection
 from kpi.sources import sql
@@ -66,35 +66,24 @@ def _outcomes(connection: Connection, links: str, leads: str, zone: str) -> list
 
 def recording(outcomes: list[tuple[date, date | None, int]]) -> Recording | None:
     """Tell whether outcomes begin long after the leads."""
-    since = _first_day(outcomes)
-    if since is None:
+    counts = pd.DataFrame(outcomes, columns=["made", "came", "n"])
+    counts[["made", "came"]] = counts[["made", "came"]].astype("datetime64[s]")
+    months = counts.groupby(counts["came"].dt.to_period("M")).agg(n=("n", "sum"), first=("came", "min"))
+    usual = months["n"][::-1].expanding().median()[::-1]  # the median of the months from each one on
+    begun = months["first"][months["n"] >= USUAL * usual]  # the first month that is no stray is the first of these
+    if begun.empty:
         return None
-    leads_by_age = [(made, None if came is None else (came - made).days, n) for made, came, n in outcomes]
-    recorded = sum(n for made, age, n in leads_by_age if made < since and age is not None and age < (since - made).days)
-    expected = _expected(leads_by_age, since)
-    earlier = sum(n for made, _, n in leads_by_age if made < since)
-    return Recording(since, earlier, recorded, round(expected)) if expected >= EXPECTED and recorded <= STRAY * expected else None
+    since = begun.iloc[0]
+    counts["age"], gap = (counts["came"] - counts["made"]).dt.days, (since - counts["made"]).dt.days
+    is_earlier = counts["made"] < since
+    earlier, later, gaps = counts[is_earlier], counts[~is_earlier], gap[is_earlier]
+    recorded, expected = int(earlier["n"][earlier["age"] < gaps].sum()), _expected(earlier["n"].groupby(gaps).sum(), later)
+    if expected < EXPECTED or recorded > STRAY * expected:
+        return None
+    return Recording(since.date(), int(earlier["n"].sum()), recorded, round(expected))
 
 
-def _first_day(outcomes: list[tuple[date, date | None, int]]) -> date | None:
-    """First day of the first month that is no stray: with a tenth of the median of the months from it on."""
-    months: dict[tuple[int, int], list[tuple[date, int]]] = {}
-    for _, came, n in outcomes:
-        if came is not None:
-            months.setdefault((came.year, came.month), []).append((came, n))
-    counted = [(sum(n for _, n in days), min(day for day, _ in days)) for _, days in sorted(months.items())]
-    sizes = [n for n, _ in counted]
-    return next((first for place, (n, first) in enumerate(counted) if n >= USUAL * float(np.median(sizes[place:]))), None)
-
-
-def _expected(leads_by_age: list[tuple[date, int | None, int]], since: date) -> float:
-    """Outcomes before a day, had the earlier leads fared as the later ones; these are not all old enough, so it is rather too few."""
-    later = [(age, n) for made, age, n in leads_by_age if made >= since]
-    total = sum(n for _, n in later)
-    if not total:
-        return 0.0
-    ages = sorted((age, n) for age, n in later if age is not None and age >= 0)
-    days, shares = [age for age, _ in ages], np.cumsum([n for _, n in ages]) / total
-    before = [((since - made).days, n) for made, _, n in leads_by_age if made < since]
-    places = np.searchsorted(np.array(days, dtype=int), np.array([gap - 1 for gap, _ in before], dtype=int), side="right")
-    return float(sum(n * shares[place - 1] for (_, n), place in zip(before, places, strict=True) if place))
+def _expected(leads_by_gap: pd.Series, later: pd.DataFrame) -> float:
+    """Outcomes within the days before recording began, had the earlier leads fared as the later ones; not all of these are old enough, so too few."""
+    outcomes = [later["n"][(later["age"] >= 0) & (later["age"] < gap)].sum() for gap in leads_by_gap.index]
+    return float((leads_by_gap * outcomes).sum() / max(later["n"].sum(), 1))

@@ -22,13 +22,14 @@ def set_aside_rows(connection: Connection, table: Table, typed: TypedTable, prov
     has = provided[table.name]
     if table.name in STARTS_AND_ENDS and set(STARTS_AND_ENDS[table.name][:2]) <= set(has):
         start, end, reason = STARTS_AND_ENDS[table.name]
-        if "day" in (typed.precision.get(start), typed.precision.get(end)):  # a date against an instant of the same day is no contradiction
-            first, last = (sql.local_day(name, zone) for name in (start, end))
-        else:
-            first, last = start, end
+        # A date against an instant of the same day is no contradiction.
+        is_dated = "day" in (typed.precision.get(start), typed.precision.get(end))
+        first, last = (sql.local_day(name, zone) if is_dated else name for name in (start, end))
         _mark(connection, typed, end, reason, f"{last} < {first}")
     if table.key:
-        _mark_duplicates(connection, table, typed)
+        place = f"row_number() over (partition by {', '.join(map(sql.ident, table.key))} order by file, row)"
+        again = f"(file, row) in (select file, row from {typed.name} where fault = 0 qualify {place} > 1)"
+        _mark(connection, typed, table.key[0], rules.DUPLICATE, again)
     for column in table.columns:
         parent = column.references
         if column.filled and parent in tables and column.name in has:
@@ -43,21 +44,11 @@ def _mark(connection: Connection, typed: TypedTable, column: str, reason: str, c
     )
 
 
-def _mark_duplicates(connection: Connection, table: Table, typed: TypedTable) -> None:
-    keys = ", ".join(sql.ident(name) for name in table.key)
-    again = f"select {keys} from {typed.name} where fault = 0 group by {keys} having count(*) > 1"
-    later = f"select file, row from {typed.name} where fault = 0 and ({keys}) in ({again})"
-    first = f"qualify row_number() over (partition by {keys} order by file, row) > 1"
-    _mark(connection, typed, table.key[0], rules.DUPLICATE, f"(file, row) in ({later} {first})")
-
-
 def keep(connection: Connection, table: Table, typed: TypedTable) -> str:
     """Turn the typed rows into the canonical table: without those that have a fault, and without what only the checks needed."""
     name = sql.free_name(connection, table.name)
-    connection.execute(f"delete from {typed.name} where fault <> 0")
-    for column in typed.working:
-        connection.execute(f"alter table {typed.name} drop column {sql.ident(column)}")
-    connection.execute(f"alter table {typed.name} rename to {name}")
+    connection.execute(f"create table {name} as select {', '.join(map(sql.ident, table.names))} from {typed.name} where fault = 0")
+    connection.execute(f"drop table {typed.name}")
     return name
 
 

@@ -5,8 +5,6 @@ A fault of a cell names its column: ``empty lead_id``. `parts` takes it apart ag
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from kpi.schema import N_
 
 MENDED, SET_ASIDE, FLAGGED, FATAL = "mended", "set aside", "flagged", "fatal"
@@ -49,29 +47,20 @@ TOO_MANY = "more rows set aside than max_set_aside"  # mend the export, or raise
 NO_RECORDS = (FILTERED, FOOTER)  # rows that were never meant as records of the table: no fault of the data
 
 
-@dataclass(frozen=True)
-class Rule:
-    """What is done about a fault."""
-
-    fault: str
-    rule: str
-
-
 _ASIDE = (FILTERED, FOOTER, MISFIT, EMPTY, UNREADABLE, UNKNOWN_VALUE, DUPLICATE, ORPHAN, CLOSED_FIRST, ENDED_FIRST)
 _OF_CELLS = (LOOSE, LATE, NEGATIVE, NO_AMOUNT, NO_RATE, BULK, NO_TIME, IN_WORDS, SPELLINGS)
 _OF_DEALS = (OVERDUE, UNDATED, UNKNOWN_STAGE, SKIPPED, WENT_BACK, REOPENED)
-RULES = (
-    *(Rule(fault, SET_ASIDE) for fault in _ASIDE),
-    Rule(UNSIGNED, MENDED),
-    *(Rule(fault, FLAGGED) for fault in (*_OF_CELLS, *_OF_DEALS)),
-    *(Rule(fault, FATAL) for fault in (MISSING_COLUMN, UNCLEAR, TOO_MANY)),
-)
-BY_FAULT = {rule.fault: rule for rule in RULES}
+RULES = {  # what is done about each fault
+    **dict.fromkeys(_ASIDE, SET_ASIDE),
+    UNSIGNED: MENDED,
+    **dict.fromkeys((*_OF_CELLS, *_OF_DEALS), FLAGGED),
+    **dict.fromkeys((MISSING_COLUMN, UNCLEAR, TOO_MANY), FATAL),
+}
 
 
 def parts(reason: str) -> tuple[str, str]:
     """Take a reason apart into the message to translate and the column it names."""
-    for message in BY_FAULT:
+    for message in RULES:
         head, hole, tail = message.partition("{column}")
         if reason == message:
             return message, ""

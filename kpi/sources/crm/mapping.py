@@ -128,9 +128,7 @@ def _is_wanting(column: Column, headers: list[str], source: Source) -> bool:
 
 def _wanting(column: Column, table: Table, shape: Shape, extract: Extract) -> str:
     names = expressions.headers_of(shape, column.name)
-    near = nearest(names[0], extract.headers) if names else "."
-    for name in names:
-        near = nearest(name, extract.headers) if near == "." else near
+    near = next((near for name in names if (near := nearest(name, extract.headers)) != "."), ".")
     wanted = " or ".join(repr(name) for name in names[:3]) or f"no header for {column.name}"
     return (
         f"{table.name} lacks {column.name}: a file of kind {shape.title} has it under {wanted}, and {extract.label} has {extract.headers}; "
@@ -205,7 +203,7 @@ def _nearest_kind(headers: list[str], known: Iterable[Shape]) -> str:
 
 def _headers(located: Located, system: str) -> list[str]:
     if located.is_workbook:
-        return workbook.examine(located, hits=hits(system, "")).header
+        return workbook.examine(located, hits(system, "")).header
     if located.is_parquet:
         with duckdb.connect() as connection:
             return from_parquet(connection, located).headers

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import codecs
 import csv
-import gzip
 import io
 import re
 import zipfile
@@ -38,8 +37,7 @@ class Csv(TextTable):
 
     @property
     def decisions(self) -> list[tuple[str, str]]:
-        names = {"\t": "tab"}
-        return [("encoding", self.encoding), ("delimiter", names.get(self.delimiter, self.delimiter))]
+        return [("encoding", self.encoding), ("delimiter", self.delimiter.replace("\t", "tab"))]
 
     def _batches(self, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
         try:
@@ -95,9 +93,9 @@ def examine(located: Located, *, encoding: str = "", delimiter: str = "", table:
     try:
         with located.open() as opened:
             encoding, tail = _encoding(opened, located, encoding, table)
-        with located.open() as opened:
-            sample = _sample(opened, encoding)
-    except (OSError, EOFError, zlib.error, zipfile.BadZipFile, gzip.BadGzipFile) as error:
+        with io.TextIOWrapper(located.open(), encoding=encoding, newline="") as text:
+            sample = text.read(_SAMPLE)
+    except (OSError, EOFError, zlib.error, zipfile.BadZipFile) as error:
         raise DataError(f"{located.label} cannot be read: {error}") from None
     hint = re.match(r'\s*"?sep=(.)"?\s*?\r?\n', sample)  # Excel writes its delimiter into the first line
     delimiter = delimiter or (hint[1] if hint else "") or _delimiter(sample, located, table)
@@ -137,11 +135,6 @@ def _decoder(name: str, table: str) -> codecs.IncrementalDecoder:
         return codecs.getincrementaldecoder(name)()
     except LookupError:
         raise DataError(f"[tables.{table}] encoding = {name!r} is unknown; write for instance utf-8 or cp1252") from None
-
-
-def _sample(opened: IO[bytes], encoding: str) -> str:
-    with io.TextIOWrapper(opened, encoding=encoding, newline="") as text:
-        return text.read(_SAMPLE)
 
 
 def _records(sample: str, delimiter: str) -> Iterator[list[str]]:

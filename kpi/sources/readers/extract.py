@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -77,11 +77,9 @@ class Extract:
     dropped: str = "false"
     decisions: list[tuple[str, str]] = field(default_factory=list)
 
-    @contextmanager
-    def opened(self, connection: Connection) -> Iterator[str]:
+    def opened(self, connection: Connection) -> AbstractContextManager[str]:
         """Give its rows a name in the engine for as long as they are read."""
-        with nullcontext(self.relation) if self.reader is None else sql.registered(connection, self.reader) as relation:
-            yield relation
+        return nullcontext(self.relation) if self.reader is None else sql.registered(connection, self.reader)
 
     def failure(self, error: Exception) -> DataError:
         """Say why it cannot be read."""

@@ -59,10 +59,11 @@ class Located:
 def locate(pattern: str, folder: Path, table: str) -> list[Located]:
     """Find the files that a path of kpi.toml means."""
     archive, member = _archive(pattern, folder)
-    if member and archive.suffix.lower() in WORKBOOKS:
-        return [Located(f"{_label(archive, folder)}/{member}", archive, member)]
     if member:
-        return [_member(archive, member, folder, table)]
+        members = [member] if archive.suffix.lower() in WORKBOOKS else _members(archive)
+        if member not in members:
+            raise DataError(f"[tables.{table}]: {archive.name} has no member {member!r}{nearest(member, members)} It has {members}")
+        return [Located(f"{_label(archive, folder)}/{member}", archive, member)]
     plain = folder / pattern
     found = [plain] if plain.is_file() else _matching(plain)
     if not found:
@@ -101,22 +102,20 @@ def _members(archive: Path) -> list[str]:
         raise DataError(f"{archive.name} cannot be opened: {error}") from None
 
 
-def _member(archive: Path, member: str, folder: Path, table: str) -> Located:
-    members = _members(archive)
-    if member not in members:
-        raise DataError(f"[tables.{table}]: {archive.name} has no member {member!r}{nearest(member, members)} It has {members}")
-    return Located(f"{_label(archive, folder)}/{member}", archive, member)
-
-
 def _label(file: Path, folder: Path) -> str:
     return Path(os.path.relpath(file, folder)).as_posix()
 
 
 def fingerprint(file: Path, folder: Path) -> Input:
     """Hash a file, so that a report can say what it was made from."""
+    label = _label(file, folder)
+    return Input(label, sha256(file, label), file.stat().st_size)
+
+
+def sha256(file: Path, label: str) -> str:
+    """Hash what a file holds."""
     try:
         with file.open("rb") as opened:
-            digest = hashlib.file_digest(opened, "sha256")
-            return Input(_label(file, folder), digest.hexdigest(), opened.tell())
+            return hashlib.file_digest(opened, "sha256").hexdigest()
     except OSError as error:
-        raise DataError(f"{_label(file, folder)} cannot be read: {error.strerror}") from None
+        raise DataError(f"{label} cannot be read: {error.strerror}") from None

@@ -63,21 +63,24 @@ class Sheet(TextTable):
             raise OSError(self.failure) from None
 
 
-def examine(located: Located, *, hits: Hits | None = None, decimal: str = "") -> Sheet:
+def examine(located: Located, hits: Hits, decimal: str = "") -> Sheet:
     """Find the sheet of a workbook and the row that holds its header."""
     path, member = located.path, located.member
     try:
         names, epoch = _sheets(path)
         chosen = [name for name in names if member in ("", name)]
-        best = max((_header(path, name, hits) for name in chosen), key=lambda found: found[0], default=None)
+        heads = [(name, *row) for name in chosen for row in itertools.islice(_rows(path, name, ".", HEADER_WITHIN), HEADER_WITHIN)]
     except _BROKEN as error:
         raise DataError(f"{located.label} cannot be read as a workbook: {error}; open it and save it again as .xlsx, or as CSV") from None
     if member and not chosen:
         raise DataError(f"{path.name} has no sheet {member!r}{nearest(member, names)} It has {names}")
-    if best is None or not best[3]:
+    scores = [(hits(cells), sum(cell != "" and not _is_value(cell) for cell in cells)) for _, _, cells in heads]
+    best = max(scores, default=(0, 0))
+    if best == (0, 0):
         raise DataError(f"{located.label} is empty: it has not even a header")
-    _, name, first, header = best
-    return Sheet(located, header, first, "\t", epoch, name=name, decimal=decimal or ".")
+    name, first, cells = heads[scores.index(best)]
+    width = max(place for place, cell in enumerate(cells) if cell) + 1
+    return Sheet(located, cells[:width], first, "\t", epoch, name=name, decimal=decimal or ".")
 
 
 def _sheets(path: Path) -> tuple[list[str], str]:
@@ -91,16 +94,6 @@ def _sheets(path: Path) -> tuple[list[str], str]:
         settings = ElementTree.fromstring(archive.read("xl/workbook.xml")).find("{*}workbookPr")
     is_mac = settings is not None and settings.get("date1904") in ("1", "true")
     return names, _FIRST_DAY_MAC if is_mac else _FIRST_DAY
-
-
-def _header(path: Path, name: str, hits: Hits | None) -> tuple[tuple[int, int], str, int, list[str]]:
-    best: tuple[tuple[int, int], str, int, list[str]] = ((0, 0), name, 1, [])
-    for number, cells in itertools.islice(_rows(path, name, ".", HEADER_WITHIN), HEADER_WITHIN):
-        score = (hits(cells) if hits else 0, sum(cell != "" and not _is_value(cell) for cell in cells))
-        if score > best[0]:
-            width = max(place for place, cell in enumerate(cells) if cell) + 1
-            best = (score, name, number, cells[:width])
-    return best
 
 
 def _is_value(cell: str) -> bool:

@@ -34,15 +34,13 @@ class Clock:
 class TypedTable:
     """A table of typed values with the fault of each row.
 
-    ``faults`` are column and reason by number, ``precision`` that of each instant (second or day), ``working`` the columns that only checks need;
-    ``decisions``: "", decision, value.
+    ``faults`` are column and reason by number, ``precision`` that of each instant (second or day); ``decisions``: "", decision, value.
     """
 
     name: str
     faults: list[tuple[str, str]]
     precision: dict[str, str]
     decisions: list[tuple[str, str, str]]
-    working: list[str]
 
 
 @dataclass(frozen=True)
@@ -66,18 +64,18 @@ def convert(connection: Connection, staging: StagingTable, dialects: dict[str, D
         typed.append(f"{_value(column, family, dialects[name], times, clock)} as {sql.ident(name)}")
     faults, tests, bad = _faults(columns)
     name = sql.free_name(connection, f"typed_{staging.table.name}")
-    walls = [f"local {column.name}" for column in columns if _in_zone(column, staging, times)]
+    walls = [_wall(column.name) for column in columns if _in_zone(column, staging, times)]
     canonical = [
         f"{sql.ident(c.name) if c.name in staging.families else 'null'}::{TYPES[c.kind]} as {sql.ident(c.name)}" for c in staging.table.columns
     ]
     connection.execute(
-        f"create table {name} as select file, row, {tests} as fault, {bad} as bad, {', '.join([*canonical, *map(sql.ident, walls)])} from ("
+        f"create table {name} as select file, row, {tests} as fault, {bad} as bad, {', '.join([*canonical, *walls])} from ("
         f"select *, {', '.join(typed)} from ("
         f"select file, row, is_blank, is_footer, is_filtered, {', '.join([*texts, *locals_])} from {staging.name}))"
     )
     precision = {column.name: times[column.name].precision for column in columns if column.kind == "instant"}
     decisions = _decisions(connection, name, staging, dialects, times, clock)
-    return TypedTable(name, faults, precision, decisions, ["file", "row", "fault", "bad", *walls])
+    return TypedTable(name, faults, precision, decisions)
 
 
 def _cell(name: str) -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import TypeAlias
 
 import duckdb
 
@@ -38,6 +39,7 @@ _CHOICES = {
     "dates": ("day or month first", 'dates = "%d/%m/%Y" or dates = "%m/%d/%Y"'),
 }
 _GROUPING = SPACES + "'’"
+_Evidence: TypeAlias = dict[str, str | None]  # one cell of each kind of evidence in a column
 
 
 @dataclass(frozen=True)
@@ -86,14 +88,6 @@ class Dialect:
         return rf"regexp_replace({whole}, '^(\d{{1,2}})[/.](\d{{1,2}})[/.](\d{{2}})( |$)', '20{turned}\4')"
 
 
-@dataclass
-class _Evidence:
-    """What the cells of a column say of its dialect: by kind of evidence the number of cells, and one of them."""
-
-    counts: dict[str, int] = field(default_factory=dict)
-    examples: dict[str, str] = field(default_factory=dict)
-
-
 def has_offset(cell: str) -> str:
     """Write the SQL condition that a text ends in an offset from UTC."""
     return f"regexp_matches({cell}, '{_HAS_OFFSET}')"
@@ -124,66 +118,62 @@ def decide(connection: Connection, staging: StagingTable, source: Source) -> dic
     for name, decimal in _agreed(decimals, "decimal", connection, staging, evidence).items():
         dialects[name] = Dialect(decimal=decimal)
     for name, order in _agreed(orders, "dates", connection, staging, evidence).items():
-        counts = evidence[name].counts
-        dialects[name] = Dialect(order=order, formats=formats, has_noon=counts["noon"] > 0, has_offset=counts["offset"] > 0)
+        found = evidence[name]
+        dialects[name] = Dialect(order=order, formats=formats, has_noon=found["noon"] is not None, has_offset=found["offset"] is not None)
     return dialects
 
 
 def _survey(connection: Connection, staging: StagingTable, numbers: Sequence[str], dates: Sequence[str]) -> dict[str, _Evidence]:
-    """Count, in one pass over the table, what tells one dialect from another."""
-    evidence = {name: _Evidence() for name in [*numbers, *dates]}
+    """Look, in one pass over the table, for what tells one dialect from another."""
+    evidence: dict[str, _Evidence] = {name: {} for name in [*numbers, *dates]}
     tests: dict[tuple[str, str], str] = {}
     for name in evidence:
         cell = sql.ident(name)
         text, patterns = (f"replace({_bare_number(cell)}, ' ', '')", _NUMBERS) if name in numbers else (cell, _DATES)
-        tests |= {(name, kind): f"filter (regexp_matches({text}, '{pattern}'))" for kind, pattern in patterns.items()}
+        tests |= {(name, kind): f"min({cell}) filter (regexp_matches({text}, '{pattern}'))" for kind, pattern in patterns.items()}
     if tests:
-        counts = ", ".join(f"count(*) {test}, min({sql.ident(name)}) {test}" for (name, _), test in tests.items())
-        row = sql.first_row(connection, f"select {counts} from {staging.name} where not is_blank and not is_filtered")
-        for (name, kind), count, example in zip(tests, row[::2], row[1::2], strict=True):
-            evidence[name].counts[kind], evidence[name].examples[kind] = count, example
+        row = sql.first_row(connection, f"select {', '.join(tests.values())} from {staging.name} where not is_blank and not is_filtered")
+        for (name, kind), example in zip(tests, row, strict=True):
+            evidence[name][kind] = example
     return evidence
 
 
 def _decimal(connection: Connection, staging: StagingTable, name: str, evidence: _Evidence, source: Source) -> str | None:
-    counts, examples = evidence.counts, evidence.examples
     if source.decimal:
         return source.decimal
-    if counts["comma"] and counts["point"]:
-        comma, point = (_first_place(connection, staging, f"{sql.ident(name)} = {sql.text(examples[kind])}") for kind in ("comma", "point"))
+    comma, point = evidence["comma"], evidence["point"]
+    if comma is not None and point is not None:
+        places = ", ".join(_first_place(connection, staging, f"{sql.ident(name)} = {sql.text(example)}") for example in (comma, point))
         raise DataError(
-            f"{staging.table.name} {name} mixes {examples['comma']!r} and {examples['point']!r} ({comma}, {point}); "
+            f"{staging.table.name} {name} mixes {comma!r} and {point!r} ({places}); "
             f'write decimal = "," or decimal = "." under [tables.{staging.table.name}] in {FILE}: rows written the other way are then set aside'
         )
-    if counts["comma"] or counts["point"]:
-        return "," if counts["comma"] else "."
-    return None if counts["unclear"] else "."
+    if comma is None and point is None and evidence["unclear"] is not None:
+        return None
+    return "." if comma is None else ","
 
 
 def _order(connection: Connection, staging: StagingTable, name: str, evidence: _Evidence, source: Source) -> str | None:
     for declared in source.dates:
         if declared.startswith(("%d", "%m")):
             return DAY_FIRST if declared.startswith("%d") else MONTH_FIRST
-    counts = evidence.counts
-    if counts["day"] and counts["month"]:
+    if evidence["day"] is not None and evidence["month"] is not None:
         day, month = (_first_place(connection, staging, f"regexp_matches({sql.ident(name)}, '{_DATES[kind]}')") for kind in ("day", "month"))
         raise DataError(
             f"{staging.table.name} {name} has dates that are day first and others that are month first ({day}, {month}); "
             f'write dates = "%d/%m/%Y" or "%m/%d/%Y" under [tables.{staging.table.name}] in {FILE}: rows written the other way are then set aside'
         )
-    if counts["day"] or counts["month"]:
-        return DAY_FIRST if counts["day"] else MONTH_FIRST
-    return None if counts["unclear"] else ""
+    if evidence["day"] is not None or evidence["month"] is not None:
+        return MONTH_FIRST if evidence["day"] is None else DAY_FIRST
+    return "" if evidence["unclear"] is None else None
 
 
 def _agreed(found: dict[str, str | None], key: str, connection: Connection, staging: StagingTable, evidence: dict[str, _Evidence]) -> dict[str, str]:
     """Let columns that cannot be told follow the others, or refuse them."""
-    is_evident = {name: key == "dates" or bool(one.counts["comma"] or one.counts["point"]) for name, one in evidence.items() if name in found}
-    evident = {value for name, value in found.items() if value and is_evident[name]}
+    evident = {value for name, value in found.items() if value and (key == "dates" or evidence[name]["comma"] or evidence[name]["point"])}
     for name, value in found.items():
         if value is None and len(evident) != 1:
-            example = evidence[name].examples["unclear"]
-            choice, keys = _CHOICES[key]
+            example, (choice, keys) = evidence[name]["unclear"] or "", _CHOICES[key]
             raise DataError(
                 f"{staging.table.name} {name}: {example!r} can be read {choice}, and no other value tells "
                 f"({_first_place(connection, staging, f'{sql.ident(name)} = {sql.text(example)}')}); "

@@ -5,12 +5,13 @@ The engine's own conversion takes the later of two equal local hours and has its
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
-DAY = timedelta(days=1)
+DAY, SECOND = timedelta(days=1), timedelta(seconds=1)
 
 
 @dataclass(frozen=True)
@@ -22,11 +23,6 @@ class Change:
     before: int
     after: int
 
-    @property
-    def is_gap(self) -> bool:
-        """Whether the local times in between do not exist."""
-        return self.after > self.before
-
 
 @lru_cache
 def changes(zone: str, first_year: int, last_year: int) -> tuple[int, tuple[Change, ...]]:
@@ -36,22 +32,16 @@ def changes(zone: str, first_year: int, last_year: int) -> tuple[int, tuple[Chan
     def offset(moment: datetime) -> int:
         return int((moment.astimezone(info).utcoffset() or timedelta()).total_seconds())
 
-    day, end = datetime(first_year, 1, 1, tzinfo=UTC) - DAY, datetime(last_year + 1, 1, 2, tzinfo=UTC)
-    start, found = offset(day), []
-    before = start
-    while day < end:
-        after = offset(day + DAY)
-        if after != before:
-            low, high = day, day + DAY
-            while high - low > timedelta(seconds=1):
-                middle = low + timedelta(seconds=(high - low).total_seconds() // 2)
-                low, high = (middle, high) if offset(middle) == before else (low, middle)
-            local = high.replace(tzinfo=None)
-            edges = local + timedelta(seconds=before), local + timedelta(seconds=after)
-            found.append(Change(min(edges), max(edges), before, after))
-            before = after
-        day += DAY
-    return start, tuple(found)
+    def changed(day: datetime) -> datetime:
+        return day + SECOND * bisect_left(range(86_400), True, key=lambda second: offset(day + SECOND * second) != offset(day))
+
+    start, found = datetime(first_year, 1, 1, tzinfo=UTC) - DAY, []
+    days = [start + DAY * n for n in range((datetime(last_year + 1, 1, 2, tzinfo=UTC) - start).days)]
+    for moment in [changed(day) for day in days if offset(day) != offset(day + DAY)]:
+        before, after, local = offset(moment - SECOND), offset(moment), moment.replace(tzinfo=None)
+        edges = local + SECOND * before, local + SECOND * after
+        found.append(Change(min(edges), max(edges), before, after))
+    return offset(start), tuple(found)
 
 
 def utc(local: str, zone: str, years: tuple[int, int]) -> str:
@@ -69,6 +59,6 @@ def utc(local: str, zone: str, years: tuple[int, int]) -> str:
 
 def odd_hours(local: str, zone: str, years: tuple[int, int], *, gaps: bool) -> str:
     """Write the SQL condition that a local timestamp does not exist, or occurs twice."""
-    spans = [change for change in changes(zone, *years)[1] if change.is_gap == gaps]
+    spans = [change for change in changes(zone, *years)[1] if (change.after > change.before) == gaps]
     tests = [f"({local} >= timestamp '{span.first}' and {local} < timestamp '{span.last}')" for span in spans]
     return " or ".join(tests) or "false"
