@@ -94,9 +94,9 @@ class _Tables:
         self.tables: dict[str, str] = {}
         self.provided: dict[str, frozenset[str]] = {}
         self.precision: dict[tuple[str, str], str] = {}
-        self.ledgers: dict[str, pd.DataFrame] = {}
-        self.set_aside: dict[str, pd.DataFrame] = {}
-        self.decisions: list[tuple[str, str, str, str]] = []
+        self.ledger: list[tuple] = []
+        self.set_aside: list[tuple] = []
+        self.decisions: list[tuple] = []
         self.flags: list[tuple] = []
         self.recorded: dict[str, date] = {}
 
@@ -106,11 +106,11 @@ class _Tables:
         typed = convert(self.connection, staging, dialect.decide(self.connection, staging, source), clock)
         self.provided[table.name] = frozenset(staging.families)
         rows.set_aside_rows(self.connection, table, typed, self.provided, self.tables, self.company.timezone)
-        self.flags += flags.flags(self.connection, table, typed, staging.labels, flags.Known(self.company, self.tables, self.provided))
+        self.flags += flags.CheckedTable(self.connection, table.name, typed, staging.labels, self.company, self.tables, self.provided).flags()
         self.flags += flags.near_orphans(self.connection, table, typed, self.tables)
         self.precision |= {(table.name, column): precision for column, precision in typed.precision.items()}
-        self.ledgers[table.name] = rows.ledger(self.connection, staging, typed)
-        self.set_aside[table.name] = rows.listed(self.connection, staging, typed)
+        self.ledger += rows.ledger(self.connection, staging, typed)
+        self.set_aside += rows.listed(self.connection, staging, typed)
         self.tables[table.name] = rows.keep(self.connection, table, typed)
         self.decisions += [(table.name, *row) for row in [*staging.decisions, *typed.decisions]]
         if source.recorded_from is not None:
@@ -126,23 +126,22 @@ class _Tables:
                 self.recorded[table] = one.since
                 self.decisions.append((table, "", "recorded from", str(one)))
         names = [name for name in schema.TABLES if name in self.tables]
+
+        def sorted_frame(found: list[tuple], columns: list[str]) -> pd.DataFrame:
+            return pd.DataFrame(sorted(found, key=lambda row: names.index(row[0])), columns=columns)
+
         return Reading(
             {name: self.tables[name] for name in names},
             {name: self.provided[name] for name in names},
             self.precision,
-            _concat([self.ledgers[name] for name in names], rows.LEDGER),
-            _concat([self.set_aside[name] for name in names], rows.SET_ASIDE),
-            pd.DataFrame(sorted(self.decisions, key=lambda row: names.index(row[0])), columns=rows.DECISIONS),
-            pd.DataFrame(sorted(self.flags, key=lambda row: names.index(row[0])), columns=flags.FLAGS),
+            sorted_frame(self.ledger, rows.LEDGER),
+            sorted_frame(self.set_aside, rows.SET_ASIDE),
+            sorted_frame(self.decisions, rows.DECISIONS),
+            sorted_frame(self.flags, flags.FLAGS),
             self.recorded,
             limits,
             inputs,
         )
-
-
-def _concat(tables: list[pd.DataFrame], columns: list[str]) -> pd.DataFrame:
-    filled = [table for table in tables if len(table)]
-    return pd.concat(filled, ignore_index=True) if filled else pd.DataFrame(columns=columns)
 
 
 def _mapped(config: Config, tables: _Tables, source: Source, extracts: list[Extract], name: str, opened: ExitStack) -> tuple[list[Extract], Clock]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 from dataclasses import dataclass, field
+from itertools import chain
 
 import duckdb
 import pyarrow as pa
@@ -43,18 +44,16 @@ class StagingTable:
 def stage(connection: Connection, table: Table, source: Source, extracts: list[Extract], currency: str) -> StagingTable:
     """Put all extracts of a table into one staging table."""
     bound = [_bind(table, source, extract) for extract in extracts]
-    names = [column.name for column in table.columns if column.name in source.constants or any(column.name in places for places in bound)]
-    families = {name: _common_family(name, source, extracts, bound) for name in names}
     defaults = {column.name: currency if column.default == COMPANY_CURRENCY else column.default for column in table.columns if column.default}
-    families |= {name: "text" for name in defaults if name not in families}
-    families = {name: families[name] for name in table.names if name in families}
+    found = {*source.constants, *defaults, *chain(*bound)}
+    families = {name: _common_family(name, source, extracts, bound) for name in table.names if name in found}
     staging = StagingTable(table, sql.free_name(connection, f"stage_{table.name}"), families, [extract.label for extract in extracts])
     for number, (extract, places) in enumerate(zip(extracts, bound, strict=True)):
         cells = [_cell(extract, places, table[name], families[name], source, defaults.get(name)) for name in families]
         empty = are_blank(extract.cells) if extract.text and not extract.select else "false"
         filtered = f"({extract.footer}) or ({extract.dropped}) or {_filtered(extract, places, source, table)} as is_filtered"
-        found = [f"{number}::integer as file, {extract.row}::bigint as row, {empty} as is_blank, {extract.footer} as is_footer", filtered]
-        _insert(connection, staging, extract, ", ".join([*found, *cells]), first=number == 0)
+        shown = [f"{number}::integer as file, {extract.row}::bigint as row, {empty} as is_blank, {extract.footer} as is_footer", filtered]
+        _insert(connection, staging, extract, ", ".join([*shown, *cells]), first=number == 0)
         _take_misfits(connection, staging, extract, number)
         staging.decisions += _decisions(extract, places, source)
     return staging

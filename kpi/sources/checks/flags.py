@@ -57,42 +57,33 @@ _ROW_BITS = 40
 _PLACE = f"file::bigint * {1 << _ROW_BITS} + row"  # file and row in one number, so that the first row of a fault is a minimum
 
 
-@dataclass(frozen=True)
-class Known:
-    """What the checks of a table may look at besides its own rows."""
-
-    company: Company
-    tables: Mapping[str, str]
-    provided: Mapping[str, frozenset[str]]
-
-
-def flags(connection: Connection, table: Table, typed: TypedTable, labels: list[str], known: Known) -> list[tuple]:
-    """Count the faults of the rows that are used, in one pass, and instants that too many rows share."""
-    checked = _Checked(connection, table.name, typed, labels, known)
-    found = checked.counted(checked.conditions(), typed.name)
-    if table.name == "opportunity_history" and "stages" in known.tables:
-        found += checked.counted(_STAGE_MOVES, checked.stage_moves())
-    return found + checked.bulk_instants()
-
-
 def flag(table: str, column: str, message: str, n: int, example: str) -> tuple:
     """Put a fault into a row of `FLAGS`."""
     return (table, column, message.format(column=column), rules.RULES[message], n, example)
 
 
 @dataclass(frozen=True)
-class _Checked:
-    """A typed table under its checks."""
+class CheckedTable:
+    """A typed table under its checks, and what these may look at besides its own rows."""
 
     connection: Connection
     name: str
     typed: TypedTable
     labels: list[str]
-    known: Known
+    company: Company
+    tables: Mapping[str, str]
+    provided: Mapping[str, frozenset[str]]
+
+    def flags(self) -> list[tuple]:
+        """Count the faults of the rows that are used, in one pass, and instants that too many rows share."""
+        found = self.counted(self.conditions(), self.typed.name)
+        if self.name == "opportunity_history" and "stages" in self.tables:
+            found += self.counted(_STAGE_MOVES, self.stage_moves())
+        return found + self.bulk_instants()
 
     @property
     def has(self) -> frozenset[str]:
-        return self.known.provided[self.name]
+        return self.provided[self.name]
 
     def counted(self, conditions: Mapping[tuple[str, str], str], relation: str) -> list[tuple]:
         """Count the rows that meet each condition, by column and message, with the first of them."""
@@ -108,7 +99,7 @@ class _Checked:
 
     def conditions(self) -> dict[tuple[str, str], str]:
         """SQL of what makes a row suspect, by column and message."""
-        end = self.known.company.exported_at
+        end = self.company.exported_at
         tests: dict[tuple[str, str], str] = {}
         if end is not None:
             tests |= {(column, rules.LATE): f"{sql.ident(column)} > timestamp '{end}'" for column in self.typed.precision}
@@ -119,8 +110,8 @@ class _Checked:
         tests |= _OF_ORDERS if self.name == "orders" else self._of_deals() if self.name == "opportunities" else {}
         if self.name in _PAID and _PAID[self.name][0] in self.has:
             tests["currency", rules.NO_RATE] = self._without_rate(*_PAID[self.name])
-        if "stage" in self.has and "stages" in self.known.tables and self.name != "stages":
-            tests["stage", rules.UNKNOWN_STAGE] = f"stage not in (select stage from {self.known.tables['stages']})"
+        if "stage" in self.has and "stages" in self.tables and self.name != "stages":
+            tests["stage", rules.UNKNOWN_STAGE] = f"stage not in (select stage from {self.tables['stages']})"
         for column in (column for column in _WORDED.get(self.name, ()) if column in self.has):
             tests[column, rules.IN_WORDS] = f"{column} in ({self._unknown_in_words(column)})"
         return tests
@@ -135,27 +126,25 @@ class _Checked:
         if "closed_at" in self.has:
             tests["closed_at", rules.UNDATED] = "status <> 'open' and closed_at is null"
         if "expected_close_on" in self.has:
-            latest, end = "created_at" if "created_at" in self.has else "null::timestamp", self.known.company.exported_at
+            latest, end = "created_at" if "created_at" in self.has else "null::timestamp", self.company.exported_at
             moment = f"timestamp '{end}'" if end is not None else f"(select max({latest}) from {self.typed.name} where fault = 0)"
-            tests["expected_close_on", rules.OVERDUE] = (
-                f"status = 'open' and expected_close_on < {sql.local_day(moment, self.known.company.timezone)}"
-            )
+            tests["expected_close_on", rules.OVERDUE] = f"status = 'open' and expected_close_on < {sql.local_day(moment, self.company.timezone)}"
         return tests
 
     def _without_rate(self, amount: str, on: str) -> str:
         """An amount in a foreign currency before the first rate of it: no rate is ever 1:1."""
-        foreign = f"{amount} is not null and currency <> {sql.text(self.known.company.currency)}"
-        if "fx" not in self.known.tables:
+        foreign = f"{amount} is not null and currency <> {sql.text(self.company.currency)}"
+        if "fx" not in self.tables:
             return foreign
         on = "timestamp '9999-01-01'" if "closed_at" in on and "closed_at" not in self.has else on
-        first = f"select currency, min(from_on) from {self.known.tables['fx']} group by currency order by currency"
+        first = f"select currency, min(from_on) from {self.tables['fx']} group by currency order by currency"
         cases = [f"when {sql.text(currency)} then date '{since}'" for currency, since in self.connection.execute(first).fetchall()]
-        day = f"{on}::date" if on.endswith("_on") else sql.local_day(on, self.known.company.timezone)
+        day = f"{on}::date" if on.endswith("_on") else sql.local_day(on, self.company.timezone)
         return f"{foreign} and coalesce({day} < case currency {' '.join(cases)} end, true)" if cases else foreign
 
     def stage_moves(self) -> str:
         """SQL of changes with the place of their stage and what stood before, open stages ranked without gaps."""
-        places = f"select stage, dense_rank() over (order by position) as place from {self.known.tables['stages']} where status <> 'lost'"
+        places = f"select stage, dense_rank() over (order by position) as place from {self.tables['stages']} where status <> 'lost'"
         before = "over (partition by opportunity_id order by changed_at, seq)"
         joined = f"select t.*, places.place from {self.typed.name} t left join ({places}) places on t.stage = places.stage where fault = 0"
         return f"(select *, lag(place) {before} as place_before, lag(status) {before} as status_before from ({joined}))"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pandas as pd
-
 from kpi.engine import Connection
 from kpi.schema import TABLES, Table
 from kpi.sources import sql
@@ -52,7 +50,7 @@ def keep(connection: Connection, table: Table, typed: TypedTable) -> str:
     return name
 
 
-def ledger(connection: Connection, staging: StagingTable, typed: TypedTable) -> pd.DataFrame:
+def ledger(connection: Connection, staging: StagingTable, typed: TypedTable) -> list[tuple]:
     """Account for every row found: used, or set aside for a reason."""
     counted = dict(connection.execute(f"select fault, count(*) from {typed.name} group by fault").fetchall())
     used, blank = counted.pop(0, 0), counted.pop(BLANK, 0)
@@ -63,16 +61,12 @@ def ledger(connection: Connection, staging: StagingTable, typed: TypedTable) -> 
     found = staging.n_read - blank + len(staging.misfits)
     if found != used + sum(aside.values()):
         raise AssertionError(f"{staging.table.name}: {found} rows found, but {used} used and {sum(aside.values())} set aside")
-    rows = [(staging.table.name, used, used, 0, "")] + [(staging.table.name, n, 0, n, reason) for reason, n in aside.items()]
-    return pd.DataFrame(rows, columns=LEDGER)
+    return [(staging.table.name, used, used, 0, "")] + [(staging.table.name, n, 0, n, reason) for reason, n in aside.items()]
 
 
-def listed(connection: Connection, staging: StagingTable, typed: TypedTable) -> pd.DataFrame:
+def listed(connection: Connection, staging: StagingTable, typed: TypedTable) -> list[tuple]:
     """List the rows set aside, with the cell that was to blame; filtered rows are only counted."""
     found = connection.execute(f"select file, row, fault, coalesce(bad, '') from {typed.name} where fault > 1").fetchall()
     rows = [(file, row, *typed.faults[fault][:1], value, typed.faults[fault][1]) for file, row, fault, value in found]
     rows += [(file, row, "", text[:200], rules.MISFIT) for file, row, text in staging.misfits]
-    return pd.DataFrame(
-        [(staging.table.name, staging.labels[file], row, column, value, reason) for file, row, column, value, reason in sorted(rows)],
-        columns=SET_ASIDE,
-    )
+    return [(staging.table.name, staging.labels[file], row, column, value, reason) for file, row, column, value, reason in sorted(rows)]

@@ -112,7 +112,10 @@ def _encoding(opened: IO[bytes], located: Located, declared: str, table: str) ->
         raise DataError(f"{located.label} is a workbook or an archive, not text; save the sheet as CSV, or name the member: archive.zip/member.csv")
     marked = next((name for mark, name in _BOMS if head.startswith(mark)), "")
     tries = [declared] if declared else [marked] if marked else ["utf-8", "cp1252"]
-    decoders = {name: _decoder(name, table) for name in tries}
+    try:
+        decoders = {name: codecs.getincrementaldecoder(name)() for name in tries}
+    except LookupError:
+        raise DataError(f"[tables.{table}] encoding = {declared!r} is unknown; write for instance utf-8 or cp1252") from None
     tail = b""
     while True:
         if not marked and not declared and b"\0" in head:
@@ -128,13 +131,6 @@ def _encoding(opened: IO[bytes], located: Located, declared: str, table: str) ->
         if not head:
             return next(iter(decoders)), tail
         tail, head = (tail + head)[-64:], opened.read(BLOCK)
-
-
-def _decoder(name: str, table: str) -> codecs.IncrementalDecoder:
-    try:
-        return codecs.getincrementaldecoder(name)()
-    except LookupError:
-        raise DataError(f"[tables.{table}] encoding = {name!r} is unknown; write for instance utf-8 or cp1252") from None
 
 
 def _records(sample: str, delimiter: str) -> Iterator[list[str]]:

@@ -54,7 +54,8 @@ class _Times:
 def convert(connection: Connection, staging: StagingTable, dialects: dict[str, Dialect], clock: Clock) -> TypedTable:
     """Turn the cells of a staging table into typed values."""
     columns = [staging.table[name] for name in staging.families]
-    times = _times(connection, staging, dialects, clock)
+    dated = [column.name for column in columns if column.kind in ("instant", "date")]
+    times = {name: _times(connection, staging, name, dialects[name], clock) for name in dated}
     texts, locals_, typed = [], [], []
     for column in columns:
         name, family = column.name, staging.families[column.name]
@@ -86,32 +87,21 @@ def _wall(name: str) -> str:
     return sql.ident(f"local {name}")
 
 
-def _times(connection: Connection, staging: StagingTable, dialects: dict[str, Dialect], clock: Clock) -> dict[str, _Times]:
-    """Find the precision and the span of each column of dates, so that zone changes are written out for that span only."""
-    found, measures = {}, {}
-    for name, family in staging.families.items():
-        if staging.table[name].kind not in ("instant", "date"):
-            continue
-        found[name] = _Times("day" if family == "date" else "second", (FIRST_YEAR, LAST_YEAR))
-        if family not in ("text", "instant", "date"):
-            continue
-        cell = sql.ident(name)
-        # Offsets left out here: they neither stretch the span by more than a day nor hide a time of day.
-        wall = _local(name, family, dialects[name], "day")
-        sound = f"year({wall}) between {FIRST_YEAR} and {LAST_YEAR}"
-        timed = f"count(*) filter ({wall} <> date_trunc('day', {wall}))"
-        if family == "text" and dialects[name].has_offset:
-            timed += f" + count(*) filter ({has_offset(cell)} and not regexp_matches({cell}, '{_DAY_IN_UTC}'))"
-        measures[name] = f"min(year({wall})) filter ({sound}), max(year({wall})) filter ({sound}), {timed}, count({cell})"
-    if not measures:
-        return found
-    row = sql.first_row(connection, f"select {', '.join(measures.values())} from {staging.name} where not is_blank and not is_filtered")
-    for place, name in enumerate(measures):
-        first, last, timed, filled = row[4 * place : 4 * place + 4]
-        family = staging.families[name]
-        is_day = family == "date" or (filled > 0 and timed == 0 and (clock.guess_days or family == "text"))
-        found[name] = _Times("day" if is_day else "second", (first or 2000, last or 2000))
-    return found
+def _times(connection: Connection, staging: StagingTable, name: str, dialect: Dialect, clock: Clock) -> _Times:
+    """Find the precision and the span of a column of dates, so that zone changes are written out for that span only."""
+    family, cell = staging.families[name], sql.ident(name)
+    if family not in ("text", "instant", "date"):
+        return _Times("second", (FIRST_YEAR, LAST_YEAR))
+    # Offsets left out here: they neither stretch the span by more than a day nor hide a time of day.
+    wall = _local(name, family, dialect, "day")
+    sound = f"year({wall}) between {FIRST_YEAR} and {LAST_YEAR}"
+    timed = f"count(*) filter ({wall} <> date_trunc('day', {wall}))"
+    if family == "text" and dialect.has_offset:
+        timed += f" + count(*) filter ({has_offset(cell)} and not regexp_matches({cell}, '{_DAY_IN_UTC}'))"
+    measures = f"min(year({wall})) filter ({sound}), max(year({wall})) filter ({sound}), {timed}, count({cell})"
+    first, last, n_timed, filled = sql.first_row(connection, f"select {measures} from {staging.name} where not is_blank and not is_filtered")
+    is_day = family == "date" or (filled > 0 and n_timed == 0 and (clock.guess_days or family == "text"))
+    return _Times("day" if is_day else "second", (first or 2000, last or 2000))
 
 
 def _local(name: str, family: str, dialect: Dialect, precision: str) -> str:

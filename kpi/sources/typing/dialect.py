@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -110,7 +110,8 @@ def decide(connection: Connection, staging: StagingTable, source: Source) -> dic
     texts = [name for name, family in staging.families.items() if family == "text"]
     numbers = [name for name in texts if kinds[name] in ("number", "integer")]
     dates = [name for name in texts if kinds[name] in ("instant", "date")]
-    evidence = _survey(connection, staging, numbers, dates)
+    evidence = {name: _survey(connection, staging, name, f"replace({_bare_number(sql.ident(name))}, ' ', '')", _NUMBERS) for name in numbers}
+    evidence |= {name: _survey(connection, staging, name, sql.ident(name), _DATES) for name in dates}
     decimals = {name: _decimal(connection, staging, name, evidence[name], source) for name in numbers}
     orders = {name: _order(connection, staging, name, evidence[name], source) for name in dates}
     formats = _formats(connection, source, staging)
@@ -123,19 +124,11 @@ def decide(connection: Connection, staging: StagingTable, source: Source) -> dic
     return dialects
 
 
-def _survey(connection: Connection, staging: StagingTable, numbers: Sequence[str], dates: Sequence[str]) -> dict[str, _Evidence]:
-    """Look, in one pass over the table, for what tells one dialect from another."""
-    evidence: dict[str, _Evidence] = {name: {} for name in [*numbers, *dates]}
-    tests: dict[tuple[str, str], str] = {}
-    for name in evidence:
-        cell = sql.ident(name)
-        text, patterns = (f"replace({_bare_number(cell)}, ' ', '')", _NUMBERS) if name in numbers else (cell, _DATES)
-        tests |= {(name, kind): f"min({cell}) filter (regexp_matches({text}, '{pattern}'))" for kind, pattern in patterns.items()}
-    if tests:
-        row = sql.first_row(connection, f"select {', '.join(tests.values())} from {staging.name} where not is_blank and not is_filtered")
-        for (name, kind), example in zip(tests, row, strict=True):
-            evidence[name][kind] = example
-    return evidence
+def _survey(connection: Connection, staging: StagingTable, name: str, text: str, patterns: Mapping[str, str]) -> _Evidence:
+    """Look for what tells one dialect from another."""
+    cells = ", ".join(f"min({sql.ident(name)}) filter (regexp_matches({text}, '{pattern}'))" for pattern in patterns.values())
+    row = sql.first_row(connection, f"select {cells} from {staging.name} where not is_blank and not is_filtered")
+    return dict(zip(patterns, row, strict=True))
 
 
 def _decimal(connection: Connection, staging: StagingTable, name: str, evidence: _Evidence, source: Source) -> str | None:
