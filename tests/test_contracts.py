@@ -130,7 +130,7 @@ def test_after_72_months_59_in_100_are_left_and_the_median_is_not_reached(calls)
     about = pages.about(calls, "2026-06", "en")
     shown = {"survival": retention.contract_survival(calls, as_of=AS_OF), "curve": retention.contract_survival_curve(calls, as_of=AS_OF)}
     shown |= {"median": retention.contract_median(calls, as_of=AS_OF), "renewals": retention.renewals(calls, as_of=AS_OF)}
-    text = str(pages.under_contract.contract_survival(about, **shown)[0])
+    text = str(pages.retention.contract_survival(about, **shown)[0])
     assert "The median is not reached: after 71 months" in text
     assert "was followed by another" in text  # they run until they are cancelled
 
@@ -142,10 +142,10 @@ def test_the_model_beats_one_constant_rate_on_renewals_held_out(calls):
     last = check.iloc[-1]
     assert last["low"] - 15 < last["actual"] < last["high"] + 15
     about = pages.about(calls, "2026-06", "en")
-    text = str(pages.under_contract.expected_value(about, lv.expected_value(calls, as_of=AS_OF), check)[0])
+    text = str(pages.lifetime_value.contract_value(about, lv.expected_value(calls, as_of=AS_OF), check)[0])
     assert "It errs less than one constant rate" in text
     worse = check.assign(error=0.2, constant_error=0.1)
-    assert "It is no better" in str(pages.under_contract.expected_value(about, lv.expected_value(calls, as_of=AS_OF), worse)[0])
+    assert "It is no better" in str(pages.lifetime_value.contract_value(about, lv.expected_value(calls, as_of=AS_OF), worse)[0])
 
 
 # Survivors of 1,000 customers at each yearly renewal: Fader and Hardie (2007), How to Project Customer Retention, table 1 (regular; high end).
@@ -225,7 +225,7 @@ def test_few_customers_warn_and_fewer_say_nothing(n, known, few):
     row = lv.expected_value(data, as_of=AS_OF).iloc[0]
     assert (bool(pd.notna(row["value"])), row["few"]) == (known, few)
     about = pages.about(data, "2026-06", "fr")
-    text = str(pages.under_contract.expected_value(about, lv.expected_value(data, as_of=AS_OF), lv.renewal_check(data, as_of=AS_OF))[0])
+    text = str(pages.lifetime_value.contract_value(about, lv.expected_value(data, as_of=AS_OF), lv.renewal_check(data, as_of=AS_OF))[0])
     assert ("Moins de 50" in text) is not known
     assert ("Prudence" in text) is known
 

@@ -6,7 +6,6 @@ the intervals do not overlap.
 
 from kpi.presentation.pages import (
     comparison,
-    customer_value,
     follow_up,
     lever_gains,
     lifetime_value,
@@ -17,9 +16,7 @@ from kpi.presentation.pages import (
     repeat_purchase,
     response_time,
     retention,
-    sales_velocity,
     speed_and_outcome,
     stage_by_stage,
-    under_contract,
 )
 from kpi.presentation.pages.about import About, about, closing, section

@@ -1,4 +1,4 @@
-"""What customers are expected to bring, whether the model would have held, and which customers are the right ones."""
+"""What customers have brought and are expected to bring, whether the model would have held, and which customers are the right ones."""
 
 from __future__ import annotations
 
@@ -14,10 +14,81 @@ from kpi.presentation.pages.wording import age, money, share, span
 from kpi.schema import N_
 
 LEAST = CATALOG["retention.expected_value"].floor
+FEW = 300
 NOBODY_GONE = 0.99  # share still active from which the model sees no dropping out
 GROUPS = {"source": N_("Source"), "segment": N_("Segment"), "owner": N_("Owner"), "product": N_("First product"), "response": N_("First answer")}
 BANDS = {"within 1 h": N_("within 1 h"), "1 to 24 h": N_("1 to 24 h"), "later": N_("later"), "not answered": N_("not answered")}
 REPEATS = {"all": N_("All"), "6": N_("6 +")}
+VALUE_GROUPS = {
+    "recent often much": N_("Best: lately, often, much"),
+    "recent often little": N_("Faithful and small: lately, often, little"),
+    "recent seldom much": N_("Large: lately, seldom, much"),
+    "recent seldom little": N_("New or small: lately, seldom, little"),
+    "past often much": N_("Best, gone quiet: long ago, often, much"),
+    "past often little": N_("Faithful, gone quiet: long ago, often, little"),
+    "past seldom much": N_("Large once: long ago, seldom, much"),
+    "past seldom little": N_("Passing: long ago, seldom, little"),
+}
+
+
+def value_to_date(about: About, deciles: pd.DataFrame, best: pd.DataFrame, mean: pd.DataFrame) -> list:
+    """Show who brings the value."""
+    words, say, row = about.words, about.words.say, mean.iloc[0]
+    measure = say("margin to date" if row["measure"] == "margin" else "revenue to date (no margin is recorded)")
+    parts = {"mean": about.money(row["value"]), "measure": measure, "n": int(row["n"])}
+    answer = say("A customer has brought {mean} on average, {measure} (n = {n}).", **parts)
+    if len(deciles):
+        first = {"share": words.percent(deciles["value"].iloc[0]), "n": int(deciles["n"].iloc[0])}
+        answer += " " + say("The best tenth, {n} customers, brought {share} of it.", **first)
+    columns = [
+        *columns_of("number", {"decile": say("Tenth"), "n": say("Customers")}),
+        DisplayColumn("amount", say("Value"), "money"),
+        *columns_of("percent", {"value": say("Share"), "cumulative": say("Together")}),
+        DisplayColumn("least", say("From"), "money"),
+    ]
+    note = say("Customers who ever bought, best tenth first; {measure}", measure=measure)
+    left = about.table(deciles, columns, title=say("How concentrated is the value?"), note=note)
+    listed = [
+        DisplayColumn("customer_id", say("Customer")),
+        DisplayColumn("value", say("Value"), "money"),
+        DisplayColumn("purchases", say("Purchases"), "number"),
+        DisplayColumn("last_on", say("Last"), "date"),
+    ]
+    right = about.table(best, listed, title=say("Best customers to date"), whole="lists/best_customers.csv")
+    return [Answer(answer), SideBySide(left, right)]
+
+
+def value_groups(about: About, groups: pd.DataFrame, profitable: pd.DataFrame | None) -> list:
+    """Show the customers by recency, frequency and value, and the most profitable ones."""
+    words, say = about.words, about.words.say
+    if not groups["n"].sum():
+        return []
+    shown = groups.sort_values(["amount", "group"], ascending=[False, True], ignore_index=True)
+    shown["mean"] = (shown["amount"] / shown["n"]).where(shown["n"] > 0)
+    shown["group"] = [words.translate(VALUE_GROUPS[group]) for group in shown["group"]]
+    columns = [
+        DisplayColumn("group", say("Group")),
+        DisplayColumn("n", say("Customers"), "number"),
+        DisplayColumn("amount", say("Value"), "money"),
+        DisplayColumn("value", say("Share"), "percent"),
+        DisplayColumn("mean", say("Mean"), "money"),
+    ]
+    row = groups.iloc[0]
+    cuts = {"days": words.days(row["recency_cut"]), "purchases": words.number(row["frequency_cut"]), "value": about.money(row["value_cut"])}
+    note = say("Cut at the medians: lately = last bought within {days} · often = on more than {purchases} days · much = more than {value}", **cuts)
+    left = about.table(shown, columns, title=say("Who are they? Recency, frequency, value"), note=note)
+    return [left] if profitable is None else [SideBySide(left, _most_profitable(about, profitable))]
+
+
+def _most_profitable(about: About, profitable: pd.DataFrame) -> DisplayTable:
+    say = about.words.say
+    columns = [
+        DisplayColumn("customer_id", say("Customer")),
+        *columns_of("money", {"profit": say("Profit"), "margin": say("Margin"), "cost": say("Cost of\nwinning")}),
+        DisplayColumn("last_on", say("Last"), "date"),
+    ]
+    note = say("Profit: margin to date less the cost of winning the customer, where it is known")
+    return about.table(profitable, columns, title=say("Most profitable customers"), note=note, whole="lists/most_profitable.csv")
 
 
 def expected_value(
@@ -48,6 +119,21 @@ def expected_value(
     if check.empty:
         return [answer, right]
     return [answer, SideBySide(_calibration(about, check), _tracking(about, tracking)), SideBySide(_check(about, check), right)]
+
+
+def contract_value(about: About, value: pd.DataFrame, check: pd.DataFrame) -> list:
+    """Say what customers under contract are expected to bring, and beside it how well the model would have held."""
+    if not about.is_contractual:
+        return []
+    words, say, row = about.words, about.words.say, value.iloc[0]
+    if pd.isna(row["value"]):
+        return [Answer(say("Fewer than {least} customers have come to a renewal: too few to say what they will bring.", least=LEAST))]
+    parts = {"span": span(words, age(value)), "n": int(row["n"]), **money(words, row, about.currency)}
+    sentences = [say("A customer under contract is expected to bring {value} of revenue within {span} (90% interval {range}, n = {n}).", **parts)]
+    if row["few"]:
+        sentences.append(say("Caution: fewer than {few} customers have come to a renewal; the model rests on few.", few=FEW))
+    answer = Answer(" ".join([*sentences, _contract_verdict(words, check)]))
+    return [answer] if check.empty else [answer, SideBySide(_contract_tracking(about, check), _contract_check(about, check))]
 
 
 def right_customers(about: About, values: dict[str, pd.DataFrame]) -> list:
@@ -139,3 +225,38 @@ def _check(about: About, check: pd.DataFrame) -> DisplayTable:
     note = say("By repeat purchases in the first two thirds of the data, on which the model was fitted · error: root mean square per customer")
     shown = check.assign(repeats=_named(about.words, check["repeats"]))
     return about.table(shown, columns, title=say("Would the model have held?"), note=note)
+
+
+def _contract_tracking(about: About, check: pd.DataFrame) -> Figure:
+    words, say, last = about.words, about.words.say, check.iloc[-1]
+    labels = [say("model"), say("kept"), say("constant rate")]
+    ylabel, xlabel = say("customers still under contract"), say("months since the model was fitted")
+    drawn = charts.plot_contract_tracking(check, words, labels=labels, rule="constant", ylabel=ylabel, xlabel=xlabel)
+    ends = {name: words.number(last[name]) for name in ("value", "actual", "constant")}
+    alt = say("After {months} months {value} customers expected, {actual} kept, {constant} by a constant rate.", months=int(last["horizon"]), **ends)
+    note = say("Fitted on the first two thirds of the data · n = {n} then under contract · band: 90% interval", n=int(last["n"]))
+    return Figure(drawn, say("Would the model have held?"), note, alt)
+
+
+def _contract_verdict(words: Words, check: pd.DataFrame) -> str:
+    if check.empty:
+        return words.say("The data are too short to check the model on the past.")
+    row = check.iloc[-1]
+    parts = {"months": int(row["horizon"]), "expected": words.number(row["value"]), "actual": words.number(row["actual"])}
+    checked = words.say("Checked on the last {months} months: {expected} customers expected to be kept, {actual} were.", **parts)
+    if row["error"] < row["constant_error"]:
+        return checked + " " + words.say("It errs less than one constant rate of leaving.")
+    return checked + " " + words.say("It is no better than one constant rate of leaving.")
+
+
+def _contract_check(about: About, check: pd.DataFrame) -> DisplayTable:
+    words, say = about.words, about.words.say
+    step = -(-len(check) // 8)
+    columns = [
+        *columns_of("number", {"horizon": say("Months"), "n": say("Customers"), "value": say("Expected")}),
+        DisplayColumn("range", say("90% interval"), "range", unit="number"),
+        *columns_of("number", {"actual": say("Kept"), "constant": say("Constant\nrate")}),
+    ]
+    errors = {"model": words.percent(check["error"].iloc[0], 1), "rate": words.percent(check["constant_error"].iloc[0], 1)}
+    note = say("Error of the share kept, root mean square over all renewals: model {model}, constant rate {rate}", **errors)
+    return about.table(check.iloc[step - 1 :: step], columns, title=say("Customers expected to be kept, and kept"), note=note)

@@ -1,4 +1,4 @@
-"""The page on retention: how many customers stay, what counts as a purchase, how much of the revenue stays."""
+"""The page on retention: how many customers stay, what counts as a purchase, how much revenue stays, how long contracts are kept."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import pandas as pd
 from kpi.presentation import charts
 from kpi.presentation.blocks import Answer, Figure, Note, Opening, SideBySide
 from kpi.presentation.blocks.tables import DisplayColumn, DisplayTable, columns_of
+from kpi.presentation.language import Words
 from kpi.presentation.pages.about import About
 from kpi.presentation.pages.wording import share
 from kpi.schema import N_
@@ -138,3 +139,55 @@ def _revenue_parts(about: About, row: pd.Series) -> DisplayTable:
     ]
     note = say("An exact account · customers who brought as much as before are in the first and last row only")
     return about.table(parts, columns, title=say("The same in figures"), note=note, total=total)
+
+
+def contract_survival(about: About, *, survival: pd.DataFrame, curve: pd.DataFrame, median: pd.DataFrame, renewals: pd.DataFrame) -> list:
+    """Show how long customers stay under contract."""
+    words, say, half = about.words, about.words.say, median.iloc[0]
+    if curve.empty:
+        return [Answer(say("No contract had begun by that date."))]
+    last = curve.iloc[-1]
+    low, high = words.number(half["low"]), words.number(half["high"])
+    if pd.isna(half["value"]):
+        answer = say(
+            "The median is not reached: after {months} months {share} of customers are still under contract ({range}).",
+            months=int(last["time"]),
+            share=words.percent(last["survival"], 1),
+            range=words.percent_range(last["low"], last["high"], 1),
+        )
+    elif pd.isna(half["high"]):
+        answer = say("Half of the customers have left after {months} months (95% interval from {low} on).", months=int(half["value"]), low=low)
+    else:
+        ends = {"months": int(half["value"]), "low": low, "high": high}
+        answer = say("Half of the customers have left after {months} months (95% interval {low} to {high}).", **ends)
+    label = f"{words.percent(last['survival'])}\n({words.percent_range(last['low'], last['high'])})"
+    ylabel, xlabel = say("still under contract, share of customers"), say("months since the start")
+    drawn = charts.plot_survival(curve, words, label=label, ylabel=ylabel, xlabel=xlabel)
+    note = say(
+        "n = {n} times under contract, {open} of them still running · band: 95% interval · dashed: one half",
+        n=int(half["n"]),
+        open=int(half["n_open"]),
+    )
+    figure = Figure(drawn, say("How long do customers stay under contract?"), note, answer)
+    return [Answer(f"{answer} {_renewed(words, renewals.iloc[0])}"), SideBySide(figure, _still_there(about, survival))]
+
+
+def _still_there(about: About, survival: pd.DataFrame) -> DisplayTable:
+    say = about.words.say
+    columns = [
+        DisplayColumn("horizon", say("Months"), "number"),
+        DisplayColumn("value", say("Still there"), "percent", 1, n="n"),
+        DisplayColumn("range", say("95% interval"), "range", 1, n="n"),
+        *columns_of("number", {"n_events": say("Left\nby then"), "n_open": say("Not seen\nso long")}),
+    ]
+    note = say("Contracts that follow one another without a gap are one · –: nobody was seen so long")
+    return about.table(survival, columns, title=say("How many are still under contract?"), note=note)
+
+
+def _renewed(words: Words, row: pd.Series) -> str:
+    if not row["n"]:
+        return words.say("No contract ended in the last twelve months.")
+    if not row["n_events"]:
+        return words.say("None of the {n} contracts that ended in the last twelve months was followed by another.", n=int(row["n"]))
+    parts = {"n": int(row["n"]), **share(words, row)}
+    return words.say("Of the {n} contracts that ended in the last twelve months {share} were renewed ({range}).", **parts)
