@@ -68,13 +68,14 @@ NOW = [(0.19, "clearly more than a year ago"), (0.45, "clearly fewer"), (0.32, "
 @pytest.mark.parametrize(("before", "words"), NOW)
 def test_leads_are_compared_with_a_year_ago(about, before, words):
     names = [f"{part}_{cause}" for part in ("incidence", "low", "high") for cause in ("won", "opportunity")]
-    curves = [pd.DataFrame({"time": [0, 30], "at_risk": [9, 5]} | {name: [0.1, 0.3] for name in names})] * 2
+    curves = [(pd.DataFrame({"time": [0, 30], "at_risk": [9, 5]} | {name: [0.1, 0.3] for name in names}),) * 2] * 2
     keys = ("pipeline.lead_to_opportunity", "pipeline.lead_to_customer")
-    now, past = ([rates(share, kpi=key) for share, key in zip(shares, keys, strict=True)] for shares in ((0.30, 0.10), (before, 0.11)))
-    text = said(pipeline.lead_conversion(about, curves, curves, now, past))
+    results = [tuple(rates(share, kpi=key) for share in shares) for shares, key in zip(((0.30, before), (0.10, 0.11)), keys, strict=True)]
+    text = said(pipeline.lead_conversion(about, curves, results))
     assert words in text
     assert "10% are customers by then (5–15%); no settled change from a year ago." in text
-    assert said(pipeline.lead_conversion(about, curves, curves, [now[0], rates(NAN, kpi=keys[1])], past)).startswith("Too few leads")
+    unknown = rates(NAN, kpi=keys[1]), rates(0.11, kpi=keys[1])
+    assert said(pipeline.lead_conversion(about, curves, [results[0], unknown])).startswith("Too few leads")
 
 
 def test_the_target_is_told_where_there_is_one(about):

@@ -231,7 +231,7 @@ def _contract_tracking(about: About, check: pd.DataFrame) -> Figure:
     words, say, last = about.words, about.words.say, check.iloc[-1]
     labels = [say("model"), say("kept"), say("constant rate")]
     ylabel, xlabel = say("customers still under contract"), say("months since the model was fitted")
-    drawn = charts.plot_contract_tracking(check, words, labels=labels, rule="constant", ylabel=ylabel, xlabel=xlabel)
+    drawn = charts.plot_tracking(check, words, labels=labels, rule="constant", ylabel=ylabel, xlabel=xlabel)
     ends = {name: words.number(last[name]) for name in ("value", "actual", "constant")}
     alt = say("After {months} months {value} customers expected, {actual} kept, {constant} by a constant rate.", months=int(last["horizon"]), **ends)
     note = say("Fitted on the first two thirds of the data · n = {n} then under contract · band: 90% interval", n=int(last["n"]))

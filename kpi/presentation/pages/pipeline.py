@@ -9,7 +9,7 @@ from kpi.presentation.blocks import Answer, Opening, SideBySide
 from kpi.presentation.blocks.tables import FLOOR, DisplayColumn, DisplayTable, columns_of, estimate
 from kpi.presentation.language import Words
 from kpi.presentation.pages.about import About
-from kpi.presentation.pages.wording import HORIZON, age, at, by_age, incidence, judged, length, quarter_name, share, verdict
+from kpi.presentation.pages.wording import HORIZON, Pair, age, at, by_age, incidence, judged, length, quarter_name, share, verdict
 from kpi.schema import N_
 
 BECAME_OPPORTUNITY = {
@@ -81,17 +81,15 @@ def opening(about: About, won: pd.DataFrame, before: pd.DataFrame, closed: pd.Da
     return about.opening("pipeline", judged(words, OPENING, found, share=parts["share"], days=HORIZON), lede)
 
 
-def share_won(
-    about: About, *, curve: pd.DataFrame, past_curve: pd.DataFrame, won: pd.DataFrame, past: pd.DataFrame, steps: list[pd.DataFrame]
-) -> list:
+def share_won(about: About, curve: Pair, won: Pair, steps: list[pd.DataFrame]) -> list:
     """Show the share won by age, now and a year ago, beside every conversion."""
     words, say = about.words, about.words.say
-    now, before = at(won, HORIZON), at(past, HORIZON)
+    now, before = at(won[0], HORIZON), at(won[1], HORIZON)
     found, today, then = verdict(now, before), share(words, now), share(words, before)
     parts = {"now": today["share"], "range": today["range"], "before": then["share"], "past_range": then["range"], "days": HORIZON}
     figure = incidence(
         words,
-        (curve, past_curve),
+        curve,
         (now, before),
         cause="won",
         ylabel=say("won by then, share of all opportunities"),
@@ -103,7 +101,7 @@ def share_won(
             n=int(now["n"]),
             before=int(before["n"]),
         ),
-        alt=say("Share of opportunities won within: {points}.", points=by_age(words, won)),
+        alt=say("Share of opportunities won within: {points}.", points=by_age(words, won[0])),
     )
     return [Answer(judged(words, ANSWERS, found, **parts)), SideBySide(figure, conversions(about, steps))]
 
@@ -183,12 +181,10 @@ def by_quarter(about: About, won: pd.DataFrame) -> DisplayTable:
     return about.table(newest, columns, title=say("How did each quarter's opportunities fare?"), note=note, limit=12)
 
 
-def lead_conversion(
-    about: About, curves: list[pd.DataFrame], past_curves: list[pd.DataFrame], results: list[pd.DataFrame], past: list[pd.DataFrame]
-) -> list:
+def lead_conversion(about: About, curves: list[Pair], results: list[Pair]) -> list:
     """Show how leads become opportunities and customers by age, now and a year ago."""
     words, say = about.words, about.words.say
-    rows = [(at(now, HORIZON), at(then, HORIZON)) for now, then in zip(results, past, strict=True)]
+    rows = [(at(now, HORIZON), at(then, HORIZON)) for now, then in results]
     answers = [
         judged(words, sentences, verdict(*row), days=HORIZON, **share(words, row[0]))
         for sentences, row in zip((BECAME_OPPORTUNITY, BECAME_CUSTOMER), rows, strict=True)
@@ -197,7 +193,7 @@ def lead_conversion(
         answers = [say("Too few leads were observed long enough to say how many become customers.")]
     drawn = (("opportunity", say("became an opportunity, share of all leads")), ("won", say("became a customer, share of all leads")))
     figures = []
-    for (cause, ylabel), curve, row in zip(drawn, zip(curves, past_curves, strict=True), rows, strict=True):
+    for (cause, ylabel), curve, row in zip(drawn, curves, rows, strict=True):
         now, title = row[0], words.translate(kpi(row[0]["kpi"]).name)
         note = say("n = {n} leads under observation · band: 95% interval · below: number under observation at that age", n=int(now["n"]))
         alt = say("{title}: {share} within {days} days ({range}).", title=title, days=HORIZON, **share(words, now))

@@ -8,42 +8,30 @@ from kpi.presentation import charts
 from kpi.presentation.blocks import Answer, Figure, SideBySide
 from kpi.presentation.blocks.tables import DisplayColumn, DisplayTable
 from kpi.presentation.pages.about import About
-from kpi.presentation.pages.wording import at, by_age, incidence, length, quarter_name, share
+from kpi.presentation.pages.wording import Pair, at, by_age, incidence, length, quarter_name, share
 from kpi.schema import N_
 
 YEAR = 365
 
 
-def repeat_purchase(
-    about: About,
-    *,
-    repeat: pd.DataFrame,
-    curve: pd.DataFrame,
-    past_curve: pd.DataFrame,
-    past: pd.DataFrame,
-    by_month: pd.DataFrame,
-    by_quarter: pd.DataFrame,
-) -> list:
+def repeat_purchase(about: About, *, repeat: Pair, curve: Pair, by_month: pd.DataFrame, by_quarter: pd.DataFrame) -> list:
     """Show how many customers buy again, and how soon."""
     words, say = about.words, about.words.say
-    now, before = at(repeat, YEAR), at(past, YEAR)
-    answer = say(
-        "Of new customers, {share} buy a second time within a year ({range}), as things went in the last {days} days.",
-        days=length(now),
-        **share(words, now),
-    )
-    if pd.isna(now["value"]):
-        answer = say("The last {days} days do not show yet how many new customers buy again within a year.", days=length(now))
+    now, before = at(repeat[0], YEAR), at(repeat[1], YEAR)
+    answer = say("The last {days} days do not show yet how many new customers buy again within a year.", days=length(now))
+    if not pd.isna(now["value"]):
+        text = N_("Of new customers, {share} buy a second time within a year ({range}), as things went in the last {days} days.")
+        answer = say(text, days=length(now), **share(words, now))
     left = incidence(
         words,
-        (curve, past_curve),
+        curve,
         (now, before),
         cause="again",
         ylabel=say("bought again by then, share of customers"),
         xlabel=say("days since the first purchase"),
         title=say("How soon do new customers buy again?"),
         note=say("n = {n} customers with one purchase under observation · band: 95% interval · who may still buy is kept", n=int(now["n"])),
-        alt=say("Share of customers with a second purchase within: {points}.", points=by_age(words, repeat)),
+        alt=say("Share of customers with a second purchase within: {points}.", points=by_age(words, repeat[0])),
     )
     return [Answer(answer), SideBySide(left, _by_month(about, by_month)), _by_quarter(about, by_quarter)]
 

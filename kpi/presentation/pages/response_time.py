@@ -10,7 +10,7 @@ from kpi.presentation import charts
 from kpi.presentation.blocks import Answer, Figure, Opening, SideBySide
 from kpi.presentation.blocks.tables import FLOOR, DisplayColumn, DisplayTable, columns_of, estimate
 from kpi.presentation.pages.about import About
-from kpi.presentation.pages.wording import HOUR, at, differ, unstable
+from kpi.presentation.pages.wording import HOUR, Pair, at, differ, unstable
 from kpi.schema import N_
 
 MONTH_SECONDS = 30 * 86_400.0
@@ -59,47 +59,38 @@ def speed(about: About, *, median: pd.DataFrame, usual_median: pd.DataFrame, ban
     return Answer(f"{compared} {_changed(about, change.iloc[0])} {rest}")
 
 
-def distribution(
-    about: About,
-    *,
-    bands: pd.DataFrame,
-    usual_bands: pd.DataFrame,
-    curve: pd.DataFrame,
-    usual_curve: pd.DataFrame,
-    within: pd.DataFrame,
-    usual_within: pd.DataFrame,
-) -> SideBySide:
+def distribution(about: About, *, bands: Pair, curve: Pair, within: Pair) -> SideBySide:
     """Show the leads by delay, and the share answered by each delay, against the twelve months before."""
     words, say = about.words, about.words.say
-    now, usual = at(within, HOUR), at(usual_within, HOUR)
+    now, usual, (delays, usual_delays) = at(within[0], HOUR), at(within[1], HOUR), bands
     titles = {
         -1: N_("Fewer answers within the hour than over the twelve months before"),
         0: N_("Delays much as over the twelve months before: the intervals overlap"),
         1: N_("More answers within the hour than over the twelve months before"),
     }
-    labels = band_labels(about, bands)
-    per_band = words.listing(f"{label} {words.percent(value)}" for label, value in zip(labels, bands["value"], strict=True))
+    labels = band_labels(about, delays)
+    per_band = words.listing(f"{label} {words.percent(value)}" for label, value in zip(labels, delays["value"], strict=True))
     # The youngest leads have had less time: the last two bands have no fair comparison.
-    fair = usual_bands.assign(value=usual_bands["value"].where(usual_bands["horizon"].notna()))
+    fair = usual_delays.assign(value=usual_delays["value"].where(usual_delays["horizon"].notna()))
     left = Figure(
-        charts.plot_bands(bands, labels, words, past=fair, xlabel=say("share of the leads received in {month}", month=words.month(about.month))),
+        charts.plot_bands(delays, labels, words, past=fair, xlabel=say("share of the leads received in {month}", month=words.month(about.month))),
         say(titles[differ(now, usual)]),
         say(
             "n = {n} leads, {open} of them still waiting · black line: 95% interval · grey tick: the twelve months before",
-            n=int(bands["n"].iloc[0]),
-            open=int(bands["n_open"].iloc[-1]),
+            n=int(delays["n"].iloc[0]),
+            open=int(delays["n_open"].iloc[-1]),
         ),
         say("Share of leads by delay of the first answer: {shares}.", shares=per_band),
     )
     shares = {"now": words.percent(now["value"]), "usual": words.percent(usual["value"])}
     title = say("Within one hour: {now} now, {usual} over the twelve months before", **shares)
     drawn = charts.plot_incidence(
-        curve,
+        curve[0],
         words,
         cause="answered",
         horizon=MONTH_SECONDS,
         label=say("{share} in 1 h", share=shares["now"]),
-        past=usual_curve,
+        past=curve[1],
         past_label=say("before: {share}", share=shares["usual"]),
         ylabel=say("answered by then, share of all leads"),
         xlabel=say("time since the inquiry (logarithmic)"),
@@ -108,7 +99,7 @@ def distribution(
     )
     note = say("n = {n} and {before} leads · band: 95% interval · no answer counts as still waiting", n=int(now["n"]), before=int(usual["n"]))
     points = words.listing(
-        f"{words.duration(row.horizon)} {words.percent(row.value)} ({words.percent_range(row.low, row.high)})" for row in within.itertuples()
+        f"{words.duration(row.horizon)} {words.percent(row.value)} ({words.percent_range(row.low, row.high)})" for row in within[0].itertuples()
     )
     return SideBySide(left, Figure(drawn, title, note, say("Share of leads answered by a person within: {points}.", points=points)))
 

@@ -14,6 +14,7 @@ from kpi.presentation.language import Words, placeholders
 from kpi.schema import BLANK
 
 Found = TypeVar("Found", bound=int | None)
+Pair = tuple[pd.DataFrame, pd.DataFrame]  # a result as things are now, and the same for the time that it is compared with
 HORIZON = 180  # age in days at which pages read a conversion
 HOUR = 3600.0
 
@@ -103,29 +104,12 @@ def end_label(words: Words, name: str, row: pd.Series) -> str:
     return name if pd.isna(row["value"]) else "{}\n{share} ({range})".format(name, **share(words, row))
 
 
-def incidence(
-    words: Words,
-    curves: tuple[pd.DataFrame, pd.DataFrame],
-    rows: tuple[pd.Series, pd.Series],
-    *,
-    cause: str,
-    ylabel: str,
-    xlabel: str,
-    title: str,
-    note: str,
-    alt: str,
-) -> Figure:
+def incidence(words: Words, curve: Pair, shares: tuple[pd.Series, pd.Series], *, cause: str, ylabel: str, xlabel: str, **texts: str) -> Figure:
     """Show how a share grows with age, now and a year earlier where that is known: the curves, and the share of each at the age where they end."""
-    now, past = rows
+    now, past = shares
+    before = None if pd.isna(past["value"]) else curve[1]
+    label, past_label = end_label(words, words.say("last {days} days", days=length(now)), now), end_label(words, words.say("a year earlier"), past)
     drawn = charts.plot_incidence(
-        curves[0],
-        words,
-        cause=cause,
-        horizon=now["horizon"],
-        label=end_label(words, words.say("last {days} days", days=length(now)), now),
-        past=None if pd.isna(past["value"]) else curves[1],
-        past_label=end_label(words, words.say("a year earlier"), past),
-        ylabel=ylabel,
-        xlabel=xlabel,
+        curve[0], words, cause=cause, horizon=now["horizon"], label=label, past=before, past_label=past_label, ylabel=ylabel, xlabel=xlabel
     )
-    return Figure(drawn, title, note, alt)
+    return Figure(drawn, **texts)
