@@ -14,7 +14,7 @@ from kpi.errors import ParameterError, SchemaError
 from kpi.presentation import blocks
 from kpi.presentation.blocks.markup import is_safe_address, style
 from kpi.presentation.blocks.sparkline import interval, interval_axis
-from kpi.presentation.blocks.tables import DisplayColumn, table
+from kpi.presentation.blocks.tables import DisplayColumn, TableWriter
 from kpi.presentation.charts import style as looks
 from kpi.presentation.language import Words
 
@@ -80,7 +80,7 @@ def every_block(s):
         blocks.Note(s, s),
         blocks.Prose(s, s),
         blocks.Closing([s], [(s, s)]),
-        table(frame, columns, words=EN, title=s, note=s, whole=s, total=frame),
+        TableWriter(EN, "EUR", "UTC").table(frame, columns, title=s, note=s, whole=s, total=frame),
     ]
 
 
@@ -295,7 +295,7 @@ def cells(block):
 
 
 def test_a_table_of_estimates():
-    made = table(SOURCES, COLUMNS, words=EN, title="Which?", note="scope", total=TOTAL)
+    made = TableWriter(EN, "EUR", "UTC").table(SOURCES, COLUMNS, title="Which?", note="scope", total=TOTAL)
     assert cells(made) == [
         ["Partner", "173", "34%", "26–42%", "", "€744k"],
         ["Event", "7", "too few (floor 20)", "", "–"],  # counts stay, no rate, no interval, no dot
@@ -315,26 +315,26 @@ def test_a_table_of_estimates():
 
 
 def test_a_table_speaks_french():
-    made = table(SOURCES, COLUMNS, words=FR, title="x")
+    made = TableWriter(FR, "EUR", "UTC").table(SOURCES, COLUMNS, title="x")
     assert cells(made)[0] == ["Partner", "173", "34\u202f%", "26–42\u202f%", "", "744\u00a0k€"]
 
 
 def test_a_long_table_says_where_the_rest_is():
     long = pd.DataFrame({"deal": [f"D-{i}" for i in range(33)], "at": pd.Timestamp("2026-10-12 07:03"), "days": range(33)})
     columns = [DisplayColumn("deal", "Deal"), DisplayColumn("at", "Since", "when"), DisplayColumn("days", "Days", "days")]
-    made = table(long, columns, words=EN, title="x", note="Largest first", whole="lists/stale.csv", zone="Europe/Paris")
+    made = TableWriter(EN, "EUR", "Europe/Paris").table(long, columns, title="x", note="Largest first", whole="lists/stale.csv")
     assert len(made.rows) == 10
     assert made.note == "Largest first · 10 of 33; all in lists/stale.csv"
     assert cells(made)[1] == ["D-1", "Mon\u00a012\u00a0Oct, 09:03", "1\u00a0day"]
-    assert table(long, columns, words=EN, title="x", limit=40).note == ""
+    assert TableWriter(EN, "EUR", "UTC").table(long, columns, title="x", limit=40).note == ""
 
 
 def test_an_empty_table_says_so_and_nothing_is_altered():
     before = SOURCES.copy()
-    made = table(SOURCES.head(0), COLUMNS, words=EN, title="x")
+    made = TableWriter(EN, "EUR", "UTC").table(SOURCES.head(0), COLUMNS, title="x")
     assert cells(made) == [["Nothing to list."]]
     assert made.rows[0][1][0].span == 6
-    table(SOURCES, COLUMNS, words=EN, title="x")
+    TableWriter(EN, "EUR", "UTC").table(SOURCES, COLUMNS, title="x")
     pd.testing.assert_frame_equal(SOURCES, before)
 
 
@@ -345,15 +345,15 @@ def test_a_table_with_negative_intervals():
         DisplayColumn("value", "Gain", "range", unit="number"),
         DisplayColumn("value", "", "drawn", unit="number", reference=0.0),
     ]
-    made = table(gains, columns, words=EN, title="x")
+    made = TableWriter(EN, "EUR", "UTC").table(gains, columns, title="x")
     assert cells(made)[1][1] == "\u22126 to +41"
     assert "\u22126" in made.head[2].drawing
 
 
 def test_tables_refuse_what_they_cannot_lay_out():
     with pytest.raises(SchemaError, match=r"needs .*amount"):
-        table(SOURCES.drop(columns="amount"), COLUMNS, words=EN, title="x")
+        TableWriter(EN, "EUR", "UTC").table(SOURCES.drop(columns="amount"), COLUMNS, title="x")
     with pytest.raises(ParameterError, match="kind"):
         DisplayColumn("x", "X", "percentage")
     with pytest.raises(ParameterError, match="one"):
-        table(SOURCES, COLUMNS, words=EN, title="x", total=SOURCES)
+        TableWriter(EN, "EUR", "UTC").table(SOURCES, COLUMNS, title="x", total=SOURCES)

@@ -15,7 +15,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 from test_blocks import HOSTILE, Seen, picture, spark
 
 from kpi.presentation import blocks
-from kpi.presentation.blocks.tables import DisplayColumn, table
+from kpi.presentation.blocks.tables import DisplayColumn, TableWriter
 from kpi.presentation.language import Words
 from kpi.report.archive import page
 from kpi.report.html import render
@@ -41,7 +41,7 @@ def sources(name="Partner"):
         *(DisplayColumn("value", "95% interval", "range", n="n"), DisplayColumn("value", "", "drawn", n="n")),
     ]
     wide = [DisplayColumn("n", f"Number {i} of something long", "number") for i in range(6)]
-    return table(rows, [*columns, *wide], words=EN, title="Which sources?", note="scope")
+    return TableWriter(EN, "EUR", "UTC").table(rows, [*columns, *wide], title="Which sources?", note="scope")
 
 
 @cache

@@ -94,41 +94,46 @@ class DisplayTable(Block):
         return "\n".join((self.title, *(" | ".join(line) for line in lines)))
 
 
-def table(
-    result: pd.DataFrame,
-    columns: Sequence[DisplayColumn],
-    *,
-    words: Words,
-    title: str,
-    note: str = "",
-    total: pd.DataFrame | None = None,
-    limit: int = 10,
-    whole: str = "",
-    currency: str = "EUR",
-    zone: str = "UTC",
-) -> DisplayTable:
-    """Lay out a result as a table."""
-    lacking = set().union(*(column.needs for column in columns)) - set(result.columns)
-    if lacking:
-        raise SchemaError(f"the table {title!r} needs {sorted(lacking)}; the result has {list(result.columns)}")
-    if total is not None and len(total) != 1:
-        raise ParameterError(f"the total of {title!r} has {len(total)} rows; it must have one")
-    shown = result.head(limit).to_dict("records")
-    last = [] if total is None else total.to_dict("records")
-    columns = [_with_axis(column, shown, last) if column.kind == "drawn" else column for column in columns]
-    writer = _Writer(words, currency, zone)
-    rows = [("", writer.cells(row, columns)) for row in shown] or [("", [Cell(words.say("Nothing to list."), "few", len(columns))])]
-    rows += [("tot", writer.cells(row, columns)) for row in last]
-    return DisplayTable(title, _with_count(note, words, len(shown), len(result), whole), [writer.heading(column) for column in columns], rows)
-
-
 @dataclass(frozen=True)
-class _Writer:
+class TableWriter:
+    """Lays out tables in one language, currency and zone."""
+
     words: Words
     currency: str
     zone: str
 
-    def heading(self, column: DisplayColumn) -> Cell:
+    def table(
+        self,
+        result: pd.DataFrame,
+        columns: Sequence[DisplayColumn],
+        *,
+        title: str,
+        note: str = "",
+        total: pd.DataFrame | None = None,
+        limit: int = 10,
+        whole: str = "",
+    ) -> DisplayTable:
+        """Lay out a result as a table."""
+        lacking = set().union(*(column.needs for column in columns)) - set(result.columns)
+        if lacking:
+            raise SchemaError(f"the table {title!r} needs {sorted(lacking)}; the result has {list(result.columns)}")
+        if total is not None and len(total) != 1:
+            raise ParameterError(f"the total of {title!r} has {len(total)} rows; it must have one")
+        shown = result.head(limit).to_dict("records")
+        last = [] if total is None else total.to_dict("records")
+        columns = [_with_axis(column, shown, last) if column.kind == "drawn" else column for column in columns]
+        rows = [("", self._cells(row, columns)) for row in shown] or [("", [Cell(self.words.say("Nothing to list."), "few", len(columns))])]
+        rows += [("tot", self._cells(row, columns)) for row in last]
+        note = _with_count(note, self.words, len(shown), len(result), whole)
+        return DisplayTable(title, note, [self._heading(column) for column in columns], rows)
+
+    def interval(self, low: float | None, high: float | None, unit: str, digits: int = 0) -> str:
+        """Write an interval in its unit: money, shares, or plain numbers."""
+        if unit == "money":
+            return self.words.money_range(low, high, self.currency)
+        return self.words.percent_range(low, high, digits) if unit in ("percent", "rate") else self.words.number_range(low, high, digits)
+
+    def _heading(self, column: DisplayColumn) -> Cell:
         if column.kind != "drawn":
             return Cell(column.label, "" if column.kind in _ON_THE_LEFT else "r")
         (left, right), middle = column.axis, column.reference
@@ -136,7 +141,7 @@ class _Writer:
         labels = [(at, self._written(column.unit, at, column.digits)) for at in (left, middle if has_room else None, right) if at is not None]
         return Cell(column.label or self.words.say("Estimate and interval drawn"), "iv", drawing=interval_axis(labels, axis=column.axis))
 
-    def cells(self, row: Mapping, columns: Sequence[DisplayColumn]) -> list[Cell]:
+    def _cells(self, row: Mapping, columns: Sequence[DisplayColumn]) -> list[Cell]:
         cells: list[Cell] = []
         spanned = ""
         for column in columns:
@@ -155,7 +160,7 @@ class _Writer:
 
     def _cell(self, row: Mapping, column: DisplayColumn) -> Cell:
         if column.kind == "range":
-            return Cell(self._range(column, row["low"], row["high"]), "r")
+            return Cell(self.interval(row["low"], row["high"], column.unit, column.digits), "r")
         written = self._written(column.kind, row[column.name], column.digits)
         return Cell(written, "r" if column.kind not in _ON_THE_LEFT else "nw" if len(written) <= _SHORT or column.kind == "when" else "")
 
@@ -171,13 +176,6 @@ class _Writer:
             return words.number(value, digits) if kind == "number" else words.percent(value, digits)
         writers: dict[Kind, Callable[[Any], str]] = {"text": str, "duration": words.duration, "days": words.days, "date": words.date}
         return writers[kind](value)
-
-    def _range(self, column: DisplayColumn, low: float, high: float) -> str:
-        if column.unit == "percent":
-            return self.words.percent_range(low, high, column.digits)
-        if column.unit == "money":
-            return self.words.money_range(low, high, self.currency)
-        return self.words.number_range(low, high, column.digits)
 
 
 def _drawing(row: Mapping, column: DisplayColumn, is_few: bool) -> str:

@@ -13,8 +13,8 @@ import pandas as pd
 
 from kpi.errors import MissingTable, MissingTime
 from kpi.periods import Month, Window, open_windows
-from kpi.presentation.blocks import Absent, Closing, NoData, Opening, tables
-from kpi.presentation.blocks.tables import DisplayColumn, DisplayTable
+from kpi.presentation.blocks import Absent, Closing, NoData, Opening
+from kpi.presentation.blocks.tables import TableWriter
 from kpi.presentation.language import Words
 from kpi.schema import N_
 
@@ -48,12 +48,9 @@ class Reported(Protocol):
 
 
 @dataclass(frozen=True)
-class About:
+class About(TableWriter):
     """What a page is about."""
 
-    words: Words
-    currency: str
-    zone: str
     month: Month
     as_of: pd.Timestamp
     restricted: str
@@ -102,27 +99,6 @@ class About:
         if unit == "money":
             return self.money(value)
         return self.words.percent(value, digits) if unit == "rate" else self.words.number(value, digits)
-
-    def interval(self, low: float | None, high: float | None, unit: str, digits: int = 0) -> str:
-        """Write an interval in its unit."""
-        if unit == "money":
-            return self.words.money_range(low, high, self.currency)
-        return self.words.percent_range(low, high, digits) if unit == "rate" else self.words.number_range(low, high, digits)
-
-    def table(
-        self,
-        result: pd.DataFrame,
-        columns: Sequence[DisplayColumn],
-        *,
-        title: str,
-        note: str = "",
-        total: pd.DataFrame | None = None,
-        limit: int = 10,
-        whole: str = "",
-    ) -> DisplayTable:
-        """Lay out a result as a table in the page's language, currency and zone."""
-        texts = {"title": title, "note": note, "whole": whole}
-        return tables.table(result, columns, words=self.words, **texts, total=total, limit=limit, currency=self.currency, zone=self.zone)
 
     def opening(self, page: str, answer: str, lede: str = "") -> Opening:
         """Begin a page."""
