@@ -174,7 +174,7 @@ class TableWriter:
             return words.when(value, self.zone)
         if kind in ("number", "percent"):
             return words.number(value, digits) if kind == "number" else words.percent(value, digits)
-        writers: dict[Kind, Callable[[Any], str]] = {"text": str, "duration": words.duration, "days": words.days, "date": words.date}
+        writers: dict[Kind, Callable[[Any], str]] = {"text": words.named, "duration": words.duration, "days": words.days, "date": words.date}
         return writers[kind](value)
 
 

@@ -10,6 +10,7 @@ from babel.lists import format_list
 from kpi.errors import ParameterError
 from kpi.presentation.language.numbers import Numbers
 from kpi.presentation.language.translations import placeholders, translations
+from kpi.schema import BLANK
 
 
 class Sentences(Numbers):
@@ -32,6 +33,14 @@ class Sentences(Numbers):
     def sentence(self, text: str) -> str:
         """Begin a sentence: the first letter becomes a capital."""
         return text[:1].upper() + text[1:]
+
+    def named(self, group: object) -> str:
+        """Write the name of a group, which may be that of the empty cells."""
+        return self.say("(blank)") if group == BLANK else str(group)
+
+    def names(self, groups: Iterable[str]) -> list[str]:
+        """Write the names of groups."""
+        return [self.named(group) for group in groups]
 
     def listing(self, items: Iterable[str]) -> str:
         """Enumerate: "a, b and c"."""

@@ -10,7 +10,7 @@ from kpi.presentation.blocks import Answer, SideBySide
 from kpi.presentation.blocks.tables import FLOOR, DisplayColumn, DisplayTable, columns_of, estimate
 from kpi.presentation.language import Words, missing
 from kpi.presentation.pages.about import About
-from kpi.presentation.pages.wording import HOUR, age, differ, names, share
+from kpi.presentation.pages.wording import HOUR, age, differ, share
 from kpi.schema import N_
 
 MOST = 8  # lines of a short table
@@ -82,7 +82,7 @@ def _in_order(about: About, frame: pd.DataFrame) -> pd.DataFrame:
 
 def _best_first(words: Words, frame: pd.DataFrame, column: str) -> pd.DataFrame:
     """Groups by their share, those of too few records last, with their names as a reader knows them."""
-    ordered = frame.assign(few=frame["n"] < FLOOR, name=names(words, frame[column]))
+    ordered = frame.assign(few=frame["n"] < FLOOR, name=words.names(frame[column]))
     return ordered.sort_values(["few", "value", column], ascending=[True, False, True], ignore_index=True)
 
 

@@ -9,7 +9,7 @@ from kpi.presentation.blocks import Answer, Figure
 from kpi.presentation.blocks.tables import DisplayColumn, DisplayTable, columns_of
 from kpi.presentation.language import Words
 from kpi.presentation.pages.about import About
-from kpi.presentation.pages.wording import age, money, named
+from kpi.presentation.pages.wording import age, money
 from kpi.schema import N_
 
 OTHERS = "(others)"
@@ -142,4 +142,4 @@ def _gain(about: About, row: pd.Series) -> str:
 
 
 def _named(words: Words, group: str) -> str:
-    return words.say("(others)") if group == OTHERS else named(words, group)
+    return words.say("(others)") if group == OTHERS else words.named(group)

@@ -8,7 +8,7 @@ from kpi.presentation import charts
 from kpi.presentation.blocks import Answer, Figure, SideBySide
 from kpi.presentation.blocks.tables import DisplayColumn, columns_of, estimate
 from kpi.presentation.pages.about import About
-from kpi.presentation.pages.wording import differ, judged, length, named, names, share, window_days
+from kpi.presentation.pages.wording import differ, judged, length, share, window_days
 from kpi.schema import N_
 
 STEPS = {
@@ -46,9 +46,8 @@ def waterfall(about: About, account: pd.DataFrame, ages: pd.DataFrame, limits: p
     counts = [words.number(n) for n in (deals["start"], *steps["n"], deals["end"])]
     xlabel = say("open amount; right: deals")
     drawn = charts.plot_account(value["start"], steps["value"].tolist(), labels, words, currency=about.currency, counts=counts, xlabel=xlabel)
-    came, left = steps["value"].clip(lower=0).sum(), steps["value"].clip(upper=0).sum()
-    sums = {"start": about.money(value["start"]), "came": about.money(came), "left": about.money(-left), "end": about.money(value["end"])}
-    title = say("Start + in − out = end: {start} + {came} − {left} = {end}", **sums)
+    came, left = (about.money(steps["value"].mul(sign).clip(lower=0).sum()) for sign in (1, -1))
+    title = say("Start + in − out = end: {start} + {came} − {left} = {end}", start=parts["start"], came=came, left=left, end=parts["end"])
     note = say("All open deals, as known on each date · an exact account, no interval · hatched: a fall")
     return [Answer(answer), SideBySide(Figure(drawn, title, note, f"{title}."), _ageing(about, ages, limits))]
 
@@ -63,15 +62,12 @@ def _ageing(about: About, ages: pd.DataFrame, limits: pd.DataFrame) -> Figure:
     labels, described = [], []
     for stage in limits["stage"]:
         there = ages[ages["stage"] == stage]
-        parts = {"stage": named(words, stage), "n": len(there), "stale": int(there["is_stale"].sum())}
+        parts = {"stage": words.named(stage), "n": len(there), "stale": int(there["is_stale"].sum())}
         labels.append(say("{stage}\n{n} open, {stale} stale\n{total}", total=about.money(there["amount"].sum()), **parts))
         described.append(say("{stage}: {stale} of {n} stale", **parts))
     drawn = charts.plot_ageing(ages, limits, labels, words, xlabel=say("days in the present stage"))
-    note = say(
-        "n = {n} open deals · each mark a deal, area its amount · diamond: stale · limits from {visits} visits of won deals",
-        n=len(ages),
-        visits=int(limits["n"].sum()),
-    )
+    counts = {"n": len(ages), "visits": int(limits["n"].sum())}
+    note = say("n = {n} open deals · each mark a deal, area its amount · diamond: stale · limits from {visits} visits of won deals", **counts)
     return Figure(drawn, title, note, say("Stale deals by stage: {stages}.", stages=words.listing(described)))
 
 
@@ -88,22 +84,16 @@ def stale_deals(about: About, stale: pd.DataFrame, pushes: pd.DataFrame | None) 
         )
     if pushes is not None and pushes["n"].iloc[0]:
         once, twice = pushes.iloc[0], pushes.iloc[1]
-        answer += " " + say(
-            "Of the deals open {days} days ago, {share} have since been pushed to a later month ({range}), {twice} of {n} more than once.",
-            days=length(once),
-            twice=int(twice["n_events"]),
-            n=int(twice["n"]),
-            **share(words, once),
-        )
+        text = N_("Of the deals open {days} days ago, {share} have since been pushed to a later month ({range}), {twice} of {n} more than once.")
+        answer += " " + say(text, days=length(once), twice=int(twice["n_events"]), n=int(twice["n"]), **share(words, once))
     columns = [
         *columns_of("text", {"opportunity_id": say("Deal"), "owner": say("Owner"), "stage": say("Stage")}),
         *columns_of("number", {"days": say("Days in\nstage"), "limit": say("Stale\nafter")}),
         DisplayColumn("expected_close_on", say("Expected\nclose"), "date"),
         DisplayColumn("amount", say("Amount"), "money"),
     ]
-    shown, title = stale.assign(owner=names(words, stale["owner"])), say("Stale deals to decide on, largest first")
-    note = say("In their stage longer than 90% of past winners were")
-    return [Answer(answer), about.table(shown, columns, title=title, note=note, whole="lists/stale_deals.csv")]
+    title, note = say("Stale deals to decide on, largest first"), say("In their stage longer than 90% of past winners were")
+    return [Answer(answer), about.table(stale, columns, title=title, note=note, whole="lists/stale_deals.csv")]
 
 
 def loss_reasons(about: About, reasons: pd.DataFrame, by_amount: pd.DataFrame) -> list:
@@ -113,12 +103,11 @@ def loss_reasons(about: About, reasons: pd.DataFrame, by_amount: pd.DataFrame) -
     days = window_days(frame, "pipeline.loss_reasons")
     answer = say("No deal was lost in the last {days} days.", days=days)
     if len(frame):
-        parts = {"reason": named(words, frame["reason"].iloc[0]), **share(words, frame.iloc[0])}
+        parts = {"reason": words.named(frame["reason"].iloc[0]), **share(words, frame.iloc[0])}
         answer = say("Most often deals are lost for the reason {reason}: {share} ({range}).", **parts)
         if len(frame) > 1 and not differ(frame.iloc[0], frame.iloc[1]):
             answer = say("The most frequent reason for a loss is {reason}, {share} ({range}), but the intervals overlap.", **parts)
-    amounts = by_amount.set_index("reason")["value"]
-    shown = frame.assign(by_amount=frame["reason"].map(amounts), reason=names(words, frame["reason"]))
+    shown = frame.assign(by_amount=frame["reason"].map(by_amount.set_index("reason")["value"]))
     columns = [
         DisplayColumn("reason", say("Reason")),
         DisplayColumn("n_events", say("Lost deals"), "number"),

@@ -9,7 +9,7 @@ from kpi.presentation import charts
 from kpi.presentation.blocks import Answer, Block, Figure, SideBySide
 from kpi.presentation.blocks.tables import DisplayColumn, DisplayTable, columns_of, estimate
 from kpi.presentation.pages.about import About
-from kpi.presentation.pages.wording import length, names
+from kpi.presentation.pages.wording import length
 from kpi.schema import N_
 
 FACTORS = {
@@ -45,10 +45,10 @@ def open_deals(
 def _by_stage(about: About, by_stage: pd.DataFrame, deals: int, known: int) -> Block:
     """The open amount of each stage, or the number of deals where no amount is known."""
     words, say = about.words, about.words.say
-    labels = names(words, by_stage["stage"])
+    labels = words.names(by_stage["stage"])
     if not known:
         columns = [DisplayColumn("stage", say("Stage")), DisplayColumn("n", say("Deals"), "number")]
-        return about.table(by_stage.assign(stage=labels), columns, title=say("Open deals by stage"))
+        return about.table(by_stage, columns, title=say("Open deals by stage"))
     counts = [words.say_n("{n} deal", "{n} deals", int(n)) for n in by_stage["n"]]
     drawn = charts.plot_amounts(by_stage, labels, words, about.currency, counts=counts, xlabel=say("open amount"))
     stages = words.listing(
@@ -67,10 +67,9 @@ def _weighted(about: About, weighted: pd.DataFrame) -> DisplayTable:
         DisplayColumn("chance", say("Won from\nthere"), "percent"),
         *estimate(about.words, say("Weighted"), "money", n=""),
     ]
-    shown = weighted.assign(stage=names(about.words, weighted["stage"]))
     days = kpi("pipeline.won_from_stage").days
     note = say("Open amount times the share of deals won within a year of reaching the stage, from the last {days} days", days=days)
-    return about.table(shown, columns, title=say("What will it bring?"), note=note)
+    return about.table(weighted, columns, title=say("What will it bring?"), note=note)
 
 
 def _likely(about: About, weighted: pd.DataFrame | None) -> str:
@@ -117,7 +116,6 @@ def _owners(about: About, by_owner: pd.DataFrame) -> DisplayTable:
     say = about.words.say
     columns = [DisplayColumn("owner", say("Owner")), DisplayColumn("n", say("Open deals"), "number"), DisplayColumn("value", say("Amount"), "money")]
     frame = by_owner.sort_values(["value", "owner"], ascending=[False, True], ignore_index=True)
-    frame = frame.assign(owner=names(about.words, frame["owner"]))
     return about.table(frame, columns, title=say("Who holds it?"))
 
 
@@ -147,8 +145,5 @@ def _moved(about: About, velocity: pd.DataFrame) -> str:
         return say("As things go now, the open pipeline brings {now} a day.", now=now)
     most = factors.loc[factors["effect"].abs().idxmax()]
     parts = {"now": now, "past": about.money(row["past"]), "factor": words.translate(FACTORS[most["factor"]])}
-    return say(
-        "As things go now, the open pipeline brings {now} a day, against {past} a year ago; what moved it most: {factor} ({effect}).",
-        effect=words.money(most["effect"], about.currency, signed=True),
-        **parts,
-    )
+    parts["effect"] = words.money(most["effect"], about.currency, signed=True)
+    return say("As things go now, the open pipeline brings {now} a day, against {past} a year ago; what moved it most: {factor} ({effect}).", **parts)

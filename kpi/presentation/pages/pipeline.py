@@ -9,7 +9,7 @@ from kpi.presentation.blocks import Answer, Opening, SideBySide
 from kpi.presentation.blocks.tables import FLOOR, DisplayColumn, DisplayTable, columns_of, estimate
 from kpi.presentation.language import Words
 from kpi.presentation.pages.about import About
-from kpi.presentation.pages.wording import HORIZON, Pair, age, at, by_age, incidence, judged, length, quarter_name, share, verdict
+from kpi.presentation.pages.wording import HORIZON, Pair, age, at, beside, by_age, incidence, judged, length, quarter_name, share, verdict
 from kpi.schema import N_
 
 BECAME_OPPORTUNITY = {
@@ -72,11 +72,8 @@ def opening(about: About, won: pd.DataFrame, before: pd.DataFrame, closed: pd.Da
     parts = share(words, now)
     lede = say("95% interval {span}, from the last {days} days.", span=parts["range"], days=length(now))
     if rate["n"]:
-        lede += " " + say(
-            "The closed-deal win rate of the same days says {rate}: it leaves the {open} open deals out.",
-            rate=words.percent(rate["value"]),
-            open=int(rate["n_open"]),
-        )
+        of_closed = {"rate": words.percent(rate["value"]), "open": int(rate["n_open"])}
+        lede += " " + say("The closed-deal win rate of the same days says {rate}: it leaves the {open} open deals out.", **of_closed)
     found = verdict(now, at(before, HORIZON))
     return about.opening("pipeline", judged(words, OPENING, found, share=parts["share"], days=HORIZON), lede)
 
@@ -145,17 +142,14 @@ def closed_win_rate(about: About, won: pd.DataFrame, closed: pd.DataFrame, by_am
 
 
 def _against_all(words: Words, of_all: pd.Series, closed: pd.Series) -> str:
-    rate, low, high = closed["value"], of_all["low"], of_all["high"]
-    parts = {"rate": words.percent(rate), "share": words.percent(of_all["value"]), "open": int(closed["n_open"])}
-    return judged(words, AGAINST_ALL, 1 if rate > high else -1 if rate < low else 0, **parts)
+    parts = {"rate": words.percent(closed["value"]), "share": words.percent(of_all["value"]), "open": int(closed["n_open"])}
+    return judged(words, AGAINST_ALL, -beside(of_all, closed["value"]), **parts)
 
 
 def _by_amount(words: Words, count: pd.Series, amount: pd.Series, lost: pd.DataFrame) -> str:
     if not _carries_amounts(lost):
         return words.say("Lost deals carry no amount here, so the rate by amount says nothing.")
-    low, high = amount["low"], amount["high"]
-    found = -1 if high < count["value"] else 1 if low > count["value"] else 0
-    return judged(words, BY_AMOUNT, found, amount=words.percent(amount["value"]))
+    return judged(words, BY_AMOUNT, beside(amount, count["value"]), amount=words.percent(amount["value"]))
 
 
 def _carries_amounts(lost: pd.DataFrame) -> bool:

@@ -31,12 +31,11 @@ def opening(about: About, year: pd.DataFrame, window: int | None, *, is_set: boo
         parts = {"change": words.number(change, signed=True), "share": words.percent(row["value"], signed=True)}
         answer = say("{n} customers are active, {change} in a year ({share}).", n=n, **parts)
     if window is None:
-        lede = say("Active: under contract on that day.")
-    elif is_set:
-        lede = say("Active: bought within the last {days}, the time set in kpi.toml.", days=words.days(window))
-    else:
-        lede = say("Active: bought within the last {days}, the time within which 95% of repeat purchases come.", days=words.days(window))
-    return about.opening("retention", answer, lede)
+        return about.opening("retention", answer, say("Active: under contract on that day."))
+    text = N_("Active: bought within the last {days}, the time within which 95% of repeat purchases come.")
+    if is_set:
+        text = N_("Active: bought within the last {days}, the time set in kpi.toml.")
+    return about.opening("retention", answer, say(text, days=words.days(window)))
 
 
 def growth(about: About, year: pd.DataFrame, quarter: pd.DataFrame, months: pd.DataFrame) -> list:
@@ -149,12 +148,9 @@ def contract_survival(about: About, *, survival: pd.DataFrame, curve: pd.DataFra
     last = curve.iloc[-1]
     low, high = words.number(half["low"]), words.number(half["high"])
     if pd.isna(half["value"]):
-        answer = say(
-            "The median is not reached: after {months} months {share} of customers are still under contract ({range}).",
-            months=int(last["time"]),
-            share=words.percent(last["survival"], 1),
-            range=words.percent_range(last["low"], last["high"], 1),
-        )
+        there = {"share": words.percent(last["survival"], 1), "range": words.percent_range(last["low"], last["high"], 1)}
+        text = N_("The median is not reached: after {months} months {share} of customers are still under contract ({range}).")
+        answer = say(text, months=int(last["time"]), **there)
     elif pd.isna(half["high"]):
         answer = say("Half of the customers have left after {months} months (95% interval from {low} on).", months=int(half["value"]), low=low)
     else:
@@ -163,11 +159,8 @@ def contract_survival(about: About, *, survival: pd.DataFrame, curve: pd.DataFra
     label = f"{words.percent(last['survival'])}\n({words.percent_range(last['low'], last['high'])})"
     ylabel, xlabel = say("still under contract, share of customers"), say("months since the start")
     drawn = charts.plot_survival(curve, words, label=label, ylabel=ylabel, xlabel=xlabel)
-    note = say(
-        "n = {n} times under contract, {open} of them still running · band: 95% interval · dashed: one half",
-        n=int(half["n"]),
-        open=int(half["n_open"]),
-    )
+    counts = {"n": int(half["n"]), "open": int(half["n_open"])}
+    note = say("n = {n} times under contract, {open} of them still running · band: 95% interval · dashed: one half", **counts)
     figure = Figure(drawn, say("How long do customers stay under contract?"), note, answer)
     return [Answer(f"{answer} {_renewed(words, renewals.iloc[0])}"), SideBySide(figure, _still_there(about, survival))]
 

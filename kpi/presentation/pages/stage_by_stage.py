@@ -9,7 +9,7 @@ from kpi.presentation.blocks import Answer, Figure, SideBySide
 from kpi.presentation.blocks.tables import DisplayColumn, DisplayTable, columns_of, estimate
 from kpi.presentation.language import Words
 from kpi.presentation.pages.about import About
-from kpi.presentation.pages.wording import age, differ, named, names, share, window_days
+from kpi.presentation.pages.wording import age, differ, share, window_days
 from kpi.schema import N_
 
 MOVES = {
@@ -52,11 +52,11 @@ def _funnel(about: About, funnel: pd.DataFrame) -> Figure:
     words, say = about.words, about.words.say
     counts = [say("{done} of {n}", done=int(row.n_events), n=int(row.n)) for row in funnel.itertuples()]
     xlabel = say("reach the stage, or go beyond it, within {days} days", days=age(funnel))
-    drawn = charts.plot_shares(funnel, names(words, funnel["stage"]), words, counts=counts, xlabel=xlabel)
+    drawn = charts.plot_shares(funnel, words.names(funnel["stage"]), words, counts=counts, xlabel=xlabel)
     known = funnel[funnel["value"].notna()].iloc[1:]
     title = say("How far do opportunities get?")
     if len(known):
-        reached = (say("{share} reach {stage}", share=words.percent(row.value), stage=named(words, row.stage)) for row in known.itertuples())
+        reached = (say("{share} reach {stage}", share=words.percent(row.value), stage=words.named(row.stage)) for row in known.itertuples())
         title = say("Of the opportunities created, {reached}", reached=words.listing(reached))
     note = say(
         "As things went in the last {days} days · count: reached the stage, of those on the way to it · line: 95% interval · "
@@ -70,7 +70,7 @@ def _flow(about: About, flow: pd.DataFrame) -> Figure:
     words, say = about.words, about.words.say
     labels, described = [], []
     for _, part in flow.groupby("position"):
-        stage, n = named(words, part["stage"].iloc[0]), int(part["n"].iloc[0])
+        stage, n = words.named(part["stage"].iloc[0]), int(part["n"].iloc[0])
         labels.append(say("{stage} · {n} stays", stage=stage, n=n))
         ends = {name: int(part.loc[part["move"].isin(moves), "n_events"].sum()) for name, moves in ENDS.items()}
         described.append(say("{stage}: {on} of {n} went on, {lost} were lost, {open} are still open", stage=stage, n=n, **ends))
@@ -85,20 +85,15 @@ def _flow(about: About, flow: pd.DataFrame) -> Figure:
 
 def _steps(about: About, conversion: pd.DataFrame) -> DisplayTable:
     words, say = about.words, about.words.say
-    steps = [
-        say("{stage} → {next}", stage=stage, next=following)
-        for stage, following in zip(names(words, conversion["stage"]), names(words, conversion["next_stage"]), strict=True)
-    ]
+    ends = zip(words.names(conversion["stage"]), words.names(conversion["next_stage"]), strict=True)
+    steps = [say("{stage} → {next}", stage=stage, next=following) for stage, following in ends]
     columns = [
         DisplayColumn("step", say("Step")),
         *columns_of("number", {"n": say("Deals"), "n_events": say("Went\non")}),
         *estimate(words, say("Share")),
     ]
-    note = say(
-        "Deals in the stage during the last {days} days · within {horizon} days of reaching it · lost competes, open is kept",
-        days=window_days(conversion, "pipeline.stage_conversion"),
-        horizon=age(conversion),
-    )
+    ages = {"days": window_days(conversion, "pipeline.stage_conversion"), "horizon": age(conversion)}
+    note = say("Deals in the stage during the last {days} days · within {horizon} days of reaching it · lost competes, open is kept", **ages)
     return about.table(conversion.assign(step=steps), columns, title=say("Share that goes on to the next stage or beyond"), note=note)
 
 
@@ -109,12 +104,9 @@ def _stays(about: About, stay: pd.DataFrame) -> DisplayTable:
         *columns_of("number", {"n": say("Visits"), "n_open": say("Still\nthere")}),
         *estimate(about.words, say("Half over\nwithin, days"), "number"),
     ]
-    note = say(
-        "Visits to a stage during the last {days} days; those still going on are kept (Kaplan-Meier)",
-        days=window_days(stay, "pipeline.time_in_stage"),
-    )
-    shown = stay.assign(stage=names(about.words, stay["stage"]))
-    return about.table(shown, columns, title=say("How long do deals stay in a stage?"), note=note)
+    days = window_days(stay, "pipeline.time_in_stage")
+    note = say("Visits to a stage during the last {days} days; those still going on are kept (Kaplan-Meier)", days=days)
+    return about.table(stay, columns, title=say("How long do deals stay in a stage?"), note=note)
 
 
 def _account(about: About, flow: pd.DataFrame, moves: pd.DataFrame) -> DisplayTable:
@@ -123,9 +115,7 @@ def _account(about: About, flow: pd.DataFrame, moves: pd.DataFrame) -> DisplayTa
     shown = [move for move in MOVES if move in wide and (wide[move].sum() or move in ALWAYS)]
     columns = [DisplayColumn("stage", say("Stage")), DisplayColumn("n", say("Stays"), "number")]
     columns += [DisplayColumn(move, words.translate(MOVES[move]), "number") for move in shown]
-    note = say(
-        "Stays in a stage during the last {days} days and how they ended; each row adds up · an exact account, no interval",
-        days=window_days(flow, "pipeline.stage_flow"),
-    )
+    days = window_days(flow, "pipeline.stage_flow")
+    note = say("Stays in a stage during the last {days} days and how they ended; each row adds up · an exact account, no interval", days=days)
     note += " · " + say("deals reopened: {n}", n=int(moves.set_index("move")["value"]["reopened"]))
-    return about.table(wide.assign(stage=names(words, wide["stage"])), columns, title=say("Who went where?"), note=note)
+    return about.table(wide, columns, title=say("Who went where?"), note=note)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import TypeVar
 
 import pandas as pd
@@ -11,7 +11,6 @@ from kpi.catalog import kpi
 from kpi.presentation import charts
 from kpi.presentation.blocks import Figure
 from kpi.presentation.language import Words, placeholders
-from kpi.schema import BLANK
 
 Found = TypeVar("Found", bound=int | None)
 Pair = tuple[pd.DataFrame, pd.DataFrame]  # a result as things are now, and the same for the time that it is compared with
@@ -37,6 +36,11 @@ def differ(one: pd.Series, other: pd.Series) -> int:
     return -1 if one["high"] < other["low"] else 0
 
 
+def beside(row: pd.Series, value: float) -> int:
+    """Whether an estimate differs from a plain value, 1 above or -1 below it: its interval does not hold that."""
+    return differ(row, pd.Series({"low": value, "high": value}))
+
+
 def verdict(now: pd.Series, past: pd.Series) -> int | None:
     """How `now` stands against `past`, as `differ` says it; None where the past is not known."""
     return None if pd.isna(past["value"]) else differ(now, past)
@@ -51,16 +55,6 @@ def judged(words: Words, sentences: Mapping[Found, str], found: Found, **parts: 
 def unstable(months: pd.DataFrame) -> bool:
     """Tell whether the months that set the limits are themselves mostly no common process, so that nothing is usual."""
     return bool(len(months) > 1 and months["signal"].iloc[:-1].mean() > 0.25)
-
-
-def named(words: Words, value: str) -> str:
-    """Write the name of a group, which may be that of the empty cells."""
-    return words.say("(blank)") if value == BLANK else str(value)
-
-
-def names(words: Words, values: Iterable[str]) -> list[str]:
-    """Write the names of groups."""
-    return [named(words, value) for value in values]
 
 
 def quarter_name(words: Words, quarter: str) -> str:
