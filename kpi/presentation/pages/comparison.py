@@ -138,7 +138,6 @@ def _winners(about: About, name: str, frame: pd.DataFrame, total: pd.DataFrame) 
     if not is_wide:
         note = say("The same opportunities; by the amount last known" if name == "size" else "The same opportunities")
         return about.table(frame, columns, title=title, note=note, limit=MOST)
-    note = say(
-        "Opportunities created in the twelve months up to {month}; lost competes; 95% interval; dashed: all sources", month=words.month(about.month)
-    )
+    month = words.month(about.month)
+    note = say("Opportunities created in the twelve months up to {month}; lost competes; 95% interval; dashed: all sources", month=month)
     return about.table(frame, columns, title=title, note=note, total=total.assign(name=say("All")), limit=12)

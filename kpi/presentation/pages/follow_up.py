@@ -33,18 +33,15 @@ def alert_follow_up(about: About, alerts: pd.DataFrame, score: pd.DataFrame | No
     ]
     delays = alerts.assign(delay=[words.duration(value) for value in alerts["horizon"]])
     note = say("Alerts of twelve months; from the alert to the first human touch after it")
-    return [
-        Answer(answer),
-        SideBySide(about.table(delays, columns, title=say("How soon is an alert followed?"), note=note), _nurtured(about, nurtured)),
-    ]
+    left = about.table(delays, columns, title=say("How soon is an alert followed?"), note=note)
+    return [Answer(answer), SideBySide(left, _nurtured(about, nurtured))]
 
 
 def _nurtured(about: About, nurtured: pd.DataFrame) -> DisplayTable:
     say = about.words.say
     groups = {"nurtured": say("Nurtured"), "not": say("Not nurtured")}
-    names = [
-        say("{group}: {outcome}", group=groups[row.group], outcome=say(OUTCOMES[row.kpi], days=int(row.horizon))) for row in nurtured.itertuples()
-    ]
+    outcomes = [(groups[row.group], say(OUTCOMES[row.kpi], days=int(row.horizon))) for row in nurtured.itertuples()]
+    names = [say("{group}: {outcome}", group=group, outcome=outcome) for group, outcome in outcomes]
     columns = [DisplayColumn("name", say("Leads")), DisplayColumn("n", say("n"), "number"), *estimate(about.words, say("Share"))]
     note = say("A lead counts as nurtured only from the day it is; an association, not the effect of the automation")
     return about.table(nurtured.assign(name=names), columns, title=say("What do nurtured leads become?"), note=note)
@@ -91,8 +88,5 @@ def waiting_list(about: About, leads: pd.DataFrame, queue: pd.DataFrame) -> list
         *columns_of("text", {"source": say("Source"), "owner": say("Owner")}),
         DisplayColumn("waiting", say("Waiting for"), "duration"),
     ]
-    shown = queue.assign(waiting=queue["waiting_hours"] * HOUR)
-    return [
-        Answer(count),
-        about.table(shown, columns, title=say("In this order: alerts first, then the latest inquiries"), whole="lists/waiting.csv"),
-    ]
+    shown, title = queue.assign(waiting=queue["waiting_hours"] * HOUR), say("In this order: alerts first, then the latest inquiries")
+    return [Answer(count), about.table(shown, columns, title=title, whole="lists/waiting.csv")]

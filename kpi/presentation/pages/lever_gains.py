@@ -47,15 +47,9 @@ def lever_gains(about: About, gains: pd.DataFrame, expected: pd.DataFrame) -> li
         like=[_like(words, row) for _, row in gains.iterrows()],
     )
     known = shown[shown["value"].notna()]
-    drawn = charts.plot_levers(
-        known,
-        known["lever"].tolist(),
-        words,
-        about.currency,
-        moves=known["moved"].tolist(),
-        heading=say("if it moved"),
-        xlabel=say("change in the value won over the next {days} days", days=days),
-    )
+    names, moves = known["lever"].tolist(), known["moved"].tolist()
+    heading, xlabel = say("if it moved"), say("change in the value won over the next {days} days", days=days)
+    drawn = charts.plot_levers(known, names, words, about.currency, moves=moves, heading=heading, xlabel=xlabel)
     note = say(
         "n = {n} deals under way in the last year · line: 95% interval of the gain · hollow: it includes zero, the best may be no better than "
         "the rest",
@@ -64,11 +58,8 @@ def lever_gains(about: About, gains: pd.DataFrame, expected: pd.DataFrame) -> li
     every = words.listing(f"{row.lever} {row.moved}: {row.gain}" for row in known.itertuples())
     alt = say("Gain in won value over {days} days: {levers}.", days=days, levers=every)
     figure = Figure(drawn, say("Expected gain if each lever moved within its own plausible range"), note, alt, words.translate(MODEL))
-    outlook = say(
-        "If things go on as in the last year, {value} ({range}) may be expected to be won in the next {days} days.",
-        days=days,
-        **money(words, expected.iloc[0], about.currency),
-    )
+    won = money(words, expected.iloc[0], about.currency)
+    outlook = say("If things go on as in the last year, {value} ({range}) may be expected to be won in the next {days} days.", days=days, **won)
     return [Answer(f"{_most_promising(words, known)} {outlook}"), figure, _table(about, shown, days)]
 
 
@@ -80,14 +71,11 @@ def _most_promising(words: Words, gains: pd.DataFrame) -> str:
         return words.say("What promises most is {lever} ({move}): {gain}. No lever is settled: every interval includes zero.", **parts)
     if first["low"] > 0:
         return words.say("What would bring most is {lever} ({move}): {gain}.", **parts)
-    other = settled.iloc[0]
-    return words.say(
-        "What promises most is {lever} ({move}): {gain}, not settled. The largest settled gain is that of {other} ({other_move}): {other_gain}.",
-        other=other["lever"],
-        other_move=other["moved"],
-        other_gain=other["gain"],
-        **parts,
+    parts |= {"other": settled["lever"].iloc[0], "other_move": settled["moved"].iloc[0], "other_gain": settled["gain"].iloc[0]}
+    text = N_(
+        "What promises most is {lever} ({move}): {gain}, not settled. The largest settled gain is that of {other} ({other_move}): {other_gain}."
     )
+    return words.say(text, **parts)
 
 
 def _table(about: About, gains: pd.DataFrame, days: int) -> DisplayTable:

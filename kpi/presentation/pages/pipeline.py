@@ -158,8 +158,7 @@ def _carries_amounts(lost: pd.DataFrame) -> bool:
 
 def by_quarter(about: About, won: pd.DataFrame) -> DisplayTable:
     """List the quarters: how many of the opportunities created then were won."""
-    words, say = about.words, about.words.say
-    days = age(won)
+    words, say, days = about.words, about.words.say, age(won)
     columns = [
         DisplayColumn("quarter", say("Created in")),
         *columns_of("number", {"n": say("Opportunities"), "n_events": say("Won so far"), "n_open": say("Not known\nyet")}),

@@ -96,10 +96,8 @@ def conversions(about: About, results: list[pd.DataFrame], closed: pd.DataFrame)
     words, say = about.words, about.words.say
     frame = pd.concat([result[result["horizon"] == HORIZON] for result in results], ignore_index=True)
     steps = [words.translate(kpi(key).name) for key in frame["kpi"]]
-    parts = [
-        say("{name} {share} ({range})", name=step[:1].lower() + step[1:], **share(words, row))
-        for step, (_, row) in zip(steps, frame.iterrows(), strict=True)
-    ]
+    rows = zip(steps, frame.iterrows(), strict=True)
+    parts = [say("{name} {share} ({range})", name=step[:1].lower() + step[1:], **share(words, row)) for step, (_, row) in rows]
     answer = say("Within {days} days, as things go now: {list}.", days=HORIZON, list=words.listing(parts))
     compared = closed.assign(step=say("Closed-deal win rate, for comparison"))
     columns = [

@@ -72,14 +72,11 @@ def distribution(about: About, *, bands: Pair, curve: Pair, within: Pair) -> Sid
     per_band = words.listing(f"{label} {words.percent(value)}" for label, value in zip(labels, delays["value"], strict=True))
     # The youngest leads have had less time: the last two bands have no fair comparison.
     fair = usual_delays.assign(value=usual_delays["value"].where(usual_delays["horizon"].notna()))
+    counts = {"n": int(delays["n"].iloc[0]), "open": int(delays["n_open"].iloc[-1])}
     left = Figure(
         charts.plot_bands(delays, labels, words, past=fair, xlabel=say("share of the leads received in {month}", month=words.month(about.month))),
         say(titles[differ(now, usual)]),
-        say(
-            "n = {n} leads, {open} of them still waiting · black line: 95% interval · grey tick: the twelve months before",
-            n=int(delays["n"].iloc[0]),
-            open=int(delays["n_open"].iloc[-1]),
-        ),
+        say("n = {n} leads, {open} of them still waiting · black line: 95% interval · grey tick: the twelve months before", **counts),
         say("Share of leads by delay of the first answer: {shares}.", shares=per_band),
     )
     shares = {"now": words.percent(now["value"]), "usual": words.percent(usual["value"])}
@@ -172,10 +169,8 @@ def hours_of_week(about: About, by_hour: pd.DataFrame, both: pd.DataFrame) -> li
     is_open = pd.Series([cell in open_slots for cell in zip(table["weekday"], table["slot"], strict=True)], index=table.index, dtype="bool")
     parts = {name: _share(about, table[inside]) for name, inside in (("inside", is_open), ("outside", ~is_open))}
     answer = say("In opening hours {inside} of leads are answered within the hour, outside them {outside}.", **parts)
-    note = say(
-        "% of leads · n = {n} leads over twelve months, small figure: n of the cell · frame: opening hours · hatched: fewer than 20",
-        n=int(table["n"].sum()),
-    )
+    n = int(table["n"].sum())
+    note = say("% of leads · n = {n} leads over twelve months, small figure: n of the cell · frame: opening hours · hatched: fewer than 20", n=n)
     framed = pd.DataFrame(open_slots, columns=["weekday", "slot"])
     drawn = charts.plot_week(table, words, hours=slots, open_hours=framed, floor=FLOOR)
     return [Answer(answer), SideBySide(Figure(drawn, say("Answered within the hour, by hour of the inquiry"), note, answer), clocks(about, both))]

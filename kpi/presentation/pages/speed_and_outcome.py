@@ -9,27 +9,20 @@ from kpi.presentation.blocks import Answer, Figure, Note, SideBySide
 from kpi.presentation.blocks.tables import FLOOR, DisplayColumn, DisplayTable, columns_of
 from kpi.presentation.pages.about import About
 from kpi.presentation.pages.wording import age, differ
+from kpi.schema import N_
+
+BANDS = (N_("5 min or less"), N_("5 min to 1 h"), N_("1 h to 1 day"), N_("1 to 7 days"), N_("not within 7 days"))  # of the landmark analysis
 
 
 def association(about: About, *, opportunity: pd.DataFrame, appointment: pd.DataFrame, arrivals: pd.DataFrame, gains: pd.DataFrame) -> list:
     """Show what goes with answering sooner, and how sure that is."""
-    words, say, labels = about.words, about.words.say, speed_labels(about)
-    days = age(opportunity)
+    words, say, days = about.words, about.words.say, age(opportunity)
+    labels = [words.translate(band) for band in BANDS]
     counts = [say("{done} of {n}", done=int(row.n_events), n=int(row.n)) for row in opportunity.itertuples()]
-    drawn = charts.plot_points(
-        opportunity,
-        labels,
-        words,
-        counts=counts,
-        floor=FLOOR,
-        xlabel=say("became an opportunity within {days} days, share of the band", days=days),
-        ylabel=say("first answer"),
-    )
-    note = say(
-        "n = {n} leads of two years followed for {days} days after the edge of their band · line: Wilson 95% interval",
-        n=int(opportunity["n"].sum()),
-        days=days,
-    )
+    xlabel, ylabel = say("became an opportunity within {days} days, share of the band", days=days), say("first answer")
+    drawn = charts.plot_points(opportunity, labels, words, counts=counts, floor=FLOOR, xlabel=xlabel, ylabel=ylabel)
+    n = int(opportunity["n"].sum())
+    note = say("n = {n} leads of two years followed for {days} days after the edge of their band · line: Wilson 95% interval", n=n, days=days)
     shares = words.listing(f"{label} {words.percent(value)}" for label, value in zip(labels, opportunity["value"], strict=True))
     alt = say("Share that became an opportunity: {shares}.", shares=shares)
     figure = Figure(drawn, say("What leads become, by delay of the first answer"), note, alt)
@@ -38,26 +31,15 @@ def association(about: About, *, opportunity: pd.DataFrame, appointment: pd.Data
     return [Answer(_fastest_and_slowest(about, opportunity, labels)), SideBySide([figure, caveat], right)]
 
 
-def speed_labels(about: About) -> list[str]:
-    """Name the bands of the landmark analysis."""
-    say = about.words.say
-    return [say("5 min or less"), say("5 min to 1 h"), say("1 h to 1 day"), say("1 to 7 days"), say("not within 7 days")]
-
-
 def _fastest_and_slowest(about: About, opportunity: pd.DataFrame, labels: list[str]) -> str:
     words, say = about.words, about.words.say
     known = opportunity[opportunity["n"] >= FLOOR]
     if len(known) < 2:
         return say("Too few leads have been followed long enough to compare.")
     first, last = known.iloc[0], known.iloc[-1]
-    answer = say(
-        "Answered in {first}: {high} become an opportunity within {days} days; {last}: {low}.",
-        first=labels[int(first["band"])],
-        high=words.percent(first["value"]),
-        last=labels[int(last["band"])],
-        low=words.percent(last["value"]),
-        days=int(first["horizon"]),
-    )
+    bands = {"first": labels[int(first["band"])], "last": labels[int(last["band"])], "days": int(first["horizon"])}
+    shares = {"high": words.percent(first["value"]), "low": words.percent(last["value"])}
+    answer = say("Answered in {first}: {high} become an opportunity within {days} days; {last}: {low}.", **bands, **shares)
     return answer if differ(first, last) else answer + " " + say("The intervals overlap: no difference is settled.")
 
 
@@ -91,21 +73,13 @@ def _arrivals(about: About, arrivals: pd.DataFrame) -> Note:
     if min(inside["n"], outside["n"]) < FLOOR:
         return Note(say("Too few leads come in outside opening hours to check the association."), title)
     answered, won = ({"out": words.percent(outside[name]), "inside": words.percent(inside[name])} for name in ("answered", "value"))
-    sentences = [
-        say(
-            "Leads that come in outside opening hours wait for a reason of their own: {out} are answered within the hour, {inside} of the others.",
-            **answered,
-        ),
-        say(
-            "{out} of them become an opportunity, {inside} of the others: a difference of {range} points.",
-            range=words.number_range(100 * gap["low"], 100 * gap["high"]),
-            **won,
-        ),
-        say("It speaks for speed, as far as who asks at night is as keen as who asks by day.")
-        if gap["low"] > 0
-        else say("It does not settle whether speed matters."),
-    ]
-    return Note(" ".join(sentences), title)
+    wait = N_("Leads that come in outside opening hours wait for a reason of their own: {out} are answered within the hour, {inside} of the others.")
+    points = words.number_range(100 * gap["low"], 100 * gap["high"])
+    become = say("{out} of them become an opportunity, {inside} of the others: a difference of {range} points.", range=points, **won)
+    meaning = say("It does not settle whether speed matters.")
+    if gap["low"] > 0:
+        meaning = say("It speaks for speed, as far as who asks at night is as keen as who asks by day.")
+    return Note(f"{say(wait, **answered)} {become} {meaning}", title)
 
 
 def _gains(about: About, gains: pd.DataFrame) -> list[Note]:
@@ -124,10 +98,7 @@ def _gains(about: About, gains: pd.DataFrame) -> list[Note]:
     ]
     if not found:
         return []
-    body = say(
-        "From the leads of {month}: {list}. As far as the association is one of cause and effect.",
-        month=words.month(about.month),
-        list=words.listing(found),
-    )
+    parts = {"month": words.month(about.month), "list": words.listing(found)}
+    body = say("From the leads of {month}: {list}. As far as the association is one of cause and effect.", **parts)
     # Seen from the landmark at one hour: what happened at once is on neither side of the comparison.
     return [Note(body + " " + say("What came within the first hour is left out, so appointments are understated."), say("What if?"))]
