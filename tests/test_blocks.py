@@ -17,8 +17,10 @@ from kpi.presentation.blocks.sparkline import interval, interval_axis
 from kpi.presentation.blocks.tables import DisplayColumn, TableWriter
 from kpi.presentation.charts import style as looks
 from kpi.presentation.language import Words
+from kpi.schema import BLANK
 
 EN, FR = Words("en"), Words("fr")
+ENGLISH, FRENCH = TableWriter(EN, "EUR", "UTC"), TableWriter(FR, "EUR", "UTC")
 TAGS = (
     "a b br caption circle code dd details div dl dt em figcaption figure h1 h3 h4 i img li ol p path polygon section small span strong style summary"
     " svg table tbody td text th thead tr ul pre blockquote hr"
@@ -80,7 +82,7 @@ def every_block(s):
         blocks.Note(s, s),
         blocks.Prose(s, s),
         blocks.Closing([s], [(s, s)]),
-        TableWriter(EN, "EUR", "UTC").table(frame, columns, title=s, note=s, whole=s, total=frame),
+        ENGLISH.table(frame, columns, title=s, note=s, whole=s, total=frame),
     ]
 
 
@@ -295,7 +297,7 @@ def cells(block):
 
 
 def test_a_table_of_estimates():
-    made = TableWriter(EN, "EUR", "UTC").table(SOURCES, COLUMNS, title="Which?", note="scope", total=TOTAL)
+    made = ENGLISH.table(SOURCES, COLUMNS, title="Which?", note="scope", total=TOTAL)
     assert cells(made) == [
         ["Partner", "173", "34%", "26–42%", "", "€744k"],
         ["Event", "7", "too few (floor 20)", "", "–"],  # counts stay, no rate, no interval, no dot
@@ -315,8 +317,13 @@ def test_a_table_of_estimates():
 
 
 def test_a_table_speaks_french():
-    made = TableWriter(FR, "EUR", "UTC").table(SOURCES, COLUMNS, title="x")
+    made = FRENCH.table(SOURCES, COLUMNS, title="x")
     assert cells(made)[0] == ["Partner", "173", "34\u202f%", "26–42\u202f%", "", "744\u00a0k€"]
+
+
+def test_a_table_writes_the_name_of_the_empty_cells():
+    made = FRENCH.table(pd.DataFrame({"source": ["web", BLANK]}), [DisplayColumn("source", "Source")], title="x")
+    assert cells(made) == [["web"], ["(vide)"]]
 
 
 def test_a_long_table_says_where_the_rest_is():
@@ -326,15 +333,15 @@ def test_a_long_table_says_where_the_rest_is():
     assert len(made.rows) == 10
     assert made.note == "Largest first · 10 of 33; all in lists/stale.csv"
     assert cells(made)[1] == ["D-1", "Mon\u00a012\u00a0Oct, 09:03", "1\u00a0day"]
-    assert TableWriter(EN, "EUR", "UTC").table(long, columns, title="x", limit=40).note == ""
+    assert ENGLISH.table(long, columns, title="x", limit=40).note == ""
 
 
 def test_an_empty_table_says_so_and_nothing_is_altered():
     before = SOURCES.copy()
-    made = TableWriter(EN, "EUR", "UTC").table(SOURCES.head(0), COLUMNS, title="x")
+    made = ENGLISH.table(SOURCES.head(0), COLUMNS, title="x")
     assert cells(made) == [["Nothing to list."]]
     assert made.rows[0][1][0].span == 6
-    TableWriter(EN, "EUR", "UTC").table(SOURCES, COLUMNS, title="x")
+    ENGLISH.table(SOURCES, COLUMNS, title="x")
     pd.testing.assert_frame_equal(SOURCES, before)
 
 
@@ -345,15 +352,15 @@ def test_a_table_with_negative_intervals():
         DisplayColumn("value", "Gain", "range", unit="number"),
         DisplayColumn("value", "", "drawn", unit="number", reference=0.0),
     ]
-    made = TableWriter(EN, "EUR", "UTC").table(gains, columns, title="x")
+    made = ENGLISH.table(gains, columns, title="x")
     assert cells(made)[1][1] == "\u22126 to +41"
     assert "\u22126" in made.head[2].drawing
 
 
 def test_tables_refuse_what_they_cannot_lay_out():
     with pytest.raises(SchemaError, match=r"needs .*amount"):
-        TableWriter(EN, "EUR", "UTC").table(SOURCES.drop(columns="amount"), COLUMNS, title="x")
+        ENGLISH.table(SOURCES.drop(columns="amount"), COLUMNS, title="x")
     with pytest.raises(ParameterError, match="kind"):
         DisplayColumn("x", "X", "percentage")
     with pytest.raises(ParameterError, match="one"):
-        TableWriter(EN, "EUR", "UTC").table(SOURCES, COLUMNS, title="x", total=SOURCES)
+        ENGLISH.table(SOURCES, COLUMNS, title="x", total=SOURCES)

@@ -46,7 +46,7 @@ def waterfall(about: About, account: pd.DataFrame, ages: pd.DataFrame, limits: p
     counts = [words.number(n) for n in (deals["start"], *steps["n"], deals["end"])]
     xlabel = say("open amount; right: deals")
     drawn = charts.plot_account(value["start"], steps["value"].tolist(), labels, words, currency=about.currency, counts=counts, xlabel=xlabel)
-    came, left = (about.money(steps["value"].mul(sign).clip(lower=0).sum()) for sign in (1, -1))
+    came, left = about.money(steps["value"].clip(lower=0).sum()), about.money(-steps["value"].clip(upper=0).sum())
     title = say("Start + in − out = end: {start} + {came} − {left} = {end}", start=parts["start"], came=came, left=left, end=parts["end"])
     note = say("All open deals, as known on each date · an exact account, no interval · hatched: a fall")
     return [Answer(answer), SideBySide(Figure(drawn, title, note, f"{title}."), _ageing(about, ages, limits))]
