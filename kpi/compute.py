@@ -337,7 +337,7 @@ RECORDS = {
     "pipeline.opportunity_to_customer": Records("opportunities", _conversion(OPPORTUNITY_TO_CUSTOMER)),
     "pipeline.closed_win_rate": Records("opportunities", lambda data, now, window, *_: closed_records(data, now, window)),
     "pipeline.won_value": Records("opportunities", lambda data, now, window, *_: won_records(data, now, window)),
-    "retention.active": Records("customers", lambda data, now, window, *_: active_records(data, now, window.end)),
+    "retention.active": Records("customers", lambda data, now, window, *_: active_records(data, now, window)),
     "retention.kept": Records("customers", lambda data, now, window, *_: kept_records(data, now, window)),
     "retention.repeat_purchase": Records("customers", lambda data, now, window, horizon, view: repeat_records(data, now, window, view, horizon)),
     "retention.refunds": Records("orders", lambda data, now, *_: refund_records(data, now)),

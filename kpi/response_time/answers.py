@@ -15,7 +15,7 @@ from kpi.errors import ParameterError
 from kpi.facts.clock import DAY_SECONDS
 from kpi.facts.touches import PERSISTENCE_DAYS
 from kpi.periods import Instant, Window, WindowLike
-from kpi.response_time.eligible import eligible, groups_of, has_day_precision, inquiries, typical, wait_counts, wait_curve, waits, within
+from kpi.response_time.eligible import CAUSES, eligible, groups_of, has_day_precision, inquiries, typical, wait_counts, waits, within
 from kpi.schema import By, renamed
 from kpi.statistics import intervals
 
@@ -63,7 +63,8 @@ def response_curve(
     """
     window = data.window(window, data.instant(as_of))
     groups = groups_of(by)
-    return wait_curve(_answer_counts(data, as_of, window, groups, clock, event), groups, level)
+    counts = wait_counts(data, as_of, window, groups, "created", _end(data, event), clock)
+    return facts.incidence_curve(counts, CAUSES, groups, level)
 
 
 @renamed(thresholds="horizons")
@@ -108,11 +109,9 @@ def answered_within(
     ParameterError
         If `by`, `clock` or `event` is unknown.
     """
-    window = data.window(window, data.instant(as_of))
-    groups = groups_of(by)
-    counts = _answer_counts(data, as_of, window, groups, clock, event)
     key = "response.answered_within" if event == "attempt" else "response.contacted_within"
-    return schema.result(key, within(data, counts, horizons, groups, level), by=groups, view="cohort", window=window, as_of=data.instant(as_of))
+    same: dict[str, Any] = {"as_of": as_of, "window": window, "by": by, "clock": clock, "horizons": horizons, "level": level}
+    return within(data, key, "created", _end(data, event), **same)
 
 
 def answered_records(data: Dataset, as_of: Instant, window: Window, horizon: float) -> nw.LazyFrame:
@@ -120,13 +119,13 @@ def answered_records(data: Dataset, as_of: Instant, window: Window, horizon: flo
     return facts.at_age(waits(data, inquiries(data, as_of, window), as_of, "created", "touched"), "answered", horizon)
 
 
-def _answer_counts(data: Dataset, as_of: Instant, window: Window, groups: Sequence[str], clock: str, event: str) -> pd.DataFrame:
+def _end(data: Dataset, event: str) -> str:
+    """Name the moment of a lead that ends its wait."""
     if event not in EVENTS:
         raise ParameterError(f"event {event!r} is unknown; use attempt or contact")
     if event == "contact":
         data.table("activities", "outcome")
-    rows = eligible(data, as_of, window, groups)
-    return wait_counts(data, rows, groups, as_of=as_of, start="created", end=EVENTS[event], clock=clock)
+    return EVENTS[event]
 
 
 def response_time(

@@ -12,7 +12,7 @@ from kpi.dataset import Dataset
 from kpi.errors import ParameterError
 from kpi.facts.clock import DAY_SECONDS
 from kpi.periods import Instant, WindowLike
-from kpi.response_time.eligible import eligible, groups_of, wait_counts, within
+from kpi.response_time.eligible import eligible, within
 from kpi.schema import By, renamed
 
 # Outcome: the event that ends the wait, the length of a time bin in seconds, and the horizon in bins.
@@ -57,12 +57,8 @@ def alert_to_touch(
     ParameterError
         If `by` or `clock` is unknown.
     """
-    window = data.window(window, data.instant(as_of))
-    groups = groups_of(by)
-    rows = eligible(data, as_of, window, groups, start="alerted")
-    counts = wait_counts(data, rows, groups, as_of=as_of, start="alerted", end="alert_touched", clock=clock)
-    values = within(data, counts, horizons, groups, level)
-    return schema.result("response.alert_to_touch", values, by=groups, view="cohort", window=window, as_of=data.instant(as_of))
+    same: dict[str, Any] = {"as_of": as_of, "window": window, "by": by, "clock": clock, "horizons": horizons, "level": level}
+    return within(data, "response.alert_to_touch", "alerted", "alert_touched", **same)
 
 
 def score_at_touch(data: Dataset, *, as_of: Instant, window: WindowLike | None = None) -> pd.DataFrame:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import narwhals.stable.v2 as nw
 import pandas as pd
@@ -12,7 +12,7 @@ from kpi.dataset import Dataset
 from kpi.errors import MissingTime, ParameterError
 from kpi.facts import records
 from kpi.facts.clock import DAY_SECONDS, on_days
-from kpi.periods import Instant, Window
+from kpi.periods import Instant, Window, WindowLike
 from kpi.schema import By
 from kpi.statistics import survival
 
@@ -59,22 +59,40 @@ def waits(data: Dataset, rows: nw.LazyFrame, as_of: Instant, start: str, end: st
     return rows.with_columns(nw.lit(0).alias("entry"), delay.alias("exit"), outcome.alias("outcome"))
 
 
-def wait_counts(data: Dataset, rows: nw.LazyFrame, by: Sequence[str], *, as_of: Instant, start: str, end: str, clock: str = "wall") -> pd.DataFrame:
-    """Count the waits by their length and outcome."""
+def wait_counts(data: Dataset, as_of: Instant, window: Window, by: Sequence[str], start: str, end: str, clock: str) -> pd.DataFrame:
+    """Count the waits of a window by their length and outcome."""
+    rows = eligible(data, as_of, window, by, start=start)
     return engine.sizes(waits(data, rows, as_of, start, end, clock).filter(records.STANDS), [*by, *facts.OBSERVED])
 
 
-def wait_curve(counts: pd.DataFrame, by: Sequence[str], level: float) -> pd.DataFrame:
-    """Estimate how long inquiries wait from one event to another."""
-    return facts.incidence_curve(counts, CAUSES, by, level)
+def within(
+    data: Dataset,
+    key: str,
+    start: str,
+    end: str,
+    *,
+    as_of: Instant,
+    window: WindowLike | None,
+    by: By = (),
+    clock: str = "wall",
+    horizons: Sequence[float],
+    level: float,
+    quantiles: Mapping[str, float] | None = None,
+) -> pd.DataFrame:
+    """Estimate the share for whom one event followed another within some delays, and by name the delays within which stated shares were reached.
 
-
-def within(data: Dataset, counts: pd.DataFrame, horizons: Sequence[float], by: Sequence[str], level: float) -> pd.DataFrame:
-    """Estimate the share answered within some delays; those under a day are unknown where stamps have day precision only."""
-    values = facts.incidence(counts, CAUSES, horizons, by, level)
+    Delays under a day are unknown where stamps have day precision only.
+    """
+    now, groups = data.instant(as_of), groups_of(by)
+    window = data.window(window, now)
+    counts = wait_counts(data, as_of, window, groups, start, end, clock)
+    table = facts.incidence(counts, CAUSES, horizons, groups, level)
     if has_day_precision(data):
-        values.loc[values["horizon"] < DAY_SECONDS, ["value", "low", "high"]] = float("nan")
-    return values
+        table.loc[table["horizon"] < DAY_SECONDS, ["value", "low", "high"]] = float("nan")
+    for name, share in (quantiles or {}).items():
+        reached = typical(data, facts.incidence_curve(counts, CAUSES, groups, level), share, groups)[[*groups, "value"]].rename(columns={"value": name})
+        table = table.merge(reached, on=list(groups), how="left") if groups else table.merge(reached, how="cross")
+    return schema.result(key, table, by=groups, view="cohort", window=window, as_of=now, more=tuple(quantiles or ()))
 
 
 def has_day_precision(data: Dataset) -> bool:

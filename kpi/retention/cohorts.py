@@ -10,7 +10,7 @@ from kpi.dataset import Dataset
 from kpi.errors import ParameterError
 from kpi.facts.clock import all_days
 from kpi.periods import Instant, Month, Window
-from kpi.retention.growth import last_month
+from kpi.retention.growth import last_months
 from kpi.statistics import intervals, process_control
 
 
@@ -45,8 +45,8 @@ def cohort_matrix(data: Dataset, *, as_of: Instant, months: int = 24) -> pd.Data
     if months < 1:
         raise ParameterError(f"months={months}: give at least 1")
     now = data.instant(as_of)
-    last = last_month(data, now)
-    first = last.shift(1 - months)
+    shown = last_months(data, now, months)
+    first, last = shown[0], shown[-1]
     bought = facts.purchases(data, now).filter(nw.col("is_purchase"))
     joined = bought.group_by("customer_id").agg(nw.col("month").min().alias("cohort"))
     rows = facts.purchases(data, now).join(joined, on="customer_id", how="inner").filter(nw.col("month") >= nw.col("cohort"))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import date
-
 import narwhals.stable.v2 as nw
 import pandas as pd
 
@@ -11,11 +9,13 @@ from kpi import engine, facts, periods, schema
 from kpi.dataset import Dataset
 from kpi.errors import ParameterError
 from kpi.facts import records
+from kpi.facts.clock import all_days
 from kpi.facts.records import EVENT
 from kpi.periods import Instant, Month, Window
 from kpi.statistics import intervals
 
-COUNTED = ("reason", "counted_as")
+BEFORE, AFTER, IS_OLD = nw.col("before"), nw.col("after"), nw.col("is_old")
+ACCOUNT = {"start": BEFORE, "new": ~BEFORE & AFTER & ~IS_OLD, "reactivated": ~BEFORE & AFTER & IS_OLD, "lost": BEFORE & ~AFTER, "end": AFTER}
 SPANS = {1: "retention.net_growth_month", 3: "retention.net_growth_quarter", 12: "retention.net_growth"}
 
 
@@ -73,26 +73,21 @@ def active_customers(data: Dataset, *, as_of: Instant, months: int = 24) -> pd.D
     ParameterError
         If `months` is not positive.
     """
-    check_lengths(months)
-    now, last = data.instant(as_of), last_month(data, as_of)
+    now, shown = data.instant(as_of), last_months(data, as_of, months)
     days = activity_window(data, as_of=now)
-    shown = [last.shift(back) for back in range(1 - months, 1)]
-    flags = data.engine.keep(facts.activity(data, now, [month.end for month in shown], days))
-    rows = [_active(flags, number, month.end).select(*COUNTED, nw.lit(month.number).alias("month")) for number, month in enumerate(shown)]
-    counts = records.summed(nw.concat(rows), ["month"]).set_index("month").reindex([month.number for month in shown], fill_value=0)
+    counts = _by_month(records.summed(_active(_followed(data, now, [month.window for month in shown], days)), ["month"]), shown)
     value = counts["n_events"].where(counts["n"] > 0)  # before the data nothing is known, which is not 0
-    table = counts[["n"]].assign(value=value, horizon=days).reset_index()
-    return schema.result("retention.active", table, by=["month"], view="snapshot", window=Window(shown[0].start, last.end), as_of=now)
+    table, window = counts[["month", "n"]].assign(value=value, horizon=days), shown[-1].last(months)
+    return schema.result("retention.active", table, by=["month"], view="snapshot", window=window, as_of=now)
 
 
-def active_records(data: Dataset, now: pd.Timestamp, end: date) -> nw.LazyFrame:
-    """Who counts among the customers so far: the active ones are the events."""
-    return _active(facts.activity(data, now, [end], activity_window(data, as_of=now)), 0, end)
+def active_records(data: Dataset, now: pd.Timestamp, window: Window) -> nw.LazyFrame:
+    """Who counts among the customers up to the end of a window: those active then are the events."""
+    return _active(_followed(data, now, [window], activity_window(data, as_of=now)))
 
 
-def _active(flags: nw.LazyFrame, number: int, end: date) -> nw.LazyFrame:
-    so_far = nw.col("first_day") < periods.day_number(end)
-    return records.counted(records.with_reason(flags, (~so_far, records.AFTER)), (nw.col(f"a{number}") == 1, EVENT))
+def _active(rows: nw.LazyFrame) -> nw.LazyFrame:
+    return records.counted(records.with_reason(rows, (~nw.col("is_known"), records.AFTER)), (AFTER, EVENT))
 
 
 def net_customer_growth(data: Dataset, *, as_of: Instant, months: int = 24, span: int = 1) -> pd.DataFrame:
@@ -121,33 +116,12 @@ def net_customer_growth(data: Dataset, *, as_of: Instant, months: int = 24, span
     ParameterError
         If `months` or `span` is not positive.
     """
-    check_lengths(months, span)
-    now, last = data.instant(as_of), last_month(data, as_of)
-    days = activity_window(data, as_of=now)
-    shown = [last.shift(back) for back in range(1 - months, 1)]
-    edges = sorted({edge for month in shown for edge in (month.shift(1 - span).start, month.end)})
-    flags = facts.activity(data, now, edges, days)
-    place = {edge: number for number, edge in enumerate(edges)}
-    counts: dict[str, nw.Expr] = {}
-    for month in shown:
-        start, end = month.shift(1 - span).start, month.end
-        before, after = nw.col(f"a{place[start]}") == 1, nw.col(f"a{place[end]}") == 1
-        seen = nw.col("first_day") < periods.day_number(start)
-        counts |= {
-            f"start{month}": before,
-            f"end{month}": after,
-            f"new{month}": ~before & after & ~seen,
-            f"back{month}": ~before & after & seen,
-            f"lost{month}": before & ~after,
-        }
-    found = engine.counts(flags, (), **counts).iloc[0]
-    columns = {"start": "start", "new": "new", "reactivated": "back", "lost": "lost", "end": "end"}
-    table = pd.DataFrame({name: [int(found[f"{short}{month}"]) for month in shown] for name, short in columns.items()})
-    table["month"], table["n"] = [month.number for month in shown], table["start"]
+    now, shown = data.instant(as_of), last_months(data, as_of, months, span)
+    days, windows = activity_window(data, as_of=now), [month.last(span) for month in shown]
+    table = _by_month(engine.counts(_followed(data, now, windows, days), ["month"], **ACCOUNT), shown)
+    table = table.assign(n=table["start"], provisional=_provisional(data, now, windows, days))
     table["value"] = ((table["end"] - table["start"]) / table["start"]).where(table["start"] > 0)
-    table["provisional"] = _provisional(data, now, [month.shift(1 - span) for month in shown], days)
-    more = [*columns, "provisional"]
-    window = Window(shown[0].shift(1 - span).start, last.end)
+    window, more = shown[-1].last(months + span - 1), [*ACCOUNT, "provisional"]
     return schema.result(SPANS.get(span, SPANS[12]), table, by=["month"], view="period", window=window, as_of=now, more=more)
 
 
@@ -177,49 +151,51 @@ def retention_rate(data: Dataset, *, as_of: Instant, months: int = 24, span: int
     ParameterError
         If `months` or `span` is not positive.
     """
-    check_lengths(months, span)
-    now, last = data.instant(as_of), last_month(data, as_of)
-    days = activity_window(data, as_of=now)
-    shown = [last.shift(back) for back in range(1 - months, 1)]
-    starts = [month.shift(1 - span) for month in shown]
-    edges = sorted({edge for start, end in zip(starts, shown, strict=True) for edge in (start.start, end.end)})
-    flags = data.engine.keep(facts.activity(data, now, edges, days))
-    rows = [
-        _kept(flags, edges.index(start.start), edges.index(end.end)).select(*COUNTED, nw.lit(end.number).alias("month"))
-        for start, end in zip(starts, shown, strict=True)
-    ]
-    counts = records.summed(nw.concat(rows), ["month"]).drop(columns="n_open").set_index("month")
-    table = intervals.with_share(counts.reindex([month.number for month in shown], fill_value=0), level).reset_index()
-    table["provisional"] = _provisional(data, now, starts, days)
-    window = Window(starts[0].start, last.end)
+    now, shown = data.instant(as_of), last_months(data, as_of, months, span)
+    days, windows = activity_window(data, as_of=now), [month.last(span) for month in shown]
+    counts = records.summed(_kept(_followed(data, now, windows, days)), ["month"]).drop(columns="n_open")
+    table = intervals.with_share(_by_month(counts, shown), level).assign(provisional=_provisional(data, now, windows, days))
+    window = shown[-1].last(months + span - 1)
     return schema.result("retention.kept", table, by=["month"], view="period", window=window, as_of=now, more=["provisional"])
 
 
 def kept_records(data: Dataset, now: pd.Timestamp, window: Window) -> nw.LazyFrame:
     """Who counts among the customers active at the start of a window: those still active at its end are the events."""
-    return _kept(facts.activity(data, now, [window.start, window.end], activity_window(data, as_of=now)), 0, 1)
+    return _kept(_followed(data, now, [window], activity_window(data, as_of=now)))
 
 
-def _kept(flags: nw.LazyFrame, start: int, end: int) -> nw.LazyFrame:
-    """By the places of the boundaries where a period starts and ends."""
-    rows = records.with_reason(flags, (nw.col(f"a{start}") != 1, records.INACTIVE))
-    return records.counted(rows, (nw.col(f"a{end}") == 1, EVENT))
+def _kept(rows: nw.LazyFrame) -> nw.LazyFrame:
+    return records.counted(records.with_reason(rows, (~BEFORE, records.INACTIVE)), (AFTER, EVENT))
 
 
-def check_lengths(months: int, span: int = 1) -> None:
-    """Refuse periods of no length."""
+def last_months(data: Dataset, as_of: Instant, months: int, span: int = 1) -> list[Month]:
+    """Find the last months that are over; periods of no length are refused."""
     if span < 1 or months < 1:
         raise ParameterError(f"months={months}, span={span}: both must be at least 1")
+    last = Month.of(periods.month_number(periods.local_date(data.instant(as_of), data.company.timezone))).previous
+    return [last.shift(back) for back in range(1 - months, 1)]
 
 
-def last_month(data: Dataset, as_of: Instant) -> Month:
-    """Find the last month that is over."""
-    now = data.instant(as_of)
-    return Month.of(periods.month_number(periods.local_date(now, data.company.timezone))).previous
+def _followed(data: Dataset, now: pd.Timestamp, windows: list[Window], days: int | None) -> nw.LazyFrame:
+    """Tell of each customer and window (``month``: its last) who was active at its start and at its end, and who had bought by then."""
+    edges = sorted({edge for window in windows for edge in (window.start, window.end)})
+    flags = data.engine.keep(facts.activity(data, now, edges, days))
+    parts = []
+    for window in windows:
+        before, after = (nw.col(f"a{edges.index(edge)}") == 1 for edge in (window.start, window.end))
+        is_old, is_known = (nw.col("first_day") < day for day in window.days)
+        month = nw.lit(window.months[1] - 1).alias("month")
+        flagged = {"before": before, "after": after, "is_old": is_old, "is_known": is_known}
+        parts.append(flags.select("customer_id", month, **flagged))
+    return nw.concat(parts)
 
 
-def _provisional(data: Dataset, now: pd.Timestamp, starts: list[Month], window: int | None) -> list[bool]:
-    if window is None:
-        return [False] * len(starts)
-    first = engine.collect(facts.purchases(data, now).select(nw.col("day").min().alias("first")))["first"].iloc[0]
-    return [pd.isna(first) or periods.day_number(month.start) < int(first) + window for month in starts]
+def _by_month(counts: pd.DataFrame, shown: list[Month]) -> pd.DataFrame:
+    return counts.set_index("month").reindex([month.number for month in shown], fill_value=0).reset_index()
+
+
+def _provisional(data: Dataset, now: pd.Timestamp, windows: list[Window], days: int | None) -> list[bool]:
+    if days is None:
+        return [False] * len(windows)
+    known = all_days(data, facts.purchases(data, now), "day", now).days[0] + days
+    return [window.days[0] < known for window in windows]

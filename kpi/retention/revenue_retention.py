@@ -8,8 +8,8 @@ import pandas as pd
 
 from kpi import engine, facts, periods, schema
 from kpi.dataset import Dataset
-from kpi.periods import Instant, Month, Window
-from kpi.retention.growth import check_lengths, last_month
+from kpi.periods import Instant, Month
+from kpi.retention.growth import last_months
 from kpi.statistics import intervals
 
 YEAR = 12
@@ -83,19 +83,14 @@ def gross_revenue_retention(data: Dataset, *, as_of: Instant, months: int = 1, s
 
 
 def _retained(data: Dataset, key: str, as_of: Instant, months: int, span: int, level: float) -> pd.DataFrame:
-    check_lengths(months, span)
-    now, last = data.instant(as_of), last_month(data, as_of)
-    shown = [last.shift(back) for back in range(1 - months, 1)]
+    now, shown = data.instant(as_of), last_months(data, as_of, months, span)
     rows = [_row(_pairs(data, now, month, span), key, level) for month in shown]
     table = pd.DataFrame(rows).assign(month=[month.number for month in shown])
-    unknown = [not _is_known(data, month.shift(1 - 2 * span)) for month in shown]
-    table.loc[unknown, [*ACCOUNT, "value", "low", "high"]] = np.nan
-    window = Window(shown[0].shift(1 - span).start, last.end)
+    if not facts.is_contractual(data):
+        unknown = [month.shift(1 - 2 * span) < data.first_month("orders") for month in shown]
+        table.loc[unknown, [*ACCOUNT, "value", "low", "high"]] = np.nan
+    window = shown[-1].last(months + span - 1)
     return schema.result(key, table, by=["month"], view="period", window=window, as_of=now, more=[*ACCOUNT, *PARTS])
-
-
-def _is_known(data: Dataset, base: Month) -> bool:
-    return facts.is_contractual(data) or data.first_month("orders") <= base
 
 
 def _pairs(data: Dataset, now: pd.Timestamp, month: Month, span: int) -> pd.DataFrame:
