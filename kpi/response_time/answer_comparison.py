@@ -11,7 +11,8 @@ from kpi import schema
 from kpi.dataset import Dataset
 from kpi.periods import Instant, WindowLike
 from kpi.response_time.answers import answered_within, response_time
-from kpi.response_time.eligible import CLOCKS, groups_of
+from kpi.response_time.delays import PARTS
+from kpi.response_time.eligible import CLOCKS, TYPICAL, groups_of, within
 from kpi.response_time.waiting import never_answered
 from kpi.schema import By, renamed
 
@@ -39,14 +40,8 @@ def on_both_clocks(data: Dataset, *, as_of: Instant, window: WindowLike | None =
     MissingTable
         If leads or activities are missing.
     """
-    rows = []
-    for clock in CLOCKS:
-        same: dict[str, Any] = {"as_of": as_of, "window": window, "clock": clock, "level": level}
-        row = answered_within(data, **same, horizons=(horizon,)).assign(clock=clock)
-        row["median"] = response_time(data, **same)["value"]
-        row["slow"] = response_time(data, **same, quantile=0.9)["value"]
-        rows.append(row)
-    table = pd.concat(rows, ignore_index=True)
+    parts = [within(data, *PARTS["attempt"], as_of, window, (), clock, (horizon,), level, TYPICAL).assign(clock=clock) for clock in CLOCKS]
+    table = pd.concat(parts, ignore_index=True)
     return table[["clock", *schema.RESULT, "median", "slow"]]
 
 
@@ -154,8 +149,8 @@ def response_change(
     -----
     Interval of a difference from those of both shares: Newcombe (1998), Statistics in Medicine 17:873-890, method 10; Bonferroni over groups.
     """
-    window = data.window(window, data.instant(as_of))
-    groups = list(groups_of(by))
+    moment = data.instant(as_of)
+    window, groups = data.window(window, moment), list(groups_of(by))
     same: dict[str, Any] = {"as_of": as_of, "by": by, "horizons": (horizon,)}
     count = max(len(answered_within(data, window=window, **same)), 1)
     each = 1 - (1 - level) / count
@@ -167,5 +162,4 @@ def response_change(
     up = np.hypot(both["high"] - both["value"], both["value_then"] - both["low_then"])
     table = both.assign(before=both["value_then"], now=both["value"], value=difference, low=difference - down, high=difference + up)
     table["differs"] = np.where(table["low"] > 0, 1, np.where(table["high"] < 0, -1, 0))
-    moment = data.instant(as_of)
     return schema.result("response.change", table, by=groups, view="cohort", window=window, as_of=moment, more=("before", "now", "differs"))

@@ -110,8 +110,7 @@ def answered_within(
         If `by`, `clock` or `event` is unknown.
     """
     key = "response.answered_within" if event == "attempt" else "response.contacted_within"
-    same: dict[str, Any] = {"as_of": as_of, "window": window, "by": by, "clock": clock, "horizons": horizons, "level": level}
-    return within(data, key, "created", _end(data, event), **same)
+    return within(data, key, "created", _end(data, event), as_of, window, by, clock, horizons, level)
 
 
 def answered_records(data: Dataset, as_of: Instant, window: Window, horizon: float) -> nw.LazyFrame:

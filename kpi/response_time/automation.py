@@ -57,8 +57,7 @@ def alert_to_touch(
     ParameterError
         If `by` or `clock` is unknown.
     """
-    same: dict[str, Any] = {"as_of": as_of, "window": window, "by": by, "clock": clock, "horizons": horizons, "level": level}
-    return within(data, "response.alert_to_touch", "alerted", "alert_touched", **same)
+    return within(data, "response.alert_to_touch", "alerted", "alert_touched", as_of, window, by, clock, horizons, level)
 
 
 def score_at_touch(data: Dataset, *, as_of: Instant, window: WindowLike | None = None) -> pd.DataFrame:

@@ -6,10 +6,9 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from kpi import schema
 from kpi.dataset import Dataset
 from kpi.periods import Instant, WindowLike
-from kpi.response_time.eligible import eligible, groups_of, typical, wait_counts, wait_curve, within
+from kpi.response_time.eligible import TYPICAL, within
 from kpi.schema import By, renamed
 
 HOUR = 3600
@@ -62,7 +61,7 @@ def routing_delay(
         If `by` or `clock` is unknown.
     """
     data.table("leads", "assigned_at")
-    return _part(data, "routing", as_of, window, by, clock, horizons, level)
+    return within(data, *PARTS["routing"], as_of, window, by, clock, horizons, level, TYPICAL)
 
 
 @renamed(thresholds="horizons")
@@ -103,7 +102,7 @@ def owner_delay(
     ParameterError
         If `by` or `clock` is unknown.
     """
-    return _part(data, "owner", as_of, window, by, clock, horizons, level)
+    return within(data, *PARTS["owner"], as_of, window, by, clock, horizons, level, TYPICAL)
 
 
 def delay_parts(data: Dataset, *, as_of: Instant, window: WindowLike | None = None, clock: str = "wall", level: float = 0.95) -> pd.DataFrame:
@@ -132,25 +131,6 @@ def delay_parts(data: Dataset, *, as_of: Instant, window: WindowLike | None = No
     unknown = {"routing", "owner"} if not data.has("leads", "assigned_at") else set()
     unknown |= {"contact"} if not data.has("activities", "outcome") else set()
     names = [name for name in PARTS if name not in unknown]
-    parts = [_part(data, name, as_of, window, (), clock, (HOUR,), level).assign(part=name) for name in names]
+    parts = [within(data, *PARTS[name], as_of, window, (), clock, (HOUR,), level, TYPICAL).assign(part=name) for name in names]
     table = pd.concat(parts, ignore_index=True)
     return table[["part", *[name for name in table.columns if name != "part"]]]
-
-
-def _part(
-    data: Dataset, part: str, as_of: Instant, window: WindowLike | None, by: By, clock: str, horizons: Sequence[float], level: float
-) -> pd.DataFrame:
-    key, start, end = PARTS[part]
-    window = data.window(window, data.instant(as_of))
-    groups = groups_of(by)
-    rows = eligible(data, as_of, window, groups, start=start)
-    counts = wait_counts(data, rows, groups, as_of=as_of, start=start, end=end, clock=clock)
-    table = within(data, counts, horizons, groups, level)
-    for name, share in (("median", 0.5), ("slow", 0.9)):
-        reached = typical(data, wait_curve(counts, groups, level), share, groups)
-        table = (
-            table.merge(reached[[*groups, "value"]].rename(columns={"value": name}), on=list(groups), how="left")
-            if groups
-            else table.assign(**{name: reached["value"].iloc[0]})
-        )
-    return schema.result(key, table, by=groups, view="cohort", window=window, as_of=data.instant(as_of), more=("median", "slow"))

@@ -18,6 +18,7 @@ from kpi.statistics import survival
 
 CAUSES = ("answered", "disqualified")
 CLOCKS = ("wall", "business")
+TYPICAL = {"median": 0.5, "slow": 0.9}
 GROUPS = {
     "source": "source",
     "owner": "owner",
@@ -70,11 +71,10 @@ def within(
     key: str,
     start: str,
     end: str,
-    *,
     as_of: Instant,
     window: WindowLike | None,
-    by: By = (),
-    clock: str = "wall",
+    by: By,
+    clock: str,
     horizons: Sequence[float],
     level: float,
     quantiles: Mapping[str, float] | None = None,
@@ -90,7 +90,9 @@ def within(
     if has_day_precision(data):
         table.loc[table["horizon"] < DAY_SECONDS, ["value", "low", "high"]] = float("nan")
     for name, share in (quantiles or {}).items():
-        reached = typical(data, facts.incidence_curve(counts, CAUSES, groups, level), share, groups)[[*groups, "value"]].rename(columns={"value": name})
+        reached = typical(data, facts.incidence_curve(counts, CAUSES, groups, level), share, groups)[[*groups, "value"]].rename(
+            columns={"value": name}
+        )
         table = table.merge(reached, on=list(groups), how="left") if groups else table.merge(reached, how="cross")
     return schema.result(key, table, by=groups, view="cohort", window=window, as_of=now, more=tuple(quantiles or ()))
 

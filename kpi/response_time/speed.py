@@ -22,6 +22,7 @@ from kpi.statistics import intervals
 
 HOUR = 3600
 SOON = (nw.col("outcome") == "answered") & (nw.col("delay") <= HOUR)
+EARLIER = nw.col("earlier")
 # Answered within so many seconds, when it is known; the last band, not answered within a week, is seen from the last of them too.
 LANDMARKS = (300, HOUR, DAY_SECONDS, 7 * DAY_SECONDS)
 # Outcome: its event and the days after the landmark in which it counts.
@@ -68,7 +69,7 @@ def speed_to_outcome(
     table = pd.DataFrame({"band": range(len(LANDMARKS) + 1)}).merge(total, on="band", how="left").fillna(0).astype("int64")
     table = intervals.with_share(table, level).assign(horizon=days)
     more = ("earlier", "standard", "standard_low", "standard_high", "covered")
-    table[list(more[1:])] = [_standardised(counts[counts["band"] == band], _weights(counts), level)[:4] for band in table["band"]]
+    table[list(more[1:])] = [_standardised(counts, "band", band, level)[:4] for band in table["band"]]
     return schema.result(f"response.speed_to_{outcome}", table, by=("band",), view="cohort", window=window, as_of=now, more=more)
 
 
@@ -111,7 +112,7 @@ def sensitivity(
     _need(data, event)
     counts = engine.counts(rows, ("created_open", "source"), n=nw.lit(True), n_events=(since >= 0) & (since <= days * DAY_SECONDS), soon=SOON)
     parts = [counts[counts["created_open"] == flag] for flag in (1, 0)]
-    inside, outside = (_standardised(part, _weights(counts), level) for part in parts)
+    inside, outside = (_standardised(counts, "created_open", flag, level) for flag in (1, 0))
     reach = intervals.quantile_of(level) * np.sqrt(inside.variance + outside.variance)
     gap = inside.value - outside.value
     n, n_events, answered = (np.array([part[name].sum() for part in parts]) for name in ("n", "n_events", "soon"))
@@ -210,19 +211,22 @@ def _need(data: Dataset, event: str) -> None:
 
 def _landmark_counts(data: Dataset, as_of: Instant, window: Window, event: str, days: int) -> pd.DataFrame:
     """Per band and source: leads at risk at the landmark, outcomes in the horizon after it, leads whose outcome or end came first."""
-    _need(data, event)
-    now = int(data.instant(as_of).timestamp())
     band, landmark = nw.lit(len(LANDMARKS)), nw.lit(LANDMARKS[-1])
     for number, edge in reversed(list(enumerate(LANDMARKS))):
         inside = (nw.col("outcome") == "answered") & (nw.col("delay") <= edge)
         band, landmark = nw.when(inside).then(nw.lit(number)).otherwise(band), nw.when(inside).then(nw.lit(edge)).otherwise(landmark)
-    rows = eligible(data, as_of, window).with_columns(band.cast(nw.Int64).alias("band"), landmark.cast(nw.Int64).alias("edge"))
-    rows = rows.filter(nw.col("created_seconds") + nw.col("edge") + days * DAY_SECONDS <= now)
-    since = nw.col(f"{event}_seconds") - nw.col("created_seconds")
-    ended = nw.col("disqualified_seconds") - nw.col("created_seconds")
-    earlier = (~since.is_null() & (since <= nw.col("edge"))) | (~ended.is_null() & (ended <= nw.col("edge")))
-    happened = ~earlier & (since <= nw.col("edge") + days * DAY_SECONDS)
-    return engine.counts(rows, ("band", "source"), n=~earlier, n_events=happened, earlier=earlier)
+    rows = _from_landmark(data, as_of, window, event, days, landmark).with_columns(band.cast(nw.Int64).alias("band"))
+    return engine.counts(rows, ("band", "source"), n=~EARLIER, n_events=nw.col("happened"), earlier=EARLIER)
+
+
+def _from_landmark(data: Dataset, as_of: Instant, window: Window, event: str, days: int, landmark: nw.Expr) -> nw.LazyFrame:
+    """Follow leads from a landmark for some days: whose outcome or end came ``earlier``, to whom it ``happened`` then."""
+    _need(data, event)
+    since, ended = (nw.col(f"{name}_seconds") - nw.col("created_seconds") for name in (event, "disqualified"))
+    until = landmark + days * DAY_SECONDS
+    rows = eligible(data, as_of, window).filter(nw.col("created_seconds") + until <= int(data.instant(as_of).timestamp()))
+    earlier = (~since.is_null() & (since <= landmark)) | (~ended.is_null() & (ended <= landmark))
+    return rows.with_columns(earlier.alias("earlier"), (~earlier & (since <= until)).alias("happened"))
 
 
 class _Standardised(NamedTuple):
@@ -233,14 +237,10 @@ class _Standardised(NamedTuple):
     variance: float
 
 
-def _weights(counts: pd.DataFrame) -> pd.Series:
-    """The mix of sources of all leads counted."""
-    return counts.groupby("source")["n"].sum() / max(counts["n"].sum(), 1)
-
-
-def _standardised(counts: pd.DataFrame, weights: pd.Series, level: float) -> _Standardised:
-    """Share with the outcome if the sources were mixed as `weights` say, and the weight of the sources there are."""
-    known = counts[counts["n"] > 0].groupby("source")[["n", "n_events"]].sum()
+def _standardised(counts: pd.DataFrame, column: str, flag: int, level: float) -> _Standardised:
+    """Share with the outcome in one part of the leads if its sources were mixed as in all, and the weight of the sources there are."""
+    weights = counts.groupby("source")["n"].sum() / max(counts["n"].sum(), 1)
+    known = counts[(counts[column] == flag) & (counts["n"] > 0)].groupby("source")[["n", "n_events"]].sum()
     if not len(known):
         return _Standardised(np.nan, np.nan, np.nan, 0.0, np.nan)
     weight = weights.reindex(known.index).to_numpy(dtype=float)
@@ -255,15 +255,10 @@ def _standardised(counts: pd.DataFrame, weights: pd.Series, level: float) -> _St
 
 def _gap(data: Dataset, as_of: Instant, past: Window, event: str, days: int, level: float) -> tuple[float, float]:
     """Outcome of the leads answered within an hour less that of the others, standardised, both seen from one landmark at the hour."""
-    _need(data, event)
-    now = int(data.instant(as_of).timestamp())
-    since = nw.col(f"{event}_seconds") - nw.col("created_seconds")
-    ended = nw.col("disqualified_seconds") - nw.col("created_seconds")
-    rows = eligible(data, as_of, past).filter(nw.col("created_seconds") + HOUR + days * DAY_SECONDS <= now)
-    rows = rows.filter((since.is_null() | (since > HOUR)) & (ended.is_null() | (ended > HOUR)))
+    rows = _from_landmark(data, as_of, past, event, days, nw.lit(HOUR))
     rows = rows.with_columns(nw.when(SOON).then(nw.lit(1)).otherwise(nw.lit(0)).alias("soon"))
-    counts = engine.counts(rows, ("soon", "source"), n=nw.lit(True), n_events=since <= HOUR + days * DAY_SECONDS)
-    soon, late = (_standardised(counts[counts["soon"] == flag], _weights(counts), level) for flag in (1, 0))
+    counts = engine.counts(rows, ("soon", "source"), n=~EARLIER, n_events=nw.col("happened"))
+    soon, late = (_standardised(counts, "soon", flag, level) for flag in (1, 0))
     return soon.value - late.value, soon.variance + late.variance
 
 

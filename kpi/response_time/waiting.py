@@ -64,6 +64,11 @@ def _by_age(rows: nw.LazyFrame, now: pd.Timestamp, older_than: float) -> nw.Lazy
     return records.counted(records.with_reason(rows, (is_young, records.YOUNG)), (nw.col("outcome") == "waiting", EVENT))
 
 
+def _waiting(data: Dataset, now: pd.Timestamp, window: WindowLike | None) -> nw.LazyFrame:
+    leads = facts.leads(data, now).filter(~nw.col("touched_before"), nw.col("outcome") == "waiting")
+    return leads if window is None else leads.filter(on_days(nw.col("created_day"), Window.parse(window)))
+
+
 def waiting_leads(data: Dataset, *, as_of: Instant, window: WindowLike | None = None, older_than: float = DAY_SECONDS) -> pd.DataFrame:
     """List the leads nobody has answered, the oldest first.
 
@@ -89,9 +94,7 @@ def waiting_leads(data: Dataset, *, as_of: Instant, window: WindowLike | None = 
         If leads or activities are missing.
     """
     now = data.instant(as_of)
-    leads = facts.leads(data, now).filter(~nw.col("touched_before"), nw.col("outcome") == "waiting", nw.col("delay") >= older_than)
-    if window is not None:
-        leads = leads.filter(on_days(nw.col("created_day"), Window.parse(window)))
+    leads = _waiting(data, now, window).filter(nw.col("delay") >= older_than)
     table = engine.collect(leads.select("lead_id", "created_at", "source", "owner", "delay"), ["created_at", "lead_id"])
     table["age_days"] = (table.pop("delay") // DAY_SECONDS).astype("int64")
     return table
@@ -147,12 +150,10 @@ def waiting_queue(data: Dataset, *, as_of: Instant, window: WindowLike | None = 
     """
     now = data.instant(as_of)
     data.table("activities", "lead_id")
-    known = facts.leads(data, now)
-    leads = known.filter(~nw.col("touched_before"), nw.col("outcome") == "waiting")
-    if window is not None:
-        leads = leads.filter(on_days(nw.col("created_day"), Window.parse(window)))
-    table = engine.collect(leads.select("lead_id", "created_at", "created_day", "source", "owner", "delay", "alerted_seconds"), ["lead_id"])
-    rates = engine.counts(known, ("source",), n=nw.lit(True), won=nw.col("end") == "opportunity")
+    table = engine.collect(
+        _waiting(data, now, window).select("lead_id", "created_at", "created_day", "source", "owner", "delay", "alerted_seconds"), ["lead_id"]
+    )
+    rates = engine.counts(facts.leads(data, now), ("source",), n=nw.lit(True), won=nw.col("end") == "opportunity")
     rates["source_rate"] = rates["won"] / rates["n"] if data.has("opportunities") else float("nan")
     table = table.merge(rates[["source", "source_rate"]], on="source", how="left")
     table["is_alerted"] = table["alerted_seconds"].notna()
