@@ -23,13 +23,14 @@ from kpi.sources.typing.cast import FIRST_YEAR, LAST_YEAR
 
 if TYPE_CHECKING:
     from pyspark.sql import Column as Cell
-    from pyspark.sql import DataFrame
-
-try:
-    from pyspark.sql import Window
+    from pyspark.sql import DataFrame, Window
     from pyspark.sql import functions as f
-except ImportError:  # the extra kpi[spark]; without it nobody has a Spark frame
-    Window = f = None
+else:
+    try:
+        from pyspark.sql import Window
+        from pyspark.sql import functions as f
+    except ImportError:  # the extra kpi[spark]; without it nobody has a Spark frame
+        Window = f = None
 
 LISTED = 10_000  # rows set aside that are listed per table; all are counted
 _WHOLE = ("bigint", "int", "smallint", "tinyint")
