@@ -49,7 +49,7 @@ def test_counts_against_the_definition(seed):
         for age, n in at_risk.items():
             days[band(age)] += n
         for age, outcomes in events.items():
-            ends[band(age)] += [outcomes.get("advanced", 0), outcomes.get("lost", 0)]
+            ends[band(age)] += [outcomes.get("advanced", 0), outcomes.get("advanced", 0) + outcomes.get("lost", 0)]
         for first, last, outcome in lives:
             if outcome == "censored":
                 age = min((last - first).days + 1, LAST)
@@ -57,7 +57,7 @@ def test_counts_against_the_definition(seed):
         here = {key: getattr(found, key).query(f"position == {position}") for key in ("exposure", "exits", "waiting")}
         told = here["exposure"].groupby("band")["days"].sum().reindex(range(len(BANDS)), fill_value=0)
         assert told.tolist() == days.tolist()
-        told = here["exits"].groupby("band")[["advanced", "lost"]].sum().reindex(range(len(BANDS)), fill_value=0)
+        told = here["exits"].groupby("band")[["events", "n"]].sum().reindex(range(len(BANDS)), fill_value=0)
         assert told.to_numpy().tolist() == ends.tolist()
         assert here["waiting"].groupby("age")["count"].sum().to_dict() == waiting
     reached = [oracles.reached_on(row, 1, PLACES, ZONE) for row in deals]
@@ -71,7 +71,7 @@ def test_counts_of_amounts_and_leads_by_hand():
     data = dataset(selling([*deals, deal("blind", "2026-03-02 10:00", "won", "2026-03-12 10:00", amount=None)]) | answering(leads, []))
     found = counted(data, utc("2026-06-01"), Window(date(2026, 1, 1), date(2026, 6, 1)))
     assert found.amounts[["n", "total", "squares"]].to_numpy().tolist() == [[3, 600.0, 140_000.0]]
-    assert found.leads.groupby("lag")["count"].sum().to_dict() == {-1: 2, 5: 2}
+    assert found.leads.groupby("lag")["n"].sum().to_dict() == {-1: 2, 5: 2}
     assert found.from_leads.tolist() == [0.5]  # of four deals one names a lead, one is named by one
     assert found.stages["stage"].tolist() == [""]  # without a history the way as a whole
 

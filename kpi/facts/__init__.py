@@ -5,6 +5,6 @@ from kpi.facts.exposure import OBSERVED, at_age, at_risk, exposed, incidence, in
 from kpi.facts.leads import leads, wait
 from kpi.facts.money import in_company_currency
 from kpi.facts.opportunities import changes, opportunities, states
-from kpi.facts.purchases import activity, buyers, purchase_reading, purchases, refunds, usual_pause
+from kpi.facts.purchases import activity, buyers, purchase_reading, purchases, refunds, usual_pause, with_cost
 from kpi.facts.stage_visits import reached, stages, visits
 from kpi.facts.touches import scored

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import wraps
-from typing import cast
+from typing import TypeVar, cast
 
 import narwhals.stable.v2 as nw
 import pandas as pd
@@ -15,6 +15,7 @@ from kpi.periods import Window
 
 DAY_SECONDS = 86_400
 
+Stored = TypeVar("Stored")
 Fact = Callable[[Dataset, pd.Timestamp], nw.LazyFrame]
 
 
@@ -84,8 +85,8 @@ def once(build: Fact) -> Fact:
     return remembered
 
 
-def stored(data: Dataset, key: tuple, build: Callable[[], nw.LazyFrame]) -> nw.LazyFrame:
-    """Build a table once per data set."""
+def stored(data: Dataset, key: tuple, build: Callable[[], Stored]) -> Stored:
+    """Build a table, or whatever else takes long, once per data set."""
     if key not in data.facts:
         data.facts[key] = build()
-    return cast(nw.LazyFrame, data.facts[key])
+    return cast(Stored, data.facts[key])

@@ -76,6 +76,14 @@ def buyers(data: Dataset, as_of: pd.Timestamp) -> nw.LazyFrame:
     return frame.filter(nw.col("purchases") > 0).drop("known")
 
 
+def with_cost(data: Dataset, customers: nw.LazyFrame) -> nw.LazyFrame:
+    """Add to customers what it cost to win them (``cost``), missing where unknown."""
+    if not data.has("customers", "acquisition_cost"):
+        return customers.with_columns(nw.lit(None).cast(nw.Float64).alias("cost"))
+    costs = data.table("customers").select("customer_id", nw.col("acquisition_cost").alias("cost"))
+    return customers.join(costs, on="customer_id", how="left")
+
+
 def usual_pause(data: Dataset, as_of: pd.Timestamp, counted: str) -> int | None:
     """Find the days that 95 % of the pauses between two purchases do not exceed; none where nobody has bought twice."""
     bought = purchases(data, as_of).filter(nw.col(counted)).select("customer_id", "day")

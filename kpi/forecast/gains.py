@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +12,7 @@ from kpi import schema
 from kpi.catalog import CATALOG
 from kpi.dataset import Dataset
 from kpi.errors import MissingTable, ParameterError
+from kpi.facts.clock import stored
 from kpi.forecast import levers
 from kpi.forecast.levers import Lever
 from kpi.forecast.pipeline_counts import Counts, counted
@@ -111,7 +113,10 @@ def gains(
     known = _known(data, as_of, window, horizon, seed)
     counts, model, base = known.counts, known.model, known.base
     found = [*levers.conversions(counts, model), *levers.paces(counts, model), *levers.inflows(counts, model)]
-    found += [*levers.lead_conversion(counts), *_response(data, known), *levers.amounts(counts, model)]
+    found += levers.lead_conversion(counts)
+    with suppress(MissingTable):
+        found += levers.response(data, counts, known.now, known.window)
+    found += levers.amounts(counts, model)
     is_enough, rng, rows = int(counts.amounts["n"].sum()) >= FLOOR, np.random.default_rng([seed, 1]), []
     for lever in found:
         row = lever.row() | {"horizon": horizon}
@@ -143,13 +148,13 @@ def _known(data: Dataset, as_of: Instant, window: WindowLike | None, horizon: in
         raise ParameterError(f"a horizon of {horizon} days says nothing; give a positive number of days")
     now = data.instant(as_of)
     days = data.window(window, now, DAYS)
-    key = ("levers", now, days, horizon, seed)
-    known = data.facts.get(key)
-    if not isinstance(known, _Known):
+
+    def build() -> _Known:
         counts = counted(data, now, days)
         model = fitted(counts, horizon, DRAWS, seed)
-        data.facts[key] = known = _Known(now, days, counts, model, model.stages, model.value(model.stages))
-    return known
+        return _Known(now, days, counts, model, model.stages, model.value(model.stages))
+
+    return stored(data, ("levers", now, days, horizon, seed), build)
 
 
 def _gain(known: _Known, lever: Lever, shift: np.ndarray) -> np.ndarray:
@@ -167,14 +172,7 @@ def _gain(known: _Known, lever: Lever, shift: np.ndarray) -> np.ndarray:
     if lever.kind == "inflow":
         return value[:, lever.place] * np.expm1(shift)
     more = levers.more_from_leads(counts, shift) if lever.kind == "lead_conversion" else shift
-    return (value * levers.shares_from_leads(counts, model.sources)).sum(axis=1) * more
-
-
-def _response(data: Dataset, known: _Known) -> list[Lever]:
-    try:
-        return levers.response(data, known.counts, known.now, known.window)
-    except MissingTable:
-        return []
+    return (value * counts.from_leads.reindex(model.sources, fill_value=0.0).to_numpy(dtype="float64")).sum(axis=1) * more
 
 
 def _ends(values: np.ndarray, level: float) -> tuple[float, float]:

@@ -73,9 +73,7 @@ def target(names: Sequence[str] | pd.Index, steps: np.ndarray, variances: np.nda
 def conversions(counts: Counts, model: PipelineModel) -> list[Lever]:
     """For each stage, the share of the deals that goes on."""
     found, point = [], _point(model, GOING_ON)
-    table = counts.exits.assign(
-        n=counts.exits["advanced"] + counts.exits["lost"], events=counts.exits["advanced"], place=places(counts, counts.exits)
-    )
+    table = counts.exits.assign(place=places(counts, counts.exits))
     expected = model.log_odds[0][table["place"], table["band"]] + model.source_effect[0][pd.Index(model.sources).get_indexer(table["source"])]
     for place, label in enumerate(_labels(counts)):
         here = (table["place"] == place).to_numpy()
@@ -94,11 +92,11 @@ def conversions(counts: Counts, model: PipelineModel) -> list[Lever]:
 def paces(counts: Counts, model: PipelineModel) -> list[Lever]:
     """For each stage, how long deals stay in it."""
     found, point = [], _point(model, LONGEST)
-    ends, risk = cells(counts, "exits", "advanced", "lost"), counts.exposure
+    ends, risk = cells(counts, "exits", "n"), counts.exposure
     usual = risk["days"] * model.exit_chance[0][places(counts, risk), risk["band"]]
     for place, stage in enumerate(counts.stages["stage"]):
         exits = counts.exits[places(counts, counts.exits) == place]
-        done = (exits["advanced"] + exits["lost"]).groupby(exits["owner"]).sum()
+        done = exits.groupby("owner")["n"].sum()
         due = usual[places(counts, risk) == place].groupby(risk["owner"]).sum().reindex(done.index, fill_value=0.0)
         large = done[done >= FLOOR].index
         steps = np.log((done[large] + 0.5) / (due[large] + 0.5)).to_numpy(dtype="float64")
@@ -159,9 +157,7 @@ def lead_conversion(counts: Counts) -> list[Lever]:
     """Share of the leads that become an opportunity."""
     if counts.leads.empty:
         return []
-    made = counts.leads["lag"] >= 0
-    table = counts.leads.assign(n=counts.leads["count"], events=counts.leads["count"].where(made, 0))
-    table = table.groupby(["source", "owner"], as_index=False)[["n", "events"]].sum()
+    table = counts.leads.groupby(["source", "owner"], as_index=False)[["n", "events"]].sum()
     share = (table.groupby("source")["events"].transform("sum") + 0.5) / (table.groupby("source")["n"].transform("sum") + 1)
     names, steps, variances = effects(table, logit(share.to_numpy("float64")), "owner")
     n, events = int(table["n"].sum()), int(table["events"].sum())
@@ -177,7 +173,7 @@ def response(data: Dataset, counts: Counts, now: pd.Timestamp, window: Window) -
     """Share of the leads answered within the hour, and the opportunities that go with it: an association."""
     by = "team" if data.has("owners") else "source"
     row = response_time.what_if(data, as_of=now, window=window, past=window, by=by).iloc[0]
-    made = counts.leads.loc[counts.leads["lag"] >= 0, "count"].sum() / max(counts.leads["count"].sum(), 1)
+    made = counts.leads["events"].sum() / max(counts.leads["n"].sum(), 1)
     lever = Lever("response", "", "rate", n=int(row["n"]), n_events=int(row["n_events"]), n_open=0, now=float(row["now"]))
     if pd.isna(row["value"]) or not made > 0:
         return [lever]
@@ -206,19 +202,14 @@ def amounts(counts: Counts, model: PipelineModel) -> list[Lever]:
 
 def more_from_leads(counts: Counts, shift: np.ndarray) -> np.ndarray:
     """By how much opportunities from leads grow, relative to now, when the log odds of every source move."""
-    table = counts.leads.assign(events=counts.leads["count"].where(counts.leads["lag"] >= 0, 0)).groupby("source")[["count", "events"]].sum()
-    n = table["count"].to_numpy(dtype="float64")
-    share = (table["events"].to_numpy(dtype="float64") + 0.5) / (n + 1)
+    table = counts.leads.groupby("source")[["n", "events"]].sum()
+    n, events = (table[name].to_numpy(dtype="float64") for name in ("n", "events"))
+    share = (events + 0.5) / (n + 1)
     return (n * expit(logit(share) + np.reshape(shift, (-1, 1)))).sum(axis=1) / (n * share).sum() - 1
 
 
 def lags(counts: Counts, horizon: int) -> np.ndarray:
     """Share of the opportunities of each coming day that stem from leads yet to come: the others' leads are there already."""
     made = counts.leads[counts.leads["lag"] >= 0]
-    found = np.bincount(np.minimum(made["lag"], horizon), made["count"], horizon + 1)[:horizon]
-    return found.cumsum() / max(made["count"].sum(), 1)
-
-
-def shares_from_leads(counts: Counts, sources: list[str]) -> np.ndarray:
-    """Share of the deals of each source that came from a lead."""
-    return counts.from_leads.reindex(sources, fill_value=0.0).to_numpy(dtype="float64")
+    found = np.bincount(np.minimum(made["lag"], horizon), made["n"], horizon + 1)[:horizon]
+    return found.cumsum() / max(made["n"].sum(), 1)

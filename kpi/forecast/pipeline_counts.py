@@ -32,9 +32,9 @@ WHO = ["source", "owner"]
 class Counts:
     """The counts of one data set at one instant, over a window of some days; sources and owners side by side.
 
-    stages: position, stage, next_stage. exposure: position, band of age, days at risk. exits: position, band, advanced, lost.
+    stages: position, stage, next_stage. exposure: position, band of age, days at risk. exits: position, band, n of them, events: on.
     waiting: open deals by position and age. entries: deals that came in, by quarter. amounts: n, total and squares of won deals.
-    leads: count by lag in days to the opportunity, -1 without. from_leads: share of the deals of each source that came from a lead.
+    leads: n by lag in days to the opportunity, -1 without; events. from_leads: share of the deals of each source that came from a lead.
     """
 
     days: int
@@ -51,11 +51,10 @@ class Counts:
 def counted(data: Dataset, now: pd.Timestamp, window: Window) -> Counts:
     """Count what the model needs; rows are aggregated in the engine."""
     order, rows = _steps(data, now)
-    watched = facts.exposed(rows, window, "period")
     first = int(order["position"].iloc[0])
     entries = _entries(rows.filter(nw.col("position") == first), window)
     kept = set(entries.groupby("source")["count"].sum().sort_values(ascending=False, kind="stable").index[:SOURCES])
-    exposure, exits = _exposure_and_exits(watched)
+    exposure, exits = _exposure_and_exits(facts.exposed(rows, window, "period"))
     known = {
         "exposure": exposure,
         "exits": exits,
@@ -90,11 +89,11 @@ def _exposure_and_exits(watched: nw.LazyFrame) -> tuple[pd.DataFrame, pd.DataFra
     for band, (first, after) in enumerate(pairwise((*BANDS, NEVER))):
         days = (np.minimum(stays["exit"], after - 1) - np.maximum(stays["entry"], first) + 1).clip(lower=0)
         parts.append(stays.assign(band=band, days=days * stays["count"]).query("days > 0"))
-    ended = stays[stays["outcome"] != "censored"]
-    ended = ended.assign(band=np.searchsorted(BANDS, ended["exit"], "right") - 1)
-    ended = ended.assign(**{outcome: ended["count"].where(ended["outcome"] == outcome, 0) for outcome in ("advanced", "lost")})
+    ended = stays[stays["outcome"].isin(["advanced", "lost"])]
+    events = ended["count"].where(ended["outcome"] == "advanced", 0)
+    ended = ended.assign(band=np.searchsorted(BANDS, ended["exit"], "right") - 1, n=ended["count"], events=events)
     exposure = pd.concat(parts).groupby(keys, as_index=False)["days"].sum()
-    return exposure, ended.groupby(keys, as_index=False)[["advanced", "lost"]].sum()
+    return exposure, ended.groupby(keys, as_index=False)[["n", "events"]].sum()
 
 
 def _waiting(data: Dataset, rows: nw.LazyFrame, now: pd.Timestamp) -> pd.DataFrame:
@@ -121,7 +120,7 @@ def _amounts(data: Dataset, now: pd.Timestamp, window: Window) -> pd.DataFrame:
 def _leads(data: Dataset, now: pd.Timestamp, window: Window) -> pd.DataFrame:
     """What became within 90 days of the leads that came in as long ago; those from before opportunities were recorded are left out."""
     if not data.has("leads"):
-        return pd.DataFrame({"source": [], "owner": [], "lag": [], "count": []}).astype({"lag": "int64", "count": "int64"})
+        return pd.DataFrame(columns=[*WHO, "lag", "n", "events"]).astype({"lag": "int64", "n": "int64", "events": "int64"})
     since = recorded_from(data, LEAD_TO_OPPORTUNITY)
     start, end = (day - timedelta(days=MATURE) for day in (window.start, window.end))
     cohort = Window(max(start, since) if since is not None and since < end else start, end)
@@ -129,7 +128,8 @@ def _leads(data: Dataset, now: pd.Timestamp, window: Window) -> pd.DataFrame:
     rows = facts.exposed(rows, cohort, "cohort")
     made = (nw.col("outcome") == "opportunity") & (nw.col("exit") <= MATURE)
     lag = nw.when(made).then(nw.col("exit")).otherwise(nw.lit(-1)).cast(nw.Int64)
-    return engine.sizes(rows.with_columns(lag.alias("lag")), [*WHO, "lag"])
+    table = engine.sizes(rows.with_columns(lag.alias("lag")), [*WHO, "lag"], "n")
+    return table.assign(events=table["n"].where(table["lag"] >= 0, 0))
 
 
 def _from_leads(data: Dataset, now: pd.Timestamp, window: Window, kept: set[str]) -> pd.Series:
@@ -146,7 +146,7 @@ def _from_leads(data: Dataset, now: pd.Timestamp, window: Window, kept: set[str]
 
 def _pooled(table: pd.DataFrame, kept: set[str]) -> pd.DataFrame:
     """The same counts with the small sources taken together."""
-    sums = [name for name in ("days", "advanced", "lost", "count", "n", "total", "squares", "made") if name in table]
+    sums = [name for name in ("days", "count", "n", "events", "total", "squares", "made") if name in table]
     keys = [name for name in table if name not in sums]
     pooled = table.assign(source=np.where(table["source"].isin(kept), table["source"], OTHERS))
     return pooled.groupby(keys, as_index=False)[sums].sum()

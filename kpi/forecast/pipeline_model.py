@@ -111,7 +111,7 @@ def fitted(counts: Counts, horizon: int, draws: int, seed: int) -> PipelineModel
     """
     rng = np.random.default_rng(seed)
     sources = sorted({*counts.entries["source"], *counts.waiting["source"]})
-    risk, ended, advanced = cells(counts, "exposure", "days"), cells(counts, "exits", "advanced", "lost"), cells(counts, "exits", "advanced")
+    risk, ended, advanced = cells(counts, "exposure", "days"), cells(counts, "exits", "n"), cells(counts, "exits", "events")
     entered = counts.entries.groupby("source")["count"].sum().reindex(sources, fill_value=0).to_numpy("float64")
     model = PipelineModel(
         sources,
@@ -126,11 +126,11 @@ def fitted(counts: Counts, horizon: int, draws: int, seed: int) -> PipelineModel
     return replace(model, source_effect=_drawn(*_source_effects(counts, sources, model.log_odds[0]), draws, rng))
 
 
-def cells(counts: Counts, name: str, *columns: str) -> np.ndarray:
+def cells(counts: Counts, name: str, column: str) -> np.ndarray:
     """Sum counts by stage and band of age."""
     table = getattr(counts, name)
     found = np.zeros((len(counts.stages), len(BANDS)), dtype="int64")
-    np.add.at(found, (places(counts, table), table["band"].to_numpy()), table[list(columns)].sum(axis=1).to_numpy(dtype="int64"))
+    np.add.at(found, (places(counts, table), table["band"].to_numpy()), table[column].to_numpy(dtype="int64"))
     return found
 
 
@@ -174,9 +174,8 @@ def _shares(advanced: np.ndarray, ended: np.ndarray) -> np.ndarray:
 
 def _source_effects(counts: Counts, sources: list[str], log_odds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """What each source adds to the log odds of going on, in all stages alike; nothing where it has too few ends to say."""
-    table = counts.exits.assign(n=counts.exits["advanced"] + counts.exits["lost"], events=counts.exits["advanced"])
-    expected = log_odds[places(counts, table), table["band"].to_numpy()]
-    return _spread(*effects(table, expected, "source"), sources)
+    expected = log_odds[places(counts, counts.exits), counts.exits["band"].to_numpy()]
+    return _spread(*effects(counts.exits, expected, "source"), sources)
 
 
 def _spread(found: pd.Index, step: np.ndarray, variance: np.ndarray, sources: list[str]) -> tuple[np.ndarray, np.ndarray]:

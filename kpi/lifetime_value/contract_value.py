@@ -48,9 +48,9 @@ def contract_value(data: Dataset, now: pd.Timestamp, by: tuple[str, ...], horizo
     passed already), and its discount. The interval holds what is not known of the parameters and how customers differ.
     """
     frame = rows.with_group(data, now, _won_lately(data, now) if by else _standing(data, now), by)
-    sums = [nw.col(name).sum() for name in ("paid", "squared", "to_date", "costs", "costs_known")]
+    sums = [nw.col(name).sum() for name in ("paid", "squared", "to_date")]
     names = [*by, "months"]
-    cells = engine.collect(rows.with_costs(data, frame).group_by(*names).agg(nw.len().alias("n"), *sums), names)
+    cells = engine.collect(facts.with_cost(data, frame).group_by(*names).agg(nw.len().alias("n"), *sums, *rows.COSTS), names)
     period = renewal_period(data, now)
     events = _events(facts.covers(data, now), period)
     came, groups = _came(events), Groups.of(cells, by)
@@ -157,12 +157,11 @@ def _checked(data: Dataset, now: pd.Timestamp, cut: int, end: int, level: float)
     later = live.join(facts.covers(data, now).select("customer_id", "start_day", "until"), on=["customer_id", "start_day"], how="inner")
     kept = engine.counts(later, (), **{f"kept{day}": nw.col("until") >= day for day in days}).iloc[0]
     table = pd.DataFrame({"renewal": range(1, len(days) + 1), "actual": [int(kept[f"kept{day}"]) for day in days]})
-    table["n_events"] = table["actual"]
     expected, spread = _expected_kept(events, fit_renewals(events), table["renewal"].to_numpy())
     at_risk = (events["renewal"] * (events["lost"] + events["kept"])).sum()
     n = int(events["kept"].sum())
     half = intervals.quantile_of(level) * spread
-    table = table.assign(n=n, horizon=table["renewal"] * period, value=expected)
+    table = table.assign(n=n, n_events=table["actual"], horizon=table["renewal"] * period, value=expected)
     table["low"], table["high"] = np.maximum(expected - half, 0), np.minimum(expected + half, n)
     table["constant"] = n * (1 - events["lost"].sum() / at_risk) ** table["renewal"]
     for name, column in (("error", "value"), ("constant_error", "constant")):

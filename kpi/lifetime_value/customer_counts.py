@@ -15,11 +15,12 @@ from kpi.facts.clock import last_day
 
 GROUPS = ("source", "segment", "product", "response", "owner")
 HOUR = 3600
+COSTS = (nw.col("cost").sum().alias("costs"), nw.col("cost").count().alias("costs_known"))  # to win customers, and of how many it is known
 
 
 def customers(data: Dataset, now: pd.Timestamp) -> nw.LazyFrame:
     """One row per customer who ever bought."""
-    return with_costs(data, facts.buyers(data, now)).with_columns(
+    return facts.with_cost(data, facts.buyers(data, now)).with_columns(
         nw.col("amount").alias("net"),
         nw.col("margin").fill_null(0.0),
         (nw.col("purchases") - 1).alias("repeats"),
@@ -43,8 +44,8 @@ def with_group(data: Dataset, now: pd.Timestamp, frame: nw.LazyFrame, by: Sequen
 def counted(frame: nw.LazyFrame, *groups: str) -> pd.DataFrame:
     """Count the customers alike."""
     names = [*groups, "repeats", "recency", "age"]
-    sums = [nw.col(name).sum() for name in ("spent", "spent_squared", "net", "margin", "costs", "costs_known")]
-    return engine.collect(frame.group_by(*names).agg(nw.len().alias("count"), *sums), names)
+    sums = [nw.col(name).sum() for name in ("spent", "spent_squared", "net", "margin")]
+    return engine.collect(frame.group_by(*names).agg(nw.len().alias("count"), *sums, *COSTS), names)
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,12 +95,3 @@ def _responses(data: Dataset, now: pd.Timestamp) -> nw.LazyFrame:
     leads = facts.leads(data, now).join(ids, on="lead_id", how="inner").with_columns(band.alias("response"))
     leads = leads.with_columns((nw.col("created_seconds") == nw.col("created_seconds").min().over("customer_id")).alias("is_first"))
     return leads.filter(nw.col("is_first")).group_by("customer_id").agg(nw.col("response").min())
-
-
-def with_costs(data: Dataset, frame: nw.LazyFrame) -> nw.LazyFrame:
-    """Add to customers what it cost to win them."""
-    if not data.has("customers", "acquisition_cost"):
-        return frame.with_columns(nw.lit(0.0).alias("costs"), nw.lit(0).alias("costs_known"))
-    own = data.table("customers").select("customer_id", nw.col("acquisition_cost").alias("costs"))
-    frame = frame.join(own, on="customer_id", how="left")
-    return frame.with_columns((~nw.col("costs").is_null()).cast(nw.Int64).alias("costs_known"), nw.col("costs").fill_null(0.0))

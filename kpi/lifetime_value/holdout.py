@@ -10,7 +10,7 @@ import pandas as pd
 
 from kpi import engine, facts, schema
 from kpi.dataset import Dataset
-from kpi.facts.clock import all_days
+from kpi.facts.clock import all_days, stored
 from kpi.lifetime_value import customer_counts as rows
 from kpi.lifetime_value.contract_value import DRAWS, LEAST, SEED
 from kpi.lifetime_value.expected_value import fit
@@ -125,17 +125,17 @@ def active_probability(data: Dataset, *, as_of: Instant, level: float = 0.9) -> 
 
 def _held_out(data: Dataset, now: pd.Timestamp) -> _HeldOut:
     """Fit the model at the cut once for all that is compared with it."""
-    key = ("held out", now)
-    held = data.facts.get(key)
-    if not isinstance(held, _HeldOut):
+
+    def build() -> _HeldOut:
         first, end = all_days(data, facts.buyers(data, now), "first_day", now).days
         cut = first + 2 * (end - first) // 3
         columns = ["customer_id", "repeats", "recency", "age"]
         before = engine.collect(rows.customers(data, data.instant(day_of(cut))).select(*columns), ["customer_id"])
         counts = before.groupby(columns[1:], as_index=False).agg(count=("customer_id", "size"))
         model = fit_purchases(counts) if (before["repeats"] > 0).sum() >= LEAST else None
-        data.facts[key] = held = _HeldOut(now, cut, end, before, counts, model)
-    return held
+        return _HeldOut(now, cut, end, before, counts, model)
+
+    return stored(data, ("held out", now), build)
 
 
 def _tracked(data: Dataset, held: _HeldOut, model: PurchaseModel, level: float) -> pd.DataFrame:

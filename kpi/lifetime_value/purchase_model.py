@@ -25,7 +25,7 @@ HELD = ("mean rate", "rates", "mean drop-out", "drop-out")
 
 
 @dataclass(frozen=True)
-class PurchaseModel:
+class PurchaseModel(optimise.Estimated):
     """A BG/NBD or MBG/NBD with its parameters and how well they are known.
 
     Attributes
@@ -57,11 +57,6 @@ class PurchaseModel:
     held: tuple[str, ...]
     unit: float
     maximum: optimise.Maximum
-
-    @property
-    def parameters(self) -> np.ndarray:
-        """R, alpha, a, b."""
-        return np.array([self.r, self.alpha, self.a, self.b])
 
     def draws(self, number: int, seed: int) -> np.ndarray:
         """Draw parameters as uncertain as the data leave them.
@@ -121,7 +116,7 @@ def fit_purchases(table: pd.DataFrame, model: Variant = "mbg") -> PurchaseModel:
     ]
     best = optimise.maximise(rows.likelihood, rows.thinned(SAMPLE).likelihood, starts, BOX)
     r, alpha, a, b = _parameters(best.point, unit)
-    errors = dict(zip(NAMES, best.errors(_slopes(best.point), np.array([r, alpha, a, b])).tolist(), strict=True))
+    errors = best.errors(NAMES, (r, alpha, a, b), _slopes(best.point))
     value = best.value - float(count @ x) * np.log(unit)  # a density per unit of time
     return PurchaseModel(model, r, alpha, a, b, value, errors, best.held_names(HELD), unit, best)
 

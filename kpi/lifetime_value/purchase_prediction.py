@@ -27,7 +27,7 @@ def probability_active(table: pd.DataFrame, parameters: np.ndarray, model: Varia
     ndarray
         One value in [0, 1] per customer, on the last axis; draws come before.
     """
-    r, alpha, a, b = _by_draw(parameters)
+    r, alpha, a, b = np.moveaxis(np.asarray(parameters, "float64"), -1, 0)[..., None]  # customers on an axis behind that of the draws
     x, recency, age = (table[name].to_numpy("float64") for name in COLUMNS)
     m = x + (model == "mbg")
     odds = np.log(a / (b + np.maximum(m, 1) - 1)) + (r + x) * np.log1p((age - recency) / (alpha + recency))
@@ -79,11 +79,6 @@ def variance_of_purchases(table: pd.DataFrame, parameters: np.ndarray, model: Va
     """
     squares = _if_active(purchases_squared, table, parameters, model, ahead) * probability_active(table, parameters, model)
     return np.maximum(squares - expected_purchases(table, parameters, model, ahead) ** 2, 0.0)
-
-
-def _by_draw(parameters: np.ndarray) -> np.ndarray:
-    """R, alpha, a, b, each with an axis for the customers behind that of the draws."""
-    return np.moveaxis(np.asarray(parameters, "float64"), -1, 0)[..., None]
 
 
 def _if_active(integrand: Integrand, table: pd.DataFrame, parameters: np.ndarray, model: Variant, ahead: float | np.ndarray) -> np.ndarray:

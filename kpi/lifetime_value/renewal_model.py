@@ -17,7 +17,7 @@ BOX = optimise.Box(np.array([-16.0, -7.0]), np.array([16.0, np.log(10_000.0)]))
 
 
 @dataclass(frozen=True)
-class RenewalModel:
+class RenewalModel(optimise.Estimated):
     """A shifted beta-geometric with its parameters and how well they are known.
 
     Attributes
@@ -40,11 +40,6 @@ class RenewalModel:
     errors: dict[str, float]
     held: tuple[str, ...]
     maximum: optimise.Maximum
-
-    @property
-    def parameters(self) -> np.ndarray:
-        """Alpha and beta."""
-        return np.array([self.alpha, self.beta])
 
     def draws(self, number: int, seed: int) -> np.ndarray:
         """Draw parameters as uncertain as the data leave them.
@@ -98,8 +93,8 @@ def fit_renewals(table: pd.DataFrame) -> RenewalModel:
     start = np.array([np.log((lost.sum() + 0.5) / (kept.sum() + lost.sum())), 0.5])
     best = optimise.maximise(likelihood, likelihood, [start], BOX)
     alpha, beta = _parameters(best.point)
-    errors = best.errors(_slopes(best.point), np.array([alpha, beta])).tolist()
-    return RenewalModel(alpha, beta, best.value, dict(zip(("alpha", "beta"), errors, strict=True)), best.held_names(("mean", "customers")), best)
+    errors = best.errors(("alpha", "beta"), (alpha, beta), _slopes(best.point))
+    return RenewalModel(alpha, beta, best.value, errors, best.held_names(("mean", "customers")), best)
 
 
 def share_kept(renewals: np.ndarray, parameters: np.ndarray) -> np.ndarray:

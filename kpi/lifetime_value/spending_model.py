@@ -18,7 +18,7 @@ BOX = optimise.Box(np.array([-7.0, -5.0, -14.0]), np.array([np.log(10_000.0), np
 
 
 @dataclass(frozen=True)
-class SpendingModel:
+class SpendingModel(optimise.Estimated):
     """A Gamma-Gamma model with its parameters and how well they are known.
 
     Attributes
@@ -49,11 +49,6 @@ class SpendingModel:
     left_out: int
     unit: float
     maximum: optimise.Maximum | None
-
-    @property
-    def parameters(self) -> np.ndarray:
-        """P, q, v."""
-        return np.array([self.p, self.q, self.v])
 
     def draws(self, number: int, seed: int) -> np.ndarray:
         """Draw parameters as uncertain as the data leave them.
@@ -111,7 +106,7 @@ def fit_spending(table: pd.DataFrame) -> SpendingModel:
     starts = [np.array([1.0, 1.0, 0.0]), np.array([0.0, 4.0, 0.0])]  # customers differ; or hardly do
     best = optimise.maximise(rows.likelihood, part.likelihood, starts, BOX)
     p, q, v = _parameters(best.point, unit)
-    errors = dict(zip("pqv", best.errors(_slopes(best.point), np.array([p, q, v])).tolist(), strict=True))
+    errors = best.errors("pqv", (p, q, v), _slopes(best.point))
     value = best.value - float(count.sum()) * np.log(unit)
     return SpendingModel(p, q, v, value, errors, best.held_names(("amounts", "customers", "mean")), left_out, unit, best)
 

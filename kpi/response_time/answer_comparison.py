@@ -40,9 +40,8 @@ def on_both_clocks(data: Dataset, *, as_of: Instant, window: WindowLike | None =
     MissingTable
         If leads or activities are missing.
     """
-    parts = [within(data, *PARTS["attempt"], as_of, window, (), clock, (horizon,), level, TYPICAL).assign(clock=clock) for clock in CLOCKS]
-    table = pd.concat(parts, ignore_index=True)
-    return table[["clock", *schema.RESULT, "median", "slow"]]
+    parts = {clock: within(data, *PARTS["attempt"], as_of, window, (), clock, (horizon,), level, TYPICAL) for clock in CLOCKS}
+    return pd.concat(parts, names=["clock"]).reset_index("clock").reset_index(drop=True)
 
 
 @renamed(threshold="horizon")

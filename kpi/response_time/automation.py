@@ -136,19 +136,16 @@ def nurtured(data: Dataset, *, as_of: Instant, window: WindowLike | None = None,
     rows = data.engine.keep(rows.with_columns(last.alias("last"), named.alias("named"), (nw.col("nurtured_seconds") - begins).alias("turned")))
     length = nw.col("last") - begins
     turned = ~nw.col("turned").is_null() & (nw.col("turned") < length)
-    before = rows.select(
-        nw.lit("not").alias("group"),
-        nw.lit(0).alias("entry"),
-        (nw.when(turned).then(nw.col("turned")).otherwise(length) // unit).cast(nw.Int64).alias("exit"),
-        nw.when(turned).then(nw.lit("censored")).otherwise(nw.col("named")).alias("outcome"),
-    )
-    after = rows.filter(turned).select(
-        nw.lit("nurtured").alias("group"),
-        (nw.col("turned") // unit).cast(nw.Int64).alias("entry"),
-        (length // unit).cast(nw.Int64).alias("exit"),
-        nw.col("named").alias("outcome"),
-    )
+    until = nw.when(turned).then(nw.col("turned")).otherwise(length)
+    ended = nw.when(turned).then(nw.lit("censored")).otherwise(nw.col("named"))
+    before = _spells(rows, "not", nw.lit(0), until // unit, ended)
+    after = _spells(rows.filter(turned), "nurtured", nw.col("turned") // unit, length // unit, nw.col("named"))
     causes = (outcome, "disqualified")
-    parts = [engine.sizes(part.filter(nw.col("exit") >= nw.col("entry")), ["group", *facts.OBSERVED]) for part in (before, after)]
-    values = facts.incidence(pd.concat(parts, ignore_index=True), causes, (horizon,), ("group",), level)
+    values = facts.incidence(pd.concat([before, after], ignore_index=True), causes, (horizon,), ("group",), level)
     return schema.result(f"response.nurtured_{outcome}", values, by=("group",), view="cohort", window=window, as_of=now)
+
+
+def _spells(rows: nw.LazyFrame, group: str, entry: nw.Expr, end: nw.Expr, outcome: nw.Expr) -> pd.DataFrame:
+    """Count the spells of a group by the ages at which they begin and end."""
+    spells = rows.select(group=nw.lit(group), entry=entry.cast(nw.Int64), exit=end.cast(nw.Int64), outcome=outcome)
+    return engine.sizes(spells.filter(nw.col("exit") >= nw.col("entry")), ["group", *facts.OBSERVED])

@@ -130,7 +130,6 @@ def delay_parts(data: Dataset, *, as_of: Instant, window: WindowLike | None = No
     """
     unknown = {"routing", "owner"} if not data.has("leads", "assigned_at") else set()
     unknown |= {"contact"} if not data.has("activities", "outcome") else set()
-    names = [name for name in PARTS if name not in unknown]
-    parts = [within(data, *PARTS[name], as_of, window, (), clock, (HOUR,), level, TYPICAL).assign(part=name) for name in names]
-    table = pd.concat(parts, ignore_index=True)
-    return table[["part", *[name for name in table.columns if name != "part"]]]
+    known = {name: part for name, part in PARTS.items() if name not in unknown}
+    parts = {name: within(data, *part, as_of, window, (), clock, (HOUR,), level, TYPICAL) for name, part in known.items()}
+    return pd.concat(parts, names=["part"]).reset_index("part").reset_index(drop=True)

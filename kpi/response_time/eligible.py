@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import narwhals.stable.v2 as nw
 import pandas as pd
@@ -18,7 +18,7 @@ from kpi.statistics import survival
 
 CAUSES = ("answered", "disqualified")
 CLOCKS = ("wall", "business")
-TYPICAL = {"median": 0.5, "slow": 0.9}
+TYPICAL = (("median", 0.5), ("slow", 0.9))
 GROUPS = {
     "source": "source",
     "owner": "owner",
@@ -77,7 +77,7 @@ def within(
     clock: str,
     horizons: Sequence[float],
     level: float,
-    quantiles: Mapping[str, float] | None = None,
+    quantiles: Sequence[tuple[str, float]] = (),
 ) -> pd.DataFrame:
     """Estimate the share for whom one event followed another within some delays, and by name the delays within which stated shares were reached.
 
@@ -89,12 +89,11 @@ def within(
     table = facts.incidence(counts, CAUSES, horizons, groups, level)
     if has_day_precision(data):
         table.loc[table["horizon"] < DAY_SECONDS, ["value", "low", "high"]] = float("nan")
-    for name, share in (quantiles or {}).items():
-        reached = typical(data, facts.incidence_curve(counts, CAUSES, groups, level), share, groups)[[*groups, "value"]].rename(
-            columns={"value": name}
-        )
+    for name, share in quantiles:
+        curve = facts.incidence_curve(counts, CAUSES, groups, level)
+        reached = typical(data, curve, share, groups).rename(columns={"value": name})[[*groups, name]]
         table = table.merge(reached, on=list(groups), how="left") if groups else table.merge(reached, how="cross")
-    return schema.result(key, table, by=groups, view="cohort", window=window, as_of=now, more=tuple(quantiles or ()))
+    return schema.result(key, table, by=groups, view="cohort", window=window, as_of=now, more=[name for name, _ in quantiles])
 
 
 def has_day_precision(data: Dataset) -> bool:

@@ -60,8 +60,7 @@ def speed_to_outcome(
     ParameterError
         If `outcome` is unknown.
     """
-    event, days = _outcome(outcome)
-    need_times(data)
+    event, days = _outcome(data, outcome)
     now = data.instant(as_of)
     window = data.window(window, now)
     counts = _landmark_counts(data, as_of, window, event, days)
@@ -103,8 +102,7 @@ def sensitivity(
     ParameterError
         If `outcome` is unknown.
     """
-    event, days = _outcome(outcome)
-    need_times(data)
+    event, days = _outcome(data, outcome)
     now = data.instant(as_of)
     window = data.window(window, now)
     since = nw.col(f"{event}_seconds") - nw.col("created_seconds")
@@ -173,15 +171,13 @@ def what_if(
     ParameterError
         If `outcome` or `by` is unknown.
     """
-    event, days = _outcome(outcome)
     if by not in ("source", "team"):
         raise ParameterError(f"by={by!r} is unknown here; use source or team")
-    need_times(data)
+    event, days = _outcome(data, outcome)
     now = data.instant(as_of)
     window, past = data.window(window, now), data.window(past, now)
     gap, gap_variance = _gap(data, as_of, past, event, days, level)
-    groups = _answered_by(data, as_of, past, by)
-    known = groups[groups["n"] >= 20]
+    known = _answered_by(data, as_of, past, by).query("n >= 20")
     here = _answered_by(data, as_of, window, by)
     size, soon = int(here["n"].sum()), int(here["soon"].sum())
     row = {"n": size, "n_events": soon, "horizon": days, "best": "", "target": np.nan, "now": soon / size if size else np.nan, "gap": gap}
@@ -198,9 +194,10 @@ def what_if(
     return schema.result(f"response.what_if_{outcome}", pd.DataFrame([row]), by=(), view="cohort", window=window, as_of=now, more=more)
 
 
-def _outcome(outcome: str) -> tuple[str, int]:
+def _outcome(data: Dataset, outcome: str) -> tuple[str, int]:
     if outcome not in OUTCOMES:
         raise ParameterError(f"outcome {outcome!r} is unknown; use one of {', '.join(OUTCOMES)}")
+    need_times(data)
     return OUTCOMES[outcome]
 
 

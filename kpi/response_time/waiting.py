@@ -150,9 +150,8 @@ def waiting_queue(data: Dataset, *, as_of: Instant, window: WindowLike | None = 
     """
     now = data.instant(as_of)
     data.table("activities", "lead_id")
-    table = engine.collect(
-        _waiting(data, now, window).select("lead_id", "created_at", "created_day", "source", "owner", "delay", "alerted_seconds"), ["lead_id"]
-    )
+    leads = _waiting(data, now, window)
+    table = engine.collect(leads.select("lead_id", "created_at", "created_day", "source", "owner", "delay", "alerted_seconds"), ["lead_id"])
     rates = engine.counts(facts.leads(data, now), ("source",), n=nw.lit(True), won=nw.col("end") == "opportunity")
     rates["source_rate"] = rates["won"] / rates["n"] if data.has("opportunities") else float("nan")
     table = table.merge(rates[["source", "source_rate"]], on="source", how="left")

@@ -55,13 +55,11 @@ def cohort_matrix(data: Dataset, *, as_of: Instant, months: int = 24) -> pd.Data
     who = nw.when(nw.col("bought")).then(nw.lit(1)).otherwise(nw.lit(0)).sum().alias("customers")
     cells = engine.collect(per_month.group_by("cohort", "month").agg(who, nw.col("amount").sum()), ["cohort", "month"])
     cells["age"] = cells["month"] - cells["cohort"]
-    sizes = cells[cells["age"] == 0].set_index("cohort")["customers"]
-    every = [(cohort, age) for cohort in sizes.index for age in range(last.number - cohort + 1)]
-    table = pd.DataFrame(every, columns=["cohort", "age"]).merge(cells[["cohort", "age", "customers", "amount"]], on=["cohort", "age"], how="left")
-    table[["customers", "amount"]] = table[["customers", "amount"]].fillna(0)
-    table["n"] = table["cohort"].map(sizes)
+    first_month = cells[cells["age"] == 0].set_index("cohort")
+    every = [(cohort, age) for cohort in first_month.index for age in range(last.number - cohort + 1)]
+    table = pd.DataFrame(every, columns=["cohort", "age"]).merge(cells, on=["cohort", "age"], how="left").fillna({"customers": 0, "amount": 0})
+    table["n"], begun = (table["cohort"].map(first_month[name]) for name in ("customers", "amount"))
     table["n_events"] = table["customers"] = table["customers"].astype("int64")
-    begun = table["cohort"].map(cells[cells["age"] == 0].set_index("cohort")["amount"])
     table["amount_kept"] = (table["amount"] / begun).where(begun > 0)
     table["cohort"] = pd.Series([str(Month.of(number)) for number in table["cohort"]], dtype="str")
     window = Window(first.start, last.end)

@@ -10,7 +10,7 @@ import pandas as pd
 from kpi import engine, facts, schema
 from kpi.catalog import CATALOG
 from kpi.dataset import Dataset
-from kpi.facts.clock import all_days
+from kpi.facts.clock import all_days, on_days
 from kpi.periods import Instant, WindowLike
 from kpi.schema import renamed
 from kpi.statistics import intervals, survival
@@ -119,12 +119,11 @@ def renewals(data: Dataset, *, as_of: Instant, window: WindowLike | None = None,
     """
     now = data.instant(as_of)
     window = data.window(window, now, CATALOG["retention.renewals"].days)
-    first, after = window.days
-    ended = facts.terms(data, now).filter(nw.col("until") >= first, nw.col("until") < after)
+    ended = facts.terms(data, now).filter(on_days(nw.col("until"), window))
     whole = facts.covers(data, now).select("customer_id", nw.col("start_day").alias("spell"), nw.col("until").alias("spell_until"))
     inside = ended.join(whole, on="customer_id", how="inner").filter(nw.col("spell") <= nw.col("start_day"))
     inside = inside.filter(nw.col("spell_until") >= nw.col("until"))
-    table = engine.counts(inside, (), n=nw.col("until") >= first, n_events=nw.col("spell_until") > nw.col("until"))
+    table = engine.counts(inside, (), n=nw.lit(True), n_events=nw.col("spell_until") > nw.col("until"))
     return schema.result("retention.renewals", intervals.with_share(table, level), by=[], view="period", window=window, as_of=now)
 
 

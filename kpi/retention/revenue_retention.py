@@ -103,8 +103,7 @@ def _pairs(data: Dataset, now: pd.Timestamp, month: Month, span: int) -> pd.Data
         day, amount = nw.col("day"), nw.col("amount").fill_null(0.0)
         rows = facts.purchases(data, now).filter(day >= base, day < end)
         before, after = (nw.when(held).then(amount).otherwise(nw.lit(0.0)) for held in (day < start, day >= start))
-        rows = rows.with_columns(before.alias("before"), after.alias("after"))
-        frame = rows.group_by("customer_id").agg(nw.col("before").sum(), nw.col("after").sum())
+        frame = rows.group_by("customer_id").agg(before.sum().alias("before"), after.sum().alias("after"))
     frame = frame.with_columns(nw.col("before").round(2), nw.col("after").round(2)).filter(nw.col("before") > 0)
     return engine.sizes(frame, ["before", "after"])
 

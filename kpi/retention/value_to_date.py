@@ -68,12 +68,10 @@ def value_deciles(data: Dataset, *, as_of: Instant) -> pd.DataFrame:
     """
     now = data.instant(as_of)
     measure = _measure(data)
-    worth = engine.sizes(facts.buyers(data, now).filter(~nw.col(measure).is_null()), [measure]).rename(columns={measure: "worth"})
-    worth = worth.sort_values("worth", ascending=False, ignore_index=True)
-    values = worth["worth"].repeat(worth["count"]).reset_index(drop=True)
+    worth = engine.sizes(facts.buyers(data, now).filter(~nw.col(measure).is_null()), [measure]).sort_values(measure, ascending=False)
+    values = worth[measure].repeat(worth["count"]).reset_index(drop=True)
     decile = (pd.RangeIndex(len(values)) * 10 // max(len(values), 1)) + 1
-    table = values.groupby(decile.to_numpy()).agg(["sum", "size", "min"]).reset_index(names="decile")
-    table = table.rename(columns={"sum": "amount", "size": "n", "min": "least"})
+    table = values.groupby(decile.to_numpy()).agg(amount="sum", n="size", least="min").reset_index(names="decile")
     total = table["amount"].sum()
     table["value"] = table["amount"] / total if total > 0 else float("nan")
     table["cumulative"] = table["value"].cumsum()
@@ -132,12 +130,7 @@ def most_profitable_customers(data: Dataset, *, as_of: Instant, limit: int = 100
     """
     data.table("orders", "margin")
     now = data.instant(as_of)
-    rows = facts.buyers(data, now).filter(~nw.col("margin").is_null())
-    if data.has("customers", "acquisition_cost"):
-        costs = data.table("customers").select("customer_id", nw.col("acquisition_cost").alias("cost"))
-        rows = rows.join(costs, on="customer_id", how="left")
-    else:
-        rows = rows.with_columns(nw.lit(None).cast(nw.Float64).alias("cost"))
+    rows = facts.with_cost(data, facts.buyers(data, now).filter(~nw.col("margin").is_null()))
     rows = rows.with_columns((nw.col("margin") - nw.col("cost").fill_null(0.0)).alias("profit"))
     return _first(rows, "profit", limit)[["customer_id", "segment", "source", "profit", "margin", "cost", "purchases", "last_on"]]
 

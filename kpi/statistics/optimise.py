@@ -46,13 +46,25 @@ class Maximum:
         noise = np.random.default_rng(seed).standard_normal((number, len(spread)))
         return self.box.clip(self.point + noise * np.sqrt(np.clip(spread, 0, WIDEST**2)) @ axes.T)
 
-    def errors(self, slopes: np.ndarray, values: np.ndarray) -> np.ndarray:
+    def errors(self, names: Sequence[str], values: Sequence[float], slopes: np.ndarray) -> dict[str, float]:
         """Standard errors of parameters whose logarithms have these slopes."""
-        return np.sqrt(np.clip(np.diag(slopes @ self.covariance @ slopes.T), 0, None)) * values
+        errors = np.sqrt(np.clip(np.diag(slopes @ self.covariance @ slopes.T), 0, None)) * values
+        return dict(zip(names, errors.tolist(), strict=True))
 
     def held_names(self, names: Sequence[str]) -> tuple[str, ...]:
         """Names of the parameters held at the edge of the box."""
         return tuple(name for name, flag in zip(names, self.held, strict=True) if flag)
+
+
+class Estimated:
+    """A model whose parameters are attributes, each with its standard error."""
+
+    errors: dict[str, float]
+
+    @property
+    def parameters(self) -> np.ndarray:
+        """The parameters, in the order of their errors."""
+        return np.array([getattr(self, name) for name in self.errors])
 
 
 def maximise(whole: Likelihood, part: Likelihood, starts: list[np.ndarray], box: Box) -> Maximum:

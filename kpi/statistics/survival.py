@@ -70,8 +70,8 @@ def aalen_johansen(table: pd.DataFrame, causes: Sequence[str], by: Sequence[str]
     events = curve[causes].to_numpy().sum(axis=1)
     parts = list(_groups(curve, by))
     risk = _joined([_at_risk(curve["entered"].to_numpy()[part], (events + curve["censored"].to_numpy())[part]) for part in parts], "int64")
-    before = _joined([_survival_before(risk[part], events[part]) for part in parts])
     hazard = np.divide(events, risk, out=np.zeros(len(risk)), where=risk > 0)
+    before = _joined([np.r_[1.0, np.cumprod(1 - hazard[part])[:-1]] for part in parts])
     shown = {"at_risk": risk} | {cause: curve[cause] for cause in causes} | {"survival": before * (1 - hazard)}
     curve = pd.concat([curve.drop(columns=causes), pd.DataFrame(shown, index=curve.index)], axis=1)
     effective = _joined([_effective(risk[part], before[part]) for part in parts])
@@ -95,9 +95,9 @@ def kaplan_meier(table: pd.DataFrame, by: Sequence[str] = (), level: float = 0.9
     _need(table, causes, "the event table")
     if text := [name for name in causes if not pd.api.types.is_numeric_dtype(table[name])]:
         raise SchemaError(f"columns {text} of the event table hold no counts; put them in by, or name the causes")
-    pooled = table[[*by, "time", "entered", "censored"]].assign(events=table[causes].sum(axis=1))
-    curve = aalen_johansen(pooled.rename(columns={"events": "any"}), ["any"], by, level=level)
-    curve["incidence_any"], curve["low_any"], curve["high_any"] = curve["survival"], 1 - curve["high_any"], 1 - curve["low_any"]
+    pooled = table[[*by, "time", "entered", "censored"]].assign(any=table[causes].sum(axis=1))
+    curve = aalen_johansen(pooled, ["any"], by, level=level)
+    curve["low_any"], curve["high_any"] = 1 - curve["high_any"], 1 - curve["low_any"]
     names = {"any": "events", "se_any": "se", "low_any": "low", "high_any": "high"}
     return curve.drop(columns="incidence_any").rename(columns=names)
 
@@ -217,11 +217,6 @@ def _at_risk(entered: np.ndarray, left: np.ndarray) -> np.ndarray:
     if (after < 0).any() or after[-1] != 0:
         raise DataError(f"the event table does not add up: {entered.sum()} records entered, {left.sum()} left, or some left before they entered")
     return after + left
-
-
-def _survival_before(risk: np.ndarray, events: np.ndarray) -> np.ndarray:
-    hazard = np.divide(events, risk, out=np.zeros(len(risk)), where=risk > 0)
-    return np.r_[1.0, np.cumprod(1 - hazard)[:-1]]
 
 
 def _effective(risk: np.ndarray, before: np.ndarray) -> np.ndarray:
