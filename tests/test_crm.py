@@ -11,9 +11,9 @@ from written import column, decided, read, reasons, write
 
 from kpi.errors import DataError, SchemaError
 from kpi.schema import STATUS, TABLES
+from kpi.sources.cells import fold, folded
 from kpi.sources.config import Company, Source
 from kpi.sources.crm import aliases, expressions, mapping
-from kpi.sources.folding import fold, folded
 from kpi.sources.readers.files import Located
 
 EXPORTS = Path(__file__).parent / "exports"

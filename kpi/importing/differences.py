@@ -24,10 +24,8 @@ from kpi.engine import Connection
 from kpi.importing.merging import HISTORY, NUMBER, ExportedTable, midnight, united
 from kpi.schema import TABLES
 from kpi.sources import sql
-from kpi.sources.typing.cast import TYPES
 
 STATE = ("stage", "status", "amount", "expected_close_on", "owner")
-_TABLE = TABLES[HISTORY]
 
 
 def with_differences(connection: Connection, exports: Sequence[ExportedTable], logged: str, zone: str) -> str:
@@ -35,16 +33,13 @@ def with_differences(connection: Connection, exports: Sequence[ExportedTable], l
     days = sorted({export.exported_on for export in exports})
     if len(days) < 2:
         return logged
-    name, listed = sql.free_name(connection, "history"), ", ".join(sql.ident(column) for column in _TABLE.names)
+    name, listed = sql.free_name(connection, "history"), ", ".join(map(sql.ident, TABLES[HISTORY].names))
     parts = [_differences(exports, days, logged, zone)]
     if logged:
-        given = {row[0] for row in connection.execute(f"describe {logged}").fetchall()}
-        cells = [sql.ident(column) if column in given else f"null::{TYPES[_TABLE[column].kind]} as {sql.ident(column)}" for column in _TABLE.names]
-        whole = f"(select {', '.join(cells)} from {logged})"
-        parts += [f"select {listed} from {whole}", _undated_changes(exports, days, whole, zone)]
-    rows = " union all ".join(f"select {listed} from ({part})" for part in parts)
+        parts += [f"select * from {logged}", _undated_changes(exports, days, logged, zone)]
+    rows = " union all by name ".join(f"select * from ({part})" for part in parts)
     order = "row_number() over (partition by opportunity_id order by changed_at, seq, origin = 'diff') - 1"
-    connection.execute(f"create table {name} as select * replace ({order} as seq) from ({rows})")
+    connection.execute(f"create table {name} as select * replace ({order} as seq) from (select {listed} from ({rows}))")
     return name
 
 

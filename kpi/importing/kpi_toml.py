@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Collection
+from contextlib import suppress
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -53,10 +54,11 @@ def edited(text: str, tables: Collection[str], version: int, before: int, newest
         text = re.sub(rf"(?m)^(\s*exported_at\s*=\s*)([\"']){re.escape(ours)}\2", rf"\g<1>{end}", text, count=1)
     if company.get("exported_at", ours) == ours:
         company["exported_at"] = _end(newest)
-    if not _says(text, wanted):
-        lines = "; ".join(f"[tables.{name}] path = {_quoted(path(version, name))}" for name in tables)
-        raise DataError(f"{FILE} is written in a way that cannot be edited; write its tables as sections of their own: {lines}")
-    return text
+    with suppress(tomllib.TOMLDecodeError):
+        if tomllib.loads(text) == wanted:
+            return text
+    lines = "; ".join(f"[tables.{name}] path = {_quoted(path(version, name))}" for name in tables)
+    raise DataError(f"{FILE} is written in a way that cannot be edited; write its tables as sections of their own: {lines}")
 
 
 def refuse_others(folder: Path, tables: Collection[str]) -> None:
@@ -65,13 +67,6 @@ def refuse_others(folder: Path, tables: Collection[str]) -> None:
         found = [entry.name for entry in folder.glob(f"{name}.*") if entry.suffix in (".csv", ".parquet", ".gz", ".xlsx")]
         if found:
             raise DataError(f"the data set has its own {found[0]}; give it to kpi import with the exports and move it away, or import elsewhere")
-
-
-def _says(text: str, wanted: dict) -> bool:
-    try:
-        return tomllib.loads(text) == wanted
-    except tomllib.TOMLDecodeError:
-        return False
 
 
 def _end(newest: date) -> str:

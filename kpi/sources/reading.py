@@ -17,11 +17,10 @@ from kpi import schema
 from kpi.engine import Connection
 from kpi.errors import SchemaError, nearest
 from kpi.schema import Table
-from kpi.sources.blanks import only_first
+from kpi.sources.cells import fold, only_first
 from kpi.sources.checks import flags, recording, rows
 from kpi.sources.config import Company, Config, Source
 from kpi.sources.crm import mapping
-from kpi.sources.folding import fold
 from kpi.sources.readers import csv, files, query, workbook
 from kpi.sources.readers.database import Databases
 from kpi.sources.readers.extract import Extract, from_frame, from_parquet, from_stream, from_text

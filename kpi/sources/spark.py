@@ -13,7 +13,7 @@ from kpi import schema
 from kpi.engine import Engine, is_spark
 from kpi.errors import SchemaError, nearest
 from kpi.schema import Column, Table
-from kpi.sources.blanks import PATTERN
+from kpi.sources.cells import PATTERN
 from kpi.sources.checks import recording, rules
 from kpi.sources.checks.rows import DECISIONS, LEDGER, SET_ASIDE, STARTS_AND_ENDS
 from kpi.sources.config import Company

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from kpi.engine import Connection
 from kpi.schema import TABLES, Table
 from kpi.sources import sql
+from kpi.sources.cells import folded
 from kpi.sources.checks import rules
 from kpi.sources.config import Company
-from kpi.sources.folding import folded
 from kpi.sources.typing.cast import TypedTable
 
 FLAGS = ["table", "column", "flag", "rule", "rows", "example"]

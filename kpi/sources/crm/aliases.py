@@ -16,7 +16,7 @@ from pathlib import Path
 
 from kpi import schema
 from kpi.errors import DataError
-from kpi.sources.folding import fold
+from kpi.sources.cells import fold
 
 FOLDER = Path(__file__).parent / "systems"
 GENERIC = "generic"  # its values hold for every system, its shapes only where no other system knows a file

@@ -21,10 +21,9 @@ from dataclasses import dataclass
 from kpi.errors import DataError
 from kpi.schema import TABLES
 from kpi.sources import sql
-from kpi.sources.blanks import only_first
+from kpi.sources.cells import folded, only_first
 from kpi.sources.config import Company, Source
 from kpi.sources.crm.aliases import Shape
-from kpi.sources.folding import folded
 from kpi.sources.readers.extract import Extract
 from kpi.sources.typing.cast import NO, YES
 

@@ -12,11 +12,11 @@ from kpi.engine import Connection
 from kpi.errors import DataError, SchemaError, nearest
 from kpi.schema import Column, Table
 from kpi.sources import sql
+from kpi.sources.cells import fold
 from kpi.sources.config import FILE, Company, Source
 from kpi.sources.crm import aliases, expressions, reshape
 from kpi.sources.crm.aliases import GENERIC, Shape
 from kpi.sources.crm.expressions import Bound
-from kpi.sources.folding import fold
 from kpi.sources.readers import csv, workbook
 from kpi.sources.readers.extract import Extract, from_parquet
 from kpi.sources.readers.files import Located

@@ -13,12 +13,11 @@ from kpi.engine import Connection
 from kpi.errors import DataError
 from kpi.schema import Column, Table
 from kpi.sources import sql
-from kpi.sources.blanks import stripped
+from kpi.sources.cells import fold, folded, stripped
 from kpi.sources.config import Company, Source
 from kpi.sources.crm import expressions
 from kpi.sources.crm.aliases import Shape
 from kpi.sources.crm.expressions import ROW, Bound
-from kpi.sources.folding import fold, folded
 from kpi.sources.readers.extract import Extract
 from kpi.sources.staging import StagingTable
 from kpi.sources.typing import dialect

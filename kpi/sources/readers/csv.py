@@ -18,7 +18,7 @@ import pyarrow.compute
 import pyarrow.csv
 
 from kpi.errors import DataError, SchemaError
-from kpi.sources.blanks import BLANKS
+from kpi.sources.cells import BLANKS
 from kpi.sources.readers.extract import TextTable
 from kpi.sources.readers.files import BLOCK, Located
 

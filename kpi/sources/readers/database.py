@@ -243,12 +243,8 @@ def _sqlite(file: Path, database: Database, table: str, scratch: Path, opened: E
     selected = _selected(database)
     names = [column[0] for column in connection.execute(f"select * from {selected} limit 0").description]
     listed = ", ".join(f"group_concat(distinct typeof({sql.ident(name)}))" for name in names)
-    kinds = [set((found or "").split(",")) - {"null", ""} for found in connection.execute(f"select {listed} from {selected}").fetchall()[0]]
-    types = [_arrow(kind) for kind in kinds]
-    cells = [
-        sql.ident(name) if kind <= {"text"} or type_ != pa.string() else f"cast({sql.ident(name)} as text)"
-        for name, kind, type_ in zip(names, kinds, types, strict=True)
-    ]
+    types = [_arrow(found or "") for found in connection.execute(f"select {listed} from {selected}").fetchall()[0]]
+    cells = [f"cast({sql.ident(name)} as text)" if kind == pa.string() else sql.ident(name) for name, kind in zip(names, types, strict=True)]
     rows = connection.execute(f"select {', '.join(cells)} from {selected}")
     schema = pa.schema(list(zip(names, types, strict=True)))
     return pa.RecordBatchReader.from_batches(schema, _batches(rows, schema))
@@ -259,8 +255,9 @@ def _allowed(action: int, about: tuple) -> int:
     return sqlite3.SQLITE_OK if action in _ALLOWED and not reaches_out else sqlite3.SQLITE_DENY
 
 
-def _arrow(kinds: set[str]) -> pa.DataType:
+def _arrow(found: str) -> pa.DataType:
     """Choose the type of a column whose cells each have their own: a mixed one is text."""
+    kinds = set(found.split(",")) - {"null", ""}
     if kinds == {"integer"}:
         return pa.int64()
     return pa.float64() if kinds and kinds <= {"integer", "real"} else pa.string()

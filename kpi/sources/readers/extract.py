@@ -132,15 +132,15 @@ def from_frame(connection: Connection, name: str, frame: object) -> Extract:
             raise DataError(f"{name} = {str(frame)!r} is no Parquet file; give a frame, or describe CSV files in a kpi.toml")
         return from_parquet(connection, located)
     try:
-        return from_stream(connection, f"{name} frame", _rows(connection, name, frame))
+        return from_stream(connection, f"{name} frame", _rows(name, frame))
     except (pa.ArrowException, TypeError) as error:
         raise DataError(f"the {name} frame cannot be read: {sql.first_line(error)}") from None
 
 
-def _rows(connection: Connection, name: str, frame: object) -> pa.RecordBatchReader:
+def _rows(name: str, frame: object) -> pa.RecordBatchReader:
     if isinstance(frame, pd.DataFrame):
         return pa.Table.from_pandas(frame, preserve_index=False).to_reader()
-    if isinstance(frame, duckdb.DuckDBPyRelation) and _is_own(connection, frame):
+    if isinstance(frame, duckdb.DuckDBPyRelation):  # whole, since a connection cannot stream from itself while it stores
         return frame.to_arrow_table().to_reader()
     if is_spark(frame):
         return frame.toArrow().to_reader()
@@ -148,12 +148,3 @@ def _rows(connection: Connection, name: str, frame: object) -> pa.RecordBatchRea
         return pa.RecordBatchReader.from_stream(frame)
     accepted = "a pandas, Polars, Arrow or Spark frame, a DuckDB relation or the path of a Parquet file"
     raise DataError(f"{name} is a {type(frame).__name__}; give {accepted}")
-
-
-def _is_own(connection: Connection, relation: duckdb.DuckDBPyRelation) -> bool:
-    """Whether a relation belongs to the connection, which then cannot stream it while it stores it."""
-    try:
-        connection.sql("select * from relation limit 0")
-    except duckdb.Error:
-        return False
-    return True

@@ -16,7 +16,7 @@ import pyarrow as pa
 from kpi.engine import Connection
 from kpi.errors import DataError
 from kpi.sources import sql
-from kpi.sources.blanks import are_blank
+from kpi.sources.cells import are_blank
 from kpi.sources.readers.extract import Extract
 
 _BATCH = 100_000

@@ -23,7 +23,7 @@ import pyarrow as pa
 from python_calamine import CalamineError, CalamineWorkbook, SheetTypeEnum, SheetVisibleEnum
 
 from kpi.errors import DataError, nearest
-from kpi.sources.blanks import BLANKS
+from kpi.sources.cells import BLANKS
 from kpi.sources.readers.extract import TextTable
 from kpi.sources.readers.files import BLOCK, Located
 
@@ -34,6 +34,7 @@ _ZIPPED_XML = (".xlsx", ".xlsm")
 _FIRST_DAY, _FIRST_DAY_MAC = "1899-12-30", "1904-01-01"  # from which dates are counted
 _EXACT = 1e15  # above it a whole number has more digits than the reader gives
 _IN_XML_ONLY = re.compile(rb"""<(\w+:)?f[ >/]|\bt=["']e["']|[>-]\d{16,}<""")
+_VALUE = re.compile(r"[-+\d.,:/ ]*")  # a number, a date or nothing: no header
 
 Hits = Callable[[list[str]], int]
 
@@ -74,7 +75,7 @@ def examine(located: Located, hits: Hits, decimal: str = "") -> Sheet:
         raise DataError(f"{located.label} cannot be read as a workbook: {error}; open it and save it again as .xlsx, or as CSV") from None
     if member and not chosen:
         raise DataError(f"{path.name} has no sheet {member!r}{nearest(member, names)} It has {names}")
-    scores = [(hits(cells), sum(cell != "" and not _is_value(cell) for cell in cells)) for _, _, cells in heads]
+    scores = [(hits(cells), sum(not _VALUE.fullmatch(cell) for cell in cells)) for _, _, cells in heads]
     best = max(scores, default=(0, 0))
     if best == (0, 0):
         raise DataError(f"{located.label} is empty: it has not even a header")
@@ -94,10 +95,6 @@ def _sheets(path: Path) -> tuple[list[str], str]:
         settings = ElementTree.fromstring(archive.read("xl/workbook.xml")).find("{*}workbookPr")
     is_mac = settings is not None and settings.get("date1904") in ("1", "true")
     return names, _FIRST_DAY_MAC if is_mac else _FIRST_DAY
-
-
-def _is_value(cell: str) -> bool:
-    return re.fullmatch(r"[-+\d.,:/ ]+", cell) is not None
 
 
 def _rows(path: Path, name: str, decimal: str, last: float = math.inf) -> Iterator[tuple[int, list[str]]]:

@@ -11,7 +11,7 @@ import duckdb
 from kpi.engine import Connection
 from kpi.errors import DataError
 from kpi.sources import sql
-from kpi.sources.blanks import SPACES
+from kpi.sources.cells import SPACES
 from kpi.sources.config import FILE, Source
 from kpi.sources.staging import StagingTable
 
