@@ -120,7 +120,7 @@ class _Tables:
         """Find what only all tables show, and put it all together, tables in the order of the schema."""
         for find in (flags.loose_links, flags.near_names):
             self.flags += find(self.connection, self.tables, self.provided)
-        for table, one in recording.recorded_from(self.connection, self.tables, self.provided, self.company.timezone).items():
+        for table, one in recording.recorded_from(self.connection, self.tables, self.company.timezone).items():
             if table not in self.recorded:
                 self.recorded[table] = one.since
                 self.decisions.append((table, "", "recorded from", str(one)))

@@ -61,8 +61,8 @@ class _SparkTables:
         self.engine, self.company, self.begun = engine, company, reading
         self.tables: dict[str, DataFrame] = {}
         self.provided, self.precision = dict(reading.provided), dict(reading.precision)
-        self.ledgers: dict[str, pd.DataFrame] = {}
-        self.lists = [reading.set_aside]
+        self.ledger: list[tuple] = []
+        self.set_aside: list[tuple] = list(reading.set_aside.itertuples(index=False, name=None))
         decided = reading.decisions[reading.decisions["decision"] != "recorded from"]  # looked at again, with all tables
         self.decisions: list[tuple[str, ...]] = list(decided.itertuples(index=False, name=None))
 
@@ -84,14 +84,13 @@ class _SparkTables:
         recorded = {} if "leads" not in self.tables else self._recorded()
         self.decisions += [(table, "", "recorded from", str(one)) for table, one in recorded.items()]
         names = [name for name in schema.TABLES if name in self.tables]
-        lists = [rows for rows in self.lists if len(rows)]
         return replace(
             self.begun,
             tables={name: self.tables[name] for name in names},
             provided={name: self.provided[name] for name in names},
             precision=self.precision,
-            ledger=pd.concat([self.ledgers[name] for name in names], ignore_index=True) if names else self.begun.ledger,
-            set_aside=pd.concat(lists, ignore_index=True) if lists else self.begun.set_aside,
+            ledger=pd.DataFrame(sorted(self.ledger, key=lambda row: names.index(row[0])), columns=LEDGER),
+            set_aside=pd.DataFrame(self.set_aside, columns=SET_ASIDE),
             decisions=pd.DataFrame(sorted(self.decisions, key=lambda row: names.index(row[0])), columns=DECISIONS),
             recorded={table: one.since for table, one in recorded.items()},
         )
@@ -149,14 +148,13 @@ class _SparkTables:
         aside = dict(zip(own["reason"][1:], own["set_aside"][1:], strict=True))
         for fault, n in sorted(counted.items()):
             aside[faults.known[fault][1]] = aside.get(faults.known[fault][1], 0) + n
-        counts = [(table.name, used, used, 0, "")] + [(table.name, n, 0, n, reason) for reason, n in aside.items()]
-        self.ledgers[table.name] = pd.DataFrame(counts, columns=LEDGER)
+        self.ledger += [(table.name, used, used, 0, "")] + [(table.name, n, 0, n, reason) for reason, n in aside.items()]
         bad = f.element_at(f.array(*[f.col(column).cast("string") if column else f.lit("") for column, _ in faults.known]), f.col("fault") + 1)
         # A cell that cannot be used is empty by now: the key says more.
         keys = f.concat_ws(" ", *[f.col(name).cast("string") for name in table.key])
         listed = rows.filter("fault > 0").select("fault", f.coalesce(bad, keys).alias("value")).orderBy("fault", "value").limit(LISTED).collect()
-        bad_rows = [(table.name, f"{table.name} frame", pd.NA, faults.known[row.fault][0], row.value, faults.known[row.fault][1]) for row in listed]
-        self.lists.append(pd.DataFrame(bad_rows, columns=SET_ASIDE))
+        for column, reason, value in [(*faults.known[row.fault], row.value) for row in listed]:
+            self.set_aside.append((table.name, f"{table.name} frame", pd.NA, column, value, reason))
 
     def _recorded(self) -> dict[str, recording.Recording]:
         """Tables of outcomes that begin long after the leads do, told from counts per pair of days."""

@@ -125,10 +125,9 @@ class CheckedTable:
         tests = {("amount", rules.NO_AMOUNT): "amount is null"} if "amount" in self.has else {}
         if "closed_at" in self.has:
             tests["closed_at", rules.UNDATED] = "status <> 'open' and closed_at is null"
-        if "expected_close_on" in self.has:
-            latest, end = "created_at" if "created_at" in self.has else "null::timestamp", self.company.exported_at
-            moment = f"timestamp '{end}'" if end is not None else f"(select max({latest}) from {self.typed.name} where fault = 0)"
-            tests["expected_close_on", rules.OVERDUE] = f"status = 'open' and expected_close_on < {sql.local_day(moment, self.company.timezone)}"
+        end = self.company.exported_at
+        moment = f"timestamp '{end}'" if end is not None else f"(select max(created_at) from {self.typed.name} where fault = 0)"
+        tests["expected_close_on", rules.OVERDUE] = f"status = 'open' and expected_close_on < {sql.local_day(moment, self.company.timezone)}"
         return tests
 
     def _without_rate(self, amount: str, on: str) -> str:
@@ -136,7 +135,6 @@ class CheckedTable:
         foreign = f"{amount} is not null and currency <> {sql.text(self.company.currency)}"
         if "fx" not in self.tables:
             return foreign
-        on = "timestamp '9999-01-01'" if "closed_at" in on and "closed_at" not in self.has else on
         first = f"select currency, min(from_on) from {self.tables['fx']} group by currency order by currency"
         cases = [f"when {sql.text(currency)} then date '{since}'" for currency, since in self.connection.execute(first).fetchall()]
         day = f"{on}::date" if on.endswith("_on") else sql.local_day(on, self.company.timezone)

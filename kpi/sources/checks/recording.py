@@ -29,7 +29,7 @@ class Recording:
         return f"{self.since}: {self.earlier} leads came before, with {self.recorded} outcomes where {self.expected} would be usual"
 
 
-def recorded_from(connection: Connection, tables: Mapping[str, str], provided: Mapping[str, frozenset[str]], zone: str) -> dict[str, Recording]:
+def recorded_from(connection: Connection, tables: Mapping[str, str], zone: str) -> dict[str, Recording]:
     """Find the tables of outcomes that begin long after the leads do.
 
     A table begins with the first month that has a tenth of a usual month's records. It begins too late where the leads from before, at the rate and
@@ -37,23 +37,21 @@ def recorded_from(connection: Connection, tables: Mapping[str, str], provided: M
     """
     if "leads" not in tables:
         return {}
-    found = {name: recording(_outcomes(connection, links, tables["leads"], zone)) for name, links in _links(tables, provided).items()}
+    found = {name: recording(_outcomes(connection, links, tables["leads"], zone)) for name, links in _links(tables).items()}
     return {name: one for name, one in found.items() if one is not None}
 
 
-def _links(tables: Mapping[str, str], provided: Mapping[str, frozenset[str]]) -> dict[str, str]:
+def _links(tables: Mapping[str, str]) -> dict[str, str]:
     """SQL of each outcome with the lead it belongs to, by table: ``lead_id``, ``at``."""
     found = {}
-    if "activities" in tables and "lead_id" in provided["activities"]:
+    if "activities" in tables:
         found["activities"] = f'select lead_id, "at" from {tables["activities"]} where lead_id is not null'
-    if "opportunities" in tables and "created_at" in provided["opportunities"]:
-        leads, deals, parts = tables["leads"], tables["opportunities"], []
-        if "lead_id" in provided["opportunities"]:
-            parts.append(f'select lead_id, created_at as "at" from {deals} where lead_id is not null')
-        if "opportunity_id" in provided["leads"]:
-            parts.append(f'select l.lead_id, d.created_at as "at" from {leads} l join {deals} d on l.opportunity_id = d.opportunity_id')
-        if parts:
-            found["opportunities"] = " union ".join(parts)
+    if "opportunities" in tables:
+        leads, deals = tables["leads"], tables["opportunities"]
+        found["opportunities"] = (
+            f'select lead_id, created_at as "at" from {deals} where lead_id is not null union '
+            f'select l.lead_id, d.created_at as "at" from {leads} l join {deals} d on l.opportunity_id = d.opportunity_id'
+        )
     return found
 
 

@@ -35,20 +35,15 @@ class Csv(TextTable):
     encoding: str = ""
     tail: bytes = b""
 
-    @property
-    def decisions(self) -> list[tuple[str, str]]:
-        return [("encoding", self.encoding), ("delimiter", self.delimiter.replace("\t", "tab"))]
-
     def _batches(self, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
         try:
             kept, last = 0, None
             for batch in self._parsed():
                 place = np.arange(kept, kept + len(batch))
                 kept += len(batch)
-                rows = place + 1
-                if self.misfits:  # perhaps those of later rows already; each counts as a row of the file although Arrow skips it
-                    skipped = np.array([number - n - 1 for n, (number, _) in enumerate(self.misfits)], dtype="int64")
-                    rows += np.searchsorted(skipped, place, side="right")
+                # Perhaps those of later rows already; each counts as a row of the file although Arrow skips it.
+                skipped = np.array([number - n - 1 for n, (number, _) in enumerate(self.misfits)], dtype="int64")
+                rows = place + 1 + np.searchsorted(skipped, place, side="right")
                 after = int(np.searchsorted(rows, self.first, side="right"))
                 if after < len(rows):
                     last = batch.slice(len(batch) - 1)
@@ -99,9 +94,10 @@ def examine(located: Located, *, encoding: str = "", delimiter: str = "", table:
         raise DataError(f"{located.label} cannot be read: {error}") from None
     hint = re.match(r'\s*"?sep=(.)"?\s*?\r?\n', sample)  # Excel writes its delimiter into the first line
     delimiter = delimiter or (hint[1] if hint else "") or _delimiter(sample, located, table)
+    decisions = [("encoding", encoding), ("delimiter", delimiter.replace("\t", "tab"))]
     for number, cells in enumerate(_records(sample, delimiter), 1):
         if any(cell.strip() for cell in cells) and not (hint and number == 1):
-            return Csv(located, [cell.strip() for cell in cells], number, delimiter, encoding=encoding, tail=tail)
+            return Csv(located, [cell.strip() for cell in cells], number, delimiter, decisions, encoding=encoding, tail=tail)
     raise DataError(f"{located.label} is empty: it has not even a header")
 
 

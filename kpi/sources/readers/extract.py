@@ -32,6 +32,7 @@ class TextTable(ABC):
     header: list[str]
     first: int  # row of the header
     delimiter: str
+    decisions: list[tuple[str, str]]  # what was decided about it: decision and value
     epoch: str = ""  # the day from which serial dates are counted; a text file has none
     misfits: list[tuple[int, str]] = field(default_factory=list)  # rows with a wrong number of cells
     failure: str = ""
@@ -40,11 +41,6 @@ class TextTable(ABC):
     def columns(self) -> list[str]:
         """Names of the cells in the batches: c0, c1, ...; headers may be blank or occur twice."""
         return [f"c{number}" for number in range(len(self.header))]
-
-    @property
-    @abstractmethod
-    def decisions(self) -> list[tuple[str, str]]:
-        """What was decided about it: decision and value."""
 
     def reader(self) -> pa.RecordBatchReader:
         """Stream its rows: all cells as text without blanks around it, and the row number."""

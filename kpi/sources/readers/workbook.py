@@ -46,10 +46,6 @@ class Sheet(TextTable):
     name: str = ""
     decimal: str = "."
 
-    @property
-    def decisions(self) -> list[tuple[str, str]]:
-        return [("sheet", self.name), ("header in row", str(self.first))]
-
     def _batches(self, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
         width = len(self.header)
         try:
@@ -81,7 +77,8 @@ def examine(located: Located, hits: Hits, decimal: str = "") -> Sheet:
         raise DataError(f"{located.label} is empty: it has not even a header")
     name, first, cells = heads[scores.index(best)]
     width = max(place for place, cell in enumerate(cells) if cell) + 1
-    return Sheet(located, cells[:width], first, "\t", epoch, name=name, decimal=decimal or ".")
+    decisions = [("sheet", name), ("header in row", str(first))]
+    return Sheet(located, cells[:width], first, "\t", decisions, epoch, name=name, decimal=decimal or ".")
 
 
 def _sheets(path: Path) -> tuple[list[str], str]:
