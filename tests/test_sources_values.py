@@ -13,7 +13,7 @@ from written import column, connection, decided, read, reasons, write
 
 from kpi.errors import DataError
 from kpi.sources import sql
-from kpi.sources.cells import BLANKS
+from kpi.sources.cells import BLANKS, stripped
 from kpi.sources.typing import zones
 
 
@@ -258,7 +258,7 @@ blank = st.text(st.sampled_from(BLANKS), max_size=2)
 @given(st.lists(st.builds("{}{}{}".format, blank, st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=4), blank), min_size=1))
 def test_blanks_are_taken_off_both_ends_as_in_python(cells):
     values = ", ".join(f"({sql.text(cell)})" for cell in cells)
-    found = connection().execute(f"select {cells.stripped('cell')} from (values {values}) as t(cell)").fetchall()
+    found = connection().execute(f"select {stripped('cell')} from (values {values}) as t(cell)").fetchall()
     assert [cell for (cell,) in found] == [cell.strip(BLANKS) for cell in cells]
 
 

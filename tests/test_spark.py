@@ -58,7 +58,7 @@ def test_snapshots_are_those_of_the_other_engines(told):
     pd.testing.assert_frame_equal(found, pipeline.snapshots(worlds(), dates=DATES, by="source"))
 
 
-@pytest.mark.parametrize("name", ["leads", "opportunities", "spells", "visits", "reached"])
+@pytest.mark.parametrize("name", ["leads", "opportunities", "states", "visits", "reached"])
 def test_facts_of_a_random_company_are_those_of_the_other_engines(crowd, name):
     """Persons who ask twice, merged leads, reopened deals: what the sample has little of."""
     found, expected = (collect(getattr(facts, name)(data, utc("2026-05-01"))) for data in (crowd, random_data(3)))
