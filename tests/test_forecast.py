@@ -14,8 +14,8 @@ from companies import STAGES, ZONE, answering, dataset, deal, lead, random_compa
 import kpi
 from kpi import forecast
 from kpi.errors import MissingTable, ParameterError
-from kpi.forecast.gains import KINDS
-from kpi.forecast.levers import inflows, target
+from kpi.forecast.lever_ranges import inflows, target
+from kpi.forecast.levers import KINDS
 from kpi.forecast.pipeline_counts import BANDS, OTHERS, counted
 from kpi.forecast.pipeline_model import BAND_OF, LAST, PipelineModel, effects, fitted
 from kpi.periods import Window

@@ -1,6 +1,6 @@
 """Which one change would most raise the value won over the next quarter: a model of the pipeline, and its levers moved one by one."""
 
-from kpi.forecast.gains import expected_won, gains
+from kpi.forecast.levers import expected_won, gains
 
 __all__ = ["expected_won", "gains"]
 

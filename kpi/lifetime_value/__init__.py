@@ -3,8 +3,7 @@
 from kpi.lifetime_value.contract_value import renewal_check
 from kpi.lifetime_value.expected_value import at_risk, expected_value, fit, right_customers
 from kpi.lifetime_value.holdout import active_probability, model_check, tracking
-from kpi.lifetime_value.purchase_model import PurchaseModel, fit_purchases
-from kpi.lifetime_value.purchase_prediction import expected_purchases, probability_active, variance_of_purchases
+from kpi.lifetime_value.purchase_model import PurchaseModel, expected_purchases, fit_purchases, probability_active, variance_of_purchases
 from kpi.lifetime_value.renewal_model import RenewalModel, fit_renewals, share_kept
 from kpi.lifetime_value.spending_model import SpendingModel, fit_spending
 

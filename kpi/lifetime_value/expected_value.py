@@ -15,8 +15,7 @@ from kpi.errors import MissingTable, ParameterError
 from kpi.lifetime_value import customer_counts as rows
 from kpi.lifetime_value.contract_value import DRAWS, FEW, LEAST, RECENT, SEED, YEAR, contract_value
 from kpi.lifetime_value.customer_counts import Groups
-from kpi.lifetime_value.purchase_model import PurchaseModel, Variant, fit_purchases
-from kpi.lifetime_value.purchase_prediction import expected_purchases, probability_active, variance_of_purchases
+from kpi.lifetime_value.purchase_model import PurchaseModel, Variant, expected_purchases, fit_purchases, probability_active, variance_of_purchases
 from kpi.lifetime_value.spending_model import SpendingModel, fit_spending
 from kpi.periods import Instant, day_of
 from kpi.schema import renamed

@@ -14,8 +14,7 @@ from kpi.facts.clock import all_days, stored
 from kpi.lifetime_value import customer_counts as rows
 from kpi.lifetime_value.contract_value import DRAWS, LEAST, SEED
 from kpi.lifetime_value.expected_value import fit
-from kpi.lifetime_value.purchase_model import PurchaseModel, fit_purchases
-from kpi.lifetime_value.purchase_prediction import expected_purchases, probability_active, variance_of_purchases
+from kpi.lifetime_value.purchase_model import PurchaseModel, expected_purchases, fit_purchases, probability_active, variance_of_purchases
 from kpi.periods import Instant, Window, day_of
 from kpi.statistics import intervals
 

@@ -6,8 +6,8 @@ inquiry are set aside, counted by `touched_before`. Merged leads, and those crea
 
 from kpi.response_time.answer_comparison import compared, on_both_clocks, out_of_hours, response_change
 from kpi.response_time.answers import answered_within, attempts, response_bands, response_curve, response_time
+from kpi.response_time.assignment import delay_parts, owner_delay, routing_delay
 from kpi.response_time.automation import alert_to_touch, nurtured, score_at_touch
-from kpi.response_time.delays import delay_parts, owner_delay, routing_delay
 from kpi.response_time.speed import sensitivity, speed_to_outcome, what_if
 from kpi.response_time.waiting import never_answered, touched_before, waiting_leads, waiting_queue
 

@@ -11,8 +11,8 @@ from kpi import schema
 from kpi.dataset import Dataset
 from kpi.periods import Instant, WindowLike
 from kpi.response_time.answers import answered_within, response_time
-from kpi.response_time.delays import PARTS
-from kpi.response_time.eligible import CLOCKS, TYPICAL, groups_of, within
+from kpi.response_time.assignment import PARTS
+from kpi.response_time.inquiries import CLOCKS, TYPICAL, groups_of, within
 from kpi.response_time.waiting import never_answered
 from kpi.schema import By, renamed
 

@@ -15,7 +15,7 @@ from kpi.errors import ParameterError
 from kpi.facts.clock import DAY_SECONDS
 from kpi.facts.touches import PERSISTENCE_DAYS
 from kpi.periods import Instant, Window, WindowLike
-from kpi.response_time.eligible import CAUSES, eligible, groups_of, has_day_precision, inquiries, typical, wait_counts, waits, within
+from kpi.response_time.inquiries import CAUSES, eligible, groups_of, has_day_precision, inquiries, typical, wait_counts, waits, within
 from kpi.schema import By, renamed
 from kpi.statistics import intervals
 

@@ -12,7 +12,7 @@ from kpi.dataset import Dataset
 from kpi.errors import ParameterError
 from kpi.facts.clock import DAY_SECONDS
 from kpi.periods import Instant, WindowLike
-from kpi.response_time.eligible import eligible, within
+from kpi.response_time.inquiries import eligible, within
 from kpi.schema import By, renamed
 
 # Outcome: the event that ends the wait, the length of a time bin in seconds, and the horizon in bins.

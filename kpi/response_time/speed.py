@@ -17,7 +17,7 @@ from kpi.dataset import Dataset
 from kpi.errors import ParameterError
 from kpi.facts.clock import DAY_SECONDS
 from kpi.periods import Instant, Window, WindowLike
-from kpi.response_time.eligible import eligible, need_times
+from kpi.response_time.inquiries import eligible, need_times
 from kpi.statistics import intervals
 
 HOUR = 3600

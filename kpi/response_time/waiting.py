@@ -11,7 +11,7 @@ from kpi.facts import records
 from kpi.facts.clock import DAY_SECONDS, on_days
 from kpi.facts.records import EVENT
 from kpi.periods import Instant, Window, WindowLike
-from kpi.response_time.eligible import eligible, groups_of, inquiries
+from kpi.response_time.inquiries import eligible, groups_of, inquiries
 from kpi.schema import By
 from kpi.statistics import intervals
 

@@ -6,14 +6,12 @@ the intervals do not overlap.
 
 from kpi.presentation.pages import (
     comparison,
-    follow_up,
     lever_gains,
     lifetime_value,
     movement,
     open_deals,
     pipeline,
     pulse,
-    repeat_purchase,
     response_time,
     retention,
     speed_and_outcome,

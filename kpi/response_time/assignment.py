@@ -8,7 +8,7 @@ import pandas as pd
 
 from kpi.dataset import Dataset
 from kpi.periods import Instant, WindowLike
-from kpi.response_time.eligible import TYPICAL, within
+from kpi.response_time.inquiries import TYPICAL, within
 from kpi.schema import By, renamed
 
 HOUR = 3600
