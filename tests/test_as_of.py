@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pandas as pd
+import pytest
 
 import kpi
 from kpi import compute
@@ -37,6 +38,7 @@ def cut(tables: dict[str, pd.DataFrame], as_of: pd.Timestamp) -> dict[str, pd.Da
     return past
 
 
+@pytest.mark.slow
 def test_cutting_off_the_future_changes_no_number():
     simulation = simulate(Company(leads=600, seed=11))
     company = {"timezone": simulation.company.timezone, "country": "FR", "currency": simulation.company.currency}

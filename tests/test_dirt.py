@@ -31,6 +31,10 @@ def soiled(bad: bool) -> tuple[dict[str, pd.DataFrame], pd.DataFrame]:
     return simulated.soil(clean(), BAD if bad else ODD, seed=7)
 
 
+# Quickly in one dialect, slowly in the others.
+DIALECT = pytest.mark.parametrize("dialect", [pytest.param(name, marks=() if name == "french" else pytest.mark.slow) for name in DIALECTS])
+
+
 @pytest.fixture(scope="module")
 def read_back(tmp_path_factory):
     """The soiled company through CSV files, read once per dialect."""
@@ -71,7 +75,7 @@ def unusable(ledger: pd.DataFrame) -> dict[str, set]:
     return {table: set(rows["key"]) for table, rows in gone.groupby("table")}
 
 
-@pytest.mark.parametrize("dialect", DIALECTS)
+@DIALECT
 def test_every_row_that_cannot_be_used_is_set_aside_and_counted(read_back, dialect):
     tables, ledger = soiled(True)
     gone = unusable(ledger)
@@ -93,7 +97,7 @@ def test_every_row_that_cannot_be_used_is_set_aside_and_counted(read_back, diale
         assert tables["opportunities"].iloc[row.row - 2]["opportunity_id"] in gone["opportunities"]
 
 
-@pytest.mark.parametrize("dialect", DIALECTS)
+@DIALECT
 def test_faults_of_rows_that_are_used_are_flagged_and_counted(read_back, dialect):
     _, ledger = soiled(True)
     clocks = {"leads": "created_at", "activities": "at", "orders": "at"}
@@ -104,7 +108,7 @@ def test_faults_of_rows_that_are_used_are_flagged_and_counted(read_back, dialect
     assert not [key for key in flags_of_clean() if key in expected]
 
 
-@pytest.mark.parametrize("dialect", DIALECTS)
+@DIALECT
 def test_odd_moves_of_deals_are_flagged_and_counted(read_back, dialect):
     tables, ledger = soiled(False)
     found = flagged(read_back(False, dialect))
@@ -123,7 +127,7 @@ def test_odd_moves_of_deals_are_flagged_and_counted(read_back, dialect):
     assert len(faults(ledger, "stage_jumps"))
 
 
-@pytest.mark.parametrize("dialect", DIALECTS)
+@DIALECT
 def test_every_other_oddity_is_read_as_it_was_written(read_back, dialect):
     tables, ledger = soiled(False)
     data = read_back(False, dialect)

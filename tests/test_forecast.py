@@ -264,6 +264,7 @@ def data(simulation):
     return told(simulation)
 
 
+@pytest.mark.slow
 def test_true_gains_and_their_ranking_are_found(simulation, data):
     found = forecast.gains(data, as_of=AS_OF)
     assert set(found["kind"]) == set(KINDS)
@@ -344,6 +345,7 @@ def test_conversion_now_is_that_of_the_stage(data):
         assert row["to"] < row["from"] == pytest.approx(stay.loc[row["group"], "value"], abs=2)
 
 
+@pytest.mark.slow
 def test_twice_the_amounts_are_twice_the_gains(simulation, data):
     tables = simulation.tables | {"opportunities": simulation.tables["opportunities"].assign(amount=lambda table: 2 * table["amount"])}
     tables["opportunity_history"] = tables["opportunity_history"].assign(amount=lambda table: 2 * table["amount"])
@@ -354,7 +356,8 @@ def test_twice_the_amounts_are_twice_the_gains(simulation, data):
         np.testing.assert_allclose(twice[name], 2 * once[name], rtol=1e-9)
 
 
-@pytest.mark.parametrize("engine", ["duckdb", pytest.param("polars", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", ["duckdb", "polars"])
 def test_row_order_and_engine_do_not_matter(engine):
     tables = random_company(1)
     turned = dataset({key: frame.iloc[::-1] for key, frame in tables.items()}, engine)

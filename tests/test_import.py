@@ -544,6 +544,7 @@ def snapshot(data, month: str) -> str:
     return deals[columns].sort_values("opportunity_id").to_csv(index=False)
 
 
+@pytest.mark.slow
 def test_history_from_exports_gives_the_numbers_of_the_true_history(sample, tmp_path):
     to, months = tmp_path / "acme", ("2026-07", "2026-08", "2026-09", "2026-10")
     order = tmp_path / "stages.csv"

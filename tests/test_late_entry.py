@@ -60,6 +60,7 @@ def test_it_is_found_and_told(company, whole):
     assert abs(kpi.Dataset(**company | {"activities": late}, timezone=ZONE).recorded_from("activities") - CUT) <= timedelta(days=3)
 
 
+@pytest.mark.slow
 def test_incidence_is_unbiased_with_late_entry_and_biased_without(company, whole):
     truth = read_cohort(whole)
     data = kpi.Dataset(**since(company, CUT), timezone=ZONE, country="FR")

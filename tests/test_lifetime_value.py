@@ -154,6 +154,7 @@ def test_customers_at_risk_are_worth_much_and_falling(data):
     assert table["at_stake"].is_monotonic_decreasing
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("n", "few", "known"), [(30, True, False), (250, True, True), (700, False, True)])
 def test_few_customers_warn_and_fewer_say_nothing(n, few, known):
     data = company(n)

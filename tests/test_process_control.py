@@ -200,6 +200,7 @@ def test_false_alarm_rate_of_known_limits():
     assert process_control.false_alarm_rate(1, 10**6, seed=1) == pytest.approx(1 - 0.9973 * (1 - 1 / 128), abs=0.0015)
 
 
+@pytest.mark.slow
 def test_false_alarm_rate_is_what_the_charts_do():
     baseline, many = 12, 1000
     rng = np.random.default_rng(4)

@@ -294,6 +294,7 @@ def test_a_failed_notebook_leaves_the_published_month_alone_and_is_kept(company,
     assert not kept.exists()
 
 
+@pytest.mark.slow
 def test_each_team_has_a_folder_and_one_failure_does_not_stop_the_others(company, tmp_path):
     refuses_nord = folder_of(tmp_path / "notebooks", pulse=notebook("assert 'Nord' not in where, where", OPENING, CLOSING))
     with pytest.raises(RunError, match=r"Nord: pulse.ipynb AssertionError: team=Nord; .* \(1 of 2 reports published\)"):
@@ -470,7 +471,7 @@ def test_numbers_and_dates_of_a_list_open_as_such():
 
 
 def ledger(*rows: tuple) -> SimpleNamespace:
-    return SimpleNamespace(ledger=pd.DataFrame(rows, columns=["table", "found", "used", "set_aside", "reason"]), limits={})
+    return SimpleNamespace(row_ledger=pd.DataFrame(rows, columns=["table", "found", "used", "set_aside", "reason"]), limits={})
 
 
 def test_data_of_which_too_much_was_set_aside_are_refused():

@@ -279,7 +279,8 @@ def everything(data, as_of) -> list[pd.DataFrame]:
     ]
 
 
-@pytest.mark.parametrize("engine", ["duckdb", pytest.param("polars", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", ["duckdb", "polars"])
 def test_row_order_and_engine_do_not_matter(engine):
     tables = {key: frame.iloc[::-1].reset_index(drop=True) for key, frame in random_company(1).items()}
     for one, other in zip(everything(random_data(1), "2026-06-01"), everything(dataset(tables, engine), "2026-06-01"), strict=True):

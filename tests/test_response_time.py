@@ -285,6 +285,7 @@ def test_engines_agree():
     assert_same(everything(random_data(1), "2026-05-01"), everything(random_data(1, "polars"), "2026-05-01"))
 
 
+@pytest.mark.slow
 def test_row_order_does_not_matter():
     tables = {key: frame.iloc[::-1].reset_index(drop=True) for key, frame in random_company(1).items()}
     assert_same(everything(dataset(tables), "2026-05-01"), everything(random_data(1), "2026-05-01"))

@@ -6,6 +6,7 @@ import csv
 import io
 from datetime import datetime
 
+import pytest
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 from written import read, write
@@ -99,6 +100,7 @@ rows_of_orders = st.lists(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=40)
 @given(rows=rows_of_orders, way=dialects())
 def test_orders_in_any_dialect(tmp_path_factory, rows, way):

@@ -403,6 +403,7 @@ def test_net_growth_is_an_exact_account(large, contractual):
     assert account["active_end"].iloc[-1] == sales.loc[window.index, "customer_id"].nunique()
 
 
+@pytest.mark.slow
 def test_shocks_do_what_they_say():
     late = Shock("response", "2026-06-01", "2026-07-01", 10.0, team="Nord", never=3.0)
     fewer = Shock("leads", "2026-03-01", "2026-04-01", 0.3)
@@ -433,6 +434,7 @@ def test_same_parameters_same_tables_other_seed_other_tables():
     assert not one["leads"]["created_at"].equals(other["leads"]["created_at"])
 
 
+@pytest.mark.slow
 def test_tiny_companies_are_sound():
     for company in (Company(leads=1, existing=0, start="2026-10"), Company(leads=3, existing=2, contractual=True)):
         simulation = simulated.simulate(company)
@@ -476,6 +478,7 @@ def test_faults_are_counted_and_leave_the_simulation_alone(vauclair):
     pd.testing.assert_frame_equal(tables["leads"], again["leads"])
 
 
+@pytest.mark.slow
 def test_each_fault_is_in_the_tables(vauclair):
     tables, ledger = simulated.soil(vauclair, COUNTS, seed=2)
     end = end_of(vauclair.company)
@@ -521,6 +524,7 @@ def test_faults_that_cannot_be_made_are_refused(vauclair, contractual):
 # --- writing
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dialect", ["french", "iso", "us"])
 def test_every_dialect_is_read_back_as_written(dialect, tmp_path):
     import kpi

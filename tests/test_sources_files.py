@@ -109,6 +109,7 @@ def test_quoted_cells_keep_delimiters_quotes_and_line_breaks(tmp_path):
     assert reading.set_aside["row"].tolist() == [4]  # records are counted, as a spreadsheet does
 
 
+@pytest.mark.slow
 @given(lines=st.lists(st.sampled_from(["good", "misfit", "blank", "broken", "bad"]), min_size=1, max_size=60))
 @settings(max_examples=15)
 def test_rows_are_numbered_as_in_the_file_whatever_arrow_skips(tmp_path_factory, lines):
@@ -401,6 +402,7 @@ def test_the_sample_reads_without_a_row_set_aside(root):
 cells = st.text(st.characters(codec="cp1252", exclude_categories=["Cc"], include_characters="\n"), max_size=8)
 
 
+@pytest.mark.slow
 @settings(max_examples=20)
 @given(
     table=st.lists(st.tuples(cells, cells), min_size=1, max_size=6),

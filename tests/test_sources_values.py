@@ -192,6 +192,7 @@ def test_an_instant_column_with_only_midnights_has_the_precision_of_a_day(tmp_pa
     assert (reading.precision["leads", "created_at"], found[0]) == (precision, first)
 
 
+@pytest.mark.slow
 @settings(max_examples=20)
 @given(
     moments=st.lists(

@@ -42,6 +42,7 @@ def assert_within_chance(found: np.ndarray) -> None:
     assert np.sqrt(np.mean(found**2)) < 1.7  # 1 is expected; readings of one source go together
 
 
+@pytest.mark.slow
 def test_response_of_each_source_is_found_again(company):
     data, truth = company
     told = {row["source"]: row for row in truth["response"]}
