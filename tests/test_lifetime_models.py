@@ -30,7 +30,7 @@ def log_likelihood(table: pd.DataFrame, parameters: np.ndarray, model: str) -> f
     return purchase_model.Histories(*purchase_model.checked(table), model).natural(*parameters)[0]
 
 
-def total_interval(table: pd.DataFrame, fit: lv.PurchaseModel, ahead: float, seed: int, draws: int = 200) -> np.ndarray:
+def total_interval(table: pd.DataFrame, fit: lv.PurchaseModel, ahead: float, seed: int, draws: int = 50) -> np.ndarray:
     """90 % interval of the purchases of all together: parameters drawn, and chance around what they lead to expect."""
     totals = lv.expected_purchases(table, fit.draws(draws, seed), fit.model, ahead) @ table["count"]
     chance = np.sqrt(lv.variance_of_purchases(table, fit.parameters, fit.model, ahead) @ table["count"])
