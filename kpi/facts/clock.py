@@ -22,31 +22,27 @@ Fact = Callable[[Dataset, pd.Timestamp], nw.LazyFrame]
 def clocked(data: Dataset, frame: nw.LazyFrame, column: str, *fields: str, team: bool = False) -> nw.LazyFrame:
     """Add to each row what the clock said at an instant."""
     stem = column.removesuffix("_at").removesuffix("at")
-    stem = f"{stem}_" if stem else ""
+    stem = f"{stem}_" if stem else "at_"
     at = nw.col(column)
-    frame = frame.with_columns(at.dt.truncate("1h").alias("__hour"), (at.dt.minute() // 15).cast(nw.Int64).alias("__quarter"))
     calendar, own = (data.team_calendar, ["team"]) if team and data.team_calendar is not None else (data.calendar, [])
-    frame = frame.join(calendar, left_on=[*own, "__hour", "__quarter"], right_on=[*own, "hour_utc", "quarter"], how="left", suffix="__clock")
-    # A fact that already has a column of the calendar's name keeps it; the calendar's then carries the suffix.
-    have = set(frame.collect_schema().names())
-    looked_up = {name: nw.col(f"{name}__clock" if f"{name}__clock" in have else name) for name in _CALENDAR}
+    calendar = calendar.rename({name: f"__{name}" for name in _CALENDAR})
+    keys = {"__hour_utc": at.dt.truncate("1h"), "__quarter": (at.dt.minute() // 15).cast(nw.Int64)}
+    kept = frame.collect_schema().names()
+    frame = frame.with_columns(**keys).join(calendar, on=[*own, *keys], how="left")
     within = (at.dt.minute().cast(nw.Int64) % 15) * 60 + at.dt.second().cast(nw.Int64)
     values = {
-        "seconds": looked_up["epoch"] + within,
-        "business": looked_up["open_seconds"] + looked_up["is_open"] * within,
-        "day": looked_up["day"],
-        "month": looked_up["month"],
-        "weekday": looked_up["weekday"],
-        "hour": looked_up["hour"],
-        "open": looked_up["is_open"],
+        "seconds": nw.col("__epoch") + within,
+        "business": nw.col("__open_seconds") + nw.col("__is_open") * within,
+        "day": nw.col("__day"),
+        "month": nw.col("__month"),
+        "weekday": nw.col("__weekday"),
+        "hour": nw.col("__hour"),
+        "open": nw.col("__is_open"),
     }
-    extra = [name for name in have if name.endswith("__clock")]
-    plain = [name for name in _CALENDAR if f"{name}__clock" not in have]
-    added = frame.with_columns(*[values[field].alias(f"{stem}{field}" if stem else f"at_{field}") for field in fields])
-    return added.drop("__hour", "__quarter", *extra, *plain)
+    return frame.select(*kept, *[values[field].alias(f"{stem}{field}") for field in fields])
 
 
-_CALENDAR = ("epoch", "day", "month", "weekday", "hour", "is_open", "open_seconds")
+_CALENDAR = ("hour_utc", "quarter", "epoch", "day", "month", "weekday", "hour", "is_open", "open_seconds")
 
 
 def numbered(data: Dataset, frame: nw.LazyFrame, column: str) -> nw.LazyFrame:

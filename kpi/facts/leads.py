@@ -35,12 +35,8 @@ def leads(data: Dataset, as_of: pd.Timestamp) -> nw.LazyFrame:
     frame = data.engine.keep(_with_team(data, frame))
     done = touches(data, frame, links, as_of) if data.has("activities", "lead_id") else untouched(frame)
     frame = frame.join(done, on="lead_id", how="left").join(_first_opportunity(data, links, as_of), on="lead_id", how="left")
-    for event in _EVENTS:
-        fields = ("seconds", "day") if event in _DAYS else ("seconds",)
-        frame = clocked(data, frame, f"{event}_at", *fields)
     frame = data.engine.keep(frame)
-    for event in ("created", *_BUSINESS):
-        frame = _business(data, frame, event)
+    frame = frame.drop(*[f"{event}_at" for event in _EVENTS]).join(_clocks(data, frame), on="lead_id", how="left")
     return _outcomes(frame, *_now(data, as_of), last_day(data, as_of))
 
 
@@ -122,16 +118,23 @@ def _deals_of(data: Dataset, links: nw.LazyFrame, as_of: pd.Timestamp) -> nw.Laz
     return both.group_by("episode").agg(nw.col("opportunity_at").min(), nw.col("won_at").min()).rename({"episode": "lead_id"})
 
 
-def _business(data: Dataset, frame: nw.LazyFrame, event: str) -> nw.LazyFrame:
-    """Business seconds by the calendar of the lead's team, where it has one of its own, else the company's."""
-    fields = ("business", "open") if event == "created" else ("business",)
-    frame = clocked(data, frame, f"{event}_at", *fields)
+def _clocks(data: Dataset, inquiries: nw.LazyFrame) -> nw.LazyFrame:
+    """What the clock said at each event of an inquiry, all events looked up at once."""
+    each = [inquiries.select("lead_id", "team", nw.col(f"{name}_at").alias("at"), nw.lit(name).alias("event")) for name in ("created", *_EVENTS)]
+    rows = nw.concat(each).filter(~nw.col("at").is_null())
+    rows = _in_own_hours(data, clocked(data, rows, "at", "seconds", "day", "business", "open"))
+    fields = {"seconds": _EVENTS, "day": _DAYS, "business": ("created", *_BUSINESS), "open": ("created",)}
+    said = {f"{event}_{field}": nw.when(nw.col("event") == event).then(nw.col(f"at_{field}")) for field in fields for event in fields[field]}
+    return rows.select("lead_id", **said).group_by("lead_id").agg(*[nw.col(name).max() for name in said])
+
+
+def _in_own_hours(data: Dataset, rows: nw.LazyFrame) -> nw.LazyFrame:
+    """Business time by the calendar of the row's team, where it has one of its own, else the company's."""
     if data.team_calendar is None:
-        return frame
-    own = {field: f"{event}_{field}" for field in fields}
-    frame = clocked(data, frame.rename({name: f"{name}_company" for name in own.values()}), f"{event}_at", *fields, team=True)
-    chosen = [nw.col(name).fill_null(nw.col(f"{name}_company")).alias(name) for name in own.values()]
-    return frame.with_columns(*chosen).drop(*[f"{name}_company" for name in own.values()])
+        return rows
+    company = {"at_business": "company_business", "at_open": "company_open"}
+    rows = clocked(data, rows.rename(company), "at", "business", "open", team=True)
+    return rows.with_columns(*[nw.col(name).fill_null(nw.col(other)).alias(name) for name, other in company.items()])
 
 
 def _now(data: Dataset, as_of: pd.Timestamp) -> tuple[int, nw.LazyFrame, int]:
@@ -159,7 +162,7 @@ def _outcomes(frame: nw.LazyFrame, now_seconds: int, now_business: nw.LazyFrame,
         nw.when(gone).then(nw.col("disqualified_day")).when(~converted.is_null()).then(converted).otherwise(nw.lit(last)).alias("end_day"),
         (nw.col("created_month") // 3).cast(nw.Int64).alias("created_quarter"),
     )
-    return frame.drop("early_seconds", *[f"{event}_at" for event in _EVENTS])
+    return frame.drop("early_seconds")
 
 
 def wait(frame: nw.LazyFrame, start: str, end: str, *, now_seconds: int) -> nw.LazyFrame:
