@@ -47,6 +47,13 @@ def dataset(tables: dict[str, pd.DataFrame], engine: str = "duckdb", **more) -> 
     return kpi.Dataset(**tables, engine=engine, **company)
 
 
+def first_quick(cases, number: int = 1) -> list:
+    """Cases of one sweep: the first few are quick tests, the others slow ones."""
+    cases = list(cases)
+    rest = [case if isinstance(case, tuple) else (case,) for case in cases[number:]]
+    return [*cases[:number], *(pytest.param(*case, marks=pytest.mark.slow) for case in rest)]
+
+
 # --- by hand
 
 

@@ -169,6 +169,7 @@ def test_a_table_may_have_its_own_limit(tmp_path, capsys):
         read(write(tmp_path, COMPANY + "[tables.leads]\nmax_set_aside = 5\n", leads=leads))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("gone", ["stages", *(pytest.param(table, marks=pytest.mark.slow) for table in ("activities", "opportunities"))])
 def test_what_a_report_will_lack_is_what_it_lacks(root, gone):
     tables = simulated.simulate(simulated.Company(leads=150, existing=40, start="2026-05", end="2026-07", history_months=6)).tables

@@ -264,6 +264,7 @@ CALLS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", ["duckdb", pytest.param("polars", marks=pytest.mark.slow)])
 def test_row_order_and_engine_do_not_matter(engine):
     terms = telephone(400)

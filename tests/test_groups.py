@@ -14,6 +14,7 @@ from companies import (
     as_it_was,
     dataset,
     deal,
+    first_quick,
     lead,
     owners,
     random_company,
@@ -109,7 +110,7 @@ METRICS = [
 ]
 
 
-@pytest.mark.parametrize(("metric", "more"), METRICS)
+@pytest.mark.parametrize(("metric", "more"), first_quick(METRICS, 2))
 def test_a_group_beside_others_is_the_group_alone(metric, more):
     beside = metric(random_data(3), as_of=AS_OF, by="source", **more)
     beside = beside[beside["source"] == "fair"].drop(columns="source").reset_index(drop=True)
@@ -283,6 +284,7 @@ def test_engines_agree():
         pd.testing.assert_frame_equal(one, other)
 
 
+@pytest.mark.slow
 def test_nothing_after_as_of_matters():
     then = dataset(as_it_was(random_company(2), utc(AS_OF)))
     for one, other in zip(everything(then), everything(random_data(2)), strict=True):

@@ -95,6 +95,7 @@ def test_engines_agree():
     pd.testing.assert_frame_equal(one, other, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_nothing_after_as_of_changes_a_number():
     frame = orders(300)
     known = kpi.Dataset(orders=frame[frame["at"] < "2026-04-01"], timezone="UTC", exported_at=END)

@@ -20,6 +20,7 @@ import nbformat
 import numpy as np
 import pandas as pd
 import pytest
+from companies import first_quick
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -399,7 +400,7 @@ def test_a_swap_that_fails_half_way_puts_the_old_month_back(tmp_path, monkeypatc
     assert (tmp_path / "2026-10" / "a").read_text() == "old"
 
 
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.parametrize(("number", "status"), first_quick([(signal.SIGTERM, 143), (signal.SIGINT, 130)]))
 @pytest.mark.skipif(os.name != "posix", reason="Windows has no such signals")
 def test_an_interrupted_run_publishes_nothing_and_leaves_no_process(company, tmp_path, number, status):
     mark = f"7{os.getpid()}{status}"

@@ -291,11 +291,13 @@ def test_row_order_does_not_matter():
     assert_same(everything(dataset(tables), "2026-05-01"), everything(random_data(1), "2026-05-01"))
 
 
+@pytest.mark.slow
 def test_nothing_after_as_of_matters():
     then = dataset(as_it_was(random_company(1), utc("2026-05-01")))
     assert_same(everything(then, "2026-05-01"), everything(random_data(1), "2026-05-01"))
 
 
+@pytest.mark.slow
 def test_asking_twice_gives_the_same():
     data = random_data(1)
     assert_same(everything(data, "2026-05-01"), everything(data, utc("2026-05-01")))

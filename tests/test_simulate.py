@@ -59,6 +59,7 @@ def near(found: float, true: float, n: float, spread: float | None = None) -> bo
 # --- the committed sample
 
 
+@pytest.mark.slow
 def test_sample_is_made_again_byte_for_byte(vauclair, tmp_path, monkeypatch):
     monkeypatch.setattr(simulated, "simulate", lambda company: vauclair)
     made = {path.relative_to(tmp_path): path for path in simulated.write_sample(tmp_path)}
@@ -232,6 +233,7 @@ def test_open_hours_by_hand():
     assert (clock.utc(clock.local(hours[3:])) == hours[3:]).all()
 
 
+@pytest.mark.slow
 def test_first_attempts_are_in_open_hours_summer_and_winter(large):
     touched = large.tables["activities"].query("direction == 'outbound' and not automated and kind in ['call', 'email']")
     first = local(large.company, touched.drop_duplicates("lead_id")["at"])
@@ -264,6 +266,7 @@ def test_leads_arrive_by_weekday_hour_and_season(large):
 # --- the truth is found again
 
 
+@pytest.mark.slow
 def test_response_quantiles_are_found_again(large):
     tables, truth = large.tables, pd.DataFrame(large.truth["response"]).set_index("source")
     touch = tables["activities"].query("direction == 'outbound' and not automated and done").groupby("lead_id")["at"].min()
@@ -278,6 +281,7 @@ def test_response_quantiles_are_found_again(large):
         assert near(here.isna().mean(), truth.loc[source, "never"], len(here))
 
 
+@pytest.mark.slow
 def test_causal_coefficients_are_found_again_with_intent_known_and_not_without(large):
     hidden = large.hidden["leads"].query("delay == delay and not machine")
     log_delay = np.log1p(hidden["delay"] / 360)
@@ -289,6 +293,7 @@ def test_causal_coefficients_are_found_again_with_intent_known_and_not_without(l
     assert hidden_intent.params["delay"] < known.params["delay"] - 2 * known.bse["delay"]
 
 
+@pytest.mark.slow
 def test_response_curves_differ_and_the_observed_one_is_found_again(large):
     curve = pd.DataFrame(large.truth["response_curve"]).set_index("band")
     assert curve["share"].sum() == pytest.approx(1, abs=1e-3)
@@ -316,6 +321,7 @@ def aalen_johansen(days: np.ndarray, outcome: np.ndarray, horizon: int) -> dict:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("source", ["all", "Partenaire", "Recherche payante"])
 def test_incidence_of_won_and_lost_is_found_again(large, source):
     company, deals = large.company, large.tables["opportunities"]
@@ -329,6 +335,7 @@ def test_incidence_of_won_and_lost_is_found_again(large, source):
             assert near(found[name], truth[horizon][name], len(deals)), (horizon, name)
 
 
+@pytest.mark.slow
 def test_incidence_is_a_distribution():
     curves = incidence(Company())
     assert (np.diff(curves, axis=-1) >= -1e-12).all()
@@ -337,6 +344,7 @@ def test_incidence_is_a_distribution():
     assert (incidence(Company(), factor=0.6)[0, ..., 180] < curves[0, ..., 180]).all()
 
 
+@pytest.mark.slow
 def test_purchases_are_found_again(large):
     company, orders = large.company, large.tables["orders"].query("kind == 'sale'")
     customers = large.tables["customers"].set_index("customer_id")
@@ -371,6 +379,7 @@ def test_expected_purchases_agree_with_the_published_closed_form():
     assert still_there(company, 0) == pytest.approx(b / (a + b), rel=1e-6)
 
 
+@pytest.mark.slow
 def test_contracts_are_renewed_as_the_model_says(contractual):
     company, contracts = contractual.company, contractual.tables["contracts"]
     terms = contracts.groupby("customer_id").agg(
@@ -539,6 +548,7 @@ def test_every_dialect_is_read_back_as_written(dialect, tmp_path):
     assert text.startswith(b"\xef\xbb\xbf") == (dialect == "french")
 
 
+@pytest.mark.slow
 def test_soiled_tables_are_written_too(vauclair, tmp_path):
     tables, _ = simulated.soil(vauclair, {"hostile": 33, "blanks": 8, "future_dates": 6}, seed=4)
     dataclasses.replace(vauclair, tables=tables).write(tmp_path / "soiled", "iso")

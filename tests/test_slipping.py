@@ -195,6 +195,7 @@ def test_engines_agree():
         pd.testing.assert_frame_equal(one, other)
 
 
+@pytest.mark.slow
 def test_nothing_after_as_of_matters():
     then = dataset(as_it_was(random_company(2), utc("2026-05-01")))
     for one, other in zip(everything(then, "2026-05-01"), everything(random_data(2), "2026-05-01"), strict=True):

@@ -180,6 +180,7 @@ def test_one_outcome_is_kaplan_meier_turned_over(found):
 
 
 @given(records, st.randoms(use_true_random=False))
+@pytest.mark.slow
 def test_row_order_and_splitting_change_nothing(found, random):
     rows = counted(*map(list, zip(*found, strict=True)))
     whole = survival.event_table(rows, WAYS)

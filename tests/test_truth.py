@@ -50,6 +50,7 @@ def test_response_of_each_source_is_found_again(company):
     assert_within_chance(distances(within, lambda row: told[row.source][f"within_{int(row.horizon)}"]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("quantile", "name"), [(0.5, "median"), (0.9, "p90")])
 def test_response_quantiles_of_each_source_lie_in_their_intervals(company, quantile, name):
     data, truth = company

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 import pandas as pd
 import pytest
 import replay
-from companies import ZONE, as_it_was, dataset, deal, random_company, random_data, selling, story, table, utc
+from companies import ZONE, as_it_was, dataset, deal, first_quick, random_company, random_data, selling, story, table, utc
 
 from kpi import pipeline
 from kpi.errors import MissingTable, ParameterError
@@ -139,7 +139,7 @@ def test_months_follow_each_other():
         assert [parts[0][step][k] + parts[1][step][k] for k in (0, 1)] == [pytest.approx(parts[2][step][k]) for k in (0, 1)]
 
 
-@pytest.mark.parametrize("by", ["stage", "owner", "source"])
+@pytest.mark.parametrize("by", first_quick(["stage", "owner", "source"]))
 def test_snapshots_equal_the_pipeline_at_each_date(by):
     data = random_data(4)
     found = pipeline.snapshots(data, dates=DATES, by=by)
@@ -149,7 +149,7 @@ def test_snapshots_equal_the_pipeline_at_each_date(by):
         pd.testing.assert_frame_equal(part, at)
 
 
-@pytest.mark.parametrize("by", ["source", "owner", "stage"])
+@pytest.mark.parametrize("by", first_quick(["source", "owner", "stage"]))
 def test_snapshots_equal_the_replay(by):
     told, currency = told_one_by_one(), {one["opportunity_id"]: one for one in histories()[0]}
     found = pipeline.snapshots(worlds(), dates=DATES, by=by).set_index(["date", by])
