@@ -31,13 +31,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # for editors; when it runs, each is loaded on first use, so that `import kpi` and the command line's help stay instant
     from kpi import catalog, compute, forecast, lifetime_value, pipeline, response_time, retention
-    from kpi.compute import ledger
     from kpi.dataset import Dataset, load
     from kpi.errors import KpiError
     from kpi.periods import Month, Window
     from kpi.presentation import charts as plots
     from kpi.presentation import pages
     from kpi.presentation.pages.about import about, section
+    from kpi.record_ledger import ledger
 
 __version__ = "0.1.0"
 
@@ -48,7 +48,7 @@ _NAMES = {
     "Month": "kpi.periods",
     "Window": "kpi.periods",
     "about": "kpi.presentation.pages",
-    "ledger": "kpi.compute",
+    "ledger": "kpi.record_ledger",
     "load": "kpi.dataset",
     "section": "kpi.presentation.pages",
 }

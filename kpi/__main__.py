@@ -12,7 +12,7 @@ from types import FrameType
 
 import click
 
-from kpi.errors import KpiError
+from kpi.errors import FaultError, KpiError, is_interruption
 
 INTERRUPTED, TERMINATED = 130, 143
 SYSTEMS = ("hubspot", "pipedrive", "salesforce")
@@ -164,12 +164,14 @@ def metrics(dataset: str, month: str, where: str, form: str, max_set_aside: floa
     table = compute.metrics(data, asked)
     if form == "csv":
         click.echo(table.to_csv(index=False, lineterminator="\n"), nl=False)
-        return
-    from kpi.presentation.language import Words
-    from kpi.report import manifest
+    else:
+        from kpi.presentation.language import Words
+        from kpi.report import manifest
 
-    found = manifest.metrics(table, compute.missing(data, asked), Words(data.company.language), data.company.currency)
-    click.echo(manifest.dumps({"month": str(asked), **found}), nl=False)
+        found = manifest.metrics(table, compute.missing(data, asked), Words(data.company.language), data.company.currency)
+        click.echo(manifest.dumps({"month": str(asked), **found}), nl=False)
+    if faults := compute.faults(data):
+        raise FaultError(f"missing by a fault of the kit: {', '.join(faults)}; kpi report keeps the trace in a file")
 
 
 @kpi.command()
@@ -201,11 +203,13 @@ def run(arguments: list[str] | None = None) -> int:
     except click.ClickException as error:
         return _fail(error.format_message(), error.exit_code)
     except KpiError as error:
+        for page in getattr(error, "pages", ()):
+            click.echo(page)
         return _fail(str(error), error.status)
     except (KeyboardInterrupt, click.Abort, Terminated):
         return _stopped()
-    except RuntimeError as error:  # what the engine makes of a signal that finds it in the middle of a query
-        if "interrupted" not in str(error).casefold():
+    except RuntimeError as error:
+        if not is_interruption(error):
             raise
         return _stopped()
     except BrokenPipeError:  # the reader of our output, e.g. head, has seen enough

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+import traceback
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 
 class KpiError(ValueError):
@@ -69,6 +71,38 @@ class WriteError(KpiError):
     """The output folder cannot be written."""
 
     status = 6
+
+
+class FaultError(KpiError):
+    """A month was published, but a fault of the kit took some of its numbers.
+
+    Attributes
+    ----------
+    pages : sequence of Path
+        First pages of what was published.
+    """
+
+    status = 1
+
+    def __init__(self, message: str, pages: Sequence[Path] = ()) -> None:
+        super().__init__(message)
+        self.pages = pages
+
+
+def why_missing(error: Exception) -> tuple[str, str]:
+    """Say why something cannot be made, and give the trace where no data are to blame but the kit: it stops nothing else."""
+    if isinstance(error, MemoryError) or is_interruption(error):
+        raise error
+    if isinstance(error, SchemaError | DataError):
+        return str(error), ""
+    frames = traceback.extract_tb(error.__traceback__)[1:]  # the first is who asks
+    inside = [f" at {Path(frame.filename).name}:{frame.lineno}" for frame in frames if Path(frame.filename).is_relative_to(Path(__file__).parent)]
+    return f"a fault of the kit ({type(error).__name__}{inside[-1] if inside else ''})", "".join(traceback.format_exception(error))
+
+
+def is_interruption(error: Exception) -> bool:
+    """Recognise what the engine makes of a signal that finds it in the middle of a query."""
+    return isinstance(error, RuntimeError) and "interrupted" in str(error).casefold()
 
 
 def nearest(name: str, options: Iterable[str]) -> str:

@@ -5,12 +5,12 @@ from functools import cache
 
 import pandas as pd
 import pytest
-from companies import first_quick
+from companies import dataset, deal, first_quick, random_company, stages, story, table
 
 import kpi
 from kpi import compute, pipeline, response_time, retention, schema
 from kpi.catalog import CATALOG, CHAIN
-from kpi.errors import MissingTable
+from kpi.errors import MissingTable, ParameterError
 from kpi.periods import Month
 from kpi.presentation.pages import about, pulse
 from tests.simulated import Company, simulate
@@ -95,6 +95,64 @@ def test_headlines_are_the_metrics_themselves(sample, metrics):
     growth = retention.net_customer_growth(sample, as_of=as_of, months=1, span=12)
     assert row(metrics, "retention.net_growth")["value"] == pytest.approx(growth["value"].iloc[0])
     assert row(metrics, "pipeline.leads")["value"] == int(compute.months(sample, MONTH, "pipeline.leads")["value"].iloc[-1])
+
+
+# --- what goes wrong
+
+
+def test_one_kpi_that_fails_takes_no_other(monkeypatch):
+    def broken(*_, **__):
+        raise KeyError("amount")
+
+    data = dataset({"opportunities": table("opportunities", [deal("a", "2026-02-01 10:00", "won", "2026-02-10 10:00")])})
+    monkeypatch.setattr(pipeline, "sales_cycle", broken)
+    made, gone = compute.metrics(data, Month.parse("2026-02")), compute.missing(data, Month.parse("2026-02")).set_index("kpi")["reason"]
+    assert row(made, "pipeline.won_value")["value"] == 100
+    assert gone["pipeline.sales_cycle"].startswith("a fault of the kit (KeyError at ")
+    assert compute.optional(broken, data) is None
+    assert "KeyError: 'amount'" in compute.faults(data)["pipeline.sales_cycle"]
+    with pytest.raises(ParameterError):  # a misspelt word is told to who wrote it
+        compute.optional(pipeline.closed_win_rate, data, as_of="2026-03-01", weight="size")
+
+
+@pytest.mark.parametrize("error", [MemoryError("none left"), RuntimeError("INTERRUPT Error: Interrupted!"), KeyboardInterrupt()])
+def test_the_end_of_the_run_is_no_fault_of_a_kpi(monkeypatch, error):
+    def broken(*_, **__):
+        raise error
+
+    data = dataset({"opportunities": table("opportunities", [deal("a", "2026-02-01 10:00")])})
+    monkeypatch.setattr(pipeline, "won", broken)
+    with pytest.raises(type(error)):
+        compute.metrics(data, Month.parse("2026-02"))
+
+
+def odd_companies() -> dict[str, dict[str, pd.DataFrame]]:
+    """Deals without a creation date; a history that begins with the first of two imports; odd amounts; everything at once."""
+    undated = [deal(f"d{i}", None, ("lost", "won")[i % 2], f"2026-0{1 + i % 5}-10 10:00", source="web") for i in range(40)]
+    since = [deal(f"d{i}", "2026-02-01 10:00", source=f"s{i % 12}") for i in range(60)]
+    late = [
+        change for i in range(60) for change in story(f"d{i}", ("2026-05-01 10:00", "Qualified", "open"), ("2026-05-20 10:00", "Proposal", "open"))
+    ]
+    odd = [deal(f"o{i}", "2026-02-01 10:00", ("won", "lost")[i % 2], "2026-02-10 10:00", (-50.0, 0.0, None, 1e12)[i % 4]) for i in range(60)]
+    return {
+        "undated": {"opportunities": table("opportunities", undated), "stages": stages()},
+        "late": {"opportunities": table("opportunities", since), "opportunity_history": table("opportunity_history", late), "stages": stages()},
+        "odd": {"opportunities": table("opportunities", odd), "stages": stages()},
+        "all": random_company(1),
+    }
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["undated", "late", "odd", "all"])
+def test_no_month_from_the_first_to_the_last_has_a_fault(name):
+    data = dataset(odd_companies()[name])
+    for number in range(data.first_month().number, data.last_month().number + 1):
+        month = Month.of(number)
+        made = set(compute.metrics(data, month)["kpi"]) | set(compute.missing(data, month)["kpi"])
+        assert made == set(CATALOG)
+        compute.lists(data, month)
+        compute.chain(data, month)
+    assert compute.faults(data) == {}
 
 
 # --- what the data do not allow

@@ -27,7 +27,7 @@ FLOORS = (
     ("importing", "facts"),
     ("response_time", "pipeline", "retention", "lifetime_value"),
     ("forecast",),
-    ("compute",),
+    ("compute", "record_ledger"),
     ("presentation",),
     ("report",),
     ("__main__",),

@@ -296,3 +296,18 @@ def test_nothing_to_group():
     for metric, more in METRICS:
         assert len(metric(data, as_of=AS_OF, by="size", **more)) == 0
     assert pipeline.funnel(data, as_of=AS_OF)["value"].isna().all()
+
+
+def test_a_negative_amount_is_left_out_of_shares_by_amount_and_stops_nothing():
+    made = [
+        deal("a", "2026-02-01 10:00", "won", "2026-02-10 10:00", 100.0),
+        deal("b", "2026-02-01 10:00", "won", "2026-02-10 10:00", 200.0),
+        deal("credit note", "2026-02-01 10:00", "lost", "2026-02-10 10:00", -50.0, lost_reason="Price"),
+        deal("c", "2026-02-01 10:00", "lost", "2026-02-10 10:00", 100.0, lost_reason="Timing"),
+    ]
+    data = dataset({"opportunities": table("opportunities", made)})
+    share = pipeline.closed_win_rate(data, as_of="2026-03-01", weight="amount").iloc[0]
+    assert (share["value"], share["n"], share["n_events"]) == (300 / 400, 4, 2)
+    reasons = pipeline.loss_reasons(data, as_of="2026-03-01", weight="amount").set_index("reason")["value"]
+    assert reasons.to_dict() == {"Price": 0, "Timing": 1}
+    assert pipeline.closed_win_rate(data, as_of="2026-03-01").iloc[0]["value"] == 0.5

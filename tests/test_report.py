@@ -24,7 +24,7 @@ from companies import first_quick
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kpi.errors import BusyError, DataError, ParameterError, RunError, WriteError
+from kpi.errors import BusyError, DataError, FaultError, ParameterError, RunError, WriteError
 from kpi.presentation.blocks import END
 from kpi.presentation.language import Words
 from kpi.report import archive, manifest, publish, quality, request
@@ -293,6 +293,45 @@ def test_a_failed_notebook_leaves_the_published_month_alone_and_is_kept(company,
     folder_of(folder, pulse=notebook(OPENING, CLOSING, title="Mended"))
     report(company, notebooks=folder, out=out)
     assert not kept.exists()
+
+
+def test_a_fault_of_the_kit_takes_its_number_and_its_section_but_not_the_month(company, tmp_path, monkeypatch):
+    def broken(*_, **__):
+        raise IndexError("<b>list index</b>")
+
+    monkeypatch.setattr("kpi.pipeline.leads_created", broken)
+    sections = (
+        "import kpi\nfrom kpi import compute, pages\ndata = kpi.load(dataset)\nabout = pages.about(data, month, lang)",
+        'with pages.section(about, "pulse"):\n    found = [][1]',
+        "with pages.section(about):\n    print(found)",
+        "with pages.section(about):\n    print('this part', 'stands')",
+        'pages.closing(about, data.row_ledger, tables=["leads"], faults=compute.faults(data))',
+    )
+    out, folder = tmp_path / "out", folder_of(tmp_path / "notebooks", pulse=notebook(*sections))
+    for _ in range(2):  # the second run makes the month again: nothing is "unchanged" about it
+        with pytest.raises(FaultError, match=r"2026-10 was published without pipeline.leads, pulse\.ipynb .*faults\.txt") as raised:
+            report(company, notebooks=folder, out=out, lang="en")
+        assert raised.value.status == 1
+        assert raised.value.pages == [out / "2026-10" / "index.html"]
+    trace = (out / "failed" / "2026-10" / "faults.txt").read_text("utf-8")
+    assert "<b>list index</b>" in trace
+    assert "found = [][1]" in trace
+    assert "NameError" not in trace, "what rests on a missing number is no fault of its own"
+    page = (out / "2026-10" / "index.html").read_text("utf-8")
+    assert "Pulse: not known." in page
+    assert "a fault of the kit (IndexError)" in page
+    assert "it rests on a number that is missing above" in page
+    assert "this part stands" in page
+    assert "list index" not in page
+    told = json.loads((out / "2026-10" / "metrics.json").read_text("utf-8"))
+    reasons = {item["kpi"]: item["reason"] for item in told["missing"]}
+    assert reasons["pipeline.leads"].startswith("a fault of the kit (IndexError")
+    assert len(manifest.read(out / "2026-10")["faults"]) == 2
+    assert "vnd.kpi.faults" not in (out / "2026-10" / "notebooks" / "pulse.ipynb").read_text("utf-8")
+    monkeypatch.undo()
+    folder_of(folder, pulse=notebook(OPENING, CLOSING))
+    report(company, notebooks=folder, out=out)
+    assert not (out / "failed" / "2026-10").exists()
 
 
 @pytest.mark.slow

@@ -12,8 +12,7 @@ import narwhals.stable.v2 as nw
 import pandas as pd
 
 from kpi import periods, schema, sources
-from kpi.dataset.constant_currency import constant_rates
-from kpi.dataset.extent import extent
+from kpi.dataset.extent import constant_rates, extent
 from kpi.dataset.hours import calendars, company_hours
 from kpi.dataset.segments import parse_where, restricted
 from kpi.dataset.settings import check_settings

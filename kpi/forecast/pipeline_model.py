@@ -110,7 +110,7 @@ def fitted(counts: Counts, horizon: int, draws: int, seed: int) -> PipelineModel
     inflow, normal for the means of amounts and for what `shrunk` says of the sources.
     """
     rng = np.random.default_rng(seed)
-    sources = sorted({*counts.entries["source"], *counts.waiting["source"]})
+    sources = sorted({*counts.entries["source"], *counts.waiting["source"], *counts.exits["source"], *counts.amounts["source"]})
     risk, ended, advanced = cells(counts, "exposure", "days"), cells(counts, "exits", "n"), cells(counts, "exits", "events")
     entered = counts.entries.groupby("source")["count"].sum().reindex(sources, fill_value=0).to_numpy("float64")
     model = PipelineModel(
@@ -192,11 +192,11 @@ def _drawn(mean: np.ndarray, deviation: np.ndarray, draws: int, rng: np.random.G
 def _amounts(counts: Counts, sources: list[str], draws: int, rng: np.random.Generator) -> np.ndarray:
     """Mean amount of a won deal of each source: the company's mean, and by how much the source is known to differ from it."""
     whole = counts.amounts[["n", "total", "squares"]].sum()
-    if not whole["n"]:
+    if not whole["total"] > 0:
         return np.full((draws + 1, len(sources)), np.nan)
     mean, error = mean_and_error(whole)
     table = counts.amounts.groupby("source")[["n", "total"]].sum()
-    table = table[table["n"] >= FLOOR]
+    table = table[(table["n"] >= FLOOR) & (table["total"] > 0)]
     step = np.log((table["total"] / table["n"] / mean).to_numpy(dtype="float64"))
     relative = (error / mean) ** 2 * whole["n"]
     ratio = np.exp(_drawn(*_spread(table.index, step, relative / table["n"].to_numpy(dtype="float64"), sources), draws, rng))

@@ -47,7 +47,7 @@ def closed_win_rate(
     by : str or sequence of str
         Any of source, owner, product, size, month, quarter (of closing).
     weight : str
-        ``count`` (every deal counts the same) or ``amount`` (the share of the closed amount that was won; unknown amounts are left out).
+        ``count`` (every deal counts the same) or ``amount`` (the share of the closed amount that was won; unknown and negative amounts are left out).
     seed : int
         Of the bootstrap, by amount.
     level : float
@@ -72,7 +72,7 @@ def closed_win_rate(
         rows = rows.filter(records.STANDS)
     table = intervals.with_share(records.summed(rows, groups), level)
     if by_amount:
-        known = engine.sizes(rows.filter(records.STANDS, ~nw.col("amount").is_null()), [*groups, "status", "amount"])
+        known = engine.sizes(rows.filter(records.STANDS, nw.col("amount") >= 0), [*groups, "status", "amount"])
         found = [name | _share_of_amount(part, part["status"] == "won", seed, level) for name, part in by_group(known, groups)]
         shares = pd.DataFrame(found, columns=[*groups, "value", "low", "high"]).astype(dict(known[groups].dtypes))
         on = {"on": groups} if groups else {"left_index": True, "right_index": True}
@@ -137,7 +137,7 @@ def loss_reasons(
     by : str or sequence of str
         Any of source, owner, product, size.
     weight : str
-        ``count`` or ``amount`` (unknown amounts are left out).
+        ``count`` or ``amount`` (unknown and negative amounts are left out).
     seed : int
         Of the bootstrap, by amount.
     level : float
@@ -173,7 +173,7 @@ def _reasons(lost: pd.DataFrame, by_amount: bool, seed: int, level: float) -> pd
     table = table.agg(n_events=("count", "sum"), amount=("amount", "sum")).assign(n=int(lost["count"].sum()))
     if not by_amount:
         return intervals.with_share(table, level)
-    known = lost[lost["amount"].notna()]
+    known = lost[lost["amount"] >= 0]
     shares = [_share_of_amount(known, known["reason"] == reason, seed, level) for reason in table["reason"]]
     return pd.concat([table, pd.DataFrame(shares)], axis=1)
 

@@ -15,13 +15,13 @@ from tqdm import tqdm
 import kpi
 from kpi import compute
 from kpi.dataset.segments import parse_where
-from kpi.errors import KpiError, RunError
+from kpi.errors import FaultError, KpiError, RunError
 from kpi.periods import Month, local_date
 from kpi.presentation.language import Words
 from kpi.report import archive, manifest, publish, quality
 from kpi.report.html import render
 from kpi.report.lists import csv_text
-from kpi.report.notebooks import Executed, Runner, failures, normalised, prepared
+from kpi.report.notebooks import Executed, Runner, failures, faults_of, normalised, prepared
 from kpi.report.request import CHECKOUT, NOTEBOOKS, Request, label_of, notebooks_of, selected, values_of
 
 Progress = Literal["none", "lines", "bars"]
@@ -75,26 +75,29 @@ def _publish_each(whole: Request, parts: Sequence[dict[str, str]]) -> list[Path]
         try:
             published.append(_publish(whole.restricted(conditions)))
         except KpiError as error:
+            published += getattr(error, "pages", ())
             failed.append((", ".join(conditions.values()), error))
     if failed:
         reasons = "; ".join(f"{name}: {error}" for name, error in failed)
-        raise type(failed[0][1])(f"{reasons} ({len(published)} of {len(parts)} reports published)")
+        first, said = failed[0][1], f"{reasons} ({len(published)} of {len(parts)} reports published)"
+        raise FaultError(said, published) if isinstance(first, FaultError) else type(first)(said)
     return published
 
 
 def _publish(request: Request) -> Path:
-    began, month = time.perf_counter(), str(request.month)
+    began, month, faults = time.perf_counter(), str(request.month), dict[str, str]()
     source = manifest.origin(request.data, request.notebooks, request.month)
     fingerprint = manifest.fingerprint(request.parameters, source)
     with publish.reserved(request.out, month) as folder:
         old = manifest.read(folder.final)
-        is_same = old.get("fingerprint") == fingerprint
+        is_same = old.get("fingerprint") == fingerprint and not old.get("faults")
         kept = _unchanged(folder, old) if is_same else []
         if kept and set(request.only) <= set(kept) and not request.force:
             _say(request, f"{month}: unchanged; --force makes it again")
             first = old["pages"][0]["file"]
         else:
             executed = _executed(request, folder)
+            faults = compute.faults(request.data) | faults_of(executed)
             notebooks = {item.name: normalised(item.notebook, _names(request)) for item in executed}
             notebooks |= {name: nbformat.read(_executed_file(folder.final, name), as_version=4) for name in kept if name not in notebooks}
             pages = _write_pages(request, folder, notebooks)
@@ -102,6 +105,7 @@ def _publish(request: Request) -> Path:
             about = {"replaced": old.get("replaced", False) if is_same else bool(old), "pages": pages}
             about["summary"] = archive.summary(request.data, request.month, notebooks.get("pulse"))
             timings = {item.name: item.seconds for item in executed} | {"total": time.perf_counter() - began}
+            about["faults"] = [trace.partition("\n")[0] for trace in faults.values()]
             _write_manifest(request, folder, about | {"fingerprint": fingerprint, **source}, timings)
             with publish.writing(folder.final):
                 folder.swap()
@@ -109,6 +113,9 @@ def _publish(request: Request) -> Path:
             first = pages[0]["file"]
     with publish.reserved_archive(request.out):
         publish.replace(request.out / "index.html", archive.page(request.out, request.words))
+    if faults:
+        publish.write(folder.failed / "faults.txt", "\n\n".join(f"{what}: {trace}" for what, trace in faults.items()))
+        raise FaultError(f"{month} was published without {', '.join(faults)}; the trace is in {folder.failed / 'faults.txt'}", [folder.final / first])
     return folder.final / first
 
 

@@ -37,6 +37,7 @@ from papermill.exceptions import PapermillExecutionError
 from kpi.errors import RunError
 from kpi.presentation.blocks import END
 from kpi.presentation.language import Words
+from kpi.presentation.pages.about import FAULTS
 
 DEADLINE = 3600.0  # seconds for one notebook: far beyond any sound run, so that a hanging one ends some day
 SOCKET_PATH = 90  # longer paths do not fit a Unix socket's address
@@ -192,6 +193,12 @@ def _short(message: str, length: int = 300) -> str:
     return line if len(line) <= length else line[: length - 1] + "…"
 
 
+def faults_of(executed: Sequence[Executed]) -> dict[str, str]:
+    """Collect what notebooks say is missing by a fault of the kit."""
+    outputs = [(item.name, output) for item in executed for cell in item.notebook.cells for output in cell.get("outputs", [])]
+    return {f"{name}.ipynb {what}": trace for name, output in outputs for what, trace in output.get("data", {}).get(FAULTS, {}).items()}
+
+
 def normalised(notebook: nbformat.NotebookNode, names: Mapping[str, str]) -> nbformat.NotebookNode:
     """Free an executed notebook of run times, paths, random ids and memory addresses: the same inputs give the same bytes."""
     clean = copy.deepcopy(notebook)
@@ -203,7 +210,7 @@ def normalised(notebook: nbformat.NotebookNode, names: Mapping[str, str]) -> nbf
             cell["id"] = INJECTED
             cell.source = _renamed(cell.source, names)
         if cell.cell_type == "code":
-            cell.outputs = _joined([_stable(output, names) for output in cell.outputs])
+            cell.outputs = _joined([_stable(output, names) for output in cell.outputs if FAULTS not in output.get("data", {})])
     return clean
 
 

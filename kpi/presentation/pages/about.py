@@ -6,18 +6,20 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
+from types import MappingProxyType
 from typing import Protocol
 
 import IPython.display
 import pandas as pd
 
-from kpi.errors import MissingTable, MissingTime
+from kpi.errors import MissingTable, MissingTime, why_missing
 from kpi.periods import Month, Window, open_windows
 from kpi.presentation.blocks import Absent, Closing, NoData, Opening
 from kpi.presentation.blocks.tables import TableWriter
 from kpi.presentation.language import Words
 from kpi.schema import N_
 
+FAULTS = "application/vnd.kpi.faults+json"  # media type of what a page says to the run alone
 PAGES = {"pulse": N_("Pulse"), "response_time": N_("Response time"), "pipeline": N_("Pipeline"), "retention": N_("Retention")}
 
 
@@ -58,6 +60,7 @@ class About(TableWriter):
     hours: list[list[tuple[int, int]]]
     is_contractual: bool = False
     lacking: set[str] = field(default_factory=set, compare=False)
+    faults: dict[str, str] = field(default_factory=dict, compare=False)
 
     @property
     def window(self) -> Window:
@@ -177,6 +180,25 @@ def section(about: About, page: str = "", only: str = "") -> Iterator[None]:
         else:
             rest = "" if lack.table in about.lacking else " " + say("The rest of the page does not depend on it.")
             IPython.display.display(NoData(reason + rest))
+    except Exception as error:
+        _give_way(about, page, error)
+
+
+def _give_way(about: About, page: str, error: Exception) -> None:
+    """Let a section give way to what went wrong in it, here or in the section that it rests on."""
+    say = about.words.say
+    if about.faults and isinstance(error, NameError):
+        reason = say("Missing: it rests on a number that is missing above.")
+    else:
+        reason, trace = why_missing(error)
+        if trace:
+            about.faults[reason] = f"{reason}\n{trace}"
+            reason = say("Missing by {fault}; the run keeps its trace in a file. All else is as it should be.", fault=reason)
+    if page:
+        title = about.words.translate(PAGES[page])
+        IPython.display.display(about.opening(page, say("{page}: not known.", page=title), reason))
+    else:
+        IPython.display.display(NoData(reason))
 
 
 def _lacking(words: Words, lack: MissingTable) -> str:
@@ -188,9 +210,11 @@ def _lacking(words: Words, lack: MissingTable) -> str:
     return words.say("No data: the data set has no table {table}.", table=f"`{lack.table}`")
 
 
-def closing(about: About, ledger: pd.DataFrame, *, tables: list[str]) -> Closing:
-    """End a page: the rows it rests on, and where to find more."""
+def closing(about: About, ledger: pd.DataFrame, *, tables: list[str], faults: Mapping[str, str] = MappingProxyType({})) -> Closing:
+    """End a page: the rows it rests on, and where to find more; faults of the kit go to whoever runs the notebook, not onto the page."""
     words = about.words
+    if every := about.faults | dict(faults):
+        IPython.display.display({FAULTS: every}, raw=True)
     account = " ".join(_account(words, name, rows) for name in tables if len(rows := ledger[ledger["table"] == name]))
     links = [(words.say("numbers and definitions"), "metrics.json"), (words.say("inputs and versions"), "manifest.json")]
     return Closing([words.say("Rows read: {account}", account=account)] if account else [], links)
