@@ -115,14 +115,14 @@ def test_one_kpi_that_fails_takes_no_other(monkeypatch):
         compute.optional(pipeline.closed_win_rate, data, as_of="2026-03-01", weight="size")
 
 
-@pytest.mark.parametrize("error", [MemoryError("none left"), RuntimeError("INTERRUPT Error: Interrupted!"), KeyboardInterrupt()])
+@pytest.mark.parametrize("error", [MemoryError, RuntimeError, KeyboardInterrupt])
 def test_the_end_of_the_run_is_no_fault_of_a_kpi(monkeypatch, error):
     def broken(*_, **__):
-        raise error
+        raise error("INTERRUPT Error: Interrupted!")
 
     data = dataset({"opportunities": table("opportunities", [deal("a", "2026-02-01 10:00")])})
     monkeypatch.setattr(pipeline, "won", broken)
-    with pytest.raises(type(error)):
+    with pytest.raises(error):
         compute.metrics(data, Month.parse("2026-02"))
 
 
