@@ -80,14 +80,15 @@ def _named(rows: nw.LazyFrame, *columns: str) -> nw.LazyFrame:
 
 @once
 def _known(data: Dataset, as_of: pd.Timestamp) -> nw.LazyFrame:
-    """What goes for all states of a deal: ``created_at``, ``currency``, ``gone_at`` (deletion), ``is_bare`` (without any history)."""
+    """What goes for all states of a deal: ``created_at``, ``currency``, ``gone_at`` (deletion), ``begun_at`` (first), ``is_bare`` (no history)."""
     deals = data.table("opportunities").filter(nw.col("created_at").is_null() | (nw.col("created_at") < as_of))
-    bare = nw.lit(True)
+    bare, inferred = nw.lit(True), nw.coalesce("created_at", "closed_at")
+    begun = inferred
     if data.has("opportunity_history"):
-        begun = data.table("opportunity_history").group_by("opportunity_id").agg(begun_at=nw.col("changed_at").min())
-        deals, bare = deals.join(begun, on="opportunity_id", how="left"), nw.col("begun_at").is_null()
+        told = data.table("opportunity_history").group_by("opportunity_id").agg(told_at=nw.col("changed_at").min())
+        deals, bare, begun = deals.join(told, on="opportunity_id", how="left"), nw.col("told_at").is_null(), nw.coalesce(nw.col("told_at"), inferred)
     return deals.select(
-        *("opportunity_id", "created_at", "currency", bare.alias("is_bare")),
+        *("opportunity_id", "created_at", "currency", bare.alias("is_bare"), begun.alias("begun_at")),
         nw.when(nw.col("deleted_at") < as_of).then(nw.col("deleted_at")).alias("gone_at"),
         # Closed at a date that nobody knows: not open then.
         ((nw.col("status") != "open") & nw.col("closed_at").is_null()).alias("is_undated"),
@@ -96,52 +97,45 @@ def _known(data: Dataset, as_of: pd.Timestamp) -> nw.LazyFrame:
 
 @once
 def _changed(data: Dataset, as_of: pd.Timestamp) -> nw.LazyFrame:
-    """The states that changes tell; the first has ``begun_at`` where an untold time lies before it."""
+    """The states that changes tell."""
     known = _known(data, as_of)
     rows = _inferred(data.table("opportunities").join(known.filter(nw.col("is_bare")).select("opportunity_id"), on="opportunity_id", how="semi"))
     if data.has("opportunity_history"):
         rows = nw.concat([data.table("opportunity_history").select(*_CHANGE), rows])
     rows = rows.filter(nw.col("changed_at") < as_of)
-    at = nw.col("changed_at")
-    rows = rows.with_columns(*[at.shift(n).over("opportunity_id", order_by=_ORDER).alias(name) for name, n in (("last_at", 1), ("next_at", -1))])
-    rows, is_first = rows.join(known, on="opportunity_id", how="inner"), nw.col("last_at").is_null()
-    made, gone, following = nw.col("created_at"), nw.col("gone_at"), nw.col("next_at")
+    at, made, gone, following = (nw.col(name) for name in ("changed_at", "created_at", "gone_at", "next_at"))
+    rows = rows.with_columns(at.shift(-1).over("opportunity_id", order_by=_ORDER).alias("next_at")).join(known, on="opportunity_id", how="inner")
     rows = rows.with_columns(
-        nw.when(is_first & ((made < at) | (made.is_null() & nw.col("is_bare")))).then(made.fill_null(nw.lit(ALWAYS))).alias("begun_at"),
         # A change dated before the creation is known from the creation on; what follows a deletion is not.
         nw.when(at < made).then(made).otherwise(at).alias("from_at"),
         nw.when(following < made).then(made).otherwise(following).alias("next_at"),
     ).filter(gone.is_null() | (nw.col("from_at") < gone))
     is_last = following.is_null() | (following >= gone)
-    return rows.with_columns(
-        nw.when(is_last).then(gone).alias("deleted_at"),
-        nw.when(is_last).then(gone).otherwise(following).alias("until_at"),
-    ).select(*_COLUMNS, "begun_at")
+    until = nw.when(is_last).then(gone)
+    return rows.with_columns(until.alias("deleted_at"), until.otherwise(following).alias("until_at")).select(*_COLUMNS)
 
 
 @once
 def _unchanged(data: Dataset, as_of: pd.Timestamp) -> nw.LazyFrame:
     """The time before the first change, and all of the time of deals without one: open, with what the record says."""
-    known, changed = _known(data, as_of), _changed(data, as_of)
-    nothing, gone, made = nw.lit(None).cast(nw.Datetime("us")), nw.col("gone_at"), nw.col("created_at")
-    first = changed.filter(~nw.col("begun_at").is_null())
-    before = first.select(
-        "opportunity_id", "currency", nw.col("begun_at").alias("from_at"), nw.col("from_at").alias("until_at"), nothing.alias("deleted_at")
-    )
-    is_open = (nw.col("is_bare") & ~nw.col("is_undated")) | (~nw.col("is_bare") & ~made.is_null())
-    never = known.filter(is_open).join(changed.select("opportunity_id"), on="opportunity_id", how="anti")
-    never = never.with_columns(made.fill_null(nw.lit(ALWAYS)).alias("from_at")).filter(gone.is_null() | (nw.col("from_at") < gone))
-    never = never.select("opportunity_id", "currency", "from_at", gone.alias("until_at"), gone.alias("deleted_at"))
+    begun, gone, start = nw.col("begun_at"), nw.col("gone_at"), nw.col("from_at")
+    known = _known(data, as_of).filter(~nw.col("is_bare") | ~nw.col("is_undated"))
+    always = nw.when(nw.col("is_bare")).then(nw.lit(ALWAYS))
+    known = known.with_columns(nw.coalesce(nw.col("created_at"), always).alias("from_at"))
+    known = known.filter(begun.is_null() | (start < begun), gone.is_null() | (start < gone))
+    is_changed = (begun < as_of) & (gone.is_null() | (begun < gone))
     record = data.table("opportunities").select("opportunity_id", "status", "stage", "owner", "amount")
-    return nw.concat([before, never]).join(record, on="opportunity_id", how="inner").with_columns(
+    return known.join(record, on="opportunity_id", how="inner").select(
+        "opportunity_id",
+        "from_at",
+        nw.when(is_changed).then(begun).otherwise(gone).alias("until_at"),
+        nw.when(~is_changed | begun.is_null()).then(gone).alias("deleted_at"),
+        nw.lit("open").alias("status"),
         # The stage on the record is that of today: it says nothing about a deal closed since.
         nw.when(nw.col("status") == "open").then(nw.col("stage")).alias("stage"),
-        nw.lit("open").alias("status"),
-        nw.lit(None).cast(nw.Date).alias("expected_close_on"),
-        nw.col("from_at").alias("changed_at"),
-        nw.lit(-1).cast(nw.Int64).alias("seq"),
-        nw.lit("inferred").alias("origin"),
-    ).select(*_COLUMNS)  # fmt: skip
+        *("owner", "amount", nw.lit(None).cast(nw.Date).alias("expected_close_on"), "currency"),
+        *(start.alias("changed_at"), nw.lit(-1).cast(nw.Int64).alias("seq"), nw.lit("inferred").alias("origin")),
+    )
 
 
 def _undated(data: Dataset, as_of: pd.Timestamp) -> nw.LazyFrame:
