@@ -398,6 +398,7 @@ def test_contracts_are_renewed_as_the_model_says(contractual):
     assert there == terms["running"].sum() == contracts["end_on"].isna().sum()
 
 
+@pytest.mark.slow
 def test_net_growth_is_an_exact_account(large, contractual):
     for simulation in (large, contractual):
         account = pd.DataFrame(simulation.truth["net_growth"])

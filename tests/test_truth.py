@@ -62,6 +62,7 @@ def test_response_quantiles_of_each_source_lie_in_their_intervals(company, quant
         assert row.low <= told[row.source] <= high or (np.isnan(row.low) and np.isinf(told[row.source])), row.source
 
 
+@pytest.mark.slow
 def test_lead_to_opportunity_is_found_again(company):
     data, truth = company
     told = {row["source"]: row for row in truth["lead_to_opportunity"]}

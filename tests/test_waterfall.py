@@ -105,7 +105,7 @@ def test_the_account_is_the_same_on_polars(case):
     pd.testing.assert_frame_equal(found, expected, check_exact=True)
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", first_quick(CASES, 2))
 def test_every_step_equals_the_replay_of_the_events(case):
     options = CASES[case]
     found = pipeline.waterfall(worlds(), window=(replay.START, replay.END), as_of=replay.END, by="source", **options)
