@@ -244,6 +244,11 @@ def local_date(moment: pd.Timestamp, zone: str) -> date:
     return moment.tz_localize("UTC").tz_convert(ZoneInfo(zone)).date()
 
 
+def year_before(day: date) -> date:
+    """Find the same day a year before; of 29 February the 28th."""
+    return day.replace(year=day.year - 1, day=28 if (day.month, day.day) == (2, 29) else day.day)
+
+
 def last_days(as_of: pd.Timestamp, zone: str, days: int) -> Window:
     """Cover the last fully observed local days before an instant."""
     if days < 1:

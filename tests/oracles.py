@@ -216,15 +216,14 @@ def leads_at(tables: dict[str, pd.DataFrame], as_of: datetime, zone: str) -> lis
         else:
             outcome, ended = "waiting", as_of
         own = [deal for deal in deals if deal["lead_id"] in ids or deal["opportunity_id"] in {part.get("opportunity_id") for part in parts}]
-        became = min((deal["created"] for deal in own if deal["created"]), default=None)
-        won = min((deal["closed"] for deal in own if deal["status"] == "won" and deal["closed"]), default=None)
+        since = day(made, zone)
+        own_at = earliest([(deal["created"], deal["created_at"]) for deal in own if deal["created"]], since)
+        won_at = earliest([(deal["closed"], deal["closed_at"]) for deal in own if deal["status"] == "won" and deal["closed"]], since)
         done = [
             act for act in activities if act["lead_id"] in ids and act["kind"] in HUMAN and not act["automated"] and act["done"] and act["at"] >= made
         ]
         talked = [act["at"] for act in done if act.get("outcome") in TWO_WAY or (answer and act["direction"] == "inbound" and act["at"] >= answer)]
         met = [act["at"] for act in done if act.get("outcome") == "appointment" or act["kind"] == "meeting"]
-        own_at = [deal["created_at"] for deal in own if deal["created_at"]]
-        won_at = [deal["closed_at"] for deal in own if deal["status"] == "won" and deal["closed_at"]]
 
         def first(column, parts=parts):
             return min((part[column] for part in parts if part.get(column) and part[column] < as_of), default=None)
@@ -242,8 +241,8 @@ def leads_at(tables: dict[str, pd.DataFrame], as_of: datetime, zone: str) -> lis
                 "nurtured_at": first("nurtured_at"),
                 "alerted_at": alerted,
                 "alert_touched_at": min((at for at in human if alerted and at >= alerted), default=None),
-                "opportunity_at": min(own_at, default=None),
-                "won_at": min(won_at, default=None),
+                "opportunity_at": own_at,
+                "won_at": won_at,
                 "source": row["source"] or BLANK,
                 "owner": row["owner"] or BLANK,
                 "country": row.get("country") or BLANK,
@@ -256,8 +255,8 @@ def leads_at(tables: dict[str, pd.DataFrame], as_of: datetime, zone: str) -> lis
                 "touched_before": bool(early),
                 "attempts": sum(1 for at in human if timedelta(0) <= at - made <= timedelta(days=30)),
                 "declined": day(declined, zone),
-                "became": became,
-                "won": won,
+                "became": day(own_at, zone),
+                "won": day(won_at, zone),
             }
         )
     return found
@@ -329,19 +328,31 @@ def ways_of_leads(leads: list[dict], as_of: datetime, zone: str, goal: str) -> l
     return lives
 
 
+def earliest(found: list[tuple[date, datetime]], since: date) -> datetime | None:
+    """The first of them from a day on; one from before only where there is no other."""
+    return min((at for on, at in found if on >= since), default=min((at for _, at in found), default=None))
+
+
 # --- opportunities
 
 
 def story_of(deal: dict, history: list[dict], as_of: datetime) -> list[dict]:
-    """States of a deal before an instant, the oldest first; without any history what its creation and its close tell."""
+    """States of a deal before an instant, the oldest first; without any history what its creation and its close tell.
+
+    A history that ends open though the record is closed lacks the closing: on the record's date, but not before the last change.
+    """
     own = sorted((row for row in history if row["opportunity_id"] == deal["opportunity_id"]), key=lambda row: (row["changed_at"], row["seq"]))
     if not own:
         bare = {"amount": deal["amount"], "owner": deal["owner"], "inferred": True}
         closed = deal["status"] != "open"
         if deal.get("created_at") and not (closed and not deal.get("closed_at")):
-            own.append(bare | {"changed_at": deal["created_at"], "status": "open", "stage": None if closed else deal["stage"]})
+            begun = min(deal["created_at"], deal["closed_at"]) if closed else deal["created_at"]
+            own.append(bare | {"changed_at": begun, "status": "open", "stage": None if closed else deal["stage"]})
         if closed and deal.get("closed_at"):
             own.append(bare | {"changed_at": deal["closed_at"], "status": deal["status"], "stage": deal["stage"]})
+    elif own[-1]["status"] == "open" and deal["status"] != "open" and deal.get("closed_at"):
+        said = {name: deal.get(name) for name in ("amount", "owner", "status", "stage")}
+        own.append(said | {"changed_at": max(deal["closed_at"], own[-1]["changed_at"])})
     return [row for row in own if row["changed_at"] < as_of]
 
 
@@ -403,8 +414,10 @@ def lives_of_deals(deals: list[dict], as_of: datetime, zone: str) -> list[tuple[
 
 
 def reached_on(deal: dict, position: int, places: dict[str, int], zone: str) -> date | None:
-    """First day a deal was in a stage or beyond it; a lost stage is not beyond any, a won deal has passed them all."""
+    """First day a deal was in a stage or beyond it; a lost stage is not beyond any, a deal that stays won has passed them all."""
     for row in deal["past"]:
+        if row["status"] == "won" and deal["status"] != "won":
+            continue
         beyond = row["status"] == "won" or (row["status"] != "lost" and places.get(row["stage"], 0) >= position)
         if beyond and not row.get("inferred"):
             return day(row["changed_at"], zone)

@@ -7,11 +7,12 @@ a refund names, or None). Contracts are (customer, first day, first day no longe
 from __future__ import annotations
 
 import math
+from calendar import monthrange
 from collections import defaultdict
 from dataclasses import dataclass
 from datetime import UTC, date, timedelta
 from functools import cache
-from itertools import pairwise
+from itertools import count, pairwise
 from zoneinfo import ZoneInfo
 
 
@@ -100,11 +101,25 @@ def net(shop: Shop, as_of, field: str = "amount") -> dict[tuple[str, date], floa
 
 
 @cache
+def unrated(shop: Shop, as_of) -> dict[tuple[str, date], float]:
+    """What was sold in currencies without a rate, per customer and day, in those currencies: purchases, but in no sum."""
+    sums: dict[tuple[str, date], float] = defaultdict(float)
+    for order in shop.orders:
+        if order["at"] >= as_of:
+            continue
+        sale = next((one for one in shop.orders if one["order"] == cancelled(shop, as_of).get(order["order"])), order)
+        day = local_day(sale["at"], shop.zone)
+        if rate(shop, order["currency"], day) is None:
+            sums[order["customer"], day] += -order["amount"] if order["kind"] == "refund" and order["amount"] > 0 else order["amount"]
+    return sums
+
+
+@cache
 def bought(shop: Shop, as_of) -> dict[str, list[date]]:
     """Days with a purchase, by customer, in order."""
     days = defaultdict(list)
     for (customer, day), amount in sorted(net(shop, as_of).items()):
-        if amount is not None and round(amount, 2) > 0:
+        if (amount is not None and round(amount, 2) > 0) or round(unrated(shop, as_of).get((customer, day), 0.0), 2) > 0:
             days[customer].append(day)
     return dict(days)
 
@@ -220,11 +235,16 @@ def incidence(rows: list[tuple[int, int, bool]], horizon: int, undecided: float)
 
 
 def worth(shop: Shop, as_of, field: str) -> dict[str, float | None]:
-    """What each customer who ever bought has brought so far; None where nothing of it is known."""
+    """What each customer who ever bought has brought so far; None where nothing of it is known. A margin known of some days goes for all alike."""
     sums: dict[str, float | None] = dict.fromkeys(bought(shop, as_of))
-    for (who, _), value in net(shop, as_of, field).items():
-        if who in sums and value is not None:
-            sums[who] = (sums[who] or 0.0) + value
+    amounts, known = net(shop, as_of), dict.fromkeys(sums, 0.0)
+    for key, value in net(shop, as_of, field).items():
+        if key[0] in sums and value is not None:
+            sums[key[0]] = (sums[key[0]] or 0.0) + value
+            known[key[0]] += amounts[key] or 0.0
+    if field == "margin":
+        whole = {who: sum(amount or 0.0 for (name, _), amount in amounts.items() if name == who) for who in sums}
+        sums = {who: None if total is None or known[who] <= 0 else total * whole[who] / known[who] for who, total in sums.items()}
     return sums
 
 
@@ -296,14 +316,15 @@ def value_groups(shop: Shop, as_of, field: str) -> dict[str, tuple[int, float]]:
     return found
 
 
+def after_months(start: date, number: int) -> date:
+    """The same day so many months later; the last day of a month that is too short for it."""
+    year, month = divmod(start.year * 12 + start.month - 1 + number, 12)
+    return date(year, month + 1, min(start.day, monthrange(year, month + 1)[1]))
+
+
 def months_between(start: date, end: date) -> int:
     """Whole months, counted one by one."""
-    number = 0
-    while True:
-        year, month = divmod(start.year * 12 + start.month - 1 + number + 1, 12)
-        if (year, month + 1, start.day) > (end.year, end.month, end.day):
-            return number
-        number += 1
+    return next(number for number in count() if after_months(start, number + 1) > end)
 
 
 def covers(contracts, last: date) -> list[tuple[str, date, date | None]]:
@@ -322,11 +343,11 @@ def covers(contracts, last: date) -> list[tuple[str, date, date | None]]:
 
 
 def stays(contracts, last: date) -> list[tuple[int, bool]]:
-    """Whole months under contract, and whether it ended by the day `last`."""
+    """Months under contract, and whether it ended by the day `last`: an end in the month it reaches into, who is still there for whole months."""
     found = []
     for _, start, end in covers(contracts, last):
         over = end is not None and end <= last
-        found.append((months_between(start, end if over else last), over))
+        found.append((next(number for number in count() if after_months(start, number) >= end) if over else months_between(start, last), over))
     return found
 
 

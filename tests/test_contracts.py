@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, timedelta
 
 import numpy as np
 import oracles_retention as oracle
@@ -36,20 +36,20 @@ TERMS = (
     ("E", date(2026, 7, 1), None, 10.0, "EUR"),  # begins on the date
     ("F", date(2025, 1, 31), date(2025, 2, 28), 10.0, "EUR"),  # no whole month
 )
-STAYS = [(29, False), (12, True), (2, True), (3, True), (13, False), (0, True)]
+STAYS = [(29, False), (12, True), (2, True), (4, True), (13, False), (1, True)]
 
 
 def test_times_under_contract_by_hand():
     data = contractual(TERMS)
     rows = collect(facts.covers(data, data.instant(AS_OF)), ["customer_id", "start_day"])
-    found = [(row.months, row.outcome == "lost") for row in rows.itertuples()]
+    found = [(row.months + row.over * (row.outcome == "lost"), row.outcome == "lost") for row in rows.itertuples()]
     assert found == STAYS == oracle.stays(TERMS, LAST)
     assert rows["over"].tolist() == [1, 0, 0, 1, 1, 1]  # whole months to the day only where the day of the month is the same
     table = retention.contract_survival(data, as_of=AS_OF, horizons=(1, 3, 12, 24, 60))
-    # of 6: one left at 0, one at 2, one at 3, one at 12 months; two are still seen, one until 13, one until 29
-    assert table["value"].tolist() == pytest.approx([5 / 6, 3 / 6, 2 / 6, 2 / 6, np.nan], nan_ok=True)
-    assert table["n_events"].tolist() == [1, 3, 4, 4, 4]
-    assert retention.contract_median(data, as_of=AS_OF)["value"].item() == 3
+    # of 6: one left within a month, one at 2, one in the fourth, one at 12 months; two are still seen, one until 13, one until 29
+    assert table["value"].tolist() == pytest.approx([5 / 6, 4 / 6, 2 / 6, 2 / 6, np.nan], nan_ok=True)
+    assert table["n_events"].tolist() == [1, 2, 4, 4, 4]
+    assert retention.contract_median(data, as_of=AS_OF)["value"].item() == 4
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
@@ -59,7 +59,7 @@ def test_survival_equals_the_slow_loop(seed):
     for as_of, last in ((AS_OF, LAST), ("2025-03-01", date(2025, 2, 28))):
         stays = oracle.stays(terms, last)
         rows = collect(facts.covers(data, data.instant(as_of)))
-        assert sorted((row.months, row.outcome == "lost") for row in rows.itertuples()) == sorted(stays)
+        assert sorted((row.months + row.over * (row.outcome == "lost"), row.outcome == "lost") for row in rows.itertuples()) == sorted(stays)
         table = retention.contract_survival(data, as_of=as_of, horizons=range(0, 30, 5))
         for row in table[table["value"].notna()].itertuples():
             assert row.value == pytest.approx(oracle.still_there(stays, int(row.horizon)))
@@ -364,3 +364,50 @@ def test_a_company_with_contracts_alone_has_a_whole_page(tmp_path, lang, told, s
         assert sentence in main
     assert silent not in main
     assert main.count("<h2") == 5
+
+
+# --- ends
+
+
+def yearly(last_day: bool) -> tuple:
+    """Five customers who renew each year and one who left at the end of 2024, the end given as the last day covered, or as the first one without."""
+    end = [date(year, 12, 31) if last_day else date(year + 1, 1, 1) for year in (2023, 2024, 2025, 2026)]
+    whole = [(who, date(2023 + i, 1, 1), end[i], 10.0, "EUR") for who in "ABCDE" for i in range(4)]
+    return (*whole, ("F", date(2024, 1, 1), end[1], 10.0, "EUR"))
+
+
+@pytest.mark.parametrize("last_day", [True, False])
+def test_ends_are_read_as_the_data_mean_them(last_day):
+    data = contractual(yearly(last_day))
+    told = data.decisions.set_index("decision")["value"]["end_on is"]
+    counted = "15 contracts are followed by one the day after their end, 0 by one on the day itself"
+    if not last_day:
+        counted = "0 contracts are followed by one the day after their end, 15 by one on the day itself"
+    assert told == f"{'last_day' if last_day else 'first_day_without'} ({counted})"
+    assert retention.renewals(data, as_of="2026-05-01")["value"].item() == 1
+    survival = retention.contract_survival(data, as_of="2026-05-01", horizons=[11, 12, 24]).set_index("horizon")["value"]
+    assert survival.tolist() == [1, pytest.approx(5 / 6), pytest.approx(5 / 6)]
+    growth = retention.net_customer_growth(data, as_of="2026-05-01", months=5).set_index("month")
+    assert growth["lost"].tolist() == [0] * 5
+
+
+def test_the_meaning_of_ends_can_be_said():
+    data = contractual(yearly(True), contracts_end="first_day_without")
+    assert data.decisions.set_index("decision")["value"]["end_on is"] == "first_day_without (kpi.toml)"
+    assert retention.renewals(data, as_of="2026-05-01")["value"].item() == 0
+
+
+@pytest.mark.slow
+def test_survival_in_months_is_that_of_the_simulated_customers():
+    """Customers leave on any day at a constant rate, seen for at most three years: shares still there at 12 and 24 months, within chance."""
+    rng = np.random.default_rng(1)
+    starts = [date(2023, 7, 1) + timedelta(days=int(day)) for day in rng.integers(0, 1095, 4000)]
+    lives = rng.exponential(600, 4000)
+    terms = [
+        (f"C{i}", start, start + timedelta(days=max(int(life), 1)), 10.0, "EUR") for i, (start, life) in enumerate(zip(starts, lives, strict=True))
+    ]
+    terms = [(who, start, end if end <= LAST else None, paid, currency) for who, start, end, paid, currency in terms]
+    table = retention.contract_survival(contractual(terms), as_of=AS_OF, horizons=[6, 12, 24]).set_index("horizon")
+    for months, row in table.iterrows():
+        truth = float(np.exp(-months * 365.25 / 12 / 600))
+        assert row["low"] <= truth <= row["high"], (months, truth, row["value"])

@@ -83,7 +83,6 @@ SMALL = Shop(
         order("c2", "C", "2026-03-15 12:00", 30.0, kind="refund"),  # names no order, and is written without its sign
         order("c3", "C", "2026-06-01 00:30", 80.0),  # 22:30 on 31 May in UTC
         order("d1", "D", "2026-02-20 12:00", 100.0, currency="USD"),  # 90 EUR
-        order("d2", "D", "2026-04-01 12:00", 9000.0, currency="JPY"),  # no rate is known: not counted, and not 9,000 EUR
         order("e1", "E", "2026-06-30 23:59", 40.0),
         order("e2", "E", "2026-07-01 00:00", 1000.0),  # at as_of, not before
         order("f1", "F", "2026-07-03 12:00", 1000.0),
@@ -729,3 +728,34 @@ def test_online_retail_cohorts_equal_a_plain_loop(online_retail):
     assert [cell[1] for cell in found.values()] == pytest.approx([expected[key][1] for key in found], abs=1e-4)
     sizes = {first: sum(1 for joined in cohort.values() if str(joined) == first) for first in table["cohort"].unique()}
     assert dict(zip(table["cohort"], table["n"], strict=True)) == sizes
+
+
+# --- what is not known of an order
+
+
+def test_an_order_without_a_rate_is_a_purchase_in_no_sum():
+    shop = Shop(
+        orders=(
+            *(order(f"A{month}", "A", f"2026-0{month}-10 10:00", 100.0, currency="USD") for month in (4, 5, 6)),
+            *(order(f"B{month}", "B", f"2026-0{month}-10 10:00", 100.0) for month in (4, 5, 6)),
+            order("C1", "C", "2026-06-10 10:00", 100.0, currency="USD"),
+            order("C2", "C", "2026-06-12 10:00", -100.0, currency="USD", kind="refund", refunds="C1"),  # so C has not bought
+        )
+    )
+    data = dataset(shop, settings=SIXTY)
+    assert retention.active_customers(data, as_of=AS_OF, months=1)["value"].item() == 2
+    cells = retention.cohort_matrix(data, as_of=AS_OF).set_index(["cohort", "age"])
+    assert cells["n"]["2026-04", 0] == 2
+    assert cells["amount"]["2026-04", 0] == 100
+    value = retention.value_to_date(data, as_of=AS_OF).iloc[0]
+    assert (value["value"], value["n"], value["n_events"]) == (300, 2, 1)  # what A brought is not known
+
+
+def test_a_margin_known_for_part_of_the_orders_is_no_margin_of_zero_for_the_others():
+    known = [order(f"{who}{i}", who, f"2026-0{i + 1}-10 10:00", 100.0, margin=40.0 if i > 2 else None) for who in "ABC" for i in range(5)]
+    data = dataset(Shop(orders=(*known, order("D", "D", "2026-05-10 10:00", 100.0))))
+    row = retention.value_to_date(data, as_of=AS_OF).iloc[0]
+    # 2 x 40 on 200 of the 500 that each of three brought: 40 % of 500; of D no margin is known
+    assert (row["measure"], row["value"], row["n"], row["n_events"]) == ("margin", pytest.approx(200), 4, 3)
+    flags = data.flags.set_index(["table", "column"])["rows"]
+    assert flags["orders", "margin"] == 10

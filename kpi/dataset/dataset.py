@@ -12,7 +12,7 @@ import narwhals.stable.v2 as nw
 import pandas as pd
 
 from kpi import periods, schema, sources
-from kpi.dataset.extent import constant_rates, extent
+from kpi.dataset.extent import constant_rates, covered_until, extent
 from kpi.dataset.hours import calendars, company_hours
 from kpi.dataset.segments import parse_where, restricted
 from kpi.dataset.settings import check_settings
@@ -120,13 +120,13 @@ class Dataset:
         engine: str | None = None,
     ) -> None:
         sales = (leads, lead_scores, activities, opportunities, opportunity_history, customers, orders, contracts)
-        given = (*sales, stages, owners, targets, fx, calendars)
-        frames = {table: frame for table, frame in zip(schema.TABLES, given, strict=True) if frame is not None}
+        given = zip(schema.TABLES, (*sales, stages, owners, targets, fx, calendars), strict=True)
+        frames = {table: frame for table, frame in given if frame is not None}
         end = None if exported_at is None else periods.instant(exported_at, timezone)
         company = sources.Company(name=name, language=language, currency=currency, timezone=timezone, country=country, exported_at=end)
-        has_spark = any(is_spark(frame) for frame in frames.values())
-        here = Engine(connect(), engine or ("spark" if has_spark else "duckdb"))
-        stays = has_spark and here.name == "spark"
+        on_spark = any(is_spark(frame) for frame in frames.values())
+        here = Engine(connect(), engine or ("spark" if on_spark else "duckdb"))
+        stays = on_spark and here.name == "spark"
         reading = sources.read_spark(frames, company, here) if stays else sources.read_frames(frames, company, here.connection)
         self._fill(here, reading, company, hours or {}, settings or {}, None)
 
@@ -139,9 +139,10 @@ class Dataset:
         self.set_aside, self.flags, self.decisions = reading.set_aside, reading.flags, reading.decisions
         reasons = [sources.parts(reason) for reason in reading.ledger["reason"]]
         self.row_ledger = reading.ledger.assign(message=[message for message, _ in reasons], column=[column for _, column in reasons])
-        self.limits, self.inputs = reading.limits, reading.inputs
+        self.limits, self.inputs, self._missing = reading.limits, reading.inputs, dict[str, str]()  # missing: what a restriction took away
         self._frames = {name: engine.table(stored) for name, stored in reading.tables.items()}
-        self._missing: dict[str, str] = {}  # tables that a restriction took away, with the column they lack
+        if self.has("contracts", "end_on"):
+            self._frames["contracts"], self.decisions = covered_until(self._frames["contracts"], self.decisions, settings)
         self._firsts, self._first, last = extent(self._frames, self.provided)
         self.ends_at = company.exported_at if company.exported_at is not None else last
         self.hours = company_hours(hours)

@@ -48,3 +48,17 @@ def constant_rates(fx: nw.LazyFrame, now: pd.Timestamp, zone: str, first: pd.Tim
     known = rates[rates["from_on"] < pd.Timestamp(local_date(now, zone))].groupby("currency", as_index=False)["rate"].last()
     since = pd.Timestamp(local_date(first, zone) - timedelta(days=366)).as_unit("us")
     return known.assign(from_on=since)[["currency", "from_on", "rate"]]
+
+
+def covered_until(contracts: nw.LazyFrame, decisions: pd.DataFrame, settings: Mapping) -> tuple[nw.LazyFrame, pd.DataFrame]:
+    """Let every contract end on the first day without it, whatever the data mean by their ends; write down how that was told."""
+    given, after = settings.get("retention", {}).get("contracts_end", ""), nw.col("end_on").dt.offset_by("1d")
+    following = nw.col("start_on").shift(-1).over("customer_id", order_by=["start_on", "contract_id"])
+    rows = contracts.with_columns(following.alias("following"), after.alias("after"))
+    tests = [(nw.col("following") == nw.col(name)).cast(nw.Int64).sum().alias(name) for name in ("end_on", "after")]
+    same, next_day = (0 if pd.isna(n) else int(n) for n in collect(rows.select(*tests)).iloc[0])
+    chosen = given or ("last_day" if next_day > same else "first_day_without")
+    told = "kpi.toml" if given else f"{next_day} contracts are followed by one the day after their end, {same} by one on the day itself"
+    decided = pd.DataFrame([("contracts", "", "end_on is", f"{chosen} ({told})")], columns=list(decisions))
+    ends = contracts.with_columns(after.alias("end_on")) if chosen == "last_day" else contracts
+    return ends, pd.concat([decisions, decided], ignore_index=True)

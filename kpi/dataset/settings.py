@@ -12,7 +12,13 @@ from kpi.errors import ParameterError
 SETTINGS: dict[str, dict[str, Any]] = {
     "response": {},
     "pipeline": {"watched_stage": str, "size_bands": list},
-    "retention": {"contractual": bool, "activity_days": int, "purchases": ("net", "sales", "documents"), "renewal_months": int},
+    "retention": {
+        "contractual": bool,
+        "activity_days": int,
+        "purchases": ("net", "sales", "documents"),
+        "renewal_months": int,
+        "contracts_end": ("last_day", "first_day_without"),
+    },
     "pulse": {},
 }
 _KINDS = {str: "a text", bool: "true or false", int: "a whole number of at least 1", list: "amounts above 0, each larger than the one before"}

@@ -54,6 +54,11 @@ def numbered(data: Dataset, frame: nw.LazyFrame, column: str) -> nw.LazyFrame:
     return frame.join(dates, left_on="__date", right_on="__on", how="left").drop("__date")
 
 
+def quarter_of(data: Dataset, month: str) -> nw.Expr:
+    """Number the quarter of a month in the company's fiscal years, each named after the year it starts in."""
+    return ((nw.col(month) - (data.company.fiscal_year_starts - 1)) // 3).cast(nw.Int64)
+
+
 def on_days(days: nw.Expr, window: Window) -> nw.Expr:
     """Tell whether a day number lies inside a window."""
     first, after = window.days

@@ -49,9 +49,10 @@ def covers(data: Dataset, as_of: pd.Timestamp) -> nw.LazyFrame:
 def _aged(covered: nw.LazyFrame, last: int) -> nw.LazyFrame:
     """Contracts run by calendar months: from the 15th to the 14th of the next one is none, to the 15th is one."""
     ended, day = nw.col("until") <= last, day_of(last)
+    today = 31 if day_of(last + 1).day == 1 else day.day  # the last of February is a month after the 31st of January
     start, end = nw.col("start_on").dt, nw.col("end_on").dt
     month = nw.when(ended).then(end.year().cast(nw.Int64) * 12 + end.month().cast(nw.Int64)).otherwise(nw.lit(day.year * 12 + day.month))
-    place = nw.when(ended).then(end.day().cast(nw.Int64)).otherwise(nw.lit(day.day))
+    place = nw.when(ended).then(end.day().cast(nw.Int64)).otherwise(nw.lit(today))
     covered = covered.with_columns(
         nw.when(ended).then(nw.lit("lost")).otherwise(nw.lit("censored")).alias("outcome"),
         (month - start.year().cast(nw.Int64) * 12 - start.month().cast(nw.Int64)).alias("apart"),

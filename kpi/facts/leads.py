@@ -7,7 +7,7 @@ import pandas as pd
 
 from kpi.dataset import Dataset
 from kpi.engine import collect
-from kpi.facts.clock import DAY_SECONDS, clocked, last_day, numbered, once
+from kpi.facts.clock import DAY_SECONDS, clocked, last_day, numbered, once, quarter_of
 from kpi.facts.episodes import episodes
 from kpi.facts.opportunities import opportunities
 from kpi.facts.touches import touches, untouched
@@ -34,9 +34,10 @@ def leads(data: Dataset, as_of: pd.Timestamp) -> nw.LazyFrame:
     frame = clocked(data, _inquiries(data, links, as_of), "created_at", "seconds", "day", "month", "weekday", "hour")
     frame = data.engine.keep(_with_team(data, frame))
     done = touches(data, frame, links, as_of) if data.has("activities", "lead_id") else untouched(frame)
-    frame = frame.join(done, on="lead_id", how="left").join(_first_opportunity(data, links, as_of), on="lead_id", how="left")
+    frame = frame.join(done, on="lead_id", how="left").join(_first_opportunity(data, frame, links, as_of), on="lead_id", how="left")
     frame = data.engine.keep(frame)
     frame = frame.drop(*[f"{event}_at" for event in _EVENTS]).join(_clocks(data, frame), on="lead_id", how="left")
+    frame = frame.with_columns(quarter_of(data, "created_month").alias("created_quarter"))
     return _outcomes(frame, *_now(data, as_of), last_day(data, as_of))
 
 
@@ -62,9 +63,10 @@ def _inquiries(data: Dataset, links: nw.LazyFrame, as_of: pd.Timestamp) -> nw.La
     ended = nw.when(nw.col("n_disqualified") == nw.col("folded")).then(nw.col("disqualified_at"))
     merged = merged.with_columns(ended.alias("disqualified_at")).drop("n_disqualified")
     frame = earliest.join(merged, on="episode", how="inner").rename({"episode": "lead_id"})
-    # A date alone is midnight, before the inquiry of that day: disqualified at once then.
-    at_once = nw.col("disqualified_at") < nw.col("created_at")
-    return frame.with_columns(nw.when(at_once).then(nw.col("created_at")).otherwise(nw.col("disqualified_at")).alias("disqualified_at"))
+    # A date alone is midnight, before the inquiry of that day: at once then.
+    days = [name for name in known if name == "disqualified_at" or data.precision.get(("leads", name)) == "day"]
+    made = nw.col("created_at")
+    return frame.with_columns(*[nw.when(nw.col(name) < made).then(made).otherwise(nw.col(name)).alias(name) for name in days])
 
 
 def _with_team(data: Dataset, frame: nw.LazyFrame) -> nw.LazyFrame:
@@ -79,13 +81,13 @@ def _with_team(data: Dataset, frame: nw.LazyFrame) -> nw.LazyFrame:
     return frame.join(teams, on="lead_id", how="left").with_columns(nw.col("team").fill_null(nw.lit(BLANK)))
 
 
-def _first_opportunity(data: Dataset, links: nw.LazyFrame, as_of: pd.Timestamp) -> nw.LazyFrame:
+def _first_opportunity(data: Dataset, inquiries: nw.LazyFrame, links: nw.LazyFrame, as_of: pd.Timestamp) -> nw.LazyFrame:
     """First opportunity and first won deal of the inquiry; without a won deal, when the customer it names was acquired."""
     nothing = nw.lit(None).cast(nw.Datetime("us"))
     if not data.has("opportunities"):
         found = links.select(nw.col("episode").alias("lead_id"), nothing.alias("opportunity_at"), nothing.alias("won_at")).unique("lead_id")
     else:
-        found = _deals_of(data, links, as_of)
+        found = _deals_of(data, inquiries, links, as_of)
     if not acquired_known(data):
         return found
     acquired = data.table("customers").filter(nw.col("acquired_at") < as_of).select("customer_id", "acquired_at")
@@ -104,10 +106,10 @@ def acquired_known(data: Dataset) -> bool:
     return data.has("customers", "acquired_at") and data.has("leads", "customer_id")
 
 
-def _deals_of(data: Dataset, links: nw.LazyFrame, as_of: pd.Timestamp) -> nw.LazyFrame:
-    """First opportunity and first won deal that name a lead of the inquiry, or that such a lead names."""
-    deals = opportunities(data, as_of).select("opportunity_id", "lead_id", "created_at", "closed_at", "status")
-    columns = ("lead_id", "created_at", "closed_at", "status")
+def _deals_of(data: Dataset, inquiries: nw.LazyFrame, links: nw.LazyFrame, as_of: pd.Timestamp) -> nw.LazyFrame:
+    """First opportunity and first won deal that name a lead of the inquiry, or that such a lead names; an older one only where none came after it."""
+    columns = ("lead_id", "created_at", "created_day", "closed_at", "closed_day", "status")
+    deals = opportunities(data, as_of).select("opportunity_id", *columns)
     both = deals.filter(~nw.col("lead_id").is_null()).select(*columns)
     if data.has("leads", "opportunity_id"):
         named = data.table("leads").select("lead_id", "opportunity_id").filter(~nw.col("opportunity_id").is_null())
@@ -115,7 +117,11 @@ def _deals_of(data: Dataset, links: nw.LazyFrame, as_of: pd.Timestamp) -> nw.Laz
         both = nw.concat([both, linked.select(*columns)])
     won = nw.when(nw.col("status") == "won").then(nw.col("closed_at"))
     both = both.with_columns(won.alias("won_at"), nw.col("created_at").alias("opportunity_at")).join(links, on="lead_id", how="inner")
-    return both.group_by("episode").agg(nw.col("opportunity_at").min(), nw.col("won_at").min()).rename({"episode": "lead_id"})
+    both = both.drop("lead_id").rename({"episode": "lead_id"}).join(inquiries.select("lead_id", nw.col("created_day").alias("since")), on="lead_id")
+    firsts = {"opportunity_at": "created_day", "won_at": "closed_day"}
+    both = both.with_columns(*[nw.when(nw.col(day) >= nw.col("since")).then(nw.col(at)).alias(f"later_{at}") for at, day in firsts.items()])
+    found = both.group_by("lead_id").agg(*[nw.col(name).min() for at in firsts for name in (at, f"later_{at}")])
+    return found.select("lead_id", *[nw.coalesce(f"later_{at}", at).alias(at) for at in firsts])
 
 
 def _clocks(data: Dataset, inquiries: nw.LazyFrame) -> nw.LazyFrame:
@@ -160,7 +166,6 @@ def _outcomes(frame: nw.LazyFrame, now_seconds: int, now_business: nw.LazyFrame,
         (~nw.col("early_seconds").is_null() & (early <= DAY_SECONDS)).alias("touched_before"),
         nw.when(gone).then(nw.lit("disqualified")).when(~converted.is_null()).then(nw.lit("opportunity")).otherwise(nw.lit("open")).alias("end"),
         nw.when(gone).then(nw.col("disqualified_day")).when(~converted.is_null()).then(converted).otherwise(nw.lit(last)).alias("end_day"),
-        (nw.col("created_month") // 3).cast(nw.Int64).alias("created_quarter"),
     )
     return frame.drop("early_seconds")
 

@@ -11,7 +11,7 @@ import narwhals.stable.v2 as nw
 import pandas as pd
 
 from kpi.dataset import Dataset
-from kpi.facts.clock import clocked, last_day, once
+from kpi.facts.clock import clocked, last_day, once, quarter_of, stored
 from kpi.facts.money import in_company_currency
 from kpi.schema import BLANK
 
@@ -66,7 +66,7 @@ def opportunities(data: Dataset, as_of: pd.Timestamp) -> nw.LazyFrame:
     frame = clocked(data, clocked(data, frame, "created_at", "day", "month"), "closed_at", "day", "month")
     dated = nw.when(nw.col("status") == "open").then(nw.lit(last_day(data, as_of))).otherwise(nw.col("closed_day"))
     frame = in_company_currency(data, frame, "amount", dated)
-    return frame.with_columns(*[(nw.col(f"{event}_month") // 3).cast(nw.Int64).alias(f"{event}_quarter") for event in ("created", "closed")])
+    return frame.with_columns(*[quarter_of(data, f"{event}_month").alias(f"{event}_quarter") for event in ("created", "closed")])
 
 
 def recorded_states(data: Dataset, as_of: pd.Timestamp) -> nw.LazyFrame:
@@ -85,7 +85,7 @@ def _known(data: Dataset, as_of: pd.Timestamp) -> nw.LazyFrame:
     bare, inferred = nw.lit(True), nw.coalesce("created_at", "closed_at")
     begun = inferred
     if data.has("opportunity_history"):
-        told = data.table("opportunity_history").group_by("opportunity_id").agg(told_at=nw.col("changed_at").min())
+        told = _told(data)
         deals, bare, begun = deals.join(told, on="opportunity_id", how="left"), nw.col("told_at").is_null(), nw.coalesce(nw.col("told_at"), inferred)
     return deals.select(
         *("opportunity_id", "created_at", "currency", bare.alias("is_bare"), begun.alias("begun_at")),
@@ -95,13 +95,30 @@ def _known(data: Dataset, as_of: pd.Timestamp) -> nw.LazyFrame:
     )
 
 
+def _told(data: Dataset) -> nw.LazyFrame:
+    """When the history of a deal begins (``told_at``), when it was last open (``open_at``) and last closed (``shut_at``) in it; its last ``seq``."""
+    is_open, at = nw.col("status") == "open", nw.col("changed_at")
+    rows = data.table("opportunity_history").with_columns(nw.when(is_open).then(at).alias("open_at"), nw.when(~is_open).then(at).alias("shut_at"))
+    told = rows.group_by("opportunity_id").agg(at.min().alias("told_at"), nw.col("open_at", "shut_at", "seq").max())
+    return stored(data, ("told",), lambda: data.engine.keep(told))
+
+
+def _closings(data: Dataset) -> nw.LazyFrame:
+    """The closing that a history lacks, as the record tells it: on its date, or when the history ends, or when it was exported."""
+    told = _told(data).filter(nw.col("shut_at").is_null() | (nw.col("shut_at") < nw.col("open_at")))
+    rows = data.table("opportunities").filter(nw.col("status") != "open").join(told, on="opportunity_id", how="inner")
+    at, last = nw.col("closed_at").fill_null(nw.lit(data.ends_at.to_pydatetime())), nw.col("open_at")
+    rows = rows.with_columns((nw.col("seq") + 1).alias("seq"), nw.when(at < last).then(last).otherwise(at).alias("changed_at"))
+    return rows.with_columns(nw.lit("inferred").alias("origin")).select(*_CHANGE)
+
+
 @once
 def _changed(data: Dataset, as_of: pd.Timestamp) -> nw.LazyFrame:
     """The states that changes tell."""
     known = _known(data, as_of)
     rows = _inferred(data.table("opportunities").join(known.filter(nw.col("is_bare")).select("opportunity_id"), on="opportunity_id", how="semi"))
     if data.has("opportunity_history"):
-        rows = nw.concat([data.table("opportunity_history").select(*_CHANGE), rows])
+        rows = nw.concat([data.table("opportunity_history").select(*_CHANGE), _closings(data), rows])
     rows = rows.filter(nw.col("changed_at") < as_of)
     at, made, gone, following = (nw.col(name) for name in ("changed_at", "created_at", "gone_at", "next_at"))
     rows = rows.with_columns(at.shift(-1).over("opportunity_id", order_by=_ORDER).alias("next_at")).join(known, on="opportunity_id", how="inner")
@@ -150,8 +167,10 @@ def _inferred(deals: nw.LazyFrame) -> nw.LazyFrame:
     """Infer the changes of opportunities without history from what their records say."""
     closed = nw.col("status") != "open"
     undated = closed & nw.col("closed_at").is_null()  # nobody knows how long it was open
-    created = deals.filter(~nw.col("created_at").is_null(), ~undated).with_columns(
-        nw.col("created_at").alias("changed_at"),
+    made, ended_at = nw.col("created_at"), nw.col("closed_at")
+    created = deals.filter(~made.is_null(), ~undated).with_columns(
+        # A day of closing is midnight, before the creation on that day: the creation comes first all the same.
+        nw.when(closed & (ended_at < made)).then(ended_at).otherwise(made).alias("changed_at"),
         nw.lit(0).cast(nw.Int64).alias("seq"),
         nw.when(~closed).then(nw.col("stage")).alias("stage"),
         nw.lit("open").alias("status"),

@@ -11,7 +11,7 @@ import pandas as pd
 from kpi.dataset import Dataset
 from kpi.engine import collect, sizes
 from kpi.facts.clock import clocked, last_day, numbered, once
-from kpi.facts.money import in_company_currency
+from kpi.facts.money import rated
 from kpi.periods import day_number
 from kpi.schema import BLANK
 
@@ -43,8 +43,11 @@ def purchases(data: Dataset, as_of: pd.Timestamp) -> nw.LazyFrame:
         nw.when(sale).then(nw.lit(1)).otherwise(nw.lit(0)).cast(nw.Int32).alias("sales"),
         *[nw.when(unsigned).then(-nw.col(name)).otherwise(nw.col(name)).alias(name) for name in ("amount", "margin")],
     )
-    for column in ("amount", "margin"):
-        orders = in_company_currency(data, orders, column, nw.col("day"))
+    # Without a rate it is a purchase all the same, in no sum.
+    orders = rated(data, orders, nw.col("day")).with_columns(
+        *[(nw.col(name) * nw.col("rate")).alias(name) for name in ("amount", "margin")],
+        nw.when(nw.col("rate").is_null()).then(nw.col("amount")).otherwise(nw.lit(0.0)).alias("unrated"),
+    )
     return _with_origin(data, _merged(orders, own_days, purchase_reading(data)))
 
 
@@ -54,7 +57,7 @@ def purchase_reading(data: Dataset) -> str:
 
 
 def buyers(data: Dataset, as_of: pd.Timestamp) -> nw.LazyFrame:
-    """List the customers who ever bought, with what they brought; the margin is missing where none of theirs is known."""
+    """List the customers who ever bought, with what they brought; missing where none of it is known; the margin is that of all their orders."""
     paid = nw.when(nw.col("is_paid"))
     frame = (
         purchases(data, as_of)
@@ -62,7 +65,8 @@ def buyers(data: Dataset, as_of: pd.Timestamp) -> nw.LazyFrame:
         .agg(
             nw.col("amount").sum(),
             nw.col("margin").sum(),
-            (~nw.col("margin").is_null()).cast(nw.Int64).sum().alias("known"),
+            nw.when(~nw.col("margin").is_null()).then(nw.col("amount")).sum().alias("known"),
+            (~nw.col("amount").is_null()).cast(nw.Int64).sum().alias("priced"),
             nw.col("is_paid").cast(nw.Int64).sum().alias("purchases"),
             paid.then(nw.col("amount")).sum().alias("spent"),
             paid.then(nw.col("day")).min().alias("first_day"),
@@ -72,8 +76,13 @@ def buyers(data: Dataset, as_of: pd.Timestamp) -> nw.LazyFrame:
             nw.col("segment").max(),
         )
     )
-    frame = frame.with_columns(nw.when(nw.col("known") > 0).then(nw.col("margin")).otherwise(nw.lit(None)).alias("margin"))
-    return frame.filter(nw.col("purchases") > 0).drop("known")
+    # Known for part of the orders, the margin is taken to be the same share of the others: missing is not zero.
+    share = nw.col("amount") / nw.col("known")
+    frame = frame.with_columns(
+        nw.when(nw.col("known") > 0).then(nw.col("margin") * share).otherwise(nw.lit(None)).alias("margin"),
+        nw.when(nw.col("priced") > 0).then(nw.col("amount")).otherwise(nw.lit(None)).alias("amount"),
+    )
+    return frame.filter(nw.col("purchases") > 0).drop("known", "priced")
 
 
 def with_cost(data: Dataset, customers: nw.LazyFrame) -> nw.LazyFrame:
@@ -98,14 +107,14 @@ def _merged(orders: nw.LazyFrame, own_days: nw.LazyFrame, reading: str) -> nw.La
     known = [(~nw.col(name).is_null()).cast(nw.Int64).sum().alias(f"{name}_known") for name in ("amount", "margin")]
     sums = [nw.col(name).sum() for name in ("amount", "margin")]
     if reading == "documents":  # the day of a cancellation counts too, though its amount stands on the day of the sale
-        orders = orders.select(*own_days.collect_schema().names(), "amount", "margin", "sales")
-        nothing = nw.lit(None).cast(nw.Float64)
-        orders = nw.concat([orders, own_days.with_columns(nothing.alias("amount"), nothing.alias("margin"), nw.lit(0).cast(nw.Int32).alias("sales"))])
-    merged = orders.group_by("customer_id", "day", "month").agg(*sums, *known, nw.col("sales").sum())
+        nothing = {name: nw.lit(None).cast(nw.Float64) for name in ("amount", "margin")} | {"unrated": nw.lit(0.0)}
+        orders = orders.select(*own_days.collect_schema().names(), *nothing, "sales")
+        orders = nw.concat([orders, own_days.with_columns(**nothing, sales=nw.lit(0).cast(nw.Int32))])
+    merged = orders.group_by("customer_id", "day", "month").agg(*sums, *known, nw.col("sales", "unrated").sum())
     merged = merged.with_columns(*[nw.when(nw.col(f"{n}_known") > 0).then(nw.col(n)).otherwise(nw.lit(None)).alias(n) for n in ("amount", "margin")])
-    merged = merged.with_columns((nw.col("amount") > 0.005).fill_null(False).alias("is_paid"))
+    merged = merged.with_columns(((nw.col("amount") > 0.005) | (nw.col("unrated") > 0.005)).fill_null(False).alias("is_paid"))
     counts = {"net": nw.col("is_paid"), "sales": nw.col("sales") > 0, "documents": nw.lit(True)}[reading]
-    return merged.with_columns(counts.alias("is_purchase")).drop("amount_known", "margin_known", "sales")
+    return merged.with_columns(counts.alias("is_purchase")).drop("amount_known", "margin_known", "sales", "unrated")
 
 
 def _with_origin(data: Dataset, frame: nw.LazyFrame) -> nw.LazyFrame:

@@ -21,10 +21,12 @@ def stages(data: Dataset) -> pd.DataFrame:
 
 
 def _recorded(data: Dataset, as_of: pd.Timestamp) -> nw.LazyFrame:
-    """The states that a history told, with their place in the order of stages."""
+    """The states that a history told, and the closing that it lacks, with their place in the order of stages."""
     if not data.has("opportunity_history"):
         raise MissingTable("opportunity_history")
-    frame = recorded_states(data, as_of).filter(nw.col("origin") != "inferred")
+    told = data.table("opportunity_history").select("opportunity_id")
+    frame = recorded_states(data, as_of).filter((nw.col("origin") != "inferred") | (nw.col("status") != "open"))
+    frame = frame.join(told, on="opportunity_id", how="semi")
     return frame.join(data.table("stages").select("stage", "position"), on="stage", how="left")
 
 
@@ -51,7 +53,13 @@ def reached(data: Dataset, as_of: pd.Timestamp) -> nw.LazyFrame:
     the next), and of the deal ``source``, ``owner``, ``status``, ``closed_day``, ``created_day``.
     """
     order = stages(data).query("status != 'lost'")["position"].tolist()
-    rows = _recorded(data, as_of).filter(nw.col("status") != "lost")
+    # A deal won by mistake, and open or lost again since, has not gone beyond the stages it was in.
+    now = opportunities(data, as_of).select("opportunity_id", (nw.col("status") == "won").alias("stays_won"))
+    rows = (
+        _recorded(data, as_of)
+        .join(now, on="opportunity_id", how="inner")
+        .filter((nw.col("status") == "open") | (nw.col("stays_won") & (nw.col("status") == "won")))
+    )
     # Some sources leave a won deal in its last open stage: it has gone beyond all the same.
     rows = rows.with_columns(nw.when(nw.col("status") == "won").then(nw.lit(max(order, default=0))).otherwise(nw.col("position")).alias("position"))
     firsts = rows.group_by("opportunity_id").agg(

@@ -18,6 +18,7 @@ from kpi.pipeline.deal_groups import DEAL_GROUPS, STANDING, deals, with_groups
 from kpi.statistics import survival
 
 MOVES = ("forward", "skipped", "back", "reopened")
+FLOWS = ["forward", "skipped", "back", "won", "lost", "deleted", "open"]
 
 
 def stage_conversion(
@@ -262,9 +263,9 @@ def stage_flow(data: Dataset, *, as_of: Instant, window: WindowLike | None = Non
     Returns
     -------
     DataFrame
-        One row per open stage (``position``, ``stage``) and ``move`` (forward, skipped, back, won, lost, deleted, open) with the columns of
-        `schema.RESULT`: ``value`` share of the stays, ``n`` stays in the stage during the window (there at its start, or come in it), ``n_events``
-        of them that left so; the moves add up to ``n``. An account, so without interval.
+        One row per open stage (``position``, ``stage``) and ``move`` (forward, skipped, back, won, lost, deleted, open; unknown to a stage not
+        listed) with the columns of `schema.RESULT`: ``value`` share of the stays, ``n`` stays in the stage during the window (there at its start, or
+        come in it), ``n_events`` of them that left so; the moves add up to ``n``. An account, so without interval.
 
     Raises
     ------
@@ -276,7 +277,7 @@ def stage_flow(data: Dataset, *, as_of: Instant, window: WindowLike | None = Non
     was_open, is_open, step = nw.col("status_before") == "open", nw.col("status") == "open", nw.col("rank") - nw.col("rank_before")
     left = rows.filter(was_open, ~is_open | (nw.col("stage") != nw.col("stage_before"))).with_columns(
         nw.when(~is_open).then(nw.col("status")).when(step == 1).then(nw.lit("forward")).when(step > 1).then(nw.lit("skipped"))
-        .otherwise(nw.lit("back")).alias("move"),
+        .when(step < 0).then(nw.lit("back")).otherwise(nw.lit("unknown")).alias("move"),
         nw.col("stage_before").alias("left"),
     )  # fmt: skip
     every = facts.states(data, until).filter(is_open)
@@ -285,7 +286,7 @@ def stage_flow(data: Dataset, *, as_of: Instant, window: WindowLike | None = Non
     still = every.filter(nw.col("until_at").is_null()).with_columns(nw.lit("open").alias("move"), nw.col("stage").alias("left"))
     counts = pd.concat([engine.sizes(part, ["left", "move"], "n_events") for part in (left, deleted, still)], ignore_index=True)
     order = stages(data).query("status == 'open'")[["position", "stage"]]
-    every_move = pd.DataFrame({"move": ["forward", "skipped", "back", "won", "lost", "deleted", "open"]})
+    every_move = pd.DataFrame({"move": FLOWS + ["unknown"] * bool((counts["move"] == "unknown").any())})
     table = order.merge(every_move, how="cross").merge(counts.rename(columns={"left": "stage"}), on=["stage", "move"], how="left")
     table["n_events"] = table["n_events"].fillna(0).astype("int64")
     table["n"] = table.groupby("stage")["n_events"].transform("sum")

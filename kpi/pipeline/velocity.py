@@ -123,7 +123,7 @@ def sales_velocity(data: Dataset, *, as_of: Instant, past: Instant | None = None
     now = data.instant(as_of)
     here = _factors(data, now, level)
     day = periods.local_date(now, data.company.timezone)
-    moment = data.instant(past) if past is not None else periods.instant(day.replace(year=day.year - 1, day=min(day.day, 28)), data.company.timezone)
+    moment = data.instant(past) if past is not None else periods.instant(periods.year_before(day), data.company.timezone)
     before = _factors(data, moment, level) if moment > periods.instant(data.first_month("opportunities").start, data.company.timezone) else None
     velocity = _velocity(here)
     rows = [velocity, *here]
@@ -177,7 +177,7 @@ def coverage(data: Dataset, *, as_of: Instant) -> pd.DataFrame:
     Parameters
     ----------
     as_of : Instant
-        Only what happened strictly before it counts; the quarter is the calendar one it lies in, or that begins with it.
+        Only what happened strictly before it counts; the quarter, of the fiscal year, is the one it lies in, or that begins with it.
 
     Returns
     -------
@@ -194,10 +194,12 @@ def coverage(data: Dataset, *, as_of: Instant) -> pd.DataFrame:
     now = data.instant(as_of)
     data.table("opportunities", "expected_close_on")
     running = periods.month_number(periods.local_date(now, data.company.timezone))
-    first = Month.of(running - running % 3)
+    first = Month.of(running - (running - data.company.fiscal_year_starts + 1) % 3)
     window, names = Window(first.start, first.shift(3).start), [str(first.shift(place)) for place in range(3)]
     wanted = data.table("targets").filter(nw.col("measure") == "won_value", nw.col("month").is_in(names))
-    goals = engine.collect(wanted.select("month", "amount"), ["month"])
+    goals = engine.collect(wanted.select("month", "team", "amount"), ["month"])
+    whole = goals["team"].isna()
+    goals = goals[whole | ~goals["month"].isin(goals["month"][whole])]  # the company's own target holds its teams' already
     target = float(goals["amount"].sum()) if set(goals["month"]) == set(names) else math.nan
     since, until = (nw.lit(datetime(day.year, day.month, day.day)) for day in (window.start, window.end))
     deals, amount, due = facts.opportunities(data, now), nw.col("amount"), nw.col("expected_close_on")

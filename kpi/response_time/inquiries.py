@@ -87,18 +87,18 @@ def within(
     window = data.window(window, now)
     counts = wait_counts(data, as_of, window, groups, start, end, clock)
     table = facts.incidence(counts, CAUSES, horizons, groups, level)
-    if has_day_precision(data):
+    if has_day_precision(data, start, end):
         table.loc[table["horizon"] < DAY_SECONDS, ["value", "low", "high"]] = float("nan")
     for name, share in quantiles:
         curve = facts.incidence_curve(counts, CAUSES, groups, level)
-        reached = typical(data, curve, share, groups).rename(columns={"value": name})[[*groups, name]]
+        reached = typical(data, curve, share, groups, start, end).rename(columns={"value": name})[[*groups, name]]
         table = table.merge(reached, on=list(groups), how="left") if groups else table.merge(reached, how="cross")
     return schema.result(key, table, by=groups, view="cohort", window=window, as_of=now, more=[name for name, _ in quantiles])
 
 
-def has_day_precision(data: Dataset) -> bool:
-    """Tell whether inquiries or activities carry dates without a time, so that no delay under a day is known."""
-    return bool(_dates_only(data))
+def has_day_precision(data: Dataset, *events: str) -> bool:
+    """Tell whether inquiries or activities, or the events asked about, carry dates without a time, so that no delay under a day is known."""
+    return bool(_dates_only(data)) or any(data.precision.get(("leads", f"{event}_at")) == "day" for event in events)
 
 
 def need_times(data: Dataset) -> None:
@@ -107,10 +107,10 @@ def need_times(data: Dataset) -> None:
         raise MissingTime(table, column)
 
 
-def typical(data: Dataset, curve: pd.DataFrame, share: float, by: Sequence[str]) -> pd.DataFrame:
+def typical(data: Dataset, curve: pd.DataFrame, share: float, by: Sequence[str], *events: str) -> pd.DataFrame:
     """Read the delay by which a share was answered off a curve; in whole days where stamps have day precision only."""
     values = survival.quantile(curve, share, "answered", list(by))
-    if has_day_precision(data):
+    if has_day_precision(data, *events):
         days = values[["value", "low", "high"]] // DAY_SECONDS * DAY_SECONDS
         values[["value", "low", "high"]] = days.where(days > 0)
     return values

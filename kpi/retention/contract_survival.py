@@ -42,10 +42,12 @@ def contract_survival_curve(data: Dataset, *, as_of: Instant, level: float = 0.9
 
     Notes
     -----
-    Kaplan and Meier (1958), JASA 53:457-481. A contract that ends in the course of a month counts as ended with the month before.
+    Kaplan and Meier (1958), JASA 53:457-481. An end counts in the month that it reaches into; who is still under contract is kept
+    for the whole months seen.
     """
     now = data.instant(as_of)
-    rows = engine.sizes(facts.covers(data, now), ["months", "outcome"]).rename(columns={"months": "exit"}).assign(entry=0)
+    rows = engine.sizes(facts.covers(data, now), ["months", "over", "outcome"])
+    rows = rows.assign(entry=0, exit=rows["months"] + rows["over"].where(rows["outcome"] == "lost", 0))
     return survival.kaplan_meier(survival.event_table(rows, CAUSE), level=level, causes=CAUSE)
 
 

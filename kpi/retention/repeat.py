@@ -10,7 +10,7 @@ import pandas as pd
 from kpi import facts, schema
 from kpi.catalog import CATALOG
 from kpi.dataset import Dataset
-from kpi.facts.clock import last_day
+from kpi.facts.clock import last_day, quarter_of
 from kpi.periods import Instant, Window, WindowLike
 from kpi.schema import By
 
@@ -60,7 +60,7 @@ def second_purchases(data: Dataset, now: pd.Timestamp, groups: Sequence[str] = (
         nw.col("day").shift(-1).over("customer_id", order_by="day").alias("again"),
     )
     rows = ordered.filter(nw.col("before").is_null()).rename({"day": "start_day", "month": "start_month"})
-    rows = rows.with_columns((nw.col("start_month") // 3).alias("start_quarter"))
+    rows = rows.with_columns(quarter_of(data, "start_month").alias("start_quarter"))
     never = nw.col("again").is_null()
     return rows.select(
         "customer_id",

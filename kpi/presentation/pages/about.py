@@ -31,6 +31,8 @@ class ReportedCompany(Protocol):
     @property
     def currency(self) -> str: ...
     @property
+    def fiscal_year_starts(self) -> int: ...
+    @property
     def timezone(self) -> str: ...
     @property
     def simulated(self) -> bool: ...
@@ -59,6 +61,7 @@ class About(TableWriter):
     is_simulated: bool
     hours: list[list[tuple[int, int]]]
     is_contractual: bool = False
+    fiscal_year_starts: int = 1
     lacking: set[str] = field(default_factory=set, compare=False)
     faults: dict[str, str] = field(default_factory=dict, compare=False)
 
@@ -83,10 +86,14 @@ class About(TableWriter):
         return self.month.last(24)
 
     @property
+    def in_quarter(self) -> int:
+        """Months of the running quarter before the month."""
+        return (self.month.number - self.fiscal_year_starts + 1) % 3
+
+    @property
     def quarters(self) -> Window:
         """Eight whole quarters and what there is of the running one."""
-        running = self.month.number - self.month.number % 3
-        return Window(Month.of(running - 24).start, self.month.end)
+        return Window(Month.of(self.month.number - self.in_quarter - 24).start, self.month.end)
 
     def year_ago(self, days: int) -> Window:
         """So many days that ended a year before the date of the report."""
@@ -145,6 +152,7 @@ def about(data: Reported, month: str = "", lang: str = "") -> About:
         restricted=", ".join(f"{name}={value}" for name, value in data.restricted_to.items()),
         is_simulated=company.simulated,
         hours=open_windows(data.hours),
+        fiscal_year_starts=company.fiscal_year_starts,
         is_contractual=bool(data.settings.get("retention", {}).get("contractual", False)),
     )
 

@@ -168,7 +168,7 @@ def by_quarter(about: About, won: pd.DataFrame) -> DisplayTable:
         "Cohort reading: opportunities followed since their creation, lost competes, open is kept · – not observed for {days} days yet", days=days
     )
     quarters = [quarter_name(words, text) for text in won["quarter"]]
-    if quarters and about.month.number % 3 != 2:
+    if quarters and about.in_quarter != 2:
         quarters[-1] = say("{quarter} so far", quarter=quarters[-1])
     newest = won.assign(quarter=quarters).iloc[::-1].reset_index(drop=True)
     return about.table(newest, columns, title=say("How did each quarter's opportunities fare?"), note=note, limit=12)

@@ -20,6 +20,7 @@ MOVES = {
     "lost": N_("Lost deals"),
     "deleted": N_("Deleted"),
     "open": N_("Still\nopen"),
+    "unknown": N_("To a stage\nnot listed"),
 }
 ALWAYS = ("forward", "won", "lost", "open")  # shown even where no deal went there
 ENDS = {"on": ("forward", "skipped", "won"), "lost": ("lost",), "open": ("open",)}

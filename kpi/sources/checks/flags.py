@@ -107,6 +107,12 @@ class CheckedTable:
             tests[column, rules.NO_TIME] = f"{sql.ident(column)} is not null"
         if _AMOUNTS.get(self.name) in self.has:
             tests[_AMOUNTS[self.name], rules.NEGATIVE] = f"{_AMOUNTS[self.name]} < 0"
+        if self.name == "opportunity_history" and "opportunities" in self.tables:
+            closed = f"select opportunity_id from {self.tables['opportunities']} where status <> 'open'"
+            last = f"select opportunity_id, max(changed_at) from {self.typed.name} where fault = 0 group by opportunity_id"
+            tests["status", rules.OPEN_HISTORY] = f"status = 'open' and opportunity_id in ({closed}) and (opportunity_id, changed_at) in ({last})"
+        if self.name == "orders" and "margin" in self.has:
+            tests["margin", rules.NO_AMOUNT] = "kind = 'sale' and margin is null"
         tests |= _OF_ORDERS if self.name == "orders" else self._of_deals() if self.name == "opportunities" else {}
         if self.name in _PAID and _PAID[self.name][0] in self.has:
             tests["currency", rules.NO_RATE] = self._without_rate(*_PAID[self.name])

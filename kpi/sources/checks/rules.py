@@ -34,6 +34,7 @@ UNDATED = "closed on an unknown date"  # counted as closed, but in no period and
 UNKNOWN_STAGE = "stage missing from the table stages"  # left out of stages, kept elsewhere; add it to the table stages
 SKIPPED = "stage passed over"  # counts as having passed the stages in between
 WENT_BACK = "back to an earlier stage"  # kept as a visit of its own
+OPEN_HISTORY = "history ends open, though the record is closed"  # closed on the date of the record, or with its last change
 REOPENED = "open again after its close"  # open again from that day on
 IN_WORDS = "{column} that says unknown in words"  # a group of its own beside the blank one; values in kpi.toml can join them
 SPELLINGS = "spellings of {column} that differ in case, accents, spaces or signs only"  # never joined in silence; values in kpi.toml can
@@ -53,6 +54,7 @@ _OF_DEALS = (OVERDUE, UNDATED, UNKNOWN_STAGE, SKIPPED, WENT_BACK, REOPENED)
 RULES = {  # what is done about each fault
     **dict.fromkeys(_ASIDE, SET_ASIDE),
     UNSIGNED: MENDED,
+    OPEN_HISTORY: MENDED,
     **dict.fromkeys((*_OF_CELLS, *_OF_DEALS), FLAGGED),
     **dict.fromkeys((MISSING_COLUMN, UNCLEAR, TOO_MANY), FATAL),
 }
