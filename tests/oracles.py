@@ -94,11 +94,23 @@ def share_by(records, causes, cause: str, horizon: float) -> float | None:
     """Incidence of a cause at a delay; None where nothing is known of it (see the note on `survival.at`)."""
     curve = incidence(records, causes)
     known = [point for point in curve if point[0] <= horizon]
-    if not known:
+    if not known or known[0][0] > 0:
         return None
+    before = Fraction(1)
+    for place, (age, watched, free, _) in enumerate(known):
+        between = sum(1 for entry, exit, _ in records if entry <= age < exit)
+        is_gap = place + 1 < len(curve) and curve[place + 1][0] > age + 1 <= horizon
+        if too_few(watched, before, len(records)) or (is_gap and too_few(between, free, len(records))):
+            return None
+        before = free
     if horizon > curve[-1][0] and curve[-1][2] > Fraction(5, 100):  # beyond all that was observed, and too many still without outcome
         return None
     return float(known[-1][3][cause])
+
+
+def too_few(watched: int, free: Fraction, n: int) -> bool:
+    """Whether so few are under observation that nothing is known of that age: counted up to what they were before outcomes took their part."""
+    return free > Fraction(5, 100) and watched < (5 if n >= 20 else 1) * free
 
 
 def time_to(records, causes, cause: str, share: Fraction) -> int | None:
@@ -132,8 +144,11 @@ def period_share(lives, start: date, end: date, cause: str, horizon: int) -> flo
     if not at_risk or min(at_risk) > horizon:
         return None
     free, share = Fraction(1), Fraction(0)
-    for age in range(max(at_risk) + 1):
-        if age > horizon or not at_risk.get(age):
+    n = sum(1 for first, last, _ in lives if last >= first and last >= start and first < end)
+    for age in range(min(max(at_risk), horizon) + 1):
+        if too_few(at_risk.get(age, 0), free, n):
+            return None
+        if not at_risk.get(age):
             continue
         share += free * Fraction(events.get(age, {}).get(cause, 0), at_risk[age])
         free *= 1 - Fraction(sum(events.get(age, {}).values()), at_risk[age])

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import math
-from datetime import date
+from datetime import date, timedelta
 from itertools import pairwise
 
 import numpy as np
@@ -15,6 +15,7 @@ import kpi
 from kpi import retention
 from kpi.errors import DataError, MissingTable, ParameterError
 from kpi.periods import Window
+from kpi.presentation import pages
 from kpi.statistics import intervals, survival
 
 ZONE = "Europe/Paris"
@@ -188,7 +189,7 @@ def test_period_reading_of_repeat_purchase_by_hand(small):
     # in June C enters at the age of 111 days and buys at once, D is seen from 101 to 130 days, E on its first; A had bought again before
     assert column(table, "n") == [3, 3]
     assert column(table, "n_events") == [1, 1]
-    assert column(table, "value") == [0.5, None]
+    assert column(table, "value") == [None, None]  # of the second day to the hundredth nobody was under observation
 
 
 def test_value_to_date_by_hand(small):
@@ -759,3 +760,25 @@ def test_a_margin_known_for_part_of_the_orders_is_no_margin_of_zero_for_the_othe
     assert (row["measure"], row["value"], row["n"], row["n_events"]) == ("margin", pytest.approx(200), 4, 3)
     flags = data.flags.set_index(["table", "column"])["rows"]
     assert flags["orders", "margin"] == 10
+
+
+def test_a_shop_without_new_customers_tells_of_its_last_cohort_not_of_nothing():
+    rng, rows = np.random.default_rng(3), []
+    for who in range(120):  # first purchases of the spring of 2025 only; one in two buys again about 60 days later, again and again
+        on, number = date(2025, 3, 1) + timedelta(days=int(rng.integers(0, 30))), 0
+        while on < date(2026, 7, 1):
+            rows.append(order(f"{who}-{number}", f"C{who}", f"{on} 10:00", 50.0))
+            number += 1
+            if rng.random() < 0.5:
+                break
+            on += timedelta(days=int(rng.exponential(60)) + 1)
+    data = dataset(Shop(orders=tuple(rows)))
+    found = retention.repeat_purchase(data, as_of=AS_OF, horizons=(365,))
+    assert found["value"].isna().all(), "nobody was under observation in the first months after a first purchase"
+    about = pages.about(data, "2026-06", "en")
+    quarters = retention.repeat_purchase(data, as_of=AS_OF, view="cohort", by="quarter", window=about.quarters)
+    curve = retention.repeat_purchase_curve(data, as_of=AS_OF)
+    by_month = retention.retention_curve(data, as_of=AS_OF)
+    answer = pages.retention.repeat_purchase(about, repeat=(found, found), curve=(curve, curve), by_month=by_month, by_quarter=quarters)[0]
+    said = answer._repr_html_()
+    assert "do not show yet how many new customers buy again within a year. Of the 120 who first bought in Q1 2025, 5" in said

@@ -1,5 +1,6 @@
 """Curves from counts: published tables, statsmodels, the definition as a slow loop, and relations that must hold."""
 
+import math
 import time
 
 import numpy as np
@@ -255,10 +256,12 @@ def test_counts_at_a_horizon():
 
 
 def test_a_horizon_nobody_was_followed_to_has_no_value():
-    rows = counted(2, [5, 9], ["won", "censored"])
+    rows = counted(0, [5, 9], ["won", "censored"])
     read = survival.at(curve_of(rows), [1, 2, 9, 10], "won")
-    assert read["value"].isna().tolist() == [True, False, False, True]
-    assert read.loc[[0, 3], ["low", "high"]].isna().all(axis=None)
+    assert read["value"].isna().tolist() == [False, False, False, True]
+    assert read.loc[[3], ["low", "high"]].isna().all(axis=None)
+    late = survival.at(curve_of(counted(2, [5, 9], ["won", "lost"])), [1, 2, 9, 10], "won")
+    assert late[["value", "low", "high"]].isna().all(axis=None), "nobody was under observation before age 2"
     closed = survival.at(curve_of(counted(0, [5, 9], WAYS)), [9, 1000], "won")
     assert closed["value"].tolist() == [0.5, 0.5]  # all have their outcome: nothing can change
     assert closed["low"].tolist() == pytest.approx([closed["low"].iloc[0]] * 2)
@@ -329,7 +332,11 @@ def test_the_risk_set_may_run_empty_and_refill():
     assert curve["time"].tolist() == [0, 2, 3, 6, 8, 9]
     assert curve["at_risk"].tolist() == [2, 2, 1, 2, 2, 1]
     assert curve["incidence_won"].tolist() == pytest.approx([0, 0.5, 0.5, 0.5, 0.75, 0.75])
-    assert survival.at(curve, [5], "won")["value"].tolist() == [0.5]  # flat across the gap
+    read = survival.at(curve, [3, 4, 5, 8], "won")["value"]
+    assert read[0] == 0.5
+    assert read[1:].isna().all(), "nobody was under observation from age 4 to 5, which is not that nothing happened then"
+    assert survival.quantile(curve, 0.5, "won")["value"].item() == 2
+    assert math.isnan(survival.quantile(curve, 0.7, "won")["value"].item())
 
 
 def test_survival_stays_zero_once_all_at_risk_had_an_outcome():
@@ -431,3 +438,48 @@ def test_intervals_cover_the_truth_as_often_as_they_say(entering):
     exact = np.ceil(np.log(0.5) / np.log(0.97))  # half of those ever won
     inside = median["low"].le(exact) & median["high"].fillna(np.inf).ge(exact)
     assert 0.93 < inside.mean() < 0.985
+
+
+# --- too few under observation
+
+
+def arrivals(early: int, rate: float, rng: np.random.Generator, falls: float = 1.0) -> pd.DataFrame:
+    """Records under observation in the last 90 days: some came before, a few since; outcomes become rarer with age where `falls` < 1."""
+    born = np.floor(np.concatenate([rng.uniform(-400, -90, rng.poisson(early)), rng.uniform(-90, 0, rng.poisson(rate * 90))])).astype(int)
+    life = np.floor(60 * rng.weibull(falls, len(born))).astype(int)
+    end = born + life
+    rows = pd.DataFrame({"entry": np.maximum(-90 - born, 0), "exit": np.minimum(end, -1) - born, "count": 1})
+    return rows.assign(outcome=np.where(end >= 0, "censored", np.where(rng.random(len(born)) < 0.5, "won", "lost")))[end >= -90]
+
+
+@pytest.mark.parametrize(("young", "known"), [(0, False), (4, False), (5, True)])
+def test_those_who_entered_late_tell_nothing_of_the_ages_before(young, known):
+    late = pd.DataFrame({"entry": 40, "exit": range(41, 141), "outcome": ["won", "lost", "censored", "censored"] * 25, "count": 1})
+    new = pd.DataFrame({"entry": 0, "exit": [60] * young, "outcome": "censored", "count": 1})
+    curve = survival.aalen_johansen(survival.event_table(pd.concat([late, new], ignore_index=True), WAYS), WAYS)
+    assert survival.at(curve, [30, 90], "won")["value"].notna().tolist() == [known, known]
+
+
+def test_a_cohort_whose_records_all_had_an_outcome_needs_nobody_at_risk():
+    curve = survival.aalen_johansen(survival.event_table(counted(0, list(range(1, 31)), ["won", "lost"] * 15), WAYS), WAYS)
+    assert survival.at(curve, [29, 30, 365], "won")["value"].tolist() == pytest.approx([0.5, 0.5, 0.5])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("falls", [1.0, 0.6])
+def test_the_floor_of_records_under_observation_keeps_the_coverage(falls):
+    """What is given covers the truth as often as it says; what is held back, read all the same, would not where outcomes become rarer with age."""
+    rng, kept, hidden = np.random.default_rng(2), [], []
+    truth = 0.5 * (1 - np.exp(-((91 / 60) ** falls)))
+    for _ in range(3000):
+        rows = arrivals(150, float(np.exp(rng.uniform(np.log(0.005), np.log(0.5)))), rng, falls)
+        if len(rows) < survival.SMALL:
+            continue
+        curve = survival.aalen_johansen(survival.event_table(rows, WAYS), WAYS)
+        row = survival.at(curve, [90], "won").iloc[0]
+        whole = survival.at(curve.assign(until=np.inf), [90], "won").iloc[0]
+        (hidden if np.isnan(row["value"]) else kept).append(whole["low"] <= truth <= whole["high"])
+    assert len(kept) > 500
+    assert len(hidden) > 500
+    assert np.mean(kept) > 0.93, np.mean(kept)
+    assert np.mean(hidden) < np.mean(kept)

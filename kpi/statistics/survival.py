@@ -9,7 +9,9 @@ What happens at the edges:
 
 - A record may enter late (it was already open when observation began). Curves then say what would become of a record at risk from the
   first bin on; before the first entry nothing is known.
-- Where the records at risk run out and others enter later, the curve is flat in between: it assumes that nothing happens there.
+- An age at which too few are under observation is not an age at which nothing happens: `at` and `quantile` read a curve up to the first such age
+  (``until``) only. Too few are fewer than `FLOOR` in effective number (see below); of groups under `SMALL`, of which no page gives a rate, none at
+  all. Where at most `UNDECIDED` are without an outcome nobody need be left.
 - Where all at risk have an outcome, survival is 0 and stays there, even if more records enter later. With late entry one lone early
   record can do that: look at `at_risk`.
 - An incidence of 0 or 1 has standard error 0 but is not certain: its interval is Wilson's, for at_risk / survival before the bin records (the
@@ -28,7 +30,10 @@ from kpi.errors import DataError, ParameterError, SchemaError
 from kpi.statistics import intervals
 
 TINY = 1e-9  # incidences are sums of rounded numbers: 0.4999999999 has reached one half
-RESERVED = {"time", "entered", "censored", "at_risk", "survival", "se", "low", "high", "events"}
+RESERVED = {"time", "entered", "censored", "at_risk", "survival", "se", "low", "high", "events", "until"}
+# Of 95 % intervals of records that enter late, with 1 to 4 under observation at some age, 91 to 93 in 100 held the truth in simulations where the
+# hazard does not change with age, and far fewer where it does; from 5 on 94 to 96.
+FLOOR, SMALL = 5, 20
 
 UNDECIDED = 0.05  # share without outcome at the end of follow-up that a reading beyond it bears
 
@@ -75,6 +80,7 @@ def aalen_johansen(table: pd.DataFrame, causes: Sequence[str], by: Sequence[str]
     shown = {"at_risk": risk} | {cause: curve[cause] for cause in causes} | {"survival": before * (1 - hazard)}
     curve = pd.concat([curve.drop(columns=causes), pd.DataFrame(shown, index=curve.index)], axis=1)
     effective = _joined([_effective(risk[part], before[part]) for part in parts])
+    curve["until"] = _joined([np.full(part.stop - part.start, _watched_until(curve.iloc[part], events[part])) for part in parts])
     for cause in causes:
         own = curve[cause].to_numpy()
         pieces = [_incidence(risk[part], events[part], own[part], before[part]) for part in parts]
@@ -124,7 +130,8 @@ def at(curve: pd.DataFrame, horizons: Sequence[float], cause: str | None = None,
         ended = len(group) > 0 and group["survival"].iloc[-1] == 0
         followed = earlier < len(time)  # before the first bin there is no value to read
         undecided = 0.0 if ended else float(group["survival"].iloc[-1]) if len(group) else 1.0
-        known = followed | (undecided <= UNDECIDED)
+        watched = ages < (group["until"].iloc[0] if len(group) else np.inf)
+        known = watched & (followed | (undecided <= UNDECIDED))
         shares = {
             name: np.where(known, np.r_[np.nan, group[column].to_numpy("float64")][row], np.nan)
             for name, column in (("value", share), ("low", low), ("high", high))
@@ -154,7 +161,7 @@ def quantile(curve: pd.DataFrame, p: float, cause: str | None = None, by: Sequen
     def reached(group: pd.DataFrame, column: str) -> float:
         # Survival falls where incidence rises.
         incidence = group[column].to_numpy("float64") if cause else 1 - group[column].to_numpy("float64")
-        places = np.flatnonzero(incidence >= p - TINY)
+        places = np.flatnonzero((incidence >= p - TINY) & (group["time"] < group["until"]))
         return float(group["time"].iloc[places[0]]) if len(places) else np.nan
 
     def reading(group: pd.DataFrame) -> pd.DataFrame:
@@ -217,6 +224,18 @@ def _at_risk(entered: np.ndarray, left: np.ndarray) -> np.ndarray:
     if (after < 0).any() or after[-1] != 0:
         raise DataError(f"the event table does not add up: {entered.sum()} records entered, {left.sum()} left, or some left before they entered")
     return after + left
+
+
+def _watched_until(curve: pd.DataFrame, events: np.ndarray) -> float:
+    """Find the first age with too few under observation; what lies beyond the last one seen is another question."""
+    time, risk, left = curve["time"].to_numpy("float64"), curve["at_risk"].to_numpy(), curve["survival"].to_numpy()
+    if time[0] > 0:
+        return 0.0
+    floor = FLOOR if curve["entered"].sum() >= SMALL else 1
+    before, after = np.r_[1.0, left[:-1]], (risk - events - curve["censored"].to_numpy())[:-1]
+    few = time[(risk < floor * before - TINY) & (before > UNDECIDED)]
+    between = time[:-1][(after < floor * left[:-1] - TINY) & (left[:-1] > UNDECIDED) & (np.diff(time) > 1)] + 1
+    return float(min([*few, *between], default=np.inf))
 
 
 def _effective(risk: np.ndarray, before: np.ndarray) -> np.ndarray:

@@ -129,9 +129,10 @@ def plot_retention(curve: pd.DataFrame, words: Words, *, ylabel: str = "", xlabe
 
 
 def _step(ax: Axes, table: pd.DataFrame, cause: str, horizon: float, colour: str, start: float) -> float:
-    shown = table[table["time"] <= horizon]
     columns = [f"{part}_{cause}" for part in ("incidence", "low", "high")]
-    last = shown.iloc[[-1]].assign(time=horizon) if len(shown) else shown
+    known = table[columns[0]].notna()  # not where too few were under observation: the curve ends there
+    shown = table[(table["time"] <= horizon) & known]
+    last = shown.iloc[[-1]].assign(time=horizon) if len(shown) and known.all() else shown.iloc[:0]
     times = np.concatenate([[start], np.maximum(shown["time"], start), last["time"]])
     value, low, high = (np.concatenate([[0.0], shown[name].fillna(0), last[name].fillna(0)]) for name in columns)
     ax.step(times, value, where="post", color=colour, ls="-" if colour == style.MEASURE else "--", lw=1.8)

@@ -6,7 +6,7 @@ import pandas as pd
 
 from kpi.presentation import charts
 from kpi.presentation.blocks import Answer, Figure, Note, Opening, SideBySide
-from kpi.presentation.blocks.tables import DisplayColumn, DisplayTable, columns_of
+from kpi.presentation.blocks.tables import FLOOR, DisplayColumn, DisplayTable, columns_of
 from kpi.presentation.language import Words
 from kpi.presentation.pages.about import About
 from kpi.presentation.pages.wording import Pair, at, by_age, incidence, length, quarter_name, share
@@ -197,6 +197,10 @@ def repeat_purchase(about: About, *, repeat: Pair, curve: Pair, by_month: pd.Dat
     if not pd.isna(now["value"]):
         text = N_("Of new customers, {share} buy a second time within a year ({range}), as things went in the last {days} days.")
         answer = say(text, days=length(now), **share(words, now))
+    elif len(cohorts := by_quarter[(by_quarter["horizon"] == YEAR) & by_quarter["value"].notna() & (by_quarter["n"] >= FLOOR)]):
+        row = cohorts.iloc[-1]
+        text = N_("Of the {n} who first bought in {quarter}, {share} did ({range}).")
+        answer += " " + say(text, n=int(row["n"]), quarter=quarter_name(words, row["quarter"]), **share(words, row))
     left = incidence(
         words,
         curve,
