@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import datetime
+import random
 import unicodedata
 from zoneinfo import ZoneInfo
 
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from written import column, connection, decided, read, reasons, write
 
+import kpi
+from kpi.engine import collect
 from kpi.errors import DataError
 from kpi.sources import sql
 from kpi.sources.cells import BLANKS, stripped
@@ -36,7 +40,7 @@ def amounts(folder, *cells: str, toml: str = "") -> tuple:
         (["1,234,567", "1,234"], [1234567, 1234]),
         (["0,125", "3,500"], [0.125, 3.5]),
         (["1234,567", "3,500"], [1234.567, 3.5]),
-        (["$1,234.50", "-$5", "US$ 12", "EUR 7", "12 chf", "\u22128"], [1234.5, -5, 12, 7, 12, -8]),
+        (["€1,234.50", "-€5", "€ 12", "EUR 7", "12 eur", "\u22128"], [1234.5, -5, 12, 7, 12, -8]),
         (["1.5e3", "12"], [1500, 12]),
         (["12", "1234", "0"], [12, 1234, 0]),
         ([",5", "1,"], [0.5, 1]),
@@ -286,3 +290,85 @@ def test_two_files_are_taken_together(tmp_path):
     first, second = header + "O1;C;14/02/2026;1,5;sale;x\n", header + "O2;C;03/02/2026;1.234,5;sale;x\n"
     _, tables = read(write(tmp_path, toml, orders=first, orders2=second))
     assert [(row["at"].day, row["amount"]) for row in tables["orders"]] == [(14, 1.5), (3, 1234.5)]
+
+
+# --- no part of a cell is dropped
+
+
+@pytest.fixture(scope="module")
+def money(tmp_path_factory):
+    """Amounts as people and exports write them, each read by the kit beside what it is."""
+
+    def read(cells: list[str], header: str = "amount") -> list[float | None]:
+        folder = tmp_path_factory.mktemp("money")
+        rows = "\n".join(f"O{i};C{i};2026-01-05 10:00:00;{cell}" for i, cell in enumerate(cells))
+        (folder / "orders.csv").write_text(f"order_id;customer_id;at;{header}\n{rows}\n", "utf-8")
+        toml = '[company]\ncurrency = "EUR"\nexported_at = "2026-03-31"\n[tables.orders]\npath = "orders.csv"\n'
+        (folder / "kpi.toml").write_text(toml, "utf-8")
+        found = collect(kpi.load(folder).table("orders"), ["order_id"]).set_index("order_id")["amount"]
+        return [found.get(f"O{i}") for i in range(len(cells))]
+
+    return read
+
+
+def test_multipliers_multiply_and_other_words_are_refused(money):
+    cells = ["12 k€", "1,5 M€", "850 €", "7 500,00 €", "3 Mio", "2 Mrd", "4 KEU", "-5 K", "€ 6k", "7 eur", "+8"]
+    assert money(cells) == [12e3, 1.5e6, 850, 7500, 3e6, 2e9, 4e3, -5e3, 6e3, 7, 8]
+    assert money(["12", "3 pcs", "4 ans", "5 max", "6 kg", "7 k k"]) == [12, None, None, None, None, None]
+
+
+def test_a_currency_in_the_cell_is_never_another_one(money):
+    cells = ["$1,200.00", "€300.00", "£50.00", "USD 10.00", "400.00 EUR", "CA$90.00"]
+    assert money(cells) == [None, 300, None, None, 400, None]
+    assert money([f"{cell};USD" for cell in ("$1,200.00", "US$5.00", "USD 10.00")], "amount;currency") == [1200, 5, 10]
+
+
+def test_numbers_that_a_spreadsheet_wrote_with_an_exponent(money):
+    assert money(["1,234E+05", "2,345E+06", "120", "350"]) == [123400, 2345000, 120, 350]
+    assert money(["1.234E+05", "120.5"]) == [123400, 120.5]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("decimal", [",", "."])
+def test_every_amount_is_read_as_it_was_written(money, decimal):
+    rng = random.Random(7)
+    words = {"": 1, " k": 1e3, "k€": 1e3, " M€": 1e6, " Mio €": 1e6, " Mrd": 1e9, " mds EUR": 1e9, " €": 1, " EUR": 1}
+    cells, expected = [], []
+    for _ in range(300):
+        cents, (word, factor) = rng.randrange(1, 10**7), rng.choice(sorted(words.items()))
+        group = rng.choice(["", " ", "\u202f", "." if decimal == "," else ","])
+        whole = f"{cents // 100:,}".replace(",", group)
+        cells.append(f"{rng.choice(['', '-'])}{whole}{decimal}{cents % 100:02d}{word}")
+        expected.append((-1 if cells[-1].startswith("-") else 1) * cents / 100 * factor)
+    assert money(cells) == pytest.approx(expected)
+
+
+def test_codes_symbols_and_names_of_a_currency_are_one(tmp_path):
+    cells = ["EUR", "eur", "€", "Euro", "usd", "$", "CHF"]
+    rows = "\n".join(f"O{i},C{i},2026-01-05 10:00:00,100,{cell}" for i, cell in enumerate(cells))
+    (tmp_path / "orders.csv").write_text(f"order_id,customer_id,at,amount,currency\n{rows}\n", "utf-8")
+    (tmp_path / "kpi.toml").write_text('[company]\ncurrency = "EUR"\nexported_at = "2026-03-31"\n[tables.orders]\npath = "orders.csv"\n', "utf-8")
+    found = collect(kpi.load(tmp_path).table("orders"), ["order_id"])["currency"]
+    assert found.tolist() == ["EUR", "EUR", "EUR", "EUR", "USD", "USD", "CHF"]
+
+
+@pytest.mark.parametrize("offset", ["Z", "+00:00", "+0000", "+00", " UTC"])
+def test_midnight_in_utc_is_a_day_in_every_spelling(tmp_path, offset):
+    rows = "\n".join(f"D{i},A,2026-01-05T00:00:00{offset},100,Won,won,2026-02-01T00:00:00{offset}" for i in range(4))
+    (tmp_path / "o.csv").write_text(f"opportunity_id,owner,created_at,amount,stage,status,closed_at\n{rows}\n", "utf-8")
+    toml = '[company]\ntimezone = "America/New_York"\nexported_at = "2026-03-31"\n[tables.opportunities]\npath = "o.csv"\n'
+    (tmp_path / "kpi.toml").write_text(toml, "utf-8")
+    data = kpi.load(tmp_path)
+    assert data.precision["opportunities", "closed_at"] == "day"
+    assert collect(data.table("opportunities"))["closed_at"].dt.strftime("%Y-%m-%d %H:%M").unique().tolist() == ["2026-02-01 05:00"]
+
+
+def test_two_digits_of_a_year_turn_at_seventy(tmp_path):
+    rows = "\n".join(f"C{i};15/03/{year}" for i, year in enumerate(("99", "70", "69", "25")))
+    (tmp_path / "c.csv").write_text(f"customer_id;acquired_at\n{rows}\n", "utf-8")
+    (tmp_path / "kpi.toml").write_text('[company]\nexported_at = "2026-03-31"\n[tables.customers]\npath = "c.csv"\n', "utf-8")
+    (tmp_path / "o.csv").write_text("order_id,customer_id,at,amount\nO,C0,2026-01-05 10:00:00,1\n", "utf-8")
+    with (tmp_path / "kpi.toml").open("a", encoding="utf-8") as toml:
+        toml.write('[tables.orders]\npath = "o.csv"\n')
+    found = collect(kpi.load(tmp_path).table("customers"), ["customer_id"])["acquired_at"]
+    assert (found + pd.Timedelta(hours=2)).dt.year.tolist() == [1999, 1970, 2069, 2025]

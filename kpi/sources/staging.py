@@ -36,6 +36,7 @@ class StagingTable:
     name: str
     families: dict[str, str]
     labels: list[str]
+    currency: str = ""  # of all its amounts, where no column tells it
     misfits: list[tuple[int, int, str]] = field(default_factory=list)
     n_read: int = 0
     decisions: list[tuple[str, str, str]] = field(default_factory=list)
@@ -47,7 +48,9 @@ def stage(connection: Connection, table: Table, source: Source, extracts: list[E
     defaults = {column.name: currency if column.default == COMPANY_CURRENCY else column.default for column in table.columns if column.default}
     found = {*source.constants, *defaults, *chain(*bound)}
     families = {name: _common_family(name, source, extracts, bound) for name in table.names if name in found}
-    staging = StagingTable(table, sql.free_name(connection, f"stage_{table.name}"), families, [extract.label for extract in extracts])
+    is_told = any("currency" in places for places in (*bound, source.constants))
+    labels = [extract.label for extract in extracts]
+    staging = StagingTable(table, sql.free_name(connection, f"stage_{table.name}"), families, labels, "" if is_told else currency)
     for number, (extract, places) in enumerate(zip(extracts, bound, strict=True)):
         cells = [_cell(extract, places, table[name], families[name], source, defaults.get(name)) for name in families]
         empty = are_blank(extract.cells) if extract.text and not extract.select else "false"

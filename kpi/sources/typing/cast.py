@@ -17,7 +17,9 @@ NO = ("false", "0", "no", "n", "non", "faux", "f")
 FIRST_YEAR, LAST_YEAR = 1900, 2199  # a typing error such as 0202 or 9999 would stretch every calendar
 TYPES = {"text": "varchar", "instant": "timestamp", "date": "date", "number": "double", "integer": "bigint", "boolean": "boolean"}
 BLANK = -1  # no record, so no row to account for
-_DAY_IN_UTC = r"[T ] *0?0:00(:00([.,]0+)?)? ?(Z|UTC)$"
+_IN_UTC = r" ?(Z|UTC|[-+]00(:?00)?)$"
+_DAY_IN_UTC = rf"[T ] *0?0:00(:00([.,]0+)?)?{_IN_UTC}"
+CURRENCIES = {"€": "EUR", "euro": "EUR", "euros": "EUR", "$": "USD", "us$": "USD", "£": "GBP", "¥": "JPY"}  # beside the codes, in any case
 _ID = r"^-?\d+\.0+$"
 
 
@@ -109,7 +111,7 @@ def _local(name: str, family: str, dialect: Dialect, precision: str) -> str:
     if family != "text":
         return f"{cell}::timestamp"
     if precision == "day" and dialect.has_offset:  # midnights in UTC: dates that a system wrote out as instants
-        return dialect.local(f"regexp_replace({cell}, ' ?(Z|UTC)$', '')")
+        return dialect.local(f"regexp_replace({cell}, '{_IN_UTC}', '')")
     return dialect.local(cell)
 
 
@@ -141,6 +143,9 @@ def _number(column: Column, cell: str, family: str, dialect: Dialect) -> str:
 def _text(column: Column, cell: str, family: str) -> str:
     if family == "number":  # an id that pandas made a float because some were missing
         return f"case when regexp_matches({cell}::varchar, '{_ID}') then {cell}::hugeint::varchar else {cell}::varchar end"
+    if column.name == "currency":
+        names = " ".join(f"when {sql.text(name)} then {sql.text(code)}" for name, code in CURRENCIES.items())
+        return f"case lower({cell}::varchar) {names} else upper({cell}::varchar) end"
     if column.allowed:
         return f"case when lower({cell}::varchar) in ({sql.texts(column.allowed)}) then lower({cell}::varchar) end"
     return f"{cell}::varchar"

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
 import duckdb
+from babel.numbers import get_currency_symbol, list_currencies
 
 from kpi.engine import Connection
 from kpi.errors import DataError
@@ -16,7 +18,7 @@ from kpi.sources.config import FILE, Source
 from kpi.sources.staging import StagingTable
 
 # Evidence that a comma, or a point, is the decimal sign; S stands for it, T for the other one. Grouping spaces are gone by then.
-_EVIDENCE = r"^[-+]?(\d{1,3}(T\d{3})+S\d*|\d{1,3}(T\d{3}){2,}|\d+S\d{0,2}|\d*S\d{4,}|\d{4,}S\d+|0*S\d+)$"
+_EVIDENCE = r"^[-+]?(\d{1,3}(T\d{3})+S\d*|\d{1,3}(T\d{3}){2,}|\d+S\d{0,2}|\d*S\d{4,}|\d{4,}S\d+|0*S\d+|\dS\d+[eE][-+]?\d+)$"
 _NUMBERS = {
     "comma": _EVIDENCE.replace("S", "[,]").replace("T", "[.]"),
     "point": _EVIDENCE.replace("S", "[.]").replace("T", "[,]"),
@@ -38,6 +40,8 @@ _CHOICES = {
     "decimal": ("with a comma or a point as the decimal sign", 'decimal = "," or decimal = "."'),
     "dates": ("day or month first", 'dates = "%d/%m/%Y" or dates = "%m/%d/%Y"'),
 }
+MULTIPLIERS = {"k": 1e3, "m": 1e6, "mio": 1e6, "mln": 1e6, "mn": 1e6, "md": 1e9, "mds": 1e9, "mrd": 1e9, "bn": 1e9}
+_TIMES = "|".join(sorted(MULTIPLIERS, key=len, reverse=True))
 _GROUPING = SPACES + "'’"
 _Evidence: TypeAlias = dict[str, str | None]  # one cell of each kind of evidence in a column
 
@@ -47,6 +51,7 @@ class Dialect:
     """How one column is written, and the SQL that reads its cells; what is written otherwise gives a missing value."""
 
     decimal: str = "."
+    money: str = ""  # what may stand for a currency beside a number
     order: str = ""
     formats: tuple[str, ...] = ()
     has_noon: bool = False
@@ -54,10 +59,10 @@ class Dialect:
 
     def number(self, cell: str) -> str:
         group = "." if self.decimal == "," else ","
-        bare = _bare_number(cell)
+        bare = _bare_number(cell, self.money)
         sound = rf"^[-+]?(\d+|\d{{1,3}}([{group} ]\d{{3}})+)?([{self.decimal}]\d*)?([eE][-+]?\d+)?$"
         plain = f"replace(translate({bare}, '{group} ', ''), '{self.decimal}', '.')"
-        return f"case when regexp_matches({bare}, '{sound}') then try_cast({plain} as double) end"
+        return f"case when regexp_matches({bare}, '{sound}') then try_cast({plain} as double) * {_factor(cell, self.money)} end"
 
     def local(self, cell: str) -> str:
         """Write the SQL that reads a date or a time without offset."""
@@ -85,7 +90,10 @@ class Dialect:
             return cell
         turned = r"\3-\2-\1" if self.order == DAY_FIRST else r"\3-\1-\2"
         whole = rf"regexp_replace({cell}, '^(\d{{1,2}})[-/.](\d{{1,2}})[-/.](\d{{4}})', '{turned}')"
-        return rf"regexp_replace({whole}, '^(\d{{1,2}})[/.](\d{{1,2}})[/.](\d{{2}})( |$)', '20{turned}\4')"
+        short = r"^(\d{{1,2}})[/.](\d{{1,2}})[/.]({decades}\d)( |$)"
+        for century, decades in (("20", "[0-6]"), ("19", "[7-9]")):  # as POSIX reads two digits
+            whole = f"regexp_replace({whole}, '{short.format(decades=decades)}', '{century}{turned}\\4')"
+        return whole
 
 
 def has_offset(cell: str) -> str:
@@ -93,12 +101,30 @@ def has_offset(cell: str) -> str:
     return f"regexp_matches({cell}, '{_HAS_OFFSET}')"
 
 
-def _bare_number(cell: str) -> str:
-    """Write the SQL that frees a number of currency signs and odd spaces."""
+def _bare_number(cell: str, money: str) -> str:
+    """Write the SQL that frees a number of its currency, its multiplier and odd spaces."""
     spaced = f"translate({cell}, {sql.text(_GROUPING + chr(0x2212))}, {sql.text(' ' * len(_GROUPING) + '-')})"
-    money = r"(?:[A-Z]{0,3}\p{Sc}|[A-Z]{3})"
-    bare = rf"regexp_replace(regexp_replace({spaced}, '^([-+]?) *{money} *([-+]?)', '\1\2', 'i'), ' *{money}$', '', 'i')"
-    return rf"case when regexp_matches({cell}, '^[-+]?\d*[.,]?\d*$') then {cell} else trim({bare}) end"
+    bare = rf"regexp_replace(regexp_replace({spaced}, '^([-+]?) *{money} *([-+]?)', '\1\2', 'i'), ' *(?:{_TIMES})? *(?:{money})?$', '', 'i')"
+    return rf"case when {_is_plain(cell)} then {cell} else trim({bare}) end"
+
+
+def _is_plain(cell: str) -> str:
+    return rf"regexp_matches({cell}, '^[-+]?\d*[.,]?\d*$')"
+
+
+def _factor(cell: str, money: str) -> str:
+    """Write the SQL of what a multiplier behind a number makes of it: 12 k€ are 12,000."""
+    said = rf"lower(regexp_extract({cell}, '\d *({_TIMES}) *(?:{money})?$', 1, 'i'))"
+    cases = " ".join(f"when {sql.text(word)} then {factor}" for word, factor in MULTIPLIERS.items())
+    return f"case when {_is_plain(cell)} then 1 else case {said} {cases} else 1 end end"
+
+
+def money(own: str) -> str:
+    """Write the pattern of what may stand for a currency beside a number: any of them, or the company's own where no column tells which it is."""
+    symbols = {get_currency_symbol(own, lang) for lang in ("en", "fr")} if own else set()
+    symbols |= {symbol[-1] for symbol in symbols if symbol.endswith("$")}
+    names = "|".join(sorted([*map(re.escape, symbols), own] if own else [r"[A-Z]{1,2}[$]", r"\p{Sc}", *list_currencies()], key=len, reverse=True))
+    return f"(?:{names}|euros?|eu)" if own in ("", "EUR") else f"(?:{names})"
 
 
 def decide(connection: Connection, staging: StagingTable, source: Source) -> dict[str, Dialect]:
@@ -109,15 +135,16 @@ def decide(connection: Connection, staging: StagingTable, source: Source) -> dic
     kinds = {name: staging.table[name].kind for name in staging.families}
     texts = [name for name, family in staging.families.items() if family == "text"]
     numbers = [name for name in texts if kinds[name] in ("number", "integer")]
+    beside = money(staging.currency)
     dates = [name for name in texts if kinds[name] in ("instant", "date")]
-    evidence = {name: _survey(connection, staging, name, f"replace({_bare_number(sql.ident(name))}, ' ', '')", _NUMBERS) for name in numbers}
+    evidence = {name: _survey(connection, staging, name, f"replace({_bare_number(sql.ident(name), beside)}, ' ', '')", _NUMBERS) for name in numbers}
     evidence |= {name: _survey(connection, staging, name, sql.ident(name), _DATES) for name in dates}
     decimals = {name: _decimal(connection, staging, name, evidence[name], source) for name in numbers}
     orders = {name: _order(connection, staging, name, evidence[name], source) for name in dates}
     formats = _formats(connection, source, staging)
     dialects = dict.fromkeys(staging.families, Dialect())
     for name, decimal in _agreed(decimals, "decimal", connection, staging, evidence).items():
-        dialects[name] = Dialect(decimal=decimal)
+        dialects[name] = Dialect(decimal=decimal, money=beside)
     for name, order in _agreed(orders, "dates", connection, staging, evidence).items():
         found = evidence[name]
         dialects[name] = Dialect(order=order, formats=formats, has_noon=found["noon"] is not None, has_offset=found["offset"] is not None)
