@@ -164,6 +164,7 @@ def test_lab_opens_the_notebooks(data_set, monkeypatch, capsys):
     assert "there is no data set" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_reader_who_stops_reading_is_no_failure(data_set):
     command = f"{sys.executable} -m kpi metrics {data_set} | head -1; echo ${{PIPESTATUS[0]}}"
     ended = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True)

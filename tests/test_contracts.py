@@ -119,6 +119,7 @@ def test_the_share_of_an_exact_table_is_that_of_the_table():
     assert pd.isna(retention.contract_median(data, as_of="2026-07-02")["value"].item())
 
 
+@pytest.mark.slow
 def test_after_72_months_59_in_100_are_left_and_the_median_is_not_reached(calls):
     row = retention.contract_survival(calls, as_of="2026-07-02", horizons=(72,)).iloc[0]
     assert row["low"] < 0.593 < row["high"]

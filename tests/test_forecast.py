@@ -394,7 +394,7 @@ def test_without_stages_history_or_leads_the_rest_is_said(simulation):
     assert base["value"] == pytest.approx(truth, rel=0.2)
 
 
-@pytest.mark.parametrize("deals", [[], [deal("a", "2026-03-01 10:00", source="web")]])
+@pytest.mark.parametrize("deals", [[], pytest.param([deal("a", "2026-03-01 10:00", source="web")], marks=pytest.mark.slow)])
 def test_empty_and_one_row_tables(deals):
     history = [row for row in story("a", ("2026-03-01 10:00", "Qualified", "open")) if deals]
     inquiries = answering([lead("x", "2026-03-03 10:00")], [])

@@ -45,6 +45,7 @@ def read_cohort(data) -> pd.DataFrame:
     return found.set_index("horizon")
 
 
+@pytest.mark.slow
 def test_it_is_found_and_told(company, whole):
     assert whole.recorded_from("opportunities") is None
     assert whole.recorded_from("activities") is None

@@ -111,6 +111,7 @@ def test_a_notebook_counts_only_when_it_ran_to_its_closing_mark():
     assert any(output.output_type == "error" for cell in found["raises"].notebook.cells for output in cell.get("outputs", []))
 
 
+@pytest.mark.slow
 def test_at_its_deadline_a_notebook_ends_with_all_it_started():
     mark = f"6{os.getpid()}"
     sleeping = notebook(f"import subprocess\nsubprocess.run(['sleep', '{mark}'])", LAST)

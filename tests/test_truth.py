@@ -89,6 +89,7 @@ def test_net_growth_equals_the_true_account_of_purchases(company):
     assert table["month"].tolist() == [row["month"] for row in truth["net_growth"]]
 
 
+@pytest.mark.slow
 def test_net_growth_equals_the_true_account_of_contracts():
     simulation = simulate(Company(leads=1500, seed=5, contractual=True))
     table = retention.net_customer_growth(dataset(simulation, contractual=True), as_of=AS_OF, months=36)

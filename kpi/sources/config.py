@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 import pandas as pd
 from babel import Locale
-from babel.numbers import list_currencies
+from babel.numbers import get_currency_symbol, list_currencies
 
 from kpi import schema
 from kpi.errors import DataError, ParameterError, nearest
@@ -249,3 +249,11 @@ def _known(written: Iterable[str], known: Iterable[str], message: str) -> None:
 def _expect(holds: object, key: str, value: object, what: str) -> None:
     if not holds:
         raise DataError(f"{key} = {value!r} is not {what}")
+
+
+def currency_pattern(own: str) -> str:
+    """Write the pattern of what may stand for a currency beside a number: any of them, or the company's own where no column tells which it is."""
+    symbols = {get_currency_symbol(own, lang) for lang in ("en", "fr")} if own else set()
+    symbols |= {symbol[-1] for symbol in symbols if symbol.endswith("$")}
+    names = "|".join(sorted([*map(re.escape, symbols), own] if own else [r"[A-Z]{1,2}[$]", r"\p{Sc}", *list_currencies()], key=len, reverse=True))
+    return f"(?:{names}|euros?|eu)" if own in ("", "EUR") else f"(?:{names})"

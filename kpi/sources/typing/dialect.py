@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
 import duckdb
-from babel.numbers import get_currency_symbol, list_currencies
 
 from kpi.engine import Connection
 from kpi.errors import DataError
 from kpi.sources import sql
 from kpi.sources.cells import SPACES
-from kpi.sources.config import FILE, Source
+from kpi.sources.config import FILE, Source, currency_pattern
 from kpi.sources.staging import StagingTable
 
 # Evidence that a comma, or a point, is the decimal sign; S stands for it, T for the other one. Grouping spaces are gone by then.
@@ -119,14 +117,6 @@ def _factor(cell: str, money: str) -> str:
     return f"case when {_is_plain(cell)} then 1 else case {said} {cases} else 1 end end"
 
 
-def money(own: str) -> str:
-    """Write the pattern of what may stand for a currency beside a number: any of them, or the company's own where no column tells which it is."""
-    symbols = {get_currency_symbol(own, lang) for lang in ("en", "fr")} if own else set()
-    symbols |= {symbol[-1] for symbol in symbols if symbol.endswith("$")}
-    names = "|".join(sorted([*map(re.escape, symbols), own] if own else [r"[A-Z]{1,2}[$]", r"\p{Sc}", *list_currencies()], key=len, reverse=True))
-    return f"(?:{names}|euros?|eu)" if own in ("", "EUR") else f"(?:{names})"
-
-
 def decide(connection: Connection, staging: StagingTable, source: Source) -> dict[str, Dialect]:
     """Decide how each column of a table is written.
 
@@ -135,7 +125,7 @@ def decide(connection: Connection, staging: StagingTable, source: Source) -> dic
     kinds = {name: staging.table[name].kind for name in staging.families}
     texts = [name for name, family in staging.families.items() if family == "text"]
     numbers = [name for name in texts if kinds[name] in ("number", "integer")]
-    beside = money(staging.currency)
+    beside = currency_pattern(staging.currency)
     dates = [name for name in texts if kinds[name] in ("instant", "date")]
     evidence = {name: _survey(connection, staging, name, f"replace({_bare_number(sql.ident(name), beside)}, ' ', '')", _NUMBERS) for name in numbers}
     evidence |= {name: _survey(connection, staging, name, sql.ident(name), _DATES) for name in dates}
