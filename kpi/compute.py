@@ -17,6 +17,7 @@ from kpi.statistics import process_control
 
 AREAS = {"response_time": response_time, "pipeline": pipeline, "forecast": forecast, "retention": retention, "lifetime_value": lifetime_value}
 MONTHS = 24
+EMPTY = "there is no record that it could count"
 EITHER = "orders or contracts"  # in the needs of a record: as the company's customers are
 AMOUNTS_KNOWN = 0.9  # share of the lost and of the open deals whose amount must be known for sizes to tell something
 
@@ -61,7 +62,7 @@ def _computed(data: Dataset, month: Month) -> tuple[pd.DataFrame, pd.DataFrame]:
     for record in CATALOG.values():
         table, reason = _attempt(data, record.key, partial(_of_month, data, record, month))
         if table is None or table.empty:
-            gone.append({"kpi": record.key, "reason": reason or "there is no record that it could count"})
+            gone.append({"kpi": record.key, "reason": reason or EMPTY})
         else:
             rows.append(_flat(table))
     numbers = pd.concat(rows, ignore_index=True) if rows else pd.DataFrame(columns=["group", *schema.RESULT])

@@ -37,7 +37,7 @@ def dialects(draw) -> dict:
         "delimiter": draw(st.sampled_from([",", ";", "\t", "|"])),
         "decimal": decimal,
         "group": draw(st.sampled_from(["", " ", "\u202f", "\u00a0", "'", "." if decimal == "," else ","])),
-        "money": draw(st.sampled_from(["{}", "{} €", "€{}", "EUR {}", "{} CHF"])),
+        "money": draw(st.sampled_from(["{}", "{} €", "€{}", "EUR {}", "{} euros"])),
         "day": day,
         "clock": draw(st.sampled_from(clocks)),
         "encoding": draw(st.sampled_from(["utf-8", "utf-8-sig", "utf-16"])),
