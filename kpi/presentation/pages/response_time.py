@@ -246,6 +246,8 @@ def _nurtured(about: About, nurtured: pd.DataFrame) -> DisplayTable:
     names = [say("{group}: {outcome}", group=group, outcome=outcome) for group, outcome in outcomes]
     columns = [DisplayColumn("name", say("Leads")), DisplayColumn("n", say("n"), "number"), *estimate(about.words, say("Share"))]
     note = say("A lead counts as nurtured only from the day it is; an association, not the effect of the automation")
+    if nurtured["value"].isna().any():
+        note += " · " + say("–: too few were under observation in the first days to say")
     return about.table(nurtured.assign(name=names), columns, title=say("What do nurtured leads become?"), note=note)
 
 
