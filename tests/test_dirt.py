@@ -109,6 +109,7 @@ def test_faults_of_rows_that_are_used_are_flagged_and_counted(read_back, dialect
 
 
 @DIALECT
+@pytest.mark.slow
 def test_odd_moves_of_deals_are_flagged_and_counted(read_back, dialect):
     tables, ledger = soiled(False)
     found = flagged(read_back(False, dialect))

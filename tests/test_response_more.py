@@ -130,7 +130,7 @@ def as_dates(frame: pd.DataFrame, column: str) -> pd.DataFrame:
     return frame.assign(**{column: local.dt.date.astype(object)})
 
 
-@pytest.mark.parametrize("dates", [("leads",), ("activities",), pytest.param(("leads", "activities"), marks=pytest.mark.slow)])
+@pytest.mark.parametrize("dates", [("leads",), *(pytest.param(both, marks=pytest.mark.slow) for both in (("activities",), ("leads", "activities")))])
 def test_dates_tell_nothing_below_a_day(dates):
     """Asked on Tuesday morning; one is answered on Wednesday, one on Friday, two never."""
     leads = [lead(who, "2026-03-03 10:00") for who in "abcd"]
@@ -213,7 +213,7 @@ def test_a_merge_counts_once_the_survivor_is_there():
     ("again", "of_one"),
     [("2026-03-20 10:00:00", True), ("2026-03-20 10:00:01", False)],
 )
-@pytest.mark.parametrize("last", first_quick([{}, {"direction": "inbound"}, {"automated": True}, {"done": False}, None], 2))
+@pytest.mark.parametrize("last", first_quick([{}, {"direction": "inbound"}, {"automated": True}, {"done": False}, None]))
 def test_created_again_after_thirty_quiet_days(again, of_one, last):
     """Thirty days after 18 February, 10:00: the last human activity of either side, or the last inquiry."""
     leads = [lead("first", "2026-01-25 10:00", person_id="P"), lead("again", again, person_id="P"), lead("other", again, person_id="Q")]

@@ -70,6 +70,7 @@ def test_lead_to_opportunity_is_found_again(company):
     assert_within_chance(distances(found, lambda row: told[row.source][f"by_{int(row.horizon)}"]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("view", ["cohort", "period"])
 def test_opportunity_to_customer_is_found_again_in_both_readings(company, view):
     data, truth = company

@@ -197,6 +197,7 @@ def test_by_hand():
     assert found.set_index("step").loc["decreased", "n"] == 1
 
 
+@pytest.mark.slow
 def test_nothing_after_the_end_matters():
     as_of = "2026-05-01"
     then = dataset(as_it_was(random_company(2), utc(as_of)))
