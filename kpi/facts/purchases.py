@@ -68,7 +68,6 @@ def buyers(data: Dataset, as_of: pd.Timestamp) -> nw.LazyFrame:
             nw.when(~nw.col("margin").is_null()).then(nw.col("amount")).sum().alias("known"),
             (~nw.col("amount").is_null()).cast(nw.Int64).sum().alias("priced"),
             nw.col("is_paid").cast(nw.Int64).sum().alias("purchases"),
-            paid.then(nw.col("amount")).sum().alias("spent"),
             paid.then(nw.col("day")).min().alias("first_day"),
             paid.then(nw.col("day")).max().alias("last_day"),
             paid.then(nw.col("month")).min().alias("first_month"),

@@ -15,19 +15,38 @@ from kpi.facts.clock import last_day
 
 GROUPS = ("source", "segment", "product", "response", "owner")
 HOUR = 3600
+AFTER_FIRST = ("priced", "spent", "squares", "kept", "margin_kept", "margin_of")
 COSTS = (nw.col("cost").sum().alias("costs"), nw.col("cost").count().alias("costs_known"))  # to win customers, and of how many it is known
 
 
 def customers(data: Dataset, now: pd.Timestamp) -> nw.LazyFrame:
-    """One row per customer who ever bought."""
-    return facts.with_cost(data, facts.buyers(data, now)).with_columns(
-        nw.col("amount").alias("net"),
-        nw.col("margin").fill_null(0.0),
+    """One row per customer who ever bought; what the first day brought stands apart, for it is often another thing: the deal itself."""
+    buyers = facts.buyers(data, now)
+    frame = facts.with_cost(data, buyers).join(_after_first(data, now, buyers), on="customer_id", how="left")
+    return frame.with_columns(
+        *[nw.col(name).fill_null(0) for name in AFTER_FIRST],
         (nw.col("purchases") - 1).alias("repeats"),
         (nw.col("last_day") - nw.col("first_day")).alias("recency"),
         (last_day(data, now) - nw.col("first_day")).alias("age"),
-        (nw.col("spent") * nw.col("spent")).alias("spent_squared"),
-        (nw.col("spent") / nw.col("purchases")).alias("amount"),
+    )
+
+
+def _after_first(data: Dataset, now: pd.Timestamp, buyers: nw.LazyFrame) -> nw.LazyFrame:
+    """Repeat purchases with a known amount (``priced``): what they ``spent``, and what was ``kept`` of it after refunds, with what margin."""
+    amount, margin = nw.col("amount"), nw.col("margin")
+    paid = nw.when(nw.col("is_paid") & ~amount.is_null())
+    again = facts.purchases(data, now).join(buyers.select("customer_id", "first_day"), on="customer_id", how="inner")
+    return (
+        again.filter(nw.col("day") > nw.col("first_day"))
+        .group_by("customer_id")
+        .agg(
+            paid.then(nw.lit(1)).sum().alias("priced"),
+            paid.then(amount).sum().alias("spent"),
+            paid.then(amount * amount).sum().alias("squares"),
+            amount.sum().alias("kept"),
+            margin.sum().alias("margin_kept"),
+            nw.when(~margin.is_null()).then(amount).sum().alias("margin_of"),
+        )
     )
 
 
@@ -43,9 +62,12 @@ def with_group(data: Dataset, now: pd.Timestamp, frame: nw.LazyFrame, by: Sequen
 
 def counted(frame: nw.LazyFrame, *groups: str) -> pd.DataFrame:
     """Count the customers alike."""
-    names = [*groups, "repeats", "recency", "age"]
-    sums = [nw.col(name).sum() for name in ("spent", "spent_squared", "net", "margin")]
-    return engine.collect(frame.group_by(*names).agg(nw.len().alias("count"), *sums, *COSTS), names)
+    names = [*groups, "repeats", "recency", "age", "priced"]
+    known = nw.when(~nw.col("margin").is_null()).then(nw.col("amount")).sum().alias("margined")
+    sums = [nw.col(name).sum() for name in ("amount", "margin", *AFTER_FIRST[1:])]
+    spent_squared = (nw.col("spent") * nw.col("spent")).sum().alias("spent_squared")
+    cells = engine.collect(frame.group_by(*names).agg(nw.len().alias("count"), *sums, known, spent_squared, *COSTS), names)
+    return cells.fillna({"amount": 0.0, "margin": 0.0, "margined": 0.0})
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,12 +7,14 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from scipy.special import gammaln, polygamma, psi
+from scipy.stats import spearmanr
 
 from kpi.errors import DataError
 from kpi.lifetime_value.special_functions import log_rise
 from kpi.statistics import optimise
 
 SAMPLE = 4000
+ALIKE = 1e12  # q of customers who do not differ
 # log p, log (q - 1), log of the mean amount; amounts in mean amounts
 BOX = optimise.Box(np.array([-7.0, -5.0, -14.0]), np.array([np.log(10_000.0), np.log(10_000.0), 14.0]))
 
@@ -109,6 +111,50 @@ def fit_spending(table: pd.DataFrame) -> SpendingModel:
     errors = best.errors("pqv", (p, q, v), _slopes(best.point))
     value = best.value - float(count.sum()) * np.log(unit)
     return SpendingModel(p, q, v, value, errors, best.held_names(("amounts", "customers", "mean")), left_out, unit, best)
+
+
+@dataclass(frozen=True)
+class MeanAmount:
+    """What a repeat purchase has brought on average, whoever made it: where amounts go with frequency, and Gamma-Gamma has no ground.
+
+    Attributes
+    ----------
+    value, error : float
+        Mean amount of a purchase, and its standard error, by customers.
+    """
+
+    value: float
+    error: float
+
+    @property
+    def parameters(self) -> np.ndarray:
+        """The same as Gamma-Gamma of customers who are all alike."""
+        return np.array([1.0, ALIKE, self.value * (ALIKE - 1)])
+
+    def draws(self, number: int, seed: int) -> np.ndarray:
+        """Draw means as uncertain as the data leave them: one row per draw."""
+        means = np.maximum(np.random.default_rng(seed).normal(self.value, self.error, number), 0.0)
+        return np.column_stack([np.ones(number), np.full(number, ALIKE), means * (ALIKE - 1)])
+
+
+def mean_amount(cells: pd.DataFrame) -> MeanAmount:
+    """Find what a purchase brings on average from counted customers (``priced``, ``count``, sums ``spent`` and ``spent_squared``)."""
+    priced, count, spent = (cells[name].to_numpy("float64") for name in ("priced", "count", "spent"))
+    purchases = float(priced @ count)
+    mean = float(spent.sum()) / purchases
+    apart = cells["spent_squared"].to_numpy("float64") - 2 * mean * priced * spent + mean**2 * priced**2 * count
+    return MeanAmount(mean, float(np.sqrt(max(apart.sum(), 0.0)) / purchases))
+
+
+def frequency_correlation(table: pd.DataFrame) -> float:
+    """Rank correlation (Spearman) of how often customers bought again and what they spent each time; 0 where it cannot be told.
+
+    Takes what `fit_spending` takes.
+    """
+    often, much = (np.repeat(table[name].to_numpy("float64"), table["count"]) for name in ("purchases", "amount"))
+    if len(often) < 3 or np.ptp(often) == 0 or np.ptp(much) == 0:
+        return 0.0
+    return float(spearmanr(often, much).statistic)
 
 
 class _Rows:

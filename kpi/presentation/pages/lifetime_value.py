@@ -112,9 +112,14 @@ def expected_value(
     else:
         staying = share(words, active.iloc[0])
         sentences.append(say("By the same model {share} of all who ever bought are still customers ({range}).", **staying))
+    if not row["by_customer"]:
+        correlation = words.number(row["correlation"], 1)
+        sentences.append(
+            say("How often they buy and how much go together (rank correlation {number}): each purchase counts with the mean.", number=correlation)
+        )
     if row["few"]:
         sentences.append(say("Caution: only {n} customers have bought again; the model rests on few.", n=int(row["n_events"])))
-    answer = Answer(" ".join([*sentences, _verdict(words, check)]))
+    answer = Answer(" ".join([*sentences, *_verdict(about, check)]))
     right = _at_risk(about, at_risk)
     if check.empty:
         return [answer, right]
@@ -172,16 +177,23 @@ def _at_risk(about: About, at_risk: pd.DataFrame) -> DisplayTable:
     return about.table(at_risk, columns, title=say("Customers at risk"), note=note, whole="lists/at_risk.csv")
 
 
-def _verdict(words: Words, check: pd.DataFrame) -> str:
+def _verdict(about: About, check: pd.DataFrame) -> list[str]:
     """Whether the model would have held: said in plain words, whichever way it went."""
+    words, say = about.words, about.words.say
     if check.empty:
-        return words.say("The data are too short to check the model on the past.")
+        return [say("The data are too short to check the model on the past.")]
     row = check[check["repeats"] == "all"].iloc[0]
     parts = {"days": words.days(int(row["horizon"])), "expected": words.number(row["value"]), "actual": words.number(row["actual"])}
-    checked = words.say("Checked on the last {days}: {expected} purchases expected, {actual} made.", **parts)
+    measure = say("margin" if row["measure"] == "margin" else "revenue")
+    checked = [
+        say("Checked on the last {days}: {expected} purchases expected, {actual} made.", **parts),
+        say("{money} of {measure} expected, {brought} came.", measure=measure, **{name: about.money(row[name]) for name in ("money", "brought")}),
+    ]
+    if not row["low"] <= row["actual"] <= row["high"] or not row["money_low"] <= row["brought"] <= row["money_high"]:
+        checked.append(say("That is outside its own 90% interval: the model has not held, and what it expects now is to be doubted."))
     if row["error"] < row["hiatus_error"]:
-        return checked + " " + words.say("Customer by customer it errs less than a plain rule (who has not paused too long goes on as before).")
-    return checked + " " + words.say("It is no better, customer by customer, than a plain rule (who has not paused too long goes on as before).")
+        return [*checked, say("Customer by customer it errs less than a plain rule (who has not paused too long goes on as before).")]
+    return [*checked, say("It is no better, customer by customer, than a plain rule (who has not paused too long goes on as before).")]
 
 
 def _named(words: Words, repeats: pd.Series) -> list[str]:
@@ -221,6 +233,7 @@ def _check(about: About, check: pd.DataFrame) -> DisplayTable:
         DisplayColumn("repeats", say("Bought\nbefore")),
         *columns_of("number", {"n": say("Customers"), "value": say("Expected"), "actual": say("Made"), "hiatus": say("Plain rule")}),
         *columns_of("number", {"error": say("Error,\nmodel"), "hiatus_error": say("Error,\nrule")}, digits=2),
+        *columns_of("money", {"money": say("Value\nexpected"), "brought": say("Came")}),
     ]
     note = say("By repeat purchases in the first two thirds of the data, on which the model was fitted · error: root mean square per customer")
     shown = check.assign(repeats=_named(about.words, check["repeats"]))
