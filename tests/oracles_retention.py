@@ -347,8 +347,14 @@ def stays(contracts, last: date) -> list[tuple[int, bool]]:
     found = []
     for _, start, end in covers(contracts, last):
         over = end is not None and end <= last
-        found.append((next(number for number in count() if after_months(start, number) >= end) if over else months_between(start, last), over))
+        found.append((next(number for number in count() if reaches(start, number, end)) if over else months_between(start, last), over))
     return found
+
+
+def reaches(start: date, number: int, end: date) -> bool:
+    """Whether so many months cover the days up to an end; a month too short for the day of the start is covered through its last day."""
+    day = after_months(start, number)
+    return day + timedelta(days=day.day < start.day) >= end
 
 
 def still_there(stays: list[tuple[int, bool]], age: int) -> float:

@@ -392,6 +392,28 @@ def test_ends_are_read_as_the_data_mean_them(last_day):
     assert growth["lost"].tolist() == [0] * 5
 
 
+def test_a_month_too_short_for_the_day_is_covered_through_its_last_day():
+    """Given as the last day: from 29 February 2024 through 28 February 2025 are 12 months, from 31 January through 28 February is one."""
+    spans = [
+        ("2024-02-29", "2025-02-28", 12),
+        ("2025-01-31", "2025-02-28", 1),
+        ("2025-01-31", "2025-04-30", 3),
+        ("2025-01-30", "2025-02-28", 1),
+        ("2025-01-31", "2025-03-01", 2),  # a day into the second
+        ("2025-01-01", "2025-02-28", 2),
+        ("2025-01-15", "2025-02-28", 2),
+        ("2024-08-31", "2025-08-30", 12),
+        ("2025-01-28", "2025-02-28", 2),
+        ("2025-01-28", "2025-02-27", 1),
+    ]
+    terms = [(f"C{i}", date.fromisoformat(start), date.fromisoformat(end), 10.0, "EUR") for i, (start, end, _) in enumerate(spans)]
+    data = contractual(terms, contracts_end="last_day")
+    rows = collect(facts.covers(data, data.instant(AS_OF)), ["customer_id"])
+    assert (rows["months"] + rows["over"]).tolist() == [months for *_, months in spans]
+    first_day_without = [(who, start, end + timedelta(days=1), paid, currency) for who, start, end, paid, currency in terms]
+    assert oracle.stays(first_day_without, LAST) == [(months, True) for *_, months in spans]
+
+
 def test_the_meaning_of_ends_can_be_said():
     data = contractual(yearly(True), contracts_end="first_day_without")
     assert data.decisions.set_index("decision")["value"]["end_on is"] == "first_day_without (kpi.toml)"

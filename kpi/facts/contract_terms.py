@@ -53,10 +53,12 @@ def _aged(covered: nw.LazyFrame, last: int) -> nw.LazyFrame:
     start, end = nw.col("start_on").dt, nw.col("end_on").dt
     month = nw.when(ended).then(end.year().cast(nw.Int64) * 12 + end.month().cast(nw.Int64)).otherwise(nw.lit(day.year * 12 + day.month))
     place = nw.when(ended).then(end.day().cast(nw.Int64)).otherwise(nw.lit(today))
+    # Through the last day of a month that has no such day as the first: from the 31st of January through the 28th of February is a month.
+    short = (ended & (end.day() == 1) & (start.day() > end.offset_by("-1d").dt.day())).cast(nw.Int64)
     covered = covered.with_columns(
         nw.when(ended).then(nw.lit("lost")).otherwise(nw.lit("censored")).alias("outcome"),
-        (month - start.year().cast(nw.Int64) * 12 - start.month().cast(nw.Int64)).alias("apart"),
-        (place - start.day().cast(nw.Int64)).alias("beyond"),
+        (month - short - start.year().cast(nw.Int64) * 12 - start.month().cast(nw.Int64)).alias("apart"),
+        ((place - start.day().cast(nw.Int64)) * (1 - short)).alias("beyond"),
     )
     early = nw.when(nw.col("beyond") < 0).then(nw.lit(1)).otherwise(nw.lit(0))
     over = nw.when(nw.col("beyond") == 0).then(nw.lit(0)).otherwise(nw.lit(1))

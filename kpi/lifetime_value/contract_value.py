@@ -55,7 +55,7 @@ def contract_value(data: Dataset, now: pd.Timestamp, by: tuple[str, ...], horizo
     events = _events(facts.covers(data, now), period)
     came, groups = _came(events), Groups.of(cells, by)
     if came < LEAST or not len(cells):
-        return groups.names.assign(n=groups.sizes(cells["n"])), came
+        return groups.names.assign(n=groups.sizes(cells["n"]), measure="amount"), came
     ahead = max(round(horizon / (YEAR / 12)), 1)
     return _valued(cells, groups, fit_renewals(events), period, ahead, discount, level), came
 
@@ -134,7 +134,7 @@ def _valued(cells: pd.DataFrame, groups: Groups, model: RenewalModel, period: in
     squares = groups.sums(factor**2 * cells["squared"])
     table = groups.values(cells, n, groups.sums(factor * paid), drawn, squares, intervals.quantile_of(level))
     renewed = groups.sizes(np.where(months >= period, cells["n"], 0))
-    return table.assign(n_events=renewed, to_date=groups.sums(cells["to_date"]) / n)
+    return table.assign(n_events=renewed, to_date=groups.sums(cells["to_date"]) / n, measure="amount", by_customer=True)
 
 
 def _months_to_come(months: np.ndarray, parameters: np.ndarray, period: int, ahead: int, discount: float) -> np.ndarray:
