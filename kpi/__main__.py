@@ -9,6 +9,7 @@ import sys
 from datetime import datetime
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import click
 
@@ -114,12 +115,20 @@ def check(dataset: str, form: str, max_set_aside: float) -> None:
     from kpi.dataset import load
     from kpi.report import manifest, quality
 
-    data = load(dataset)
-    if form == "json":
-        click.echo(manifest.dumps(quality.as_records(data, EXAMPLES)), nl=False)
-    else:
-        click.echo(quality.as_text(data, EXAMPLES))
-    quality.refuse(data, max_set_aside / 100)
+    def tell(read: Any) -> None:
+        if form == "json":
+            click.echo(manifest.dumps(quality.as_records(read, EXAMPLES)), nl=False)
+        else:
+            click.echo(quality.as_text(read, EXAMPLES))
+
+    try:
+        data = load(dataset)
+    except KpiError as error:
+        if error.account is not None:
+            tell(error.account)
+        raise
+    tell(data)
+    quality.refuse(data, max_set_aside / 100, "")
 
 
 @kpi.command("import")

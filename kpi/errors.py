@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import difflib
 import traceback
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 
@@ -15,9 +16,12 @@ class KpiError(ValueError):
     ----------
     status : int
         Exit status of the command line when the error reaches it.
+    account : object
+        What had been read when a data set was refused.
     """
 
     status = 2
+    account: object = None
 
 
 class ParameterError(KpiError):
@@ -103,6 +107,16 @@ def why_missing(error: Exception) -> tuple[str, str]:
 def is_interruption(error: Exception) -> bool:
     """Recognise what the engine makes of a signal that finds it in the middle of a query."""
     return isinstance(error, RuntimeError) and "interrupted" in str(error).casefold()
+
+
+@contextmanager
+def accounted(account: object) -> Iterator[None]:
+    """Let what is refused carry the account of what had been read."""
+    try:
+        yield
+    except KpiError as error:
+        error.account = account
+        raise
 
 
 def nearest(name: str, options: Iterable[str]) -> str:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import re
+import tomllib
 from pathlib import Path
 
 import pandas as pd
@@ -151,6 +154,57 @@ def test_a_key_that_only_its_spelling_keeps_from_its_record(tmp_path):
     assert found == {("orders", "spellings of customer_id that differ in case, accents, spaces or signs only"): (1, "'ACME CORP' for 'Acme Corp.'")}
     reading, _ = read(tmp_path)
     assert reasons(reading) == {"customer_id of no known record": 2}
+
+
+# --- refusals
+
+
+def test_the_account_comes_before_the_refusal_and_all_refusals_at_once(tmp_path, capsys):
+    mixed = "opportunity_id,owner,stage,status,amount,created_at\nO1,Ann,New,open,1.5,05/06/2026\n"
+    orders = 'order_id,customer_id,at,amount\nA1,C1,2026-03-01,"1,200"\n'
+    write(tmp_path, COMPANY, customers="customer_id,segment\nC1,S\nC2,S\n", opportunities=mixed, orders=orders)
+    assert run(["check", str(tmp_path)]) == 3
+    told = capsys.readouterr()
+    assert "customers      2         0     2          0" in told.out, "what could be read is told"
+    assert "opportunities created_at: '05/06/2026' can be read day or month first" in told.err
+    assert "orders amount: '1,200' can be read with a comma or a point" in told.err
+    assert "kpi check" not in told.err, "no advice that leads back to itself"
+    assert run(["check", str(tmp_path), "--format", "json"]) == 3
+    assert json.loads(capsys.readouterr().out)["tables"][0]["found"] == 2
+    (tmp_path / "orders.csv").unlink()
+    (tmp_path / "opportunities.csv").unlink()
+    assert run(["check", str(tmp_path)]) == 3
+    told = capsys.readouterr()
+    assert "customers" in told.out and "the data set has no dated row in customers; one of leads," in told.err
+    (tmp_path / "customers.csv").rename(tmp_path / "clients.csv")
+    assert run(["check", str(tmp_path)]) == 3
+    assert "beside it are clients.csv; write for instance [tables.opportunities] path = 'clients.csv'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("row", "remedy"),
+    [
+        (
+            "O2,Ann,New,Gagnée,1,2026-03-02",
+            'may be open or won or lost; translate in kpi.toml: [tables.opportunities] values.status = {"Gagnée" = "lost"}',
+        ),
+        ("O2,Ann,New,,1,2026-03-02", '[tables.opportunities] constants = {status = "…"}, or values.status = {"" = "…"} for empty cells alone'),
+        (
+            "O2,Ann,New,open,2?,2026-03-02",
+            "is no number as the column is written; say in kpi.toml how it is: [tables.opportunities] decimal = ','",
+        ),
+        ("O2,Ann,New,open,2,2026-13-02", 'is no date as the column is written; say in kpi.toml how it is: [tables.opportunities] dates = "%d/%m/%Y"'),
+        ("O1,Ann,New,open,1,2026-03-02", "most often: duplicate key (1); the first row of each key is used: export each record once"),
+        ("O2,Ann,New,open,1,2026-03-02,more", "empty last cells were left out: save the file as .xlsx"),
+    ],
+)
+def test_a_refusal_names_what_mends_it(tmp_path, capsys, row, remedy):
+    write(tmp_path, COMPANY, opportunities=f"opportunity_id,owner,stage,status,amount,created_at\nO1,Ann,New,open,1,2026-03-01\n{row}\n")
+    assert run(["check", str(tmp_path)]) == 3
+    told = capsys.readouterr().err
+    assert remedy in told
+    line = re.search(r"values.status = .*}|dates = \S+|decimal = \S+", told)
+    assert line is None or tomllib.loads(line[0]), "the line can be pasted"
 
 
 # --- the limit

@@ -170,7 +170,7 @@ def test_a_missing_column_is_named_with_what_there_is():
     with pytest.raises(SchemaError, match="amount") as error:
         kpi.Dataset(orders=tables()["orders"].drop(columns="amount"))
     assert "customer_id" in str(error.value), "what the table has is told"
-    with pytest.raises(DataError, match="no dated row; check what was set aside"):
+    with pytest.raises(DataError, match="no dated row in orders"):
         kpi.Dataset(orders=tables()["orders"].assign(at="soon"))
 
 

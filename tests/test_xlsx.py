@@ -132,7 +132,12 @@ def test_booleans_blank_rows_and_wide_blank_space(tmp_path):
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [(b"PK\x03\x04 broken", "leads.xlsx cannot be read as a workbook"), (b"", "leads.xlsx cannot be read as a workbook"), (None, "is empty")],
+    [
+        (b"PK\x03\x04 broken", "cannot be read as a workbook"),
+        (b"", "cannot be read as a workbook"),
+        (None, "is empty"),
+        (b"\xef\xbb\xbf\n<html><table>", "it is a web page or XML"),
+    ],
 )
 def test_what_is_no_workbook_is_refused(tmp_path, content, message):
     folder = write(tmp_path, '[tables.leads]\npath = "leads.xlsx"')
@@ -147,7 +152,7 @@ def test_what_is_no_workbook_is_refused(tmp_path, content, message):
 def test_a_binary_file_is_refused_with_what_to_do(tmp_path):
     content = b"\xd0\xcf\x11\xe0rest"
     (write(tmp_path, '[tables.leads]\npath = "leads.xls"') / "leads.xls").write_bytes(content)
-    with pytest.raises(DataError, match=r"leads.xls cannot be read as a workbook: .*; open it and save it again as .xlsx, or as CSV"):
+    with pytest.raises(DataError, match=r"leads.xls cannot be read as a workbook: .*; open it and save it again as .xlsx, or export it as CSV"):
         read(tmp_path)
     write(tmp_path, "[tables.leads]\npath = 'leads.csv'", leads=content)
     with pytest.raises(DataError, match="is a workbook or an archive, not text; save the sheet as CSV"):

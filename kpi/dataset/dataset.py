@@ -17,7 +17,7 @@ from kpi.dataset.hours import calendars, company_hours
 from kpi.dataset.segments import parse_where, restricted
 from kpi.dataset.settings import check_settings
 from kpi.engine import Engine, collect, connect, is_spark
-from kpi.errors import DataError, MissingTable
+from kpi.errors import DataError, MissingTable, accounted
 from kpi.periods import Instant, Month, Window, WindowLike
 
 
@@ -40,10 +40,10 @@ def load(path: str | Path = "data/sample", *, engine: str = "duckdb") -> Dataset
     DataError, SchemaError
         If the folder, its kpi.toml or a file cannot be read, or a needed column is missing.
     """
-    config = sources.read_config(path)
-    connection = connect()
+    config, connection = sources.read_config(path), connect()
     data = Dataset.__new__(Dataset)
-    data._fill(Engine(connection, engine), sources.read(config, connection), config.company, config.hours, config.settings, config.folder)
+    with accounted(reading := sources.read(config, connection)):
+        data._fill(Engine(connection, engine), reading, config.company, config.hours, config.settings, config.folder)
     return data
 
 

@@ -38,7 +38,8 @@ def extent(frames: Mapping[str, nw.LazyFrame], provided: Mapping[str, Collection
         if name not in _PLANNED and len(begins):
             firsts[name] = min(begins)
     if not found:
-        raise DataError("the data set has no dated row; check what was set aside with: kpi check")
+        kinds = ", ".join(_EVENTS)
+        raise DataError(f"the data set has no dated row in {', '.join(frames) or 'any table'}; one of {kinds} must have a row with a date")
     return firsts, min(found), max(found)
 
 

@@ -143,7 +143,10 @@ class _Import:
             if aside and aside > self.max_set_aside * (counts["used"] + aside):
                 worst = ledger.sort_values("set_aside", ascending=False, kind="stable").iloc[0]
                 shown = rows.examples(name, worst["reason"], 1)
+                of_reason = (rows.set_aside["table"] == name) & (rows.set_aside["reason"] == worst["reason"])
+                value = next(iter(rows.set_aside.loc[of_reason, "value"]), "")
                 hint = "; exports of different days are imported one after the other" if worst["reason"] == rules.DUPLICATE else ""
+                hint = hint or rules.remedy(name, worst["reason"], value, "imports")
                 raise DataError(
                     f"{name}: {aside} of {counts['used'] + aside} rows cannot be used, more than the {self.max_set_aside:.0%} allowed; most often: "
                     f"{worst['reason']} ({worst['set_aside']}, e.g. {shown}){hint}; nothing was imported"

@@ -10,6 +10,7 @@ import pandas as pd
 from kpi.dataset import Dataset
 from kpi.errors import DataError
 from kpi.presentation.language import missing
+from kpi.sources import Reading
 from kpi.sources.checks import rules
 
 MAX_SET_ASIDE = 0.05  # share of a table's rows
@@ -40,7 +41,7 @@ _NO_TIME = "delays under a day"
 _HEADS = {"set_aside": "set aside"}
 
 
-def tables(data: Dataset) -> pd.DataFrame:
+def tables(data: Dataset | Reading) -> pd.DataFrame:
     """Sum the ledger up, a row per table."""
     ledger = data.row_ledger
     filtered = ledger["set_aside"].where(ledger["reason"].isin(rules.NO_RECORDS), 0)
@@ -66,27 +67,27 @@ def lacking(data: Dataset) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["report", "lacks", "because"])
 
 
-def refuse(data: Dataset, limit: float = MAX_SET_ASIDE) -> None:
+def refuse(data: Dataset, limit: float = MAX_SET_ASIDE, hint: str = "; see them with: kpi check") -> None:
     """Refuse data of which too much had to be set aside."""
     summed = tables(data)
     summed["limit"] = [data.limits.get(table, limit) for table in summed["table"]]
     over = summed[summed["share"] > summed["limit"]]
     if len(over):
-        raise DataError("; ".join(_complaint(data.row_ledger, row, row.limit) for row in over.itertuples()) + "; see them with: kpi check")
+        raise DataError("; ".join(_complaint(data, row) for row in over.itertuples()) + hint)
 
 
-def listing(data: Dataset, examples: int) -> pd.DataFrame:
+def listing(data: Dataset | Reading, examples: int) -> pd.DataFrame:
     """List why rows were set aside, with some of them."""
     causes = data.row_ledger[data.row_ledger["reason"] != ""]
     found = [_examples(data.set_aside, row, examples) for row in causes.itertuples()]
     return pd.DataFrame({"table": causes["table"], "reason": causes["reason"], "rows": causes["set_aside"], "examples": found}).reset_index(drop=True)
 
 
-def as_text(data: Dataset, examples: int) -> str:
-    """Account for a data set, to be read in a terminal."""
-    company, listed = data.company, listing(data, examples)
-    parts = [f"{company.name}: complete months up to {data.last_month()}, data until {data.ends_at:%Y-%m-%d %H:%M} UTC"]
-    summed = tables(data)
+def as_text(data: Dataset | Reading, examples: int) -> str:
+    """Account for a data set, or for what could be read of one that is refused, to be read in a terminal."""
+    listed, parts, summed = listing(data, examples), ["Read before the data set was refused"], tables(data)
+    if isinstance(data, Dataset):
+        parts = [f"{data.company.name}: complete months up to {data.last_month()}, data until {data.ends_at:%Y-%m-%d %H:%M} UTC"]
     summed["share"] = [f"{share:.1%}" if share == share else "" for share in summed["share"]]
     parts.append(aligned(summed.rename(columns=_HEADS)))
     if len(listed):
@@ -94,21 +95,22 @@ def as_text(data: Dataset, examples: int) -> str:
         parts.append("Set aside\n" + aligned(listed))
     if len(data.flags):
         parts.append("Used as they are, or mended\n" + aligned(_shortened(data.flags)))
-    if len(without := lacking(data)):
+    if isinstance(data, Dataset) and len(without := lacking(data)):
         parts.append("What the reports will lack\n" + aligned(without))
     if len(data.decisions):
         parts.append("Decided from the data\n" + aligned(data.decisions))
     return "\n\n".join(parts)
 
 
-def as_records(data: Dataset, examples: int) -> dict[str, Any]:
-    """Account for a data set, to be read by a program."""
-    records = {"tables": tables(data), "set_aside": listing(data, examples), "flags": data.flags}
-    records |= {"lacking": lacking(data), "decisions": data.decisions}
+def as_records(data: Dataset | Reading, examples: int) -> dict[str, Any]:
+    """Account for a data set, or for what could be read of one that is refused, to be read by a program."""
+    records, head = {"tables": tables(data), "set_aside": listing(data, examples), "flags": data.flags}, {}
+    if isinstance(data, Dataset):
+        records["lacking"] = lacking(data)
+        head = {"company": data.company.name, "last_month": str(data.last_month()), "data_end": data.ends_at}
+    records["decisions"] = data.decisions
     return {
-        "company": data.company.name,
-        "last_month": str(data.last_month()),
-        "data_end": data.ends_at,
+        **head,
         **{name: table.astype(object).to_dict("records") for name, table in records.items()},
         "inputs": [asdict(item) for item in data.inputs],
     }
@@ -142,10 +144,12 @@ def _examples(rows: pd.DataFrame, cause: Any, count: int) -> list[str]:
     return [f"{row.file}:{row.row}" + (f" ({row.column} = {_cell(row.value)!r})" if row.column else "") for row in chosen.itertuples()]
 
 
-def _complaint(ledger: pd.DataFrame, row: Any, limit: float) -> str:
+def _complaint(data: Dataset, row: Any) -> str:
+    ledger, aside = data.row_ledger, data.set_aside
     causes = ledger[(ledger["table"] == row.table) & ~ledger["reason"].isin(rules.NO_RECORDS) & (ledger["set_aside"] > 0)]
     worst = causes.sort_values("set_aside", ascending=False, kind="stable").iloc[0]
+    value = _cell(next(iter(aside.loc[(aside["table"] == row.table) & (aside["reason"] == worst["reason"]), "value"]), ""))
     return (
-        f"{row.table}: {row.set_aside} of {row.used + row.set_aside} rows ({row.share:.1%}) were set aside, more than the {limit:.0%} allowed; "
-        f"most often: {worst['reason']} ({worst['set_aside']})"
+        f"{row.table}: {row.set_aside} of {row.used + row.set_aside} rows ({row.share:.1%}) were set aside, more than the {row.limit:.0%} allowed; "
+        f"most often: {worst['reason']} ({worst['set_aside']}){rules.remedy(row.table, worst['reason'], value)}"
     )

@@ -15,11 +15,11 @@ import pandas as pd
 
 from kpi import schema
 from kpi.engine import Connection
-from kpi.errors import SchemaError, nearest
+from kpi.errors import DataError, KpiError, SchemaError, accounted, nearest
 from kpi.schema import Table
 from kpi.sources.cells import fold, only_first
 from kpi.sources.checks import flags, recording, rows
-from kpi.sources.config import Company, Config, Source
+from kpi.sources.config import FILE, Company, Config, Source
 from kpi.sources.crm import mapping
 from kpi.sources.readers import csv, files, query, workbook
 from kpi.sources.readers.database import Databases
@@ -49,29 +49,46 @@ class Reading:
     limits: dict[str, float]
     inputs: list[Input]
 
+    @property
+    def row_ledger(self) -> pd.DataFrame:
+        """The account, under the name that it has in a `Dataset`."""
+        return self.ledger
+
 
 def read(config: Config, connection: Connection) -> Reading:
-    """Read all tables of a data set into a database."""
+    """Read all tables of a data set into a database; those that are refused are told together, with an account of the others."""
+    if not config.tables:
+        raise DataError(f"the data set has no table: {FILE} names no file under [tables]; {files.beside(config.folder, 'deals.csv')}")
+    refused: list[KpiError] = []
     tables, inputs = _Tables(connection, config.company), {config.path: files.fingerprint(config.path, config.folder)}
     with ExitStack() as opened:
         scratch = Path(opened.enter_context(tempfile.TemporaryDirectory(prefix="kpi-", ignore_cleanup_errors=True)))
         databases = Databases(config.folder, scratch, opened)
         for name in [name for name in ORDER if name in config.tables]:
-            source = config.tables[name]
-            with ExitStack() as streams:
-                if source.database is not None:
-                    answer, fingerprint = databases.read(source.database, name)
-                    inputs.setdefault(Path(fingerprint.path), fingerprint)
-                    extracts, located = [from_stream(connection, source.database.label(name), answer)], []
-                else:
-                    located = [files.locate(pattern, config.folder, name) for pattern in (source.files or [source.path])]
-                    extract = _answer if source.query else _extracts
-                    extracts = extract(connection, source, located, name, streams)
-                tables.add(schema.TABLES[name], source, *_mapped(config, tables, source, extracts, name, streams))
-            for path in (file.path for file in chain(*located)):
-                inputs[path] = inputs.get(path) or files.fingerprint(path, config.folder)
+            try:
+                inputs |= _read_table(config, tables, name, databases)
+            except KpiError as error:
+                refused.append(error)
     limits = {name: source.max_set_aside for name, source in config.tables.items() if source.max_set_aside is not None}
-    return tables.reading(limits, list(inputs.values()))
+    reading = tables.reading(limits, list(inputs.values()))
+    if refused:
+        with accounted(reading):
+            raise type(refused[0])("; ".join(dict.fromkeys(map(str, refused)))) if len(refused) > 1 else refused[0]
+    return reading
+
+
+def _read_table(config: Config, tables: _Tables, name: str, databases: Databases) -> dict[Path, Input]:
+    source, located = config.tables[name], list[list[Located]]()
+    with ExitStack() as streams:
+        if source.database is not None:
+            answer, fingerprint = databases.read(source.database, name)
+            extracts, inputs = [from_stream(tables.connection, source.database.label(name), answer)], {Path(fingerprint.path): fingerprint}
+        else:
+            located = [files.locate(pattern, config.folder, name) for pattern in (source.files or [source.path])]
+            extract = _answer if source.query else _extracts
+            extracts, inputs = extract(tables.connection, source, located, name, streams), {}
+        tables.add(schema.TABLES[name], source, *_mapped(config, tables, source, extracts, name, streams))
+    return inputs | {path: files.fingerprint(path, config.folder) for path in dict.fromkeys(file.path for file in chain(*located))}
 
 
 def read_frames(frames: Mapping[str, object], company: Company, connection: Connection) -> Reading:

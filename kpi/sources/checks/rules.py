@@ -5,7 +5,9 @@ A fault of a cell names its column: ``empty lead_id``. `parts` takes it apart ag
 
 from __future__ import annotations
 
-from kpi.schema import N_
+import json
+
+from kpi.schema import N_, TABLES, Column
 
 MENDED, SET_ASIDE, FLAGGED, FATAL = "mended", "set aside", "flagged", "fatal"
 
@@ -58,6 +60,30 @@ RULES = {  # what is done about each fault
     **dict.fromkeys((*_OF_CELLS, *_OF_DEALS), FLAGGED),
     **dict.fromkeys((MISSING_COLUMN, UNCLEAR, TOO_MANY), FATAL),
 }
+
+# What mends the rows set aside, beside mending the export itself.
+REMEDIES = {
+    MISFIT: "a delimiter or a quote stands inside a text, or empty last cells were left out: save the file as .xlsx, or with all cells in quotes",
+    EMPTY: 'fill it in kpi.toml: {table} constants = {{{column} = "…"}}, or values.{column} = {{"" = "…"}} for empty cells alone',
+    UNREADABLE: "{value} is no {kind} as the column is written; say in kpi.toml how it is: {table} {key}",
+    UNKNOWN_VALUE: "it may be {allowed}; translate in kpi.toml: {table} values.{column} = {{{value} = {first}}}",
+    DUPLICATE: "the first row of each key is used: export each record once",
+    ORPHAN: "import or describe the {parent} they belong to as well",
+}
+_WRITTEN = {"date": 'dates = "%d/%m/%Y"', "number": "decimal = ','", "boolean": 'values.{column} = {{{value} = "true"}}', "month": "2026-10"}
+
+
+def remedy(table: str, reason: str, value: str, section: str = "tables") -> str:
+    """Say what mends rows set aside for a reason, by the line of kpi.toml where there is one."""
+    message, name = parts(reason)
+    if message not in REMEDIES or (message == EMPTY and name in TABLES[table].key):
+        return ""
+    column = TABLES[table][name] if name else Column("")
+    kind = {"instant": "date", "integer": "number"}.get(column.kind, column.kind)
+    shown = json.dumps(value[:60], ensure_ascii=False)
+    key = _WRITTEN.get(kind, "").format(column=name, value=shown)
+    told = {"table": f"[{section}.{table}]", "column": name, "value": shown, "kind": kind, "key": key, "parent": column.references}
+    return "; " + REMEDIES[message].format(allowed=" or ".join(column.allowed), first=json.dumps("".join(column.allowed[-1:])), **told)
 
 
 def parts(reason: str) -> tuple[str, str]:

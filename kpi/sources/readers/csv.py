@@ -105,7 +105,7 @@ def _encoding(opened: IO[bytes], located: Located, declared: str, table: str) ->
     """Tell the encoding from a byte order mark, else try UTF-8 on all bytes, else take Windows-1252."""
     head = opened.read(BLOCK)
     if head.startswith(b"PK\x03\x04") or head.startswith(b"\xd0\xcf\x11\xe0"):
-        raise DataError(f"{located.label} is a workbook or an archive, not text; save the sheet as CSV, or name the member: archive.zip/member.csv")
+        raise DataError(f"{located.label} is a workbook or an archive, not text; save the sheet as CSV, unpack it, or name the member: a.zip/b.csv")
     marked = next((name for mark, name in _BOMS if head.startswith(mark)), "")
     tries = [declared] if declared else [marked] if marked else ["utf-8", "cp1252"]
     try:

@@ -68,7 +68,10 @@ def examine(located: Located, hits: Hits, decimal: str = "") -> Sheet:
         chosen = [name for name in names if member in ("", name)]
         heads = [(name, *row) for name in chosen for row in itertools.islice(_rows(path, name, ".", HEADER_WITHIN), HEADER_WITHIN)]
     except _BROKEN as error:
-        raise DataError(f"{located.label} cannot be read as a workbook: {error}; open it and save it again as .xlsx, or as CSV") from None
+        with located.path.open("rb") as opened:
+            is_page = opened.read(64).lstrip(b"\xef\xbb\xbf \r\n\t").startswith(b"<")
+        what = "it is a web page or XML that some programs call Excel" if is_page else error
+        raise DataError(f"{located.label} cannot be read as a workbook: {what}; open it and save it again as .xlsx, or export it as CSV") from None
     if member and not chosen:
         raise DataError(f"{path.name} has no sheet {member!r}{nearest(member, names)} It has {names}")
     scores = [(hits(cells), sum(not _VALUE.fullmatch(cell) for cell in cells)) for _, _, cells in heads]
