@@ -9,6 +9,9 @@ import unicodedata
 
 BLANKS = "\t\n\v\f\r \u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u200b\u2028\u2029\u202f\u205f\u3000\ufeff"
 SPACES = "".join(blank for blank in BLANKS if unicodedata.category(blank) == "Zs")  # those that may group the digits of a number
+_SIGNS = "\u0080-\u00bf€‚ƒ„†‡ˆ‰Š‹ŒŽ‘“•˜™š›žŸ"
+# Letters of UTF-8, or of an older encoding, read as Windows-1252, and what stands where a letter was lost.
+GARBLED = f"[ÂÃÄÅÎÏÐÑ][{_SIGNS}]|Å[“’]|â€|\ufffd|[a-z][‚ƒ„†‡ˆ‰‹Œ˜][a-z]"
 PATTERN = f"[{BLANKS}]"  # six times faster in the engine than trim with a list
 
 # Letters that no accent makes, and what an office without them writes.

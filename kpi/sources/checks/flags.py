@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from kpi.engine import Connection
 from kpi.schema import TABLES, Table
 from kpi.sources import sql
-from kpi.sources.cells import folded
+from kpi.sources.cells import GARBLED, folded
 from kpi.sources.checks import rules
 from kpi.sources.config import Company
 from kpi.sources.typing.cast import TypedTable
@@ -120,6 +120,8 @@ class CheckedTable:
             tests["stage", rules.UNKNOWN_STAGE] = f"stage not in (select stage from {self.tables['stages']})"
         for column in (column for column in _WORDED.get(self.name, ()) if column in self.has):
             tests[column, rules.IN_WORDS] = f"{column} in ({self._unknown_in_words(column)})"
+        for column in (column for column in _NAMED.get(self.name, ()) if column in self.has):
+            tests[column, rules.GARBLED] = f"regexp_matches({column}, {sql.text(GARBLED)})"
         return tests
 
     def _unknown_in_words(self, column: str) -> str:

@@ -40,6 +40,7 @@ OPEN_HISTORY = "history ends open, though the record is closed"  # closed on the
 REOPENED = "open again after its close"  # open again from that day on
 IN_WORDS = "{column} that says unknown in words"  # a group of its own beside the blank one; values in kpi.toml can join them
 SPELLINGS = "spellings of {column} that differ in case, accents, spaces or signs only"  # never joined in silence; values in kpi.toml can
+GARBLED = "{column} decoded wrongly"  # Ã© for é, or a letter lost: a group of its own; values in kpi.toml can mend it
 UNSIGNED = "refund without its minus sign"  # its amount and margin are taken off, not added
 
 # Tables that are refused.
@@ -51,7 +52,7 @@ NO_RECORDS = (FILTERED, FOOTER)  # rows that were never meant as records of the 
 
 
 _ASIDE = (FILTERED, FOOTER, MISFIT, EMPTY, UNREADABLE, UNKNOWN_VALUE, DUPLICATE, ORPHAN, CLOSED_FIRST, ENDED_FIRST)
-_OF_CELLS = (LOOSE, LATE, NEGATIVE, NO_AMOUNT, NO_RATE, BULK, NO_TIME, IN_WORDS, SPELLINGS)
+_OF_CELLS = (LOOSE, LATE, NEGATIVE, NO_AMOUNT, NO_RATE, BULK, NO_TIME, IN_WORDS, SPELLINGS, GARBLED)
 _OF_DEALS = (OVERDUE, UNDATED, UNKNOWN_STAGE, SKIPPED, WENT_BACK, REOPENED)
 RULES = {  # what is done about each fault
     **dict.fromkeys(_ASIDE, SET_ASIDE),

@@ -26,6 +26,9 @@ _BOMS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codec
 _DELIMITERS = (",", ";", "\t", "|")
 _SAMPLE = 1 << 18  # characters looked at for delimiter and header
 _CELLS = 1 << 22  # bytes Arrow parses at once; a row must fit
+# Of a text decoded as UTF-8: bytes that are none, letters that are some, those of Western Europe; else letters whose neighbours are of their case.
+_STRAY, _SOUND, _LATIN = re.compile("[\udc80-\udcff]"), re.compile("[^\0-\x7f\udc80-\udcff]"), re.compile("[À-ÿŒœ’€]")
+_FITTING = re.compile("(?<=[a-z])[ßà-öø-ÿœšž’–—…]|[ßà-öø-ÿœšž](?=[a-z])|(?<=[A-Z])[À-ÖØ-ÞŒ]|(?<![a-zA-Zà-ÿ])[À-ÖØ-ÞŒŠŽ](?=[a-zà-ÿ])")
 
 
 @dataclass
@@ -102,31 +105,45 @@ def examine(located: Located, *, encoding: str = "", delimiter: str = "", table:
 
 
 def _encoding(opened: IO[bytes], located: Located, declared: str, table: str) -> tuple[str, bytes]:
-    """Tell the encoding from a byte order mark, else try UTF-8 on all bytes, else take Windows-1252."""
+    """Tell the encoding from a byte order mark, else try UTF-8 on all bytes, else look at what comes out of others."""
     head = opened.read(BLOCK)
     if head.startswith(b"PK\x03\x04") or head.startswith(b"\xd0\xcf\x11\xe0"):
         raise DataError(f"{located.label} is a workbook or an archive, not text; save the sheet as CSV, unpack it, or name the member: a.zip/b.csv")
-    marked = next((name for mark, name in _BOMS if head.startswith(mark)), "")
-    tries = [declared] if declared else [marked] if marked else ["utf-8", "cp1252"]
+    name, tail = declared or next((name for mark, name in _BOMS if head.startswith(mark)), ""), b""
     try:
-        decoders = {name: codecs.getincrementaldecoder(name)() for name in tries}
+        decoder = codecs.getincrementaldecoder(name or "utf-8")()
     except LookupError:
         raise DataError(f"[tables.{table}] encoding = {declared!r} is unknown; write for instance utf-8 or cp1252") from None
-    tail = b""
     while True:
-        if not marked and not declared and b"\0" in head:
+        if not name and b"\0" in head:
             raise DataError(f'{located.label} holds zero bytes: it is no text, or UTF-16 without its mark; then write encoding = "utf-16-le"')
-        for name in list(decoders):
-            try:
-                decoders[name].decode(head, final=not head)
-            except UnicodeDecodeError:
-                del decoders[name]
-        if not decoders:
-            fault = f"is not {' nor '.join(tries)}" if head else "breaks off in the middle of a character"
-            raise DataError(f"{located.label} {fault}; write its encoding under [tables.{table}] in kpi.toml")
+        try:
+            decoder.decode(head, final=not head)
+        except UnicodeDecodeError:
+            if name:
+                fault = f"is not {name}" if head else "breaks off in the middle of a character"
+                raise DataError(f"{located.label} {fault}; write its encoding under [tables.{table}] in kpi.toml") from None
+            name, decoder = _single_byte(located, table), codecs.getincrementaldecoder("latin-1")()
         if not head:
-            return next(iter(decoders)), tail
+            return name or "utf-8", tail
         tail, head = (tail + head)[-64:], opened.read(BLOCK)
+
+
+def _single_byte(located: Located, table: str) -> str:
+    """Take Windows-1252 where letters fit their neighbours in it; refuse what reads better otherwise, and UTF-8 with bytes that are none."""
+    with located.open() as opened:
+        lines = {number: line for number, line in enumerate(opened, 1) if not line.isascii()}
+    text = b"".join(lines.values())
+    as_utf8, remedy = text.decode("utf-8", "surrogateescape"), f"under [tables.{table}] in kpi.toml"
+    number = next(number for number, line in lines.items() if _STRAY.search(line.decode("utf-8", "surrogateescape")))
+    if _LATIN.search(as_utf8) or len(_SOUND.findall(as_utf8)) >= len(_STRAY.findall(as_utf8)):
+        raise DataError(f"{located.label}:{number} has bytes that are not utf-8, as others of the file are; mend it, or write encoding {remedy}")
+    fitting = {name: len(_FITTING.findall(text.decode(name, "replace"))) for name in ("cp1252", "cp850", "mac_roman")}
+    best = max(fitting, key=lambda name: fitting[name])
+    if best != "cp1252" or "\N{REPLACEMENT CHARACTER}" in text.decode(best, "replace"):
+        example = lines[number].decode(best, "replace").strip()[:60]
+        raise DataError(f'{located.label} is not utf-8 nor cp1252; write its encoding {remedy}: "{best}" would make line {number} {example!r}')
+    return best
 
 
 def _records(sample: str, delimiter: str) -> Iterator[list[str]]:
