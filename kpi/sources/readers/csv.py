@@ -28,7 +28,7 @@ _SAMPLE = 1 << 18  # characters looked at for delimiter and header
 _CELLS = 1 << 22  # bytes Arrow parses at once; a row must fit
 # Of a text decoded as UTF-8: bytes that are none, letters that are some, those of Western Europe; else letters whose neighbours are of their case.
 _STRAY, _SOUND, _LATIN = re.compile("[\udc80-\udcff]"), re.compile("[^\0-\x7f\udc80-\udcff]"), re.compile("[À-ÿŒœ’€]")
-_FITTING = re.compile("(?<=[a-z])[ßà-öø-ÿœšž’–—…]|[ßà-öø-ÿœšž](?=[a-z])|(?<=[A-Z])[À-ÖØ-ÞŒ]|(?<![a-zA-Zà-ÿ])[À-ÖØ-ÞŒŠŽ](?=[a-zà-ÿ])")
+_FITTING = re.compile("(?<=[a-z])[ßà-öù-ÿœšž’–—…](?!\\d)|[ßà-öø-ÿœšž](?=[a-z])|(?<=[A-Z])[À-ÖØ-ÞŒ]|(?<![a-zA-Zà-ÿ])[À-ÖØ-ÞŒŠŽ](?=[a-zà-ÿ])")
 
 
 @dataclass
