@@ -284,12 +284,85 @@ def test_every_day_is_read_and_what_is_none_set_aside(tmp_path, way):
     assert reasons(reading) == {"unreadable at": len(impossible)}
 
 
-def test_two_files_are_taken_together(tmp_path):
-    header = "order_id;customer_id;at;amount;kind;product\n"
-    toml = '[company]\ntimezone = "UTC"\n[tables.orders]\npath = "orders*.csv"\n'
-    first, second = header + "O1;C;14/02/2026;1,5;sale;x\n", header + "O2;C;03/02/2026;1.234,5;sale;x\n"
-    _, tables = read(write(tmp_path, toml, orders=first, orders2=second))
-    assert [(row["at"].day, row["amount"]) for row in tables["orders"]] == [(14, 1.5), (3, 1234.5)]
+# --- evidence belongs to one file
+
+FILES = '[company]\ntimezone = "UTC"\n[tables.orders]\npath = "orders*.csv"\n'
+
+
+def order_file(*rows: str) -> str:
+    return "order_id;customer_id;at;amount;margin\n" + "".join(f"{row}\n" for row in rows)
+
+
+def test_each_file_is_decided_by_itself(tmp_path):
+    french = order_file("F1;C;14/02/2026;1.234,5;", "F2;C;03/02/2026;1,250;1.000")
+    american = order_file("A1;C;02/14/2026;1,234.5;", "A2;C;03/02/2026;1,250;1,000")
+    reading, tables = read(write(tmp_path, FILES, orders=french, orders2=american))
+    found = {row["order_id"]: (row["at"].month, row["at"].day, row["amount"], row["margin"]) for row in tables["orders"]}
+    assert found == {"F1": (2, 14, 1234.5, None), "F2": (2, 3, 1.25, 1000), "A1": (2, 14, 1234.5, None), "A2": (3, 2, 1250, 1000)}
+    told = set(reading.decisions[reading.decisions["decision"].isin(["dates", "decimal"])][["file", "value"]].itertuples(index=False, name=None))
+    assert {("orders.csv", "at: day first"), ("orders2.csv", "at: month first"), ("orders.csv", "amount: ,")} <= told
+
+
+@pytest.mark.parametrize(
+    ("row", "refused"),
+    [
+        (
+            "O2;C;03/02/2026;1.234,5;",
+            r"orders at: '03/02/2026' can be read day or month first, and no other value of the file tells \(orders2.csv:2\)",
+        ),
+        ("O2;C;2026-02-03;1,234;", r"orders amount: '1,234' can be read with a comma or a point .* \(orders2.csv:2\); write decimal"),
+    ],
+)
+def test_a_file_that_cannot_tell_borrows_from_no_other(tmp_path, row, refused):
+    folder = write(tmp_path, FILES, orders=order_file("O1;C;14/02/2026;1,5;", "O3;C;15/02/2026;2,5;"), orders2=order_file(row))
+    with pytest.raises(DataError, match=refused):
+        read(folder)
+    told = FILES + 'dates = "%d/%m/%Y"\ndecimal = ","\n'
+    found = {row["order_id"]: (row["at"].day, row["amount"]) for row in read(write(folder, told))[1]["orders"]}
+    assert found["O2"] == (3, 1234.5) if "/" in row else (3, 1.234)
+
+
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(1, 12))])
+def test_no_file_is_read_by_the_evidence_of_another(tmp_path, seed):
+    """Files of any locale side by side: each gives its own days and amounts, or is refused where it cannot tell them."""
+    chance = random.Random(seed)
+    for number in range(6):
+        files, expected, clear = {}, {}, True
+        for file in range(chance.randint(2, 4)):
+            is_french, rows, tells = chance.random() < 0.5, [], [False, False]
+            for line in range(chance.randint(1, 4)):
+                day, amount = (
+                    datetime.date(2026, chance.randint(1, 12), chance.choice([chance.randint(1, 12), chance.randint(13, 28)])),
+                    chance.randint(1, 9),
+                )
+                cents = chance.choice([0.0, 0.25])
+                tells = [tells[0] or day.day > 12, tells[1] or cents > 0]
+                written = f"{amount * 1000 + 234 + cents:,.2f}".removesuffix(".00")
+                written = written.translate(str.maketrans(",.", ".,")) if is_french else written
+                rows.append(f"{file}-{line};C;{day:{'%d/%m/%Y' if is_french else '%m/%d/%Y'}};{written};")
+                expected[f"{file}-{line}"] = (day, amount * 1000 + 234 + cents)
+            files[f"orders{file}"] = order_file(*rows)
+            clear = clear and all(tells)
+        folder = write(tmp_path / str(number), FILES, **files)
+        if clear:
+            assert {row["order_id"]: (row["at"].date(), row["amount"]) for row in read(folder)[1]["orders"]} == expected
+        else:
+            with pytest.raises(DataError, match="no other value of the file tells"):
+                read(folder)
+
+
+def test_a_cell_written_otherwise_than_all_others_is_set_aside(tmp_path):
+    """One typing error in a hundred rows or more is no second way of writing."""
+    rows = [f"O{n};C;{13 + n % 15}/02/2026;{n},5;" for n in range(998)]
+    for number, (odd, reason) in enumerate(
+        [("X;C;32/13/2026;1,5;", "at"), ("X;C;02/14/2026;1,5;", "at"), ("X;C;14/02/2026;1.5;", "amount"), ("X;C;14/02/2026;1,5 apples;", "amount")]
+    ):
+        reading, tables = read(write(tmp_path / str(number), FILES, orders=order_file(*rows, odd, "Y;C;03/02/2026;1.000;")))
+        assert reasons(reading) == {f"unreadable {reason}": 1}
+        assert (len(tables["orders"]), tables["orders"][-1]["at"].day, tables["orders"][-1]["amount"]) == (999, 3, 1000)
+    years_first = [f"O{n};C;2026-02-{1 + n % 28:02};1.5;" for n in range(999)]
+    reading, _ = read(write(tmp_path / "iso", FILES, orders=order_file(*years_first, "X;C;05/06/2026;1.5;")))
+    assert reasons(reading) == {"unreadable at": 1}
 
 
 # --- no part of a cell is dropped

@@ -56,7 +56,7 @@ def states_of_log(connection: Connection, extract: Extract, bound: Bound, source
     log = _stored(connection, extract, bound, opened)
     names = {fold(alias): name for name, aliases in bound.shape.changes.items() for alias in aliases}
     listed = " ".join(f"when {sql.text(alias)} then {sql.text(name)}" for alias, name in names.items())
-    moment = _moment(connection, log, bound, source)
+    moment = _moment(connection, log, bound, source, extract.label)
     old = bound.write("{old}").sql
     kept = f"not ({bound.dropped()})"
     fields = list(bound.shape.changes)
@@ -119,13 +119,14 @@ def _stored(connection: Connection, extract: Extract, bound: Bound, opened: Exit
     return name
 
 
-def _moment(connection: Connection, log: str, bound: Bound, source: Source) -> str:
+def _moment(connection: Connection, log: str, bound: Bound, source: Source, label: str) -> str:
     """Write what a log is sorted by: its instants, read as the whole column is written."""
     at = bound.write("{changed_at@}").sql
     view = sql.free_name(connection, "stage_log")
-    connection.execute(f'create temp view {view} as select {at} as "changed_at", false as is_blank, false as is_filtered from {log}')
+    columns = f'0 as file, {ROW} as row, {at} as "changed_at", false as is_blank, false as is_filtered'
+    connection.execute(f"create temp view {view} as select {columns} from {log}")
     try:
-        written = dialect.decide(connection, StagingTable(_LOG, view, {"changed_at": "text"}, []), source)["changed_at"]
+        written = dialect.decide(connection, StagingTable(_LOG, view, {"changed_at": "text"}, [label]), source)["changed_at"]
     finally:
         connection.execute(f"drop view {view}")
     exact = f"coalesce(make_timestamp(epoch_us({written.zoned(at)})), " if written.has_offset else "("

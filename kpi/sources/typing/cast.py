@@ -192,10 +192,12 @@ def _decisions(
     decisions = []
     for column in (staging.table[column] for column in staging.families):
         dialect, is_text = dialects[column.name], staging.families[column.name] == "text"
-        if is_text and column.kind == "number" and dialect.decimal == ",":
-            decisions.append(("", "decimal", f"{column.name}: ,"))
-        if is_text and column.kind in ("instant", "date") and dialect.order:
-            decisions.append(("", "dates", f"{column.name}: {dialect.order}"))
+        for files, own in dialect.by_file or (((), dialect),):
+            label = ", ".join(staging.labels[file] for file in files)
+            if is_text and column.kind == "number" and own.decimal == ",":
+                decisions.append((label, "decimal", f"{column.name}: ,"))
+            if is_text and column.kind in ("instant", "date") and own.order:
+                decisions.append((label, "dates", f"{column.name}: {own.order}"))
         if column.kind == "instant" and times[column.name].precision == "day":
             decisions.append(("", "precision", f"{column.name}: day"))
         if _in_zone(column, staging, times):

@@ -1,9 +1,9 @@
-"""How the numbers and dates of a column are written: decided from all its values, never per value, refused where it cannot be told."""
+"""How the numbers and dates of a column are written: decided from all its values in a file, never per value, refused where it cannot be told."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 import duckdb
@@ -27,12 +27,13 @@ _OFFSET = r" ?(Z|UTC|[-+]\d{2}(:?\d{2})?)"
 _ISO = rf"^\d{{4}}([-/])\d{{1,2}}[-/]\d{{1,2}}({_TIME}({_OFFSET})?)?$"
 _HAS_OFFSET = rf":\d{{2}}([.,]\d+)?{_OFFSET}$"
 _DATES = {
-    "unclear": r"^\d{1,2}[-/.]\d{1,2}[-/.]\d{4}|^\d{1,2}[/.]\d{1,2}[/.]\d{2}( |$)",
+    "unclear": r"^(0?[1-9]|1[0-2])[-/.](0?[1-9]|1[0-2])[-/.]\d{4}|^(0?[1-9]|1[0-2])[/.](0?[1-9]|1[0-2])[/.]\d{2}( |$)",
     "day": r"^(1[3-9]|2\d|3[01])[-/.](0?[1-9]|1[0-2])[-/.]\d{2}",
     "month": r"^(0?[1-9]|1[0-2])[-/.](1[3-9]|2\d|3[01])[-/.]\d{2}",
     "noon": r"(?i)\d ?[ap]\.?m\.?$",
     "offset": _HAS_OFFSET,
 }
+_OPPOSITE = (("comma", "point"), ("point", "comma"), ("day", "month"), ("month", "day"))
 DAY_FIRST, MONTH_FIRST = "day first", "month first"
 _CHOICES = {
     "decimal": ("with a comma or a point as the decimal sign", 'decimal = "," or decimal = "."'),
@@ -41,7 +42,8 @@ _CHOICES = {
 MULTIPLIERS = {"k": 1e3, "m": 1e6, "mio": 1e6, "mln": 1e6, "mn": 1e6, "md": 1e9, "mds": 1e9, "mrd": 1e9, "bn": 1e9}
 _TIMES = "|".join(sorted(MULTIPLIERS, key=len, reverse=True))
 _GROUPING = SPACES + "'’"
-_Evidence: TypeAlias = dict[str, str | None]  # one cell of each kind of evidence in a column
+_Evidence: TypeAlias = dict[str, str | None]  # one cell of each kind of evidence in a column of a file
+_STRAY = 0.01  # of the cells that tell: written otherwise than the rest they are typing errors, and set aside
 
 
 @dataclass(frozen=True)
@@ -54,16 +56,32 @@ class Dialect:
     formats: tuple[str, ...] = ()
     has_noon: bool = False
     has_offset: bool = False
+    by_file: tuple[tuple[tuple[int, ...], Dialect], ...] = ()  # where the files of the table differ
 
     def number(self, cell: str) -> str:
+        """Write the SQL that reads a number."""
+        return self._in_each_file(Dialect._number, cell)
+
+    def local(self, cell: str) -> str:
+        """Write the SQL that reads a date or a time without offset."""
+        return self._in_each_file(Dialect._local, cell)
+
+    def zoned(self, cell: str) -> str:
+        """Write the SQL that reads an instant with its offset."""
+        return self._in_each_file(Dialect._zoned, cell)
+
+    def _in_each_file(self, write: Callable[[Dialect, str], str], cell: str) -> str:
+        cases = [f"when file in ({', '.join(map(str, files))}) then {write(dialect, cell)}" for files, dialect in self.by_file]
+        return f"case {' '.join(cases)} end" if cases else write(self, cell)
+
+    def _number(self, cell: str) -> str:
         group = "." if self.decimal == "," else ","
         bare = _bare_number(cell, self.money)
         sound = rf"^[-+]?(\d+|\d{{1,3}}([{group} ]\d{{3}})+)?([{self.decimal}]\d*)?([eE][-+]?\d+)?$"
         plain = f"replace(translate({bare}, '{group} ', ''), '{self.decimal}', '.')"
         return f"case when regexp_matches({bare}, '{sound}') then try_cast({plain} as double) * {_factor(cell, self.money)} end"
 
-    def local(self, cell: str) -> str:
-        """Write the SQL that reads a date or a time without offset."""
+    def _local(self, cell: str) -> str:
         year_first = self._year_first(cell)
         sound = f"regexp_matches({year_first}, '{_ISO}')" + (f" and not {has_offset(cell)}" if self.has_offset else "")
         tries = [f"try_cast(case when {sound} then replace({year_first}, ',', '.') end as timestamp)"]
@@ -75,8 +93,7 @@ class Dialect:
             tries.insert(0, f"try_strptime({cell}, [{sql.texts(self.formats)}])::timestamp")
         return f"coalesce({', '.join(tries)})" if len(tries) > 1 else tries[0]
 
-    def zoned(self, cell: str) -> str:
-        """Write the SQL that reads an instant with its offset."""
+    def _zoned(self, cell: str) -> str:
         year_first = self._year_first(cell)
         offset = rf"regexp_replace(regexp_replace(replace({year_first}, ',', '.'), ' ?UTC$', 'Z'), ' ?([-+]\d{{2}}):?(\d{{2}})?$', '\1:\2')"
         whole = rf"regexp_replace({offset}, ':$', ':00')"
@@ -118,9 +135,9 @@ def _factor(cell: str, money: str) -> str:
 
 
 def decide(connection: Connection, staging: StagingTable, source: Source) -> dict[str, Dialect]:
-    """Decide how each column of a table is written.
+    """Decide how each column of a table is written, file by file: none lends another its evidence.
 
-    A column that cannot be told takes the dialect of its sibling columns where these agree: one export has one locale.
+    A column that cannot be told takes the dialect of its sibling columns in the file where these agree: one export has one locale.
     """
     kinds = {name: staging.table[name].kind for name in staging.families}
     texts = [name for name, family in staging.families.items() if family == "text"]
@@ -129,74 +146,101 @@ def decide(connection: Connection, staging: StagingTable, source: Source) -> dic
     dates = [name for name in texts if kinds[name] in ("instant", "date")]
     evidence = {name: _survey(connection, staging, name, f"replace({_bare_number(sql.ident(name), beside)}, ' ', '')", _NUMBERS) for name in numbers}
     evidence |= {name: _survey(connection, staging, name, sql.ident(name), _DATES) for name in dates}
-    decimals = {name: _decimal(connection, staging, name, evidence[name], source) for name in numbers}
-    orders = {name: _order(connection, staging, name, evidence[name], source) for name in dates}
     formats = _formats(connection, source, staging)
     dialects = dict.fromkeys(staging.families, Dialect())
-    for name, decimal in _agreed(decimals, "decimal", connection, staging, evidence).items():
-        dialects[name] = Dialect(decimal=decimal, money=beside)
-    for name, order in _agreed(orders, "dates", connection, staging, evidence).items():
-        found = evidence[name]
-        dialects[name] = Dialect(order=order, formats=formats, has_noon=found["noon"] is not None, has_offset=found["offset"] is not None)
+    decimals, orders = dict[str, dict[int, str]](), dict[str, dict[int, str]]()
+    for file in sorted({file for found in evidence.values() for file in found}):
+        here = {name: found[file] for name, found in evidence.items()}
+        place = _Place(connection, staging, file)
+        for key, names, tell, all_found in (("decimal", numbers, _decimal, decimals), ("dates", dates, _order, orders)):
+            for name, value in _agreed({name: tell(place, name, here[name], source) for name in names}, key, place, here).items():
+                all_found.setdefault(name, {})[file] = value
+    for name, by_file in decimals.items():
+        dialects[name] = _together({file: Dialect(decimal=decimal, money=beside) for file, decimal in by_file.items()})
+    for name, by_file in orders.items():
+        noon, offset = (any(found[kind] is not None for found in evidence[name].values()) for kind in ("noon", "offset"))
+        dialects[name] = _together({file: Dialect(order=order, formats=formats, has_noon=noon, has_offset=offset) for file, order in by_file.items()})
     return dialects
 
 
-def _survey(connection: Connection, staging: StagingTable, name: str, text: str, patterns: Mapping[str, str]) -> _Evidence:
-    """Look for what tells one dialect from another."""
-    cells = ", ".join(f"min({sql.ident(name)}) filter (regexp_matches({text}, '{pattern}'))" for pattern in patterns.values())
-    row = sql.first_row(connection, f"select {cells} from {staging.name} where not is_blank and not is_filtered")
-    return dict(zip(patterns, row, strict=True))
+def _together(by_file: Mapping[int, Dialect]) -> Dialect:
+    """Put the dialects of the files of a table into one."""
+    different = list(dict.fromkeys(by_file.values()))
+    groups = tuple((tuple(file for file, own in by_file.items() if own == one), one) for one in different)
+    return replace(different[0], by_file=groups) if len(groups) > 1 else different[0]
 
 
-def _decimal(connection: Connection, staging: StagingTable, name: str, evidence: _Evidence, source: Source) -> str | None:
+@dataclass(frozen=True)
+class _Place:
+    """Where cells are looked at: one file of a table."""
+
+    connection: Connection
+    staging: StagingTable
+    file: int
+
+    def first(self, test: str) -> str:
+        """Where a condition holds first, as ``file:row``."""
+        where = f"where file = {self.file} and {test} and not is_blank and not is_filtered order by row limit 1"
+        return f"{self.staging.labels[self.file]}:{sql.first_row(self.connection, f'select row from {self.staging.name} {where}')[0]}"
+
+
+def _survey(connection: Connection, staging: StagingTable, name: str, text: str, patterns: Mapping[str, str]) -> dict[int, _Evidence]:
+    """Look in each file for what tells one dialect from another; a few cells written otherwise than all others tell nothing."""
+    cell = sql.ident(name)
+    tests = [f"filter (regexp_matches({text}, '{pattern}'))" for pattern in patterns.values()]
+    cells = ", ".join(f"min({cell}) {test}, count(*) {test}" for test in tests)
+    rows = connection.execute(f"select file, count({cell}), {cells} from {staging.name} where not is_blank and not is_filtered group by file")
+    found = {}
+    for file, filled, *row in rows.fetchall():
+        counts = dict(zip(patterns, row[1::2], strict=True))
+        told = {"unclear": filled if patterns is _DATES else 0, **{kind: counts[kind] + counts[other] for kind, other in _OPPOSITE if kind in counts}}
+        found[file] = {kind: None if counts[kind] <= _STRAY * told.get(kind, 0) else one for kind, one in zip(patterns, row[::2], strict=True)}
+    return found
+
+
+def _decimal(place: _Place, name: str, evidence: _Evidence, source: Source) -> str | None:
     if source.decimal:
         return source.decimal
     comma, point = evidence["comma"], evidence["point"]
     if comma is not None and point is not None:
-        places = ", ".join(_first_place(connection, staging, f"{sql.ident(name)} = {sql.text(example)}") for example in (comma, point))
+        places, table = ", ".join(place.first(f"{sql.ident(name)} = {sql.text(example)}") for example in (comma, point)), place.staging.table.name
         raise DataError(
-            f"{staging.table.name} {name} mixes {comma!r} and {point!r} ({places}); "
-            f'write decimal = "," or decimal = "." under [tables.{staging.table.name}] in {FILE}: rows written the other way are then set aside'
+            f"{table} {name} mixes {comma!r} and {point!r} ({places}); "
+            f'write decimal = "," or decimal = "." under [tables.{table}] in {FILE}: rows written the other way are then set aside'
         )
     if comma is None and point is None and evidence["unclear"] is not None:
         return None
     return "." if comma is None else ","
 
 
-def _order(connection: Connection, staging: StagingTable, name: str, evidence: _Evidence, source: Source) -> str | None:
+def _order(place: _Place, name: str, evidence: _Evidence, source: Source) -> str | None:
     for declared in source.dates:
         if declared.startswith(("%d", "%m")):
             return DAY_FIRST if declared.startswith("%d") else MONTH_FIRST
     if evidence["day"] is not None and evidence["month"] is not None:
-        day, month = (_first_place(connection, staging, f"regexp_matches({sql.ident(name)}, '{_DATES[kind]}')") for kind in ("day", "month"))
+        day, month = (place.first(f"regexp_matches({sql.ident(name)}, '{_DATES[kind]}')") for kind in ("day", "month"))
+        table = place.staging.table.name
         raise DataError(
-            f"{staging.table.name} {name} has dates that are day first and others that are month first ({day}, {month}); "
-            f'write dates = "%d/%m/%Y" or "%m/%d/%Y" under [tables.{staging.table.name}] in {FILE}: rows written the other way are then set aside'
+            f"{table} {name} has dates that are day first and others that are month first ({day}, {month}); "
+            f'write dates = "%d/%m/%Y" or "%m/%d/%Y" under [tables.{table}] in {FILE}: rows written the other way are then set aside'
         )
     if evidence["day"] is not None or evidence["month"] is not None:
         return MONTH_FIRST if evidence["day"] is None else DAY_FIRST
     return "" if evidence["unclear"] is None else None
 
 
-def _agreed(found: dict[str, str | None], key: str, connection: Connection, staging: StagingTable, evidence: dict[str, _Evidence]) -> dict[str, str]:
-    """Let columns that cannot be told follow the others, or refuse them."""
+def _agreed(found: dict[str, str | None], key: str, place: _Place, evidence: dict[str, _Evidence]) -> dict[str, str]:
+    """Let columns that cannot be told follow the others of their file, or refuse them."""
     evident = {value for name, value in found.items() if value and (key == "dates" or evidence[name]["comma"] or evidence[name]["point"])}
     for name, value in found.items():
         if value is None and len(evident) != 1:
             example, (choice, keys) = evidence[name]["unclear"] or "", _CHOICES[key]
+            table, where = place.staging.table.name, place.first(f"{sql.ident(name)} = {sql.text(example)}")
             raise DataError(
-                f"{staging.table.name} {name}: {example!r} can be read {choice}, and no other value tells "
-                f"({_first_place(connection, staging, f'{sql.ident(name)} = {sql.text(example)}')}); "
-                f"write {keys} under [tables.{staging.table.name}] in {FILE}"
+                f"{table} {name}: {example!r} can be read {choice}, and no other value of the file tells ({where}); "
+                f"write {keys} under [tables.{table}] in {FILE}"
             )
     return {name: next(iter(evident)) if value is None else value for name, value in found.items()}
-
-
-def _first_place(connection: Connection, staging: StagingTable, test: str) -> str:
-    """Where a condition holds first, as ``file:row``."""
-    where = f"where {test} and not is_blank and not is_filtered order by file, row limit 1"
-    file, row = sql.first_row(connection, f"select file, row from {staging.name} {where}")
-    return f"{staging.labels[file]}:{row}"
 
 
 def _formats(connection: Connection, source: Source, staging: StagingTable) -> tuple[str, ...]:
