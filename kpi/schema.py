@@ -35,6 +35,11 @@ class Column:
     references: str = ""
     default: str = ""
 
+    @property
+    def is_id(self) -> bool:
+        """Whether it names a record: a key, or a link to one."""
+        return self.name.endswith("_id") or bool(self.references)
+
 
 @dataclass(frozen=True)
 class Table:

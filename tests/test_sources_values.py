@@ -445,3 +445,84 @@ def test_two_digits_of_a_year_turn_at_seventy(tmp_path):
         toml.write('[tables.orders]\npath = "o.csv"\n')
     found = collect(kpi.load(tmp_path).table("customers"), ["customer_id"])["acquired_at"]
     assert (found + pd.Timedelta(hours=2)).dt.year.tolist() == [1999, 1970, 2069, 2025]
+
+
+# --- identifiers have a grammar
+
+
+def orders_of(folder, *ids: str, parents: tuple[str, ...] = ()) -> tuple[list, object]:
+    """Read ids as the customers of orders; those that are used, in order of the rows, and the reading."""
+    lines = "".join(f"{n:03};{cell};2026-03-02 09:00;1\n" for n, cell in enumerate(ids))
+    known = {"customers": "customer_id;segment\n" + "".join(f"{one};A\n" for one in parents)} if parents else {}
+    (folder / "customers.csv").unlink(missing_ok=True)
+    reading, tables = read(write(folder, '[company]\ntimezone = "UTC"', orders=f"order_id;customer_id;at;amount\n{lines}", **known))
+    return column(tables["orders"], "customer_id"), reading
+
+
+def test_what_names_no_record_is_empty_and_lost_digits_are_told(tmp_path):
+    nobody = ["NULL", "None", "N/A", "#N/A", "#NV", "#REF!", "#NOM?", "nan", "\\N", "####"]
+    codes = ["7E12", "C1", "#1001", "1E5", "A.0", "NATHAN", "Nantes"]
+    lost = ["1,23457E+11", "9.87654E+17", "1E+17", "1.23456789012345E17"]
+    found, reading = orders_of(tmp_path, *nobody, *codes, *lost)
+    assert found == codes
+    assert reasons(reading) == {"empty customer_id": len(nobody), "customer_id without its last digits": len(lost)}
+
+
+def test_tails_of_floats_and_formulas_that_keep_zeros(tmp_path):
+    assert orders_of(tmp_path, "1000.0", "1001,0", "1002", "A7")[0] == ["1000", "1001", "1002", "A7"]
+    assert orders_of(tmp_path, "12.0", "12.1", "12.50")[0] == ["12.0", "12.1", "12.50"]  # codes: others have a part behind the point
+    assert orders_of(tmp_path, '"=""000001"""', '="000002"', "000003")[0] == ["000001", "000002", "000003"]
+
+
+def test_nought_is_a_record_only_among_its_like(tmp_path):
+    """12 orders of guests; a customer 0 that is known; the numbers 0 to 3; and more of 0 than of any other."""
+    assert orders_of(tmp_path, *["0"] * 12, "7", "9")[0] == ["7", "9"]
+    assert orders_of(tmp_path, "0", "7", "9", parents=("0", "7", "9"))[0] == ["0", "7", "9"]
+    found, reading = orders_of(tmp_path, "0", "7", "9", parents=("7", "9"))
+    assert (found, reasons(reading)) == (["7", "9"], {"empty customer_id": 1})
+    assert orders_of(tmp_path, "0", "1", "2", "3", "3")[0] == ["0", "1", "2", "3", "3"]
+    assert orders_of(tmp_path, "0.0", "0.0", "1.0", "2.0", "3.0")[0] == ["1", "2", "3"]
+    deals = "opportunity_id,lead_id,owner,stage,status\n1,0,A,N,open\n2,L1,A,N,open\n"
+    reading, tables = read(write(tmp_path, "", opportunities=deals, leads="lead_id,created_at,source,owner\nL1,2026-03-02,web,A\n"))
+    assert column(tables["opportunities"], "lead_id") == [None, "L1"]
+    assert not len(reading.flags[reading.flags["column"] == "lead_id"])
+
+
+@pytest.mark.parametrize(
+    ("written", "known"),
+    [("1", "000001"), ("000001", "1"), ("12.0", "12"), ("00QDn00000L00aB", "00QDn00000L00aBIAJ"), ("00QDn00000L00aBIAJ", "00QDn00000L00aB")],
+)
+def test_keys_that_systems_write_in_two_ways_are_told(tmp_path, written, known):
+    found, reading = orders_of(tmp_path, written, "12.5", known, parents=(known, "12.5"))
+    assert found == ["12.5", known]
+    [told] = reading.flags[reading.flags["flag"].str.startswith("customer_id like a known one but for leading zeros")].itertuples()
+    assert (told.rows, told.example) == (1, f"{written!r} for {known!r}")
+
+
+# --- day and month swapped by a spreadsheet
+
+
+def test_days_swapped_by_a_spreadsheet_are_refused(tmp_path):
+    """A file of days first opened where months come first: what could be turned is a date now, the rest stayed as it was."""
+    days = [datetime.date(2026, 1, 5) + datetime.timedelta(days=9 * n) for n in range(12)]
+    cells = [f"{day.year}-{day.day:02}-{day.month:02} 00:00:00" if day.day <= 12 else f"{day:%d/%m/%Y}" for day in days]
+    with pytest.raises(DataError, match=r"leads created_at: in real dates the day is never over 12 \(leads\.csv:2\), in dates kept as text always"):
+        instants(tmp_path, *cells)
+    with pytest.raises(DataError, match="in real dates the day is never over 12"):
+        instants(tmp_path, *cells, toml='dates = "%d/%m/%Y"')
+    assert len(instants(tmp_path, *cells, toml='dates = ["%Y-%m-%d", "%d/%m/%Y"]')[0]) == 12
+    sound = [f"{day} 00:00:00" if n % 2 else f"{day:%d/%m/%Y}" for n, day in enumerate(days)]
+    assert instants(tmp_path, *sound)[0] == [f"{day} 00:00:00" for day in days]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("order", ["%d/%m/%Y", "%m/%d/%Y"])
+def test_any_swapped_dates_are_refused_and_mixed_ones_are_not(tmp_path, seed, order):
+    rng = random.Random(seed)
+    days = [datetime.date(2025, 1, 1) + datetime.timedelta(days=rng.randrange(420)) for _ in range(40)]
+    swapped = [f"{day.year}-{day.day:02}-{day.month:02}" if day.day <= 12 else day.strftime(order) for day in days]
+    with pytest.raises(DataError, match="never over 12"):
+        instants(tmp_path, *swapped)
+    mixed = [str(day) if rng.random() < 0.5 else day.strftime(order) for day in days]
+    assert instants(tmp_path, *mixed)[0] == [f"{day} 00:00:00" for day in days]

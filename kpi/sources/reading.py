@@ -135,6 +135,7 @@ class _Tables:
 
     def reading(self, limits: dict[str, float], inputs: list[Input]) -> Reading:
         """Find what only all tables show, and put it all together, tables in the order of the schema."""
+        rows.unlink_nobody(self.connection, self.tables, self.provided)
         for find in (flags.loose_links, flags.near_names):
             self.flags += find(self.connection, self.tables, self.provided)
         for table, one in recording.recorded_from(self.connection, self.tables, self.company.timezone).items():

@@ -103,6 +103,8 @@ def _cell(extract: Extract, places: dict[str, int], column: Column, family: str,
         # What an alias set made of stripped cells needs no stripping.
         cell = f"nullif({extract.cells[places[name]]}, '')" if name in extract.mapped else _stripped(extract, places[name])
         cell = f"{cell}::varchar" if family == "text" else cell
+        if extract.families[places[name]] == "text":  # how exporters keep spreadsheets from taking zeros off: ="0001"
+            cell = f"case when {cell} like '=\"%' then regexp_replace({cell}, '^=\"(.*)\"$', '\\1') else {cell} end"
         if extract.text and extract.text.epoch and column.kind in ("instant", "date"):
             cell = _from_serial(cell, extract.text.epoch)
     else:

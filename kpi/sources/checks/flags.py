@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from kpi.engine import Connection
 from kpi.schema import TABLES, Table
 from kpi.sources import sql
-from kpi.sources.cells import GARBLED, folded
+from kpi.sources.cells import GARBLED, fold, folded
 from kpi.sources.checks import rules
 from kpi.sources.config import Company
 from kpi.sources.typing.cast import TypedTable
@@ -193,12 +193,19 @@ def loose_links(connection: Connection, tables: Mapping[str, str], provided: Map
 def near_keys(connection: Connection, table: str, column: str, lost: str, parent: str, stored: str) -> list[tuple]:
     """Find links that lead nowhere for their spelling alone."""
     key = sql.ident(TABLES[parent].key[0])
-    keys = f"select {folded(key)} as bare, min({key}) as key from {stored} group by bare"
-    links = f"select said, count(*) as n, {folded('said')} as bare from {lost} group by said"
+    keys = f"select {_bare_key(key)} as bare, min({key}) as key from {stored} group by bare"
+    links = f"select said, count(*) as n, {_bare_key('said')} as bare from {lost} group by said"
     pairs = connection.execute(f"select said, n, key from ({links}) join ({keys}) using (bare) where bare <> '' order by n desc, said").fetchall()
     if not pairs:
         return []
-    return [flag(table, column, rules.SPELLINGS, sum(n for _, n, _ in pairs), f"{pairs[0][0]!r} for {pairs[0][2]!r}")]
+    rule = rules.SPELLINGS if all(fold(said) == fold(key) for said, _, key in pairs) else rules.NEAR_KEYS
+    return [flag(table, column, rule, sum(n for _, n, _ in pairs), f"{pairs[0][0]!r} for {pairs[0][2]!r}")]
+
+
+def _bare_key(cell: str) -> str:
+    """Write the SQL of a key without what systems add to it or take off: zeros before it, .0 behind it, Salesforce's 3 characters of 18."""
+    short = rf"regexp_replace({cell}, '^([0-9A-Za-z]{{15,16}})[A-Z0-5]{{3}}$|^([0-9]+)[.,]0+$', '\1\2')"
+    return f"ltrim({folded(short)}, '0')"
 
 
 def near_orphans(connection: Connection, table: Table, typed: TypedTable, tables: Mapping[str, str]) -> list[tuple]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from kpi.engine import Connection
-from kpi.schema import TABLES, Table
+from kpi.schema import TABLES, Column, Table
 from kpi.sources import sql
 from kpi.sources.checks import rules
 from kpi.sources.staging import StagingTable
@@ -30,9 +32,30 @@ def set_aside_rows(connection: Connection, table: Table, typed: TypedTable, prov
         _mark(connection, typed, table.key[0], rules.DUPLICATE, again)
     for column in table.columns:
         parent = column.references
+        if column.filled and parent and column.name in has and _is_nobody(connection, typed.name, column, tables):
+            _mark(connection, typed, column.name, rules.EMPTY.format(column=column.name), f"{sql.ident(column.name)} = '0'")
         if column.filled and parent in tables and column.name in has:
             missing = f"{sql.ident(column.name)} not in (select {sql.ident(TABLES[parent].key[0])} from {tables[parent]})"
             _mark(connection, typed, column.name, rules.ORPHAN.format(column=column.name), missing)
+
+
+def unlink_nobody(connection: Connection, tables: Mapping[str, str], provided: Mapping[str, frozenset[str]]) -> None:
+    """Empty the links that may be empty and lead to 0, where that is nobody."""
+    for name, stored in tables.items():
+        for column in (column for column in TABLES[name].columns if column.is_id and not column.filled and column.name in provided[name]):
+            if _is_nobody(connection, stored, column, tables):
+                connection.execute(f"update {stored} set {column.name} = null where {column.name} = '0'")
+
+
+def _is_nobody(connection: Connection, rows: str, column: Column, tables: Mapping[str, str]) -> bool:
+    """Whether 0 means that there is no record: none has that key; or, where records are not known, it is no ordinary one of the numbers 0 to n."""
+    cell = sql.ident(column.name)
+    if column.references in tables:
+        stands = f"select count(*) > 0 from {tables[column.references]} where {TABLES[column.references].key[0]} = '0'"
+    else:
+        ordinary = f"count(*) = max(try_cast({cell} as bigint)) + 1 and max(n) filter ({cell} = '0') <= max(n) filter ({cell} <> '0')"
+        stands = f"select coalesce({ordinary}, false) from (select {cell}, count(*) as n from {rows} where {cell} is not null group by {cell})"
+    return bool(sql.first_row(connection, f"select exists (from {rows} where {cell} = '0') and not ({stands})")[0])
 
 
 def _mark(connection: Connection, typed: TypedTable, column: str, reason: str, condition: str) -> None:

@@ -17,6 +17,7 @@ FOOTER = N_("footer")  # a line below the table of a report, such as its total: 
 MISFIT = N_("wrong number of cells")  # cells cannot be told apart; often a delimiter or a quote inside a text
 EMPTY = N_("empty {column}")  # the row means nothing without it; values or constants in kpi.toml can fill it
 UNREADABLE = N_("unreadable {column}")  # no number, date or yes and no as the rest of the column is written; values in kpi.toml can translate it
+DIGITS_LOST = N_("{column} without its last digits")  # a spreadsheet wrote a long number as 1,23457E+17: records can no longer be told apart
 UNKNOWN_VALUE = N_("unknown value of {column}")  # none of the values the column may have; values in kpi.toml can translate it
 DUPLICATE = N_("duplicate key")  # the first row of a key is used, in the order of the files
 ORPHAN = N_("{column} of no known record")  # the record it belongs to was not found, or set aside itself
@@ -40,6 +41,7 @@ OPEN_HISTORY = "history ends open, though the record is closed"  # closed on the
 REOPENED = "open again after its close"  # open again from that day on
 IN_WORDS = "{column} that says unknown in words"  # a group of its own beside the blank one; values in kpi.toml can join them
 SPELLINGS = "spellings of {column} that differ in case, accents, spaces or signs only"  # never joined in silence; values in kpi.toml can
+NEAR_KEYS = "{column} like a known one but for leading zeros, .0, case, signs or the last 3 of 18 characters"  # never joined in silence
 GARBLED = "{column} decoded wrongly"  # Ã© for é, or a letter lost: a group of its own; values in kpi.toml can mend it
 UNSIGNED = "refund without its minus sign"  # its amount and margin are taken off, not added
 
@@ -51,8 +53,8 @@ TOO_MANY = "more rows set aside than max_set_aside"  # mend the export, or raise
 NO_RECORDS = (FILTERED, FOOTER)  # rows that were never meant as records of the table: no fault of the data
 
 
-_ASIDE = (FILTERED, FOOTER, MISFIT, EMPTY, UNREADABLE, UNKNOWN_VALUE, DUPLICATE, ORPHAN, CLOSED_FIRST, ENDED_FIRST)
-_OF_CELLS = (LOOSE, LATE, NEGATIVE, NO_AMOUNT, NO_RATE, BULK, NO_TIME, IN_WORDS, SPELLINGS, GARBLED)
+_ASIDE = (FILTERED, FOOTER, MISFIT, EMPTY, UNREADABLE, DIGITS_LOST, UNKNOWN_VALUE, DUPLICATE, ORPHAN, CLOSED_FIRST, ENDED_FIRST)
+_OF_CELLS = (LOOSE, LATE, NEGATIVE, NO_AMOUNT, NO_RATE, BULK, NO_TIME, IN_WORDS, SPELLINGS, NEAR_KEYS, GARBLED)
 _OF_DEALS = (OVERDUE, UNDATED, UNKNOWN_STAGE, SKIPPED, WENT_BACK, REOPENED)
 RULES = {  # what is done about each fault
     **dict.fromkeys(_ASIDE, SET_ASIDE),
@@ -67,6 +69,7 @@ REMEDIES = {
     MISFIT: "a delimiter or a quote stands inside a text, or empty last cells were left out: save the file as .xlsx, or with all cells in quotes",
     EMPTY: 'fill it in kpi.toml: {table} constants = {{{column} = "…"}}, or values.{column} = {{"" = "…"}} for empty cells alone',
     UNREADABLE: "{value} is no {kind} as the column is written; say in kpi.toml how it is: {table} {key}",
+    DIGITS_LOST: "{value} was a longer number before a spreadsheet opened it: export again and take the file as it is, or the column as text",
     UNKNOWN_VALUE: "it may be {allowed}; translate in kpi.toml: {table} values.{column} = {{{value} = {first}}}",
     DUPLICATE: "the first row of each key is used: export each record once",
     ORPHAN: "import or describe the {parent} they belong to as well",
@@ -77,9 +80,11 @@ _WRITTEN = {"date": 'dates = "%d/%m/%Y"', "number": "decimal = ','", "boolean": 
 def remedy(table: str, reason: str, value: str, section: str = "tables") -> str:
     """Say what mends rows set aside for a reason, by the line of kpi.toml where there is one."""
     message, name = parts(reason)
+    column = TABLES[table][name] if name else Column("")
+    if message == EMPTY and column.references:
+        return f"; rows without it belong to nobody: if that is meant, as with guests, write in kpi.toml: [{section}.{table}] max_set_aside = 1"
     if message not in REMEDIES or (message == EMPTY and name in TABLES[table].key):
         return ""
-    column = TABLES[table][name] if name else Column("")
     kind = {"instant": "date", "integer": "number"}.get(column.kind, column.kind)
     shown = json.dumps(value[:60], ensure_ascii=False)
     key = _WRITTEN.get(kind, "").format(column=name, value=shown)

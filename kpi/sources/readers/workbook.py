@@ -151,7 +151,7 @@ def _exception(cell: ElementTree.Element) -> str:
     kind, formula, value = cell.get("t", "n"), cell.find("{*}f"), cell.findtext("{*}v") or ""
     if formula is not None and not value:
         return f"={formula.text or ''}"
-    if kind == "e" or (kind == "n" and re.fullmatch(r"-?\d{16,}", value)):
+    if kind == "e" or (kind == "n" and re.fullmatch(r"-?\d{15,}[1-9]\d*", value)):  # not rounded to 15 digits: no spreadsheet wrote it
         return value
     return ""
 
@@ -179,6 +179,8 @@ def _text(value: object, decimal: str) -> str:
         return str(value).lower()
     if isinstance(value, float) and value.is_integer() and abs(value) < _EXACT:
         return str(int(value))
+    if isinstance(value, float) and abs(value) >= _EXACT:
+        return f"{value:.14e}".replace(".", decimal)
     if isinstance(value, float):
         whole, _, part = f"{value:.12f}".rstrip("0").partition(".")
         return f"{whole}{decimal}{part.ljust(4, '0')}"  # with three digits after the sign it could be taken for thousands

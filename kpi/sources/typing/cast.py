@@ -20,7 +20,10 @@ BLANK = -1  # no record, so no row to account for
 _IN_UTC = r" ?(Z|UTC|[-+]00(:?00)?)$"
 _DAY_IN_UTC = rf"[T ] *0?0:00(:00([.,]0+)?)?{_IN_UTC}"
 CURRENCIES = {"€": "EUR", "euro": "EUR", "euros": "EUR", "$": "USD", "us$": "USD", "£": "GBP", "¥": "JPY"}  # beside the codes, in any case
-_ID = r"^-?\d+\.0+$"
+# What stands in a key or a link for no record, and what a spreadsheet makes of a long number: its last digits are gone.
+_NO_RECORD = r"(?i)^(null|none|nan|nil|n/?a|undefined|\\n|#n/?[av]|#\S+[!?]|#+)$"
+_DIGITS_LOST = r"^-?\d([.,]\d+[eE]\+?|[eE]\+)\d+$"
+_TAIL = r"[.,]0+$"  # of whole numbers that were floats, because some were missing
 
 
 @dataclass(frozen=True)
@@ -61,7 +64,8 @@ def convert(connection: Connection, staging: StagingTable, dialects: dict[str, D
     texts, locals_, typed = [], [], []
     for column in columns:
         name, family = column.name, staging.families[column.name]
-        texts.append(f"{sql.ident(name)} as {_cell(name)}")
+        given = _id(connection, staging, column, family) if column.is_id else sql.ident(name)
+        texts.append(f"{given} as {_cell(name)}")
         if name in times and family in ("text", "instant", "date"):
             locals_.append(f"{_local(name, family, dialects[name], times[name].precision)} as {_wall(name)}")
         typed.append(f"{_value(column, family, dialects[name], times, clock)} as {sql.ident(name)}")
@@ -83,6 +87,14 @@ def convert(connection: Connection, staging: StagingTable, dialects: dict[str, D
 
 def _cell(name: str) -> str:
     return sql.ident(f"cell {name}")
+
+
+def _id(connection: Connection, staging: StagingTable, column: Column, family: str) -> str:
+    """Write the SQL of a key or a link: missing where it names no record, without the tail of a float where none of the column has another."""
+    cell = f"{sql.ident(column.name)}::varchar"
+    codes = "" if family == "number" else f"select count(*) from {staging.name} where regexp_matches({cell}, '^\\d+[.,]\\d*[1-9]\\d*$')"
+    whole = cell if codes and sql.first_row(connection, codes)[0] else f"regexp_replace({cell}, '(^-?\\d+){_TAIL}', '\\1')"
+    return f"case when not regexp_matches({cell}, '{_NO_RECORD}') then {whole} end"
 
 
 def _wall(name: str) -> str:
@@ -141,8 +153,8 @@ def _number(column: Column, cell: str, family: str, dialect: Dialect) -> str:
 
 
 def _text(column: Column, cell: str, family: str) -> str:
-    if family == "number":  # an id that pandas made a float because some were missing
-        return f"case when regexp_matches({cell}::varchar, '{_ID}') then {cell}::hugeint::varchar else {cell}::varchar end"
+    if column.is_id:
+        return f"case when not regexp_matches({cell}, '{_DIGITS_LOST}') then {cell} end"
     if column.name == "currency":
         names = " ".join(f"when {sql.text(name)} then {sql.text(code)}" for name, code in CURRENCIES.items())
         return f"case lower({cell}::varchar) {names} else upper({cell}::varchar) end"
@@ -177,8 +189,8 @@ def _faults(columns: list[Column]) -> tuple[list[tuple[str, str]], str, str]:
         if column.filled:
             tests.append(f"when {cell} is null then {len(faults)}")
             faults.append((column.name, rules.EMPTY.format(column=column.name)))
-        if column.kind != "text" or column.allowed:
-            reason = rules.UNKNOWN_VALUE if column.allowed else rules.UNREADABLE
+        if column.kind != "text" or column.allowed or column.is_id:
+            reason = rules.UNKNOWN_VALUE if column.allowed else rules.DIGITS_LOST if column.is_id else rules.UNREADABLE
             test = f"{cell} is not null and {value} is null"
             tests.append(f"when {test} then {len(faults)}")
             bad.append(f"when {test} then {cell}::varchar")

@@ -30,10 +30,19 @@ _DATES = {
     "unclear": r"^(0?[1-9]|1[0-2])[-/.](0?[1-9]|1[0-2])[-/.]\d{4}|^(0?[1-9]|1[0-2])[/.](0?[1-9]|1[0-2])[/.]\d{2}( |$)",
     "day": r"^(1[3-9]|2\d|3[01])[-/.](0?[1-9]|1[0-2])[-/.]\d{2}",
     "month": r"^(0?[1-9]|1[0-2])[-/.](1[3-9]|2\d|3[01])[-/.]\d{2}",
+    "iso": r"^\d{4}-\d{2}-\d{2}",
     "noon": r"(?i)\d ?[ap]\.?m\.?$",
     "offset": _HAS_OFFSET,
 }
 _OPPOSITE = (("comma", "point"), ("point", "comma"), ("day", "month"), ("month", "day"))
+# By a spreadsheet that reads the other order: dates it could turn are dates with day and month swapped, the others stay texts.
+_SWAPPED = {
+    "real": _DATES["iso"],
+    "late": r"^\d{4}-\d{2}-(1[3-9]|[23])",
+    "text": r"^\d{1,2}[-/.]\d{1,2}[-/.]\d",
+    "early": r"^(0?\d|1[0-2])[-/.](0?\d|1[0-2])[-/.]",
+}
+_FEW = 3  # of each: fewer may be so by chance
 DAY_FIRST, MONTH_FIRST = "day first", "month first"
 _CHOICES = {
     "decimal": ("with a comma or a point as the decimal sign", 'decimal = "," or decimal = "."'),
@@ -214,6 +223,8 @@ def _decimal(place: _Place, name: str, evidence: _Evidence, source: Source) -> s
 
 
 def _order(place: _Place, name: str, evidence: _Evidence, source: Source) -> str | None:
+    if evidence["iso"] and (evidence["day"] or evidence["month"]):
+        _refuse_swapped(place, name, source)
     for declared in source.dates:
         if declared.startswith(("%d", "%m")):
             return DAY_FIRST if declared.startswith("%d") else MONTH_FIRST
@@ -241,6 +252,21 @@ def _agreed(found: dict[str, str | None], key: str, place: _Place, evidence: dic
                 f"write {keys} under [tables.{table}] in {FILE}"
             )
     return {name: next(iter(evident)) if value is None else value for name, value in found.items()}
+
+
+def _refuse_swapped(place: _Place, name: str, source: Source) -> None:
+    """Refuse real dates whose day is never over 12 beside texts that always have a part over it; a format of the former in kpi.toml excuses them."""
+    counts = ", ".join(f"count(*) filter (regexp_matches({sql.ident(name)}, '{pattern}'))" for pattern in _SWAPPED.values())
+    where = f"where file = {place.file} and not is_blank and not is_filtered"
+    n_real, n_late, n_text, n_early = sql.first_row(place.connection, f"select {counts} from {place.staging.name} {where}")
+    if min(n_real, n_text) >= _FEW and not n_late and not n_early and not any(declared.startswith("%Y") for declared in source.dates):
+        real, text = (place.first(f"regexp_matches({sql.ident(name)}, '{_SWAPPED[kind]}')") for kind in ("real", "text"))
+        table = place.staging.table.name
+        raise DataError(
+            f"{table} {name}: in real dates the day is never over 12 ({real}), in dates kept as text always ({text}): a spreadsheet took days for "
+            f"months. Export again without opening the file in it; if the real dates are right, write "
+            f'dates = ["%Y-%m-%d", "%d/%m/%Y"] under [tables.{table}] in {FILE}'
+        )
 
 
 def _formats(connection: Connection, source: Source, staging: StagingTable) -> tuple[str, ...]:
