@@ -1,10 +1,12 @@
-"""Contracts of the canonical tables and of the results: the only place that lists columns."""
+"""Contracts of the canonical tables, whose columns ``schema.toml`` lists, and of the results."""
 
 from __future__ import annotations
 
 import functools
+import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal, ParamSpec, TypeAlias, TypeVar
 
 import pandas as pd
@@ -61,150 +63,24 @@ class Table:
         return [column.name for column in self.columns]
 
 
-def _must(name: str, kind: Kind = "text", **more: Any) -> Column:
-    return Column(name, kind, required=True, filled=True, **more)
-
-
-def _has(name: str, kind: Kind = "text", **more: Any) -> Column:
-    """A column that must exist but may have empty cells: a lead without an owner is still a lead."""
-    return Column(name, kind, required=True, **more)
-
-
-def _may(name: str, kind: Kind = "text", **more: Any) -> Column:
-    return Column(name, kind, **more)
-
-
 BLANK = "(blank)"  # how a group of empty cells is called
-STATUS = ("open", "won", "lost")
-KINDS = ("call", "email", "meeting", "message", "task", "form", "visit", "alert")
 
-TABLES: dict[str, Table] = {
-    table.name: table
-    for table in (
-        Table(
-            "leads",
-            (
-                _must("lead_id"),
-                _must("created_at", "instant"),
-                _may("person_id"),
-                _may("merged_into", references="leads"),
-                _may("assigned_at", "instant"),
-                _has("source"),
-                _has("owner"),
-                _may("country"),
-                _may("nurtured_at", "instant"),
-                _may("alerted_at", "instant"),
-                _may("status"),
-                _may("disqualified_at", "instant"),
-                _may("disqualified_by", allowed=("human", "machine")),
-                _may("opportunity_id", references="opportunities"),
-                _may("customer_id", references="customers"),
-                _may("deleted_at", "instant"),
-            ),
-            ("lead_id",),
-        ),
-        Table("lead_scores", (_must("lead_id", references="leads"), _must("at", "instant"), _must("score", "number"))),
-        Table(
-            "activities",
-            (
-                _must("activity_id"),
-                _may("lead_id", references="leads"),
-                _may("opportunity_id", references="opportunities"),
-                _must("at", "instant"),
-                _must("kind", allowed=KINDS),
-                _must("direction", allowed=("outbound", "inbound")),
-                _must("automated", "boolean"),
-                _must("done", "boolean"),
-                _has("owner"),
-                _may("outcome", allowed=("connected", "replied", "held", "appointment", "no_answer", "bounced")),
-            ),
-            ("activity_id",),
-        ),
-        Table(
-            "opportunities",
-            (
-                _must("opportunity_id"),
-                _may("lead_id", references="leads"),
-                _may("customer_id", references="customers"),
-                _has("owner"),
-                _may("created_at", "instant"),
-                _may("amount", "number"),
-                _must("currency", default="company.currency"),
-                _has("stage"),
-                _must("status", allowed=STATUS),
-                _may("closed_at", "instant"),
-                _may("expected_close_on", "date"),
-                _may("source"),
-                _may("product"),
-                _may("lost_reason"),
-                _may("deleted_at", "instant"),
-            ),
-            ("opportunity_id",),
-        ),
-        Table(
-            "opportunity_history",
-            (
-                _must("opportunity_id", references="opportunities"),
-                _must("changed_at", "instant"),
-                _must("seq", "integer"),
-                _has("stage"),
-                _must("status", allowed=STATUS),
-                _may("amount", "number"),
-                _may("expected_close_on", "date"),
-                _has("owner"),
-                _must("origin", allowed=("history", "entered_dates", "diff", "inferred"), default="history"),
-            ),
-            ("opportunity_id", "changed_at", "seq"),
-        ),
-        Table(
-            "customers",
-            (
-                _must("customer_id"),
-                _may("segment"),
-                _may("source"),
-                _may("owner"),
-                _may("acquired_at", "instant"),
-                _may("acquisition_cost", "number"),
-            ),
-            ("customer_id",),
-        ),
-        Table(
-            "orders",
-            (
-                _must("order_id"),
-                _must("customer_id", references="customers"),
-                _must("at", "instant"),
-                _must("amount", "number"),
-                _may("margin", "number"),
-                _must("currency", default="company.currency"),
-                _must("kind", allowed=("sale", "refund"), default="sale"),
-                _may("product"),
-                _may("refunds_order_id", references="orders"),
-            ),
-            ("order_id",),
-        ),
-        Table(
-            "contracts",
-            (
-                _must("contract_id"),
-                _must("customer_id", references="customers"),
-                _must("start_on", "date"),
-                _may("end_on", "date"),  # first day no longer covered
-                _must("monthly_amount", "number"),
-                _must("currency", default="company.currency"),
-            ),
-            ("contract_id",),
-        ),
-        Table("stages", (_must("stage"), _must("position", "integer"), _must("status", allowed=STATUS)), ("stage",)),
-        Table("owners", (_must("owner"), _must("team"), _may("from_on", "date"), _may("to_on", "date"))),
-        Table("targets", (_must("month"), _must("measure"), _may("team"), _must("amount", "number"))),
-        Table("fx", (_must("currency"), _must("from_on", "date"), _must("rate", "number")), ("currency", "from_on")),
-        Table(
-            "calendars",
-            (_may("team"), _must("weekday", "integer"), _must("opens"), _must("closes"), _has("zone"), _has("country")),
-        ),
-    )
-}
+
+def _tables(written: Mapping[str, Any]) -> dict[str, Table]:
+    """Make the canonical tables; a column that must be filled must be there."""
+    columns = {
+        name: [
+            Column(column, **{"required": "filled" in more, **more, "allowed": tuple(more.get("allowed", ()))})
+            for column, more in table["columns"].items()
+        ]
+        for name, table in written.items()
+    }
+    return {name: Table(name, tuple(columns[name]), tuple(table.get("key", ()))) for name, table in written.items()}
+
+
+TABLES = _tables(tomllib.loads(Path(__file__).with_name("schema.toml").read_text("utf-8")))
+STATUS = TABLES["opportunities"]["status"].allowed
+KINDS = TABLES["activities"]["kind"].allowed
 
 RESULT = [
     "kpi",  # catalogue key
