@@ -6,6 +6,7 @@ import math
 from datetime import datetime
 
 import narwhals.stable.v2 as nw
+import numpy as np
 import pandas as pd
 
 from kpi import engine, facts, periods, schema
@@ -17,6 +18,7 @@ from kpi.periods import Instant, Month, Window, WindowLike
 from kpi.pipeline.closed_deals import average_value, sales_cycle
 from kpi.pipeline.conversion import opportunity_to_customer
 from kpi.pipeline.open_pipeline import open_pipeline
+from kpi.statistics import intervals
 
 HORIZON = CATALOG["pipeline.won_from_stage"].days
 FACTORS = ("open_deals", "win_incidence", "average_won_value", "days_to_win")
@@ -107,7 +109,8 @@ def sales_velocity(data: Dataset, *, as_of: Instant, past: Instant | None = None
     -------
     DataFrame
         One row per ``factor`` (``velocity`` first) with the columns of `schema.RESULT`; ``past``, its value then (missing where the data do not
-        reach back), and ``effect``, what the change of that factor did to the velocity, in money per day: the four add up to the change.
+        reach back), and ``effect``, what the change of that factor did to the velocity, in money per day: the four add up to the change;
+        ``settled``, whether the factor changed by more than chance (of the number of open deals, which has no interval, any change is).
 
     Raises
     ------
@@ -132,9 +135,10 @@ def sales_velocity(data: Dataset, *, as_of: Instant, past: Instant | None = None
     for place, (row, old) in enumerate(zip(rows, then, strict=True)):
         row["past"] = old["value"]
         ratio = mean * math.log(row["value"] / old["value"]) if row["value"] > 0 and old["value"] > 0 else math.nan
+        row["settled"] = bool(np.sign(intervals.difference(row, old, len(FACTORS))[1:]).sum()) if "low" in old and place else None
         row["effect"] = row["value"] - old["value"] if place == 0 else -ratio if row["factor"] == "days_to_win" else ratio
     table, window = pd.DataFrame(rows), data.window(None, now)
-    result = schema.result("pipeline.velocity", table, by=["factor"], view="snapshot", window=window, as_of=now, more=["past", "effect"])
+    result = schema.result("pipeline.velocity", table, by=["factor"], view="snapshot", window=window, as_of=now, more=["past", "effect", "settled"])
     return result.set_index("factor").loc[["velocity", *FACTORS]].reset_index()
 
 

@@ -15,6 +15,7 @@ from kpi.response_time.assignment import PARTS
 from kpi.response_time.inquiries import CLOCKS, TYPICAL, groups_of, within
 from kpi.response_time.waiting import never_answered
 from kpi.schema import By, renamed
+from kpi.statistics import intervals
 
 
 @renamed(threshold="horizon")
@@ -156,9 +157,8 @@ def response_change(
     now, then = (answered_within(data, window=days, **same, level=each) for days in (window, past))
     columns = [*groups, "value", "low", "high"]
     both = now.merge(then[columns], on=groups, suffixes=("", "_then")) if groups else now.join(then[columns].add_suffix("_then"))
-    difference = both["value"] - both["value_then"]
-    down = np.hypot(both["value"] - both["low"], both["high_then"] - both["value_then"])
-    up = np.hypot(both["high"] - both["value"], both["value_then"] - both["low_then"])
-    table = both.assign(before=both["value_then"], now=both["value"], value=difference, low=difference - down, high=difference + up)
+    before = {name: both[f"{name}_then"] for name in ("value", "low", "high")}
+    value, low, high = intervals.difference({name: both[name] for name in before}, before)
+    table = both.assign(before=before["value"], now=both["value"], value=value, low=low, high=high)
     table["differs"] = np.where(table["low"] > 0, 1, np.where(table["high"] < 0, -1, 0))
     return schema.result("response.change", table, by=groups, view="cohort", window=window, as_of=moment, more=("before", "now", "differs"))

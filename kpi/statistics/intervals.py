@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Literal, TypeAlias
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -47,6 +47,19 @@ def wilson(events: Numbers, n: Numbers, level: float = 0.95) -> tuple[np.ndarray
         middle = (share + z**2 / (2 * n)) / (1 + z**2 / n)
         half = z / (1 + z**2 / n) * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
     return np.where(share == 0, 0.0, middle - half)[()], np.where(share == 1, 1.0, middle + half)[()]
+
+
+def difference(one: Mapping[str, Any], other: Mapping[str, Any], comparisons: int = 1, level: float = 0.95) -> tuple[Any, Any, Any]:
+    """By how much one number (``value``, ``low``, ``high``) is above another, and the range of that, widened for having picked among comparisons.
+
+    From the intervals of both: for shares Newcombe (1998), Statistics in Medicine 17:873-890, method 10; for all else Zou and Donner (2008),
+    Statistics in Medicine 27:1693-1702. Bonferroni over the comparisons.
+    """
+    reach = quantile_of(1 - (1 - level) / comparisons) / quantile_of(level)
+    value = one["value"] - other["value"]
+    down = np.hypot(one["value"] - one["low"], other["high"] - other["value"])
+    up = np.hypot(one["high"] - one["value"], other["value"] - other["low"])
+    return value, value - reach * down, value + reach * up
 
 
 def with_share(counts: pd.DataFrame, level: float = 0.95) -> pd.DataFrame:

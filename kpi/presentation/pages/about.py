@@ -48,6 +48,8 @@ class Reported(Protocol):
     @property
     def company(self) -> ReportedCompany: ...
     def month(self, month: str = "") -> Month: ...
+    def has(self, table: str, column: str = "") -> bool: ...
+    def first_month(self, table: str = "") -> Month: ...
     def as_of(self, month: Month) -> pd.Timestamp: ...
 
 
@@ -61,6 +63,7 @@ class About(TableWriter):
     is_simulated: bool
     hours: list[list[tuple[int, int]]]
     is_contractual: bool = False
+    months_before: int = 12
     fiscal_year_starts: int = 1
     lacking: set[str] = field(default_factory=set, compare=False)
     faults: dict[str, str] = field(default_factory=dict, compare=False)
@@ -153,6 +156,7 @@ def about(data: Reported, month: str = "", lang: str = "") -> About:
         is_simulated=company.simulated,
         hours=open_windows(data.hours),
         fiscal_year_starts=company.fiscal_year_starts,
+        months_before=min(12, reported.number - data.first_month("leads").number) if data.has("leads") else 12,
         is_contractual=bool(data.settings.get("retention", {}).get("contractual", False)),
     )
 

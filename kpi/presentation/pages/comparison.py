@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import pandas as pd
 
 from kpi.presentation.blocks import Answer, SideBySide
@@ -36,7 +34,7 @@ def response_by_group(about: About, groups: pd.DataFrame, *, change: pd.DataFram
         DisplayColumn("name", words.translate(HEADS[column])),
         *columns_of("number", {"n": say("Leads"), "n_events": say("Answered\nin 1 h")}),
         *estimate(words, say("Share"), drawn=True),
-        DisplayColumn("before", say("12 months\nbefore"), "percent"),
+        DisplayColumn("before", say("Before"), "percent"),
         DisplayColumn("verdict", say("Against\nbefore")),
         DisplayColumn("median", say("Half within"), "duration", n="n"),
         DisplayColumn("waiting", say("Waiting over\n24 h"), "number"),
@@ -52,10 +50,10 @@ def _extremes(words: Words, frame: pd.DataFrame) -> Answer:
     if len(known) < 2:
         return Answer(words.say("Too few leads to compare."))
     best, worst = known.iloc[0], known.iloc[-1]
-    if differ(best, worst):
+    if differ(best, worst, len(known)):
         text = N_("{best}: {high} within the hour ({high_range}). {worst}: {low} ({low_range}), the slowest.")
     else:
-        text = N_("From {best}, {high} ({high_range}), to {worst}, {low} ({low_range}): the intervals overlap, no difference is settled.")
+        text = N_("From {best}, {high} ({high_range}), to {worst}, {low} ({low_range}): no difference is settled.")
     return Answer(words.say(text, **_ends(words, best, worst)))
 
 
@@ -105,7 +103,7 @@ def _difference(words: Words, name: str, frame: pd.DataFrame) -> str:
     if len(known) < 2:
         return ""
     best, worst = known.iloc[0], known.iloc[-1]
-    if not differ(_stretched(best, len(known)), _stretched(worst, len(known))):
+    if not differ(best, worst, len(known)):
         return ""
     parts = {"group": words.translate(HEADS[name]), **_ends(words, best, worst)}
     return words.say("{group}: {best} wins {high} ({high_range}), {worst} {low} ({low_range}).", **parts)
@@ -113,16 +111,6 @@ def _difference(words: Words, name: str, frame: pd.DataFrame) -> str:
 
 def _ends(words: Words, best: pd.Series, worst: pd.Series) -> dict[str, str]:
     return {"best": str(best["name"]), "worst": str(worst["name"])} | share(words, best, "high") | share(words, worst, "low")
-
-
-def _stretched(row: pd.Series, groups: int) -> pd.Series:
-    """The interval widened for having picked the best and the worst of many groups.
-
-    Two 95% intervals part at 3.92 standard errors, the 5% point of the range of five means; that of more grows by some 0.55 each time they double
-    (Tukey's studentized range: 4.47 for ten, 5.01 for twenty).
-    """
-    factor = max(1.0, 1 + 0.55 / 3.92 * math.log2(groups / 5))
-    return pd.Series({name: row["value"] + factor * (row[name] - row["value"]) for name in ("low", "high")})
 
 
 def _winners(about: About, name: str, frame: pd.DataFrame, total: pd.DataFrame) -> DisplayTable:

@@ -9,7 +9,7 @@ from kpi.presentation.blocks import Answer, Figure
 from kpi.presentation.blocks.tables import DisplayColumn, DisplayTable, columns_of
 from kpi.presentation.language import Words
 from kpi.presentation.pages.about import About
-from kpi.presentation.pages.wording import age, money
+from kpi.presentation.pages.wording import age, few, money
 from kpi.schema import N_
 
 OTHERS = "(others)"
@@ -37,7 +37,7 @@ MODEL = N_(
 def lever_gains(about: About, gains: pd.DataFrame, expected: pd.DataFrame) -> list:
     """Show what each lever would bring, and whether that is settled."""
     words, say = about.words, about.words.say
-    if gains["value"].isna().all():
+    if gains["value"].isna().all() or few(expected.iloc[0]):
         return [Answer(say("Too few deals were won in the last year to say what a change would bring."))]
     days = age(gains)
     shown = gains.assign(
@@ -59,7 +59,12 @@ def lever_gains(about: About, gains: pd.DataFrame, expected: pd.DataFrame) -> li
     alt = say("Gain in won value over {days} days: {levers}.", days=days, levers=every)
     figure = Figure(drawn, say("Expected gain if each lever moved within its own plausible range"), note, alt, words.translate(MODEL))
     won = money(words, expected.iloc[0], about.currency)
-    outlook = say("If things go on as in the last year, {value} ({range}) may be expected to be won in the next {days} days.", days=days, **won)
+    outlook = say(
+        "If things go on as in the last year, {value} would be won in {days} days on average. The interval of that mean ({range}) is no range of "
+        "what will come: a single quarter strays further.",
+        days=days,
+        **won,
+    )
     return [Answer(f"{_most_promising(words, known)} {outlook}"), figure, _table(about, shown, days)]
 
 

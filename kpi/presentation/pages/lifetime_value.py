@@ -7,7 +7,7 @@ import pandas as pd
 from kpi.catalog import CATALOG
 from kpi.presentation import charts
 from kpi.presentation.blocks import Answer, Figure, SideBySide
-from kpi.presentation.blocks.tables import DisplayColumn, DisplayTable, columns_of
+from kpi.presentation.blocks.tables import FLOOR, DisplayColumn, DisplayTable, columns_of
 from kpi.presentation.language import Words
 from kpi.presentation.pages.about import About
 from kpi.presentation.pages.wording import age, money, share, span
@@ -37,7 +37,7 @@ def value_to_date(about: About, deciles: pd.DataFrame, best: pd.DataFrame, mean:
     measure = say("margin to date" if row["measure"] == "margin" else "revenue to date (no margin is recorded)")
     parts = {"mean": about.money(row["value"]), "measure": measure, "n": int(row["n"])}
     answer = say("A customer has brought {mean} on average, {measure} (n = {n}).", **parts)
-    if len(deciles):
+    if len(deciles) and deciles["n"].sum() >= FLOOR:
         first = {"share": words.percent(deciles["value"].iloc[0]), "n": int(deciles["n"].iloc[0])}
         answer += " " + say("The best tenth, {n} customers, brought {share} of it.", **first)
     columns = [

@@ -8,7 +8,7 @@ from kpi.presentation import charts
 from kpi.presentation.blocks import Answer, Figure, SideBySide
 from kpi.presentation.blocks.tables import DisplayColumn, columns_of, estimate
 from kpi.presentation.pages.about import About
-from kpi.presentation.pages.wording import differ, judged, length, share, window_days
+from kpi.presentation.pages.wording import differ, few, judged, length, share, window_days
 from kpi.schema import N_
 
 STEPS = {
@@ -82,7 +82,7 @@ def stale_deals(about: About, stale: pd.DataFrame, pushes: pd.DataFrame | None) 
             len(stale),
             total=about.money(stale["amount"].sum()),
         )
-    if pushes is not None and pushes["n"].iloc[0]:
+    if pushes is not None and not few(pushes.iloc[0]):
         once, twice = pushes.iloc[0], pushes.iloc[1]
         text = N_("Of the deals open {days} days ago, {share} have since been pushed to a later month ({range}), {twice} of {n} more than once.")
         answer += " " + say(text, days=length(once), twice=int(twice["n_events"]), n=int(twice["n"]), **share(words, once))
@@ -102,11 +102,14 @@ def loss_reasons(about: About, reasons: pd.DataFrame, by_amount: pd.DataFrame) -
     frame = reasons.sort_values(["n_events", "reason"], ascending=[False, True], ignore_index=True)
     days = window_days(frame, "pipeline.loss_reasons")
     answer = say("No deal was lost in the last {days} days.", days=days)
-    if len(frame):
+    if len(frame) and few(frame.iloc[0]):
+        parts = {"reason": words.named(frame["reason"].iloc[0]), "done": int(frame["n_events"].iloc[0]), "n": int(frame["n"].iloc[0])}
+        answer = say("Most often deals are lost for the reason {reason}: {done} of {n}; too few for a rate.", **parts)
+    elif len(frame):
         parts = {"reason": words.named(frame["reason"].iloc[0]), **share(words, frame.iloc[0])}
         answer = say("Most often deals are lost for the reason {reason}: {share} ({range}).", **parts)
-        if len(frame) > 1 and not differ(frame.iloc[0], frame.iloc[1]):
-            answer = say("The most frequent reason for a loss is {reason}, {share} ({range}), but the intervals overlap.", **parts)
+        if len(frame) > 1 and not differ(frame.iloc[0], frame.iloc[1], len(frame)):
+            answer = say("The most frequent reason for a loss is {reason}, {share} ({range}), but no difference is settled.", **parts)
     shown = frame.assign(by_amount=frame["reason"].map(by_amount.set_index("reason")["value"]))
     columns = [
         DisplayColumn("reason", say("Reason")),

@@ -143,7 +143,11 @@ def _moved(about: About, velocity: pd.DataFrame) -> str:
     now = about.money(row["value"])
     if pd.isna(row["past"]):
         return say("As things go now, the open pipeline brings {now} a day.", now=now)
-    most = factors.loc[factors["effect"].abs().idxmax()]
-    parts = {"now": now, "past": about.money(row["past"]), "factor": words.translate(FACTORS[most["factor"]])}
+    parts = {"now": now, "past": about.money(row["past"])}
+    settled = factors[factors["settled"].eq(True)]
+    if settled.empty:
+        return say("As things go now, the open pipeline brings {now} a day, against {past} a year ago; no factor moved by more than chance.", **parts)
+    most = settled.loc[settled["effect"].abs().idxmax()]
+    parts |= {"factor": words.translate(FACTORS[most["factor"]])}
     parts["effect"] = words.money(most["effect"], about.currency, signed=True)
     return say("As things go now, the open pipeline brings {now} a day, against {past} a year ago; what moved it most: {factor} ({effect}).", **parts)

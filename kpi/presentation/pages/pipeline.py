@@ -9,39 +9,24 @@ from kpi.presentation.blocks import Answer, Opening, SideBySide
 from kpi.presentation.blocks.tables import FLOOR, DisplayColumn, DisplayTable, columns_of, estimate
 from kpi.presentation.language import Words
 from kpi.presentation.pages.about import About
-from kpi.presentation.pages.wording import HORIZON, Pair, age, at, beside, by_age, incidence, judged, length, quarter_name, share, verdict
+from kpi.presentation.pages.wording import (
+    HORIZON,
+    Pair,
+    against_year,
+    age,
+    at,
+    by_age,
+    counted,
+    differ,
+    few,
+    incidence,
+    judged,
+    length,
+    quarter_name,
+    share,
+)
 from kpi.schema import N_
 
-BECAME_OPPORTUNITY = {
-    1: N_("{share} of leads become an opportunity within {days} days ({range}), clearly more than a year ago."),
-    -1: N_("{share} of leads become an opportunity within {days} days ({range}), clearly fewer than a year ago."),
-    0: N_("{share} of leads become an opportunity within {days} days ({range}); no settled change from a year ago."),
-    None: N_("{share} of leads become an opportunity within {days} days ({range})."),
-}
-BECAME_CUSTOMER = {
-    1: N_("{share} are customers by then ({range}), clearly more than a year ago."),
-    -1: N_("{share} are customers by then ({range}), clearly fewer than a year ago."),
-    0: N_("{share} are customers by then ({range}); no settled change from a year ago."),
-    None: N_("{share} are customers by then ({range})."),
-}
-OPENING = {
-    1: N_("As things go now, {share} of opportunities are won within {days} days: clearly more than a year ago."),
-    -1: N_("As things go now, {share} of opportunities are won within {days} days: clearly fewer than a year ago."),
-    0: N_("As things go now, {share} of opportunities are won within {days} days; no settled change from a year ago."),
-    None: N_("As things go now, {share} of opportunities are won within {days} days."),
-}
-TITLES = {
-    1: N_("{now} won within {days} days, {before} a year ago: more"),
-    -1: N_("{now} won within {days} days, {before} a year ago: fewer"),
-    0: N_("{now} won within {days} days, {before} a year ago: the bands overlap"),
-    None: N_("{now} won within {days} days"),
-}
-ANSWERS = {
-    1: N_("{now} of opportunities are won within {days} days ({range}), against {before} a year ago ({past_range}): clearly more."),
-    -1: N_("{now} of opportunities are won within {days} days ({range}), against {before} a year ago ({past_range}): clearly fewer."),
-    0: N_("{now} of opportunities are won within {days} days ({range}), against {before} a year ago ({past_range}): not settled."),
-    None: N_("{now} of opportunities are won within {days} days ({range}); the data do not reach back to compare with a year ago."),
-}
 AGAINST_ALL = {
     1: N_(
         "Of the deals closed lately {rate} were won, more than the {share} of all: the rate counts deals by the day they closed, "
@@ -67,23 +52,29 @@ def opening(about: About, won: pd.DataFrame, before: pd.DataFrame, closed: pd.Da
     """Open the page: how many opportunities are won, and whether that has changed."""
     words, say = about.words, about.words.say
     now, rate = at(won, HORIZON), closed.iloc[0]
+    if few(now):
+        return about.opening("pipeline", counted(words, now))
     if pd.isna(now["value"]):
         return about.opening("pipeline", say("Too few opportunities were under way to say how many are won."))
     parts = share(words, now)
     lede = say("95% interval {span}, from the last {days} days.", span=parts["range"], days=length(now))
-    if rate["n"]:
+    if rate["n"] >= FLOOR:
         of_closed = {"rate": words.percent(rate["value"]), "open": int(rate["n_open"])}
         lede += " " + say("The closed-deal win rate of the same days says {rate}: it leaves the {open} open deals out.", **of_closed)
-    found = verdict(now, at(before, HORIZON))
-    return about.opening("pipeline", judged(words, OPENING, found, share=parts["share"], days=HORIZON), lede)
+    if rate["n"] and rate["n_events"] == rate["n"]:
+        lede += " " + say("No deal was lost in these days: if losses are not recorded, the shares won are too high.")
+    sentence = say("As things go now, {share} of opportunities are won within {days} days", share=parts["share"], days=HORIZON)
+    return about.opening("pipeline", against_year(words, sentence, now, at(before, HORIZON)), lede)
 
 
 def share_won(about: About, curve: Pair, won: Pair, steps: list[pd.DataFrame]) -> list:
     """Show the share won by age, now and a year ago, beside every conversion."""
     words, say = about.words, about.words.say
     now, before = at(won[0], HORIZON), at(won[1], HORIZON)
-    found, today, then = verdict(now, before), share(words, now), share(words, before)
-    parts = {"now": today["share"], "range": today["range"], "before": then["share"], "past_range": then["range"], "days": HORIZON}
+    if few(now) or pd.isna(now["value"]):
+        return [Answer(counted(words, now)), conversions(about, steps)]
+    sentence = say("{share} of opportunities are won within {days} days ({range})", days=HORIZON, **share(words, now))
+    title = say("{share} won within {days} days", share=words.percent(now["value"]), days=HORIZON)
     figure = incidence(
         words,
         curve,
@@ -91,7 +82,7 @@ def share_won(about: About, curve: Pair, won: Pair, steps: list[pd.DataFrame]) -
         cause="won",
         ylabel=say("won by then, share of all opportunities"),
         xlabel=say("days since the opportunity was created"),
-        title=judged(words, TITLES, found, **parts),
+        title=against_year(words, title, now, before).rstrip("."),
         note=say(
             "n = {n} and {before} opportunities under way · band: 95% interval · lost competes, open is kept · "
             "below: number under observation at that age",
@@ -100,7 +91,7 @@ def share_won(about: About, curve: Pair, won: Pair, steps: list[pd.DataFrame]) -
         ),
         alt=say("Share of opportunities won within: {points}.", points=by_age(words, won[0])),
     )
-    return [Answer(judged(words, ANSWERS, found, **parts)), SideBySide(figure, conversions(about, steps))]
+    return [Answer(against_year(words, sentence, now, before)), SideBySide(figure, conversions(about, steps))]
 
 
 def conversions(about: About, results: list[pd.DataFrame]) -> DisplayTable:
@@ -136,20 +127,20 @@ def closed_win_rate(about: About, won: pd.DataFrame, closed: pd.DataFrame, by_am
     note = say("Last {days} days; 95% interval", days=length(closed.iloc[0]))
     table = about.table(frame, columns, title=say("What does the usual win rate say?"), note=note)
     of_all, of_closed, of_amount = (frame.iloc[place] for place in range(3))
-    if of_closed["n"] < FLOOR or pd.isna(of_all["value"]) or pd.isna(of_closed["value"]):
+    if few(of_closed) or few(of_all) or pd.isna(of_all["value"]) or pd.isna(of_closed["value"]):
         return [table]
     return [Answer(f"{_against_all(words, of_all, of_closed)} {_by_amount(words, of_closed, of_amount, lost)}"), table]
 
 
 def _against_all(words: Words, of_all: pd.Series, closed: pd.Series) -> str:
     parts = {"rate": words.percent(closed["value"]), "share": words.percent(of_all["value"]), "open": int(closed["n_open"])}
-    return judged(words, AGAINST_ALL, -beside(of_all, closed["value"]), **parts)
+    return judged(words, AGAINST_ALL, differ(closed, of_all), **parts)
 
 
 def _by_amount(words: Words, count: pd.Series, amount: pd.Series, lost: pd.DataFrame) -> str:
     if not _carries_amounts(lost):
         return words.say("Lost deals carry no amount here, so the rate by amount says nothing.")
-    return judged(words, BY_AMOUNT, beside(amount, count["value"]), amount=words.percent(amount["value"]))
+    return judged(words, BY_AMOUNT, differ(amount, count), amount=words.percent(amount["value"]))
 
 
 def _carries_amounts(lost: pd.DataFrame) -> bool:
@@ -178,11 +169,15 @@ def lead_conversion(about: About, curves: list[Pair], results: list[Pair]) -> li
     """Show how leads become opportunities and customers by age, now and a year ago."""
     words, say = about.words, about.words.say
     rows = [(at(now, HORIZON), at(then, HORIZON)) for now, then in results]
-    answers = [
-        judged(words, sentences, verdict(*row), days=HORIZON, **share(words, row[0]))
-        for sentences, row in zip((BECAME_OPPORTUNITY, BECAME_CUSTOMER), rows, strict=True)
+    sentences = [
+        N_("{share} of leads become an opportunity within {days} days ({range})"),
+        N_("{share} of leads are customers within {days} days ({range})"),
     ]
-    if any(pd.isna(now["value"]) for now, _ in rows):
+    answers = [
+        counted(words, now) if few(now) else against_year(words, say(text, days=HORIZON, **share(words, now)), now, then)
+        for text, (now, then) in zip(sentences, rows, strict=True)
+    ]
+    if any(pd.isna(now["value"]) and not few(now) for now, _ in rows):
         answers = [say("Too few leads were observed long enough to say how many become customers.")]
     drawn = (("opportunity", say("became an opportunity, share of all leads")), ("won", say("became a customer, share of all leads")))
     figures = []

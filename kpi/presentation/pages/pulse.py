@@ -9,7 +9,7 @@ from kpi.presentation.blocks import Answer, NoData, Opening, Prose, Sparkline, T
 from kpi.presentation.blocks.tables import DisplayColumn, columns_of, estimate
 from kpi.presentation.language import Words
 from kpi.presentation.pages.about import About
-from kpi.presentation.pages.wording import HORIZON, length, share, unstable
+from kpi.presentation.pages.wording import HORIZON, counted, few, length, share, unstable
 from kpi.schema import N_
 
 _PHRASES = {
@@ -32,7 +32,7 @@ def opening(about: About, chain: list[pd.DataFrame]) -> Opening:
     words, say = about.words, about.words.say
     if not chain:
         return about.opening("pulse", say("The data set has none of the headline numbers."))
-    found = [months for months in chain if months["signal"].iloc[-1]]
+    found = [months for months in chain if months["signal"].iloc[-1] and not _no_rate(months)]
     count = words.say_n("{n} of {all} key figures is a signal.", "{n} of {all} key figures are signals.", len(found), all=len(chain))
     month = words.sentence(words.month(about.month))
     won = next((months for months in chain if months["kpi"].iloc[-1] == "pipeline.won_value"), None)
@@ -41,7 +41,10 @@ def opening(about: About, chain: list[pd.DataFrame]) -> Opening:
         rest = say("signals: {signals}.", signals=signals) if signals else say("no number stands out.")
         return about.opening("pulse", say("{month}: ", month=month) + rest, count)
     answer = say("{month} won {value}", month=month, value=value(about, won, won.iloc[-1]))
-    answer += say(", a signal") if won["signal"].iloc[-1] else say(", a routine month")
+    if won["provisional"].iloc[-1] or unstable(won):
+        answer += say(", which cannot be called usual or not")
+    else:
+        answer += say(", a signal") if won["signal"].iloc[-1] else say(", a routine month")
     answer += say("; but {signals}.", signals=signals) if signals else say("; no other number stands out.")
     return about.opening("pulse", answer, count)
 
@@ -75,14 +78,18 @@ def tile(about: About, months: pd.DataFrame) -> Tile:
     words, say = about.words, about.words.say
     now, name, kind = months.iloc[-1], _name(about, months), months["kind"].iloc[-1]
     usual = about.interval(now["lower"], now["upper"], kind, _digits(months))
-    of = [say("of {n}", n=int(now["n"]))] if kind == "rate" and not pd.isna(now["n"]) else []
+    of = [say("of {n}", n=int(now["n"]))] if kind == "rate" and not few(now) else []
     if len(months) > 1:
         past = months.iloc[-2]
         of.append(say("{month} {value}", month=words.month_short(past["month"]), value=value(about, months, past)))
     below = say("provisional: fewer than 12 months before it") if now["provisional"] else say("Usual {range} · routine", range=usual)
+    if kind == "rate" and now["lower"] <= 0 and now["upper"] >= 1:
+        below = say("usual range too wide to judge")
+    if _no_rate(months):
+        below = say("too few for a rate")
     if unstable(months):
         below = say("no stable range: {n} of the {all} months before were signals", n=int(months["signal"].iloc[:-1].sum()), all=len(months) - 1)
-    signal = _flag(words, now["reason"], usual) if now["signal"] else ""
+    signal = _flag(words, now["reason"], usual) if now["signal"] and not _no_rate(months) else ""
     first, last = (words.month(months["month"].iloc[place]) for place in (0, -1))
     parts = {"name": name, "first": first, "last": last, "value": value(about, months, now), "said": signal or below}
     alt = say("{name}, {first} to {last}: now {value}. {said}", **parts)
@@ -96,9 +103,9 @@ def conversions(about: About, results: list[pd.DataFrame], closed: pd.DataFrame)
     words, say = about.words, about.words.say
     frame = pd.concat([result[result["horizon"] == HORIZON] for result in results], ignore_index=True)
     steps = [words.translate(kpi(key).name) for key in frame["kpi"]]
-    rows = zip(steps, frame.iterrows(), strict=True)
-    parts = [say("{name} {share} ({range})", name=step[:1].lower() + step[1:], **share(words, row)) for step, (_, row) in rows]
-    answer = say("Within {days} days, as things go now: {list}.", days=HORIZON, list=words.listing(parts))
+    rows = [(step, row) for step, (_, row) in zip(steps, frame.iterrows(), strict=True) if not few(row)]
+    parts = [say("{name} {share} ({range})", name=step[:1].lower() + step[1:], **share(words, row)) for step, row in rows]
+    answer = say("Within {days} days, as things go now: {list}.", days=HORIZON, list=words.listing(parts)) if parts else counted(words, frame.iloc[0])
     compared = closed.assign(step=say("Closed-deal win rate, for comparison"))
     columns = [
         DisplayColumn("step", say("Step")),
@@ -111,8 +118,14 @@ def conversions(about: About, results: list[pd.DataFrame], closed: pd.DataFrame)
 
 
 def value(about: About, months: pd.DataFrame, row: pd.Series) -> str:
-    """Write a value in the KPI's unit."""
+    """Write a value in the KPI's unit; of a rate of few records how many of how many."""
+    if months["kind"].iloc[-1] == "rate" and few(row) and not pd.isna(row["value"]):
+        return about.words.say("{done} of {n}", done=round(row["value"] * row["n"]), n=int(row["n"]))
     return about.written(row["value"], months["kind"].iloc[-1], _digits(months))
+
+
+def _no_rate(months: pd.DataFrame) -> bool:
+    return bool(months["kind"].iloc[-1] == "rate" and few(months.iloc[-1]))
 
 
 def _name(about: About, months: pd.DataFrame) -> str:

@@ -7,10 +7,10 @@ from itertools import pairwise
 import pandas as pd
 
 from kpi.presentation import charts
-from kpi.presentation.blocks import Answer, Figure, Opening, SideBySide
+from kpi.presentation.blocks import Answer, Block, Figure, Note, Opening, SideBySide
 from kpi.presentation.blocks.tables import FLOOR, DisplayColumn, DisplayTable, columns_of, estimate
 from kpi.presentation.pages.about import About
-from kpi.presentation.pages.wording import HOUR, Pair, age, at, differ, share, unstable
+from kpi.presentation.pages.wording import HOUR, Pair, age, at, counted, differ, few, share, unstable
 from kpi.schema import N_
 
 MONTH_SECONDS = 30 * 86_400.0
@@ -22,6 +22,8 @@ def opening(about: About, months: pd.DataFrame, waiting: pd.DataFrame) -> Openin
     if months.empty or pd.isna(months["value"].iloc[-1]):
         return about.opening("response_time", say("No leads came in in {month}.", month=words.month(about.month)))
     now = months.iloc[-1]
+    if few(now):
+        return about.opening("response_time", counted(words, now.fillna({"n_events": round(now["value"] * now["n"])})))
     has_usual = not now["provisional"] and not unstable(months)
     if now["signal"]:
         below = N_("Only {share} of leads were answered within the hour: a signal, not the usual variation.")
@@ -47,47 +49,56 @@ def speed(about: About, *, median: pd.DataFrame, usual_median: pd.DataFrame, ban
     """Answer how fast leads are answered."""
     words, say = about.words, about.words.say
     now, before, none = median.iloc[0], usual_median.iloc[0], bands.iloc[-1]
+    if few(now):
+        return Answer(say("{waiting} of {n} leads were not answered by a person so far.", waiting=int(none["n_events"]), n=int(none["n"])))
     first = say("Half of the leads have not been answered yet")
     if not pd.isna(now["value"]):
         first = say("Half of the leads were answered within {delay}", delay=words.duration(now["value"]))
     compared = f"{first}."
-    if not pd.isna(before["value"]):
-        compared = say("{first}; over the twelve months before, within {usual}.", first=first, usual=words.duration(before["value"]))
+    if not pd.isna(before["value"]) and not few(before) and about.months_before > 1:
+        text = N_("{first}; over the {months} months before, within {usual}.")
+        compared = say(text, first=first, usual=words.duration(before["value"]), months=about.months_before)
     left = {"share": words.percent(none["value"]), "waiting": int(none["n_events"]), "n": int(none["n"])}
     rest = say("{share} were not answered by a person so far ({waiting} of {n}).", **left)
     # Judged at one hour, where young and old leads stand alike: the share not answered so far is always higher among the youngest.
     return Answer(f"{compared} {_changed(about, change.iloc[0])} {rest}")
 
 
-def distribution(about: About, *, bands: Pair, curve: Pair, within: Pair) -> SideBySide:
+def distribution(about: About, *, bands: Pair, curve: Pair, within: Pair) -> Block:
     """Show the leads by delay, and the share answered by each delay, against the twelve months before."""
     words, say = about.words, about.words.say
     now, usual, (delays, usual_delays) = at(within[0], HOUR), at(within[1], HOUR), bands
+    if few(now):
+        return Note(say("Fewer than {floor} leads: too few to draw.", floor=FLOOR))
     titles = {
-        -1: N_("Fewer answers within the hour than over the twelve months before"),
-        0: N_("Delays much as over the twelve months before: the intervals overlap"),
-        1: N_("More answers within the hour than over the twelve months before"),
+        -1: N_("Fewer answers within the hour than over the {months} months before"),
+        0: N_("Within the hour no settled difference from the {months} months before"),
+        1: N_("More answers within the hour than over the {months} months before"),
     }
+    compared = not few(usual) and about.months_before > 1
     labels = band_labels(about, delays)
     per_band = words.listing(f"{label} {words.percent(value)}" for label, value in zip(labels, delays["value"], strict=True))
     # The youngest leads have had less time: the last two bands have no fair comparison.
     fair = usual_delays.assign(value=usual_delays["value"].where(usual_delays["horizon"].notna()))
+    month = words.month(about.month)
     counts = {"n": int(delays["n"].iloc[0]), "open": int(delays["n_open"].iloc[-1])}
     left = Figure(
-        charts.plot_bands(delays, labels, words, past=fair, xlabel=say("share of the leads received in {month}", month=words.month(about.month))),
-        say(titles[differ(now, usual)]),
-        say("n = {n} leads, {open} of them still waiting · black line: 95% interval · grey tick: the twelve months before", **counts),
+        charts.plot_bands(delays, labels, words, past=fair if compared else None, xlabel=say("share of the leads received in {month}", month=month)),
+        say(titles[differ(now, usual)], months=about.months_before) if compared else say("Share of leads by delay of the first answer"),
+        say("n = {n} leads, {open} of them still waiting · black line: 95% interval · grey tick: before", **counts),
         say("Share of leads by delay of the first answer: {shares}.", shares=per_band),
     )
     shares = {"now": words.percent(now["value"]), "usual": words.percent(usual["value"])}
-    title = say("Within one hour: {now} now, {usual} over the twelve months before", **shares)
+    title = say("Within one hour: {now}", now=shares["now"])
+    if compared:
+        title = say("Within one hour: {now} now, {usual} over the {months} months before", months=about.months_before, **shares)
     drawn = charts.plot_incidence(
         curve[0],
         words,
         cause="answered",
         horizon=MONTH_SECONDS,
         label=say("{share} in 1 h", share=shares["now"]),
-        past=curve[1],
+        past=curve[1] if compared else None,
         past_label=say("before: {share}", share=shares["usual"]),
         ylabel=say("answered by then, share of all leads"),
         xlabel=say("time since the inquiry (logarithmic)"),
@@ -130,7 +141,8 @@ def lost_time(about: About, parts: pd.DataFrame) -> list:
     ]
     note = say("Wall clock, {month}; contact: a call that connected, a meeting held, a reply · – not reached", month=words.month(about.month))
     frame = parts.assign(name=[names[part] for part in parts["part"]])
-    return [Answer(answer), about.table(frame, columns, title=say("From inquiry to contact, part by part"), note=note)]
+    table = about.table(frame, columns, title=say("From inquiry to contact, part by part"), note=note)
+    return [table] if few(parts.iloc[0]) else [Answer(answer), table]
 
 
 def band_labels(about: About, bands: pd.DataFrame) -> list[str]:
@@ -143,7 +155,7 @@ def band_labels(about: About, bands: pd.DataFrame) -> list[str]:
 
 def _changed(about: About, row: pd.Series) -> str:
     words, say = about.words, about.words.say
-    if pd.isna(row["value"]):
+    if pd.isna(row["value"]) or few(row):
         return ""
     sentences = {
         1: N_("Within the hour clearly more are answered than before: {points} points ({range})."),
@@ -168,7 +180,7 @@ def hours_of_week(about: About, by_hour: pd.DataFrame, both: pd.DataFrame) -> li
     open_slots = [(day, slot) for day in range(7) for slot, span in enumerate(slots) if _opens(about.hours[day], span)]
     is_open = pd.Series([cell in open_slots for cell in zip(table["weekday"], table["slot"], strict=True)], index=table.index, dtype="bool")
     parts = {name: _share(about, table[inside]) for name, inside in (("inside", is_open), ("outside", ~is_open))}
-    answer = say("In opening hours {inside} of leads are answered within the hour, outside them {outside}.", **parts)
+    answer = say("Answered within the hour: {inside} in opening hours, {outside} outside them.", **parts)
     n = int(table["n"].sum())
     note = say("% of leads · n = {n} leads over twelve months, small figure: n of the cell · frame: opening hours · hatched: fewer than 20", n=n)
     framed = pd.DataFrame(open_slots, columns=["weekday", "slot"])
@@ -193,7 +205,9 @@ def clocks(about: About, both: pd.DataFrame) -> DisplayTable:
 
 def _share(about: About, cells: pd.DataFrame) -> str:
     n = cells["n"].sum()
-    return about.words.percent(cells["n_events"].sum() / n if n else None)
+    if n >= FLOOR:
+        return about.words.percent(cells["n_events"].sum() / n)
+    return about.words.say("{done} of {n}", done=int(cells["n_events"].sum()), n=int(n))
 
 
 def _slots(week: list) -> list[tuple[int, int]]:
@@ -259,6 +273,8 @@ def attempts_made(about: About, attempts: pd.DataFrame) -> list:
         return [Answer(say("No lead is old enough yet."))]
     few = attempts[(attempts["attempts"] > 0) & (attempts["attempts"] <= 2)]
     answer = say("{share} of {n} leads were reached in the end.", share=words.percent(reached / total), n=total) + " "
+    if total < FLOOR:
+        answer = say("{done} of {n} leads were reached in the end.", done=reached, n=total) + " "
     answer += words.say_n(
         "{n} was left after one or two attempts without contact.",
         "{n} were left after one or two attempts without contact.",

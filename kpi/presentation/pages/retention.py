@@ -9,7 +9,7 @@ from kpi.presentation.blocks import Answer, Figure, Note, Opening, SideBySide
 from kpi.presentation.blocks.tables import FLOOR, DisplayColumn, DisplayTable, columns_of
 from kpi.presentation.language import Words
 from kpi.presentation.pages.about import About
-from kpi.presentation.pages.wording import Pair, at, by_age, incidence, length, quarter_name, share
+from kpi.presentation.pages.wording import Pair, at, by_age, counted, few, incidence, length, quarter_name, share
 from kpi.schema import N_
 
 READINGS = {
@@ -30,6 +30,8 @@ def opening(about: About, year: pd.DataFrame, window: int | None, *, is_set: boo
     else:
         parts = {"change": words.number(change, signed=True), "share": words.percent(row["value"], signed=True)}
         answer = say("{n} customers are active, {change} in a year ({share}).", n=n, **parts)
+        if row["start"] < FLOOR:
+            answer = say("{n} customers are active, {change} in a year.", n=n, change=parts["change"])
     if window is None:
         return about.opening("retention", answer, say("Active: under contract on that day."))
     text = N_("Active: bought within the last {days}, the time within which 95% of repeat purchases come.")
@@ -97,6 +99,8 @@ def revenue(about: About, net: pd.DataFrame, gross: pd.DataFrame) -> list:
     words, say, row = about.words, about.words.say, net.iloc[0]
     if pd.isna(row["value"]):
         return [Answer(say("The data do not reach back far enough to follow the revenue of the customers of a year ago."))]
+    if few(row):
+        return [Answer(counted(words, row))]
     if about.is_contractual:
         text = N_(
             "The monthly amounts of the {n} customers of a year ago are at {net} of what they were ({net_range}); "
@@ -145,6 +149,9 @@ def contract_survival(about: About, *, survival: pd.DataFrame, curve: pd.DataFra
     words, say, half = about.words, about.words.say, median.iloc[0]
     if curve.empty:
         return [Answer(say("No contract had begun by that date."))]
+    if few(half):
+        text = N_("Of {n} times under contract {open} are still running; too few for a curve.")
+        return [Answer(say(text, n=int(half["n"]), open=int(half["n_open"])))]
     last = curve.iloc[-1]
     low, high = words.number(half["low"]), words.number(half["high"])
     if pd.isna(half["value"]):
@@ -182,6 +189,9 @@ def _renewed(words: Words, row: pd.Series) -> str:
         return words.say("No contract ended in the last twelve months.")
     if not row["n_events"]:
         return words.say("None of the {n} contracts that ended in the last twelve months was followed by another.", n=int(row["n"]))
+    if few(row):
+        text = N_("Of the {n} contracts that ended in the last twelve months {done} were renewed.")
+        return words.say(text, n=int(row["n"]), done=int(row["n_events"]))
     parts = {"n": int(row["n"]), **share(words, row)}
     return words.say("Of the {n} contracts that ended in the last twelve months {share} were renewed ({range}).", **parts)
 
@@ -194,7 +204,9 @@ def repeat_purchase(about: About, *, repeat: Pair, curve: Pair, by_month: pd.Dat
     words, say = about.words, about.words.say
     now, before = at(repeat[0], YEAR), at(repeat[1], YEAR)
     answer = say("The last {days} days do not show yet how many new customers buy again within a year.", days=length(now))
-    if not pd.isna(now["value"]):
+    if few(now) and not len(by_quarter[by_quarter["n"] >= FLOOR]):
+        return [Answer(counted(words, now)), _by_quarter(about, by_quarter)]
+    if not pd.isna(now["value"]) and not few(now):
         text = N_("Of new customers, {share} buy a second time within a year ({range}), as things went in the last {days} days.")
         answer = say(text, days=length(now), **share(words, now))
     elif len(cohorts := by_quarter[(by_quarter["horizon"] == YEAR) & by_quarter["value"].notna() & (by_quarter["n"] >= FLOOR)]):
@@ -248,7 +260,7 @@ def _by_quarter(about: About, by_quarter: pd.DataFrame) -> DisplayTable:
 def cohorts(about: About, cells: pd.DataFrame, compared: pd.DataFrame) -> list:
     """Show the cohort matrix, and whether any cohort stands out."""
     words, say = about.words, about.words.say
-    if compared.empty or compared["provisional"].all():
+    if compared.empty or compared["provisional"].all() or compared["n"].sum() < FLOOR:
         answer = say("There are too few cohorts to say what is usual.")
     else:
         parts = {"age": int(compared["age"].iloc[0]), "share": words.percent(compared["centre"].iloc[-1])}

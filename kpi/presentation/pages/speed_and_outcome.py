@@ -23,7 +23,9 @@ def association(about: About, *, opportunity: pd.DataFrame, appointment: pd.Data
     drawn = charts.plot_points(opportunity, labels, words, counts=counts, floor=FLOOR, xlabel=xlabel, ylabel=ylabel)
     n = int(opportunity["n"].sum())
     note = say("n = {n} leads of two years followed for {days} days after the edge of their band · line: Wilson 95% interval", n=n, days=days)
-    shares = words.listing(f"{label} {words.percent(value)}" for label, value in zip(labels, opportunity["value"], strict=True))
+    shares = words.listing(
+        f"{label} {words.percent(value)}" for label, value in zip(labels, opportunity["value"].where(opportunity["n"] >= FLOOR), strict=True)
+    )
     alt = say("Share that became an opportunity: {shares}.", shares=shares)
     figure = Figure(drawn, say("What leads become, by delay of the first answer"), note, alt)
     caveat = Note(say("Keen leads may also be called back sooner.") + " " + _mix(about, opportunity), say("Association, not proof."))
@@ -40,7 +42,7 @@ def _fastest_and_slowest(about: About, opportunity: pd.DataFrame, labels: list[s
     bands = {"first": labels[int(first["band"])], "last": labels[int(last["band"])], "days": int(first["horizon"])}
     shares = {"high": words.percent(first["value"]), "low": words.percent(last["value"])}
     answer = say("Answered in {first}: {high} become an opportunity within {days} days; {last}: {low}.", **bands, **shares)
-    return answer if differ(first, last) else answer + " " + say("The intervals overlap: no difference is settled.")
+    return answer if differ(first, last, len(known)) else answer + " " + say("No difference is settled.")
 
 
 def _mix(about: About, opportunity: pd.DataFrame) -> str:

@@ -6,7 +6,7 @@ import pandas as pd
 
 from kpi.presentation import charts
 from kpi.presentation.blocks import Answer, Figure, SideBySide
-from kpi.presentation.blocks.tables import DisplayColumn, DisplayTable, columns_of, estimate
+from kpi.presentation.blocks.tables import FLOOR, DisplayColumn, DisplayTable, columns_of, estimate
 from kpi.presentation.language import Words
 from kpi.presentation.pages.about import About
 from kpi.presentation.pages.wording import age, differ, share, window_days
@@ -39,14 +39,14 @@ def stage_conversion(
 
 
 def _weakest(words: Words, conversion: pd.DataFrame) -> str:
-    known = conversion[conversion["value"].notna()].sort_values("value")
+    known = conversion[conversion["value"].notna() & (conversion["n"] >= FLOOR)].sort_values("value")
     if len(known) < 2:
         return words.say("Too few deals moved to compare the stages.")
     least, second = known.iloc[0], known.iloc[1]
     parts = {"stage": str(least["stage"]), "next": str(least["next_stage"]), **share(words, least)}
-    if differ(least, second) < 0:
+    if differ(least, second, len(known)) < 0:
         return words.say("The step from {stage} to {next} loses most: {share} go on ({range}).", **parts)
-    return words.say("The step from {stage} to {next} has the lowest share going on, {share} ({range}), but the intervals overlap.", **parts)
+    return words.say("The step from {stage} to {next} has the lowest share going on, {share} ({range}), but no difference is settled.", **parts)
 
 
 def _funnel(about: About, funnel: pd.DataFrame) -> Figure:
@@ -54,7 +54,7 @@ def _funnel(about: About, funnel: pd.DataFrame) -> Figure:
     counts = [say("{done} of {n}", done=int(row.n_events), n=int(row.n)) for row in funnel.itertuples()]
     xlabel = say("reach the stage, or go beyond it, within {days} days", days=age(funnel))
     drawn = charts.plot_shares(funnel, words.names(funnel["stage"]), words, counts=counts, xlabel=xlabel)
-    known = funnel[funnel["value"].notna()].iloc[1:]
+    known = funnel[funnel["value"].notna() & (funnel["n"] >= FLOOR)].iloc[1:]
     title = say("How far do opportunities get?")
     if len(known):
         reached = (say("{share} reach {stage}", share=words.percent(row.value), stage=words.named(row.stage)) for row in known.itertuples())

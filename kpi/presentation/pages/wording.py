@@ -9,13 +9,22 @@ import pandas as pd
 
 from kpi.catalog import kpi
 from kpi.presentation import charts
-from kpi.presentation.blocks import Figure
+from kpi.presentation.blocks import Block, Figure, Note
+from kpi.presentation.blocks.tables import FLOOR
 from kpi.presentation.language import Words, placeholders
+from kpi.schema import N_
+from kpi.statistics import intervals
 
 Found = TypeVar("Found", bound=int | None)
 Pair = tuple[pd.DataFrame, pd.DataFrame]  # a result as things are now, and the same for the time that it is compared with
 HORIZON = 180  # age in days at which pages read a conversion
 HOUR = 3600.0
+SAME = 0.03  # a difference that is surely smaller, and may be none, is none
+AGAINST_YEAR = {
+    1: N_("{sentence}: clearly more than {before} a year ago."),
+    -1: N_("{sentence}: clearly less than {before} a year ago."),
+    0: N_("{sentence}: no settled change from {before} a year ago."),
+}
 
 
 def share(words: Words, row: pd.Series, name: str = "") -> dict[str, str]:
@@ -29,21 +38,33 @@ def money(words: Words, row: pd.Series, currency: str) -> dict[str, str]:
     return {"value": words.money(row["value"], currency), "range": words.money_range(row["low"], row["high"], currency)}
 
 
-def differ(one: pd.Series, other: pd.Series) -> int:
-    """Whether two estimates differ by more than chance, 1 up or -1 down: their intervals do not overlap."""
-    if one["low"] > other["high"]:
-        return 1
-    return -1 if one["high"] < other["low"] else 0
+def few(row: pd.Series) -> bool:
+    """Whether too few records stand behind a number to give a rate, or to call anything usual."""
+    return bool(pd.isna(row["n"]) or row["n"] < FLOOR)
 
 
-def beside(row: pd.Series, value: float) -> int:
-    """Whether an estimate differs from a plain value, 1 above or -1 below it: its interval does not hold that."""
-    return differ(row, pd.Series({"low": value, "high": value}))
+def counted(words: Words, row: pd.Series) -> str:
+    """Say of few records how many had the outcome, and that this is no rate."""
+    parts = {"name": words.translate(kpi(row["kpi"]).name), "done": words.number(row["n_events"]), "n": words.number(row["n"])}
+    return words.say("{name}: {done} of {n}; too few for a rate.", **parts)
 
 
-def verdict(now: pd.Series, past: pd.Series) -> int | None:
-    """How `now` stands against `past`, as `differ` says it; None where the past is not known."""
-    return None if pd.isna(past["value"]) else differ(now, past)
+def differ(one: pd.Series, other: pd.Series, groups: int = 2) -> int:
+    """Whether two estimates, the ends of so many groups, differ by more than chance, 1 up or -1 down."""
+    _, low, high = intervals.difference(one, other, groups * (groups - 1) // 2)
+    return 1 if low > 0 else -1 if high < 0 else 0
+
+
+def against_year(words: Words, sentence: str, now: pd.Series, past: pd.Series) -> str:
+    """End a sentence about a share by how it stands against that of a year before, where there were records enough then."""
+    if pd.isna(past["value"]) or few(past) or few(now):
+        return f"{sentence}."
+    _, low, high = intervals.difference(now, past)
+    text = AGAINST_YEAR[1 if low > 0 else -1 if high < 0 else 0]
+    if -SAME <= low <= 0 <= high <= SAME:
+        text = N_("{sentence}: unchanged from {before} a year ago (±{points} points).")
+    parts = {"sentence": sentence, "before": words.percent(past["value"]), "points": words.number(100 * max(abs(low), abs(high)))}
+    return words.say(text, **{name: parts[name] for name in placeholders(text)})
 
 
 def judged(words: Words, sentences: Mapping[Found, str], found: Found, **parts: object) -> str:
@@ -98,10 +119,12 @@ def end_label(words: Words, name: str, row: pd.Series) -> str:
     return name if pd.isna(row["value"]) else "{}\n{share} ({range})".format(name, **share(words, row))
 
 
-def incidence(words: Words, curve: Pair, shares: tuple[pd.Series, pd.Series], *, cause: str, ylabel: str, xlabel: str, **texts: str) -> Figure:
+def incidence(words: Words, curve: Pair, shares: tuple[pd.Series, pd.Series], *, cause: str, ylabel: str, xlabel: str, **texts: str) -> Block:
     """Show how a share grows with age, now and a year earlier where that is known: the curves, and the share of each at the age where they end."""
     now, past = shares
-    before = None if pd.isna(past["value"]) else curve[1]
+    if few(now):
+        return Note(counted(words, now))
+    before = None if pd.isna(past["value"]) or few(past) else curve[1]
     label, past_label = end_label(words, words.say("last {days} days", days=length(now)), now), end_label(words, words.say("a year earlier"), past)
     drawn = charts.plot_incidence(
         curve[0], words, cause=cause, horizon=now["horizon"], label=label, past=before, past_label=past_label, ylabel=ylabel, xlabel=xlabel
