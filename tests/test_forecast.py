@@ -441,7 +441,7 @@ def test_the_sentence_is_chosen_from_the_numbers(data, lows, said):
     expected = pd.DataFrame([{"value": 1000.0, "low": 900.0, "high": 1100.0, "n": 60}])
     answer, figure, table = lever_gains.lever_gains(about, rows(*lows), expected)
     assert said in answer.sentence
-    assert "€1,000 (€900–1,100) may be expected" in answer.sentence
+    assert "€1,000 would be won in 90 days on average. The interval of that mean (€900–1,100) is no range" in answer.sentence
     assert "A0 → B" in figure.alt
     assert "best owner · Ann" in repr(table)
 

@@ -62,7 +62,13 @@ def test_too_few_closed_deals_are_not_judged(about):
     assert said(pipeline.closed_win_rate(about, rates(0.30), rates(0.30, n=19), rates(0.30), lost(10.0))) == ""
 
 
-NOW = [(0.19, "clearly more than a year ago"), (0.45, "clearly fewer"), (0.32, "no settled change"), (NAN, "within 180 days (25–35%).")]
+NOW = [
+    (0.19, "clearly more than 19% a year ago"),
+    (0.24, "no settled change from 24% a year ago"),  # the intervals overlap, and so might those of a difference: 6 points, 7 either way
+    (0.45, "clearly less than 45%"),
+    (0.32, "no settled change from 32%"),
+    (NAN, "within 180 days (25–35%). 10%"),
+]
 
 
 @pytest.mark.parametrize(("before", "words"), NOW)
@@ -73,7 +79,7 @@ def test_leads_are_compared_with_a_year_ago(about, before, words):
     results = [tuple(rates(share, kpi=key) for share in shares) for shares, key in zip(((0.30, before), (0.10, 0.11)), keys, strict=True)]
     text = said(pipeline.lead_conversion(about, curves, results))
     assert words in text
-    assert "10% are customers by then (5–15%); no settled change from a year ago." in text
+    assert "10% of leads are customers within 180 days (5–15%): no settled change from 11% a year ago." in text
     unknown = rates(NAN, kpi=keys[1]), rates(0.11, kpi=keys[1])
     assert said(pipeline.lead_conversion(about, curves, [results[0], unknown])).startswith("Too few leads")
 
@@ -111,7 +117,22 @@ def test_sizes_are_named_by_their_bands(about):
     assert [cells[0].text for _, cells in table.rows] == ["under €1,000", "€1,000 to €5,000", "€5,000 and more", "no amount"]
 
 
-STEPS = [((0.3, 0.6), "loses most"), ((0.55, 0.6), "the intervals overlap"), ((0.3, NAN), "Too few deals moved")]
+STEPS = [((0.3, 0.6), "loses most"), ((0.55, 0.6), "no difference is settled"), ((0.3, NAN), "Too few deals moved")]
+
+
+def test_equal_and_narrow_is_unchanged(about):
+    """30.0 % and 30.5 %, each known to 1 point: the difference is within 2 points. Known to 4 points, it is not settled."""
+    now, past = (pd.Series({"value": share, "low": share - 0.01, "high": share + 0.01, "n": 9000}) for share in (0.300, 0.305))
+    assert wording.against_year(about.words, "30% are won", now, past) == "30% are won: unchanged from 30% a year ago (±2 points)."
+    assert "no settled change" in wording.against_year(about.words, "", now, past + pd.Series({"value": 0, "low": -0.03, "high": 0.03, "n": 0}))
+    assert wording.against_year(about.words, "30% are won", now, past.replace(9000, 19)) == "30% are won."  # a year ago there were no records
+    assert wording.against_year(about.words, "30% are won", now, past * np.nan) == "30% are won."
+
+
+def test_ends_of_many_groups_need_more_than_two_that_were_meant(about):
+    """10 points apart, each known to 6: the difference of two is 10 +- 8.5; of the ends of five groups, ten pairs, it is 10 +- 12.1."""
+    high, low = (pd.Series({"value": share, "low": share - 0.06, "high": share + 0.06}) for share in (0.40, 0.30))
+    assert (wording.differ(high, low), wording.differ(low, high), wording.differ(high, low, 5)) == (1, -1, 0)
 
 
 @pytest.mark.parametrize(("values", "words"), STEPS)

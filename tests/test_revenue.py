@@ -180,10 +180,12 @@ def test_the_page_says_what_is_compared():
     for name, data in {"contracts": contractual(TERMS, rates=RATES), "orders": dataset(HAND)}.items():
         about = pages.about(data, "2026-06", "en")
         parts = (function(data, as_of=AS_OF) for function in (retention.net_revenue_retention, retention.gross_revenue_retention))
-        shown[name] = [str(block) for block in pages.retention.revenue(about, *parts)]
-    assert "The monthly amounts of the 6 customers of a year ago are at 85%" in shown["contracts"][0]
+        net, gross = parts
+        assert "too few for a rate" in str(pages.retention.revenue(about, net, gross)[0])
+        shown[name] = [str(block) for block in pages.retention.revenue(about, net.assign(n=net["n"] + 20), gross)]
+    assert "The monthly amounts of the 26 customers of a year ago are at 85%" in shown["contracts"][0]
     assert "added, at 77%" in shown["contracts"][0]
-    assert "The 5 customers of the twelve months before brought 63% of that revenue again" in shown["orders"][0]
+    assert "The 25 customers of the twelve months before brought 63% of that revenue again" in shown["orders"][0]
     assert "Gone | 2 | −€165 | −33%" in shown["orders"][1]
 
 
