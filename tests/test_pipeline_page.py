@@ -13,7 +13,7 @@ from kpi import compute
 from kpi.periods import Month, Window
 from kpi.presentation.blocks import Answer
 from kpi.presentation.language import Words
-from kpi.presentation.pages import comparison, movement, open_deals, pipeline, response_time, stage_by_stage
+from kpi.presentation.pages import comparison, movement, open_deals, pipeline, response_time, stage_by_stage, wording
 from kpi.presentation.pages.about import About
 
 NAN = float("nan")
@@ -122,7 +122,7 @@ STEPS = [((0.3, 0.6), "loses most"), ((0.55, 0.6), "no difference is settled"), 
 
 def test_equal_and_narrow_is_unchanged(about):
     """30.0 % and 30.5 %, each known to 1 point: the difference is within 2 points. Known to 4 points, it is not settled."""
-    now, past = (pd.Series({"value": share, "low": share - 0.01, "high": share + 0.01, "n": 9000}) for share in (0.300, 0.305))
+    now, past = (pd.Series({"value": share, "low": share - 0.01, "high": share + 0.01, "n": 9000}) for share in (0.300, 0.304))
     assert wording.against_year(about.words, "30% are won", now, past) == "30% are won: unchanged from 30% a year ago (±2 points)."
     assert "no settled change" in wording.against_year(about.words, "", now, past + pd.Series({"value": 0, "low": -0.03, "high": 0.03, "n": 0}))
     assert wording.against_year(about.words, "30% are won", now, past.replace(9000, 19)) == "30% are won."  # a year ago there were no records

@@ -512,7 +512,8 @@ def test_numbers_and_dates_of_a_list_open_as_such():
 
 
 def ledger(*rows: tuple) -> SimpleNamespace:
-    return SimpleNamespace(row_ledger=pd.DataFrame(rows, columns=["table", "found", "used", "set_aside", "reason"]), limits={})
+    accounted = pd.DataFrame(rows, columns=["table", "found", "used", "set_aside", "reason"])
+    return SimpleNamespace(row_ledger=accounted, set_aside=pd.DataFrame(columns=["table", "reason", "value"]), limits={})
 
 
 def test_data_of_which_too_much_was_set_aside_are_refused():

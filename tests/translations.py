@@ -38,7 +38,7 @@ def template(root: Path = CHECKOUT) -> Catalog:
     for path in sorted((root / "kpi").rglob("*.py")):
         for found in _in_code(path, str(path.relative_to(root))):
             _add(catalog, found, path, root)
-    for path in sorted((root / "kpi").glob("*.toml")):
+    for path in sorted((root / "kpi").glob("catalog.toml")):
         for record in tomllib.loads(path.read_text("utf-8")).values():
             for text in (record["name"], record["definition"], record.get("headline", {}).get("name", "")):
                 _add(catalog, text, path, root)
