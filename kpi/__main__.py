@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -29,6 +29,15 @@ set_aside_option = click.option(
     show_default=True,
     metavar="PERCENT",
     help="Set-aside share that refuses the data.",
+)
+today_option = click.option(
+    "--today",
+    type=click.DateTime(["%Y-%m-%d"]),
+    default=lambda: date.today().isoformat(),
+    show_default="the day of the run",
+    metavar="DATE",
+    callback=lambda context, option, moment: moment.date(),
+    help="Last day that can have happened, where kpi.toml has no exported_at.",
 )
 
 
@@ -67,6 +76,7 @@ def kpi() -> None:
 @click.option("--only", multiple=True, metavar="pipeline", help="Only this notebook; may be given several times.")
 @click.option("--jobs", type=click.IntRange(1), help="Notebooks that run at the same time; two by default.")
 @click.option("--force", is_flag=True, help="Make the month again although nothing changed.")
+@today_option
 @set_aside_option
 def report(
     dataset: str,
@@ -78,6 +88,7 @@ def report(
     only: tuple[str, ...],
     jobs: int | None,
     force: bool,
+    today: date,
     max_set_aside: float,
 ) -> None:
     """Publish the pages, numbers and lists of a month.
@@ -96,6 +107,7 @@ def report(
         only=[name for text in only for name in text.split(",")],
         jobs=jobs or 0,
         force=force,
+        today=today,
         progress="bars" if sys.stderr.isatty() else "lines",
         max_set_aside=max_set_aside / 100,
     )
@@ -106,8 +118,9 @@ def report(
 @kpi.command()
 @dataset_argument
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True, help="For people or for programs.")
+@today_option
 @set_aside_option
-def check(dataset: str, form: str, max_set_aside: float) -> None:
+def check(dataset: str, form: str, today: date, max_set_aside: float) -> None:
     """Read everything; say what was found, used and set aside, and why.
 
     Ends with status 3 if a report from these data could not be trusted.
@@ -122,7 +135,7 @@ def check(dataset: str, form: str, max_set_aside: float) -> None:
             click.echo(quality.as_text(read, EXAMPLES))
 
     try:
-        data = load(dataset)
+        data = load(dataset, today=today)
     except KpiError as error:
         if error.account is not None:
             tell(error.account)
@@ -137,8 +150,11 @@ def check(dataset: str, form: str, max_set_aside: float) -> None:
 @click.option("--format", "system", type=click.Choice(SYSTEMS), help="Which system wrote the files; told from their headers by default.")
 @click.option("--exported-on", type=click.DateTime(["%Y-%m-%d"]), metavar="DATE", help="Last day they tell about; by default their newest date.")
 @click.option("--full", is_flag=True, help="They hold every record: what is missing was deleted.")
+@today_option
 @set_aside_option
-def bring_in(files: tuple[Path, ...], to: Path, system: str | None, exported_on: datetime | None, full: bool, max_set_aside: float) -> None:
+def bring_in(
+    files: tuple[Path, ...], to: Path, system: str | None, exported_on: datetime | None, full: bool, today: date, max_set_aside: float
+) -> None:
     """Take CRM exports of one day into a data set, beside those of the months before.
 
     The originals are kept in its folder imports. What changed from one export to the next becomes the history of opportunities.
@@ -146,7 +162,7 @@ def bring_in(files: tuple[Path, ...], to: Path, system: str | None, exported_on:
     from kpi import importing
 
     day = exported_on.date() if exported_on else None
-    outcome = importing.bring_in(files, to, system=system or "", exported_on=day, full=full, max_set_aside=max_set_aside / 100)
+    outcome = importing.bring_in(files, to, system=system or "", exported_on=day, full=full, today=today, max_set_aside=max_set_aside / 100)
     click.echo(importing.as_text(outcome))
 
 
@@ -155,8 +171,9 @@ def bring_in(files: tuple[Path, ...], to: Path, system: str | None, exported_on:
 @month_option
 @where_option
 @click.option("--format", "form", type=click.Choice(["csv", "json"]), default="csv", show_default=True, help="How to write them.")
+@today_option
 @set_aside_option
-def metrics(dataset: str, month: str, where: str, form: str, max_set_aside: float) -> None:
+def metrics(dataset: str, month: str, where: str, form: str, today: date, max_set_aside: float) -> None:
     """Print the numbers of a month, without notebooks."""
     from kpi import compute
     from kpi.dataset import load
@@ -166,7 +183,7 @@ def metrics(dataset: str, month: str, where: str, form: str, max_set_aside: floa
     from kpi.report.request import part
 
     asked = Month.parse(month) if month else None
-    whole = load(dataset)
+    whole = load(dataset, today=today)
     quality.refuse(whole, max_set_aside / 100)
     data = part(whole, parse_where(where))
     asked = data.month(asked or "")

@@ -67,7 +67,7 @@ def test_faults_of_deals(tmp_path):
     at = "opportunities.csv:"
     assert found == {
         ("opportunities", "open past its expected close"): (1, at + "2"),
-        ("opportunities", "closed_at after the export"): (1, at + "4"),
+        ("opportunities", "closed on a date ahead of the export"): (1, at + "4"),
         ("opportunities", "negative amount"): (1, at + "4"),
         ("opportunities", "closed on an unknown date"): (1, at + "5"),
         ("opportunities", "stage missing from the table stages"): (1, at + "6"),

@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
-PARAMETERS = {"dataset": "data/sample", "month": "", "lang": "en", "where": ""}
+PARAMETERS = {"dataset": "data/sample", "month": "", "lang": "en", "where": "", "today": ""}
 LOGIC = (
     ast.FunctionDef,
     ast.AsyncFunctionDef,

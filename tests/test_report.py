@@ -32,7 +32,7 @@ from kpi.report.batch import report
 from kpi.report.lists import csv_text
 from kpi.report.notebooks import Runner, normalised, prepared
 
-PARAMETERS = 'dataset = "data/sample"\nmonth = ""\nlang = "en"\nwhere = ""'
+PARAMETERS = 'dataset = "data/sample"\nmonth = ""\nlang = "en"\nwhere = ""\ntoday = ""'
 OPENING = "from kpi.presentation import blocks\nblocks.Opening(month, f'{lang} {where}: the answer', 'Lede.')"
 CLOSING = "blocks.Closing(['Rows read.'])"
 LAST = f"from IPython.display import HTML\nHTML('{END}')"

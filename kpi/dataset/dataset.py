@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import narwhals.stable.v2 as nw
 import pandas as pd
 
 from kpi import periods, schema, sources
-from kpi.dataset.extent import constant_rates, covered_until, extent
+from kpi.dataset.extent import closed_by, constant_rates, covered_until, decided, extent
 from kpi.dataset.hours import calendars, company_hours
 from kpi.dataset.segments import parse_where, restricted
 from kpi.dataset.settings import check_settings
@@ -21,7 +21,7 @@ from kpi.errors import DataError, MissingTable, accounted
 from kpi.periods import Instant, Month, Window, WindowLike
 
 
-def load(path: str | Path = "data/sample", *, engine: str = "duckdb") -> Dataset:
+def load(path: str | Path = "data/sample", *, engine: str = "duckdb", today: str | date = "") -> Dataset:
     """Read a data set: a folder with a kpi.toml and its tables.
 
     Parameters
@@ -30,6 +30,8 @@ def load(path: str | Path = "data/sample", *, engine: str = "duckdb") -> Dataset
         The folder or its kpi.toml; a relative one is also looked for upward from the working directory.
     engine : str
         ``duckdb``, ``polars`` or ``spark``: where the metrics are computed; the files are read and checked on this machine.
+    today : str or date
+        Where kpi.toml does not say when the data were exported: the last day that can have happened in them.
 
     Returns
     -------
@@ -40,7 +42,7 @@ def load(path: str | Path = "data/sample", *, engine: str = "duckdb") -> Dataset
     DataError, SchemaError
         If the folder, its kpi.toml or a file cannot be read, or a needed column is missing.
     """
-    config, connection = sources.read_config(path), connect()
+    config, connection = sources.read_config(path, today), connect()
     data = Dataset.__new__(Dataset)
     with accounted(reading := sources.read(config, connection)):
         data._fill(Engine(connection, engine), reading, config.company, config.hours, config.settings, config.folder)
@@ -58,7 +60,7 @@ class Dataset:
     name, language, currency, timezone, country : str
         The company's, as in ``[company]`` of kpi.toml.
     exported_at : str, optional
-        End of the data; without it, the latest event.
+        End of the data; without it, the latest event that a year without any does not keep apart from the others.
     settings : mapping, optional
         Parameters of the metrics, per area: ``{"response": {...}}``.
     hours : mapping, optional
@@ -80,6 +82,7 @@ class Dataset:
     settings: Mapping[str, Mapping[str, Any]]
     hours: Mapping[str, Sequence[str]]
     ends_at: pd.Timestamp  # naive UTC: nothing later is known
+    latest: datetime  # the last instant known
     provided: dict[str, frozenset[str]]  # columns that each table has of its own
     precision: dict[tuple[str, str], str]  # of each instant: second or day
     row_ledger: pd.DataFrame  # what became of the rows: table, found, used, set_aside, reason; message and column, of which the reason is made
@@ -143,11 +146,16 @@ class Dataset:
         self._frames = {name: engine.table(stored) for name, stored in reading.tables.items()}
         if self.has("contracts", "end_on"):
             self._frames["contracts"], self.decisions = covered_until(self._frames["contracts"], self.decisions, settings)
-        self._firsts, self._first, last = extent(self._frames, self.provided)
-        self.ends_at = company.exported_at if company.exported_at is not None else last
+        found = extent(self._frames, self.provided, company)
+        self._firsts, self._first, self.ends_at, self._covered = found.firsts, found.earliest, found.ends_at, found.covered
+        self.latest = (found.covered - pd.Timedelta(microseconds=1)).to_pydatetime()
+        if found.decision:
+            self.decisions = decided(self.decisions, "", "end of the data", found.decision)
+        if self.has("opportunities", "closed_at"):
+            self._frames["opportunities"] = closed_by(self._frames["opportunities"], self.latest)
         self.hours = company_hours(hours)
         own = collect(self._frames["calendars"], ["weekday", "opens"]) if self.has("calendars") else None
-        whole, by_team = calendars(company.timezone, company.country, hours, own, (self._first, self.ends_at, last))
+        whole, by_team = calendars(company.timezone, company.country, hours, own, (self._first, self.ends_at, found.latest))
         self.calendar, self.team_calendar = engine.put(whole), None if by_team is None else engine.put(by_team)
         self.restricted_to, self.facts = {}, {}  # facts: what was computed once, helper tables and headline numbers too
 
@@ -241,7 +249,7 @@ class Dataset:
         """
         naive = isinstance(value, pd.Timestamp) and value.tzinfo is None
         moment = value if naive else periods.instant(value, self.company.timezone)
-        if moment > self._covered_until():
+        if moment > self._covered:
             raise DataError(f"as_of {moment} UTC lies after the end of the data, {self.ends_at} UTC; ask for an earlier date, or export again")
         return moment
 
@@ -271,7 +279,7 @@ class Dataset:
         -------
         Month
         """
-        return Month.of(periods.month_number(periods.local_date(self._covered_until(), self.company.timezone))).previous
+        return Month.of(periods.month_number(periods.local_date(self._covered, self.company.timezone))).previous
 
     def first_month(self, table: str = "") -> Month:
         """Find the month in which the data begin, or one of the tables: before it nothing is known, which is not zero.
@@ -285,7 +293,7 @@ class Dataset:
         -------
         Month
         """
-        first = self._firsts.get(table, self._first)
+        first = self._firsts.get(table, self._firsts[""])
         return Month.of(periods.month_number(periods.local_date(first, self.company.timezone)))
 
     def month(self, month: Month | str = "") -> Month:
@@ -391,10 +399,3 @@ class Dataset:
             Empty when the data set has no table `owners`.
         """
         return collect(self.table("owners").select("team").unique(), ["team"])["team"].tolist() if self.has("owners") else []
-
-    def _covered_until(self) -> pd.Timestamp:
-        """Without a known export date, the day of the latest event is taken as whole."""
-        if self.company.exported_at is not None:
-            return self.ends_at
-        next_day = periods.local_date(self.ends_at, self.company.timezone) + pd.Timedelta(days=1)
-        return periods.instant(pd.Timestamp(next_day).date(), self.company.timezone)

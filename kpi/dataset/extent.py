@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from datetime import timedelta
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 import narwhals.stable.v2 as nw
 import pandas as pd
 
 from kpi.engine import collect
 from kpi.errors import DataError
-from kpi.periods import local_date
+from kpi.periods import instant, local_date
+from kpi.sources import Company
 
 _EVENTS = {
     "leads": ("created_at",),
@@ -21,26 +23,73 @@ _EVENTS = {
     "contracts": ("start_on", "end_on"),
 }
 _PLANNED = ("contracts",)  # they begin the data, but may end long after them
+FEW = 0.1  # share of all dates up to which those that a year without any keeps apart are typing errors
 
 
-def extent(frames: Mapping[str, nw.LazyFrame], provided: Mapping[str, Collection[str]]) -> tuple[dict[str, pd.Timestamp], pd.Timestamp, pd.Timestamp]:
-    """Find the first event of each table, and the first and the last of all."""
-    firsts: dict[str, pd.Timestamp] = {}
-    found: list[pd.Timestamp] = []
-    for name, columns in _EVENTS.items():
-        at = [nw.col(column).cast(nw.Datetime("us")) for column in columns if name in frames and column in provided[name]]
-        if not at:
-            continue
-        bounds = [bound.alias(f"{which}{n}") for n, one in enumerate(at) for which, bound in (("first", one.min()), ("last", one.max()))]
-        row = collect(frames[name].select(*bounds)).iloc[0].dropna()
-        begins, ends = row.filter(like="first"), row.filter(like="last")
-        found += [*begins, *([] if name in _PLANNED else ends)]
-        if name not in _PLANNED and len(begins):
-            firsts[name] = min(begins)
-    if not found:
-        kinds = ", ".join(_EVENTS)
-        raise DataError(f"the data set has no dated row in {', '.join(frames) or 'any table'}; one of {kinds} must have a row with a date")
-    return firsts, min(found), max(found)
+@dataclass(frozen=True)
+class Extent:
+    """When the data begin (by table; ``""`` for all) and end, typing errors left out; the earliest and the latest date there is at all."""
+
+    firsts: dict[str, pd.Timestamp]
+    ends_at: pd.Timestamp
+    covered: pd.Timestamp  # the first instant of which nothing is known
+    earliest: pd.Timestamp
+    latest: pd.Timestamp
+    decision: str
+
+
+def extent(frames: Mapping[str, nw.LazyFrame], provided: Mapping[str, Collection[str]], company: Company) -> Extent:
+    """Find where the data begin and end: at the export, else with the last event, of which the whole day is taken as known."""
+    until = company.known_until
+    given = [(name, column) for name, columns in _EVENTS.items() for column in columns if name in frames and column in provided[name]]
+    months = [_months(frames[name], column, until).assign(table=name, planned=name in _PLANNED) for name, column in given]
+    every = pd.concat([part for part in months if len(part)] or [pd.DataFrame({"is_later": [], "planned": []})], ignore_index=True)
+    if until is None and len(every):
+        every["is_later"] |= every["planned"] & (every["month"] > every.groupby("table")["month"].transform("min"))
+    known = every[~every["is_later"].astype(bool)]
+    if known.empty:
+        kinds, beyond = ", ".join(_EVENTS), f" up to {until} UTC, the end of the data" if len(every) else ""
+        raise DataError(f"the data set has no dated row{beyond} in {', '.join(frames) or 'any table'}; one of {kinds} must have a row with a date")
+    sound = settled(known)
+    begun = [rows[~rows["planned"]].groupby("table")["first"].min().to_dict() for rows in (known, sound)]
+    last = (sound if sound["planned"].all() else sound[~sound["planned"]])["last"].max()
+    firsts, bounds = begun[0] | begun[1] | {"": sound["first"].min()}, (every["first"].min(), every["last"].max())
+    if company.exported_at is not None:
+        return Extent(firsts, company.exported_at, company.exported_at, *bounds, "")
+    n_later = int(every["n"][~every["planned"] & (every["first"] > last)].sum())
+    run = f"up to {company.today}, the day of the run" if company.today else "that a year without any does not keep apart"
+    decision = f"{last:%Y-%m-%d %H:%M} UTC: the last event {run}; {n_later} dates lie after it"
+    tomorrow = (pd.Timestamp(local_date(last, company.timezone)) + timedelta(days=1)).date()
+    return Extent(firsts, last, instant(tomorrow, company.timezone), *bounds, decision)
+
+
+def settled(months: pd.DataFrame) -> pd.DataFrame:
+    """Leave out the months (``month``, ``n`` dates in it) before or after a year without any date, where only few dates are: typing errors."""
+    rows = months.sort_values("month")
+    part = (rows["month"].diff() > 12).cumsum()
+    share = rows.groupby(part)["n"].transform("sum") / rows["n"].sum()
+    kept = rows["month"][(share > FEW) | (share.max() <= FEW)]
+    return rows[rows["month"].between(kept.min(), kept.max())]
+
+
+def _months(frame: nw.LazyFrame, column: str, until: pd.Timestamp | None) -> pd.DataFrame:
+    """Sum up a column of dates by month, those after an instant apart."""
+    at = nw.col("at")
+    is_later = nw.lit(False) if until is None else at > nw.lit(until.to_pydatetime())
+    rows = frame.select(nw.col(column).cast(nw.Datetime("us")).alias("at")).filter(~at.is_null())
+    rows = rows.with_columns((at.dt.year().cast(nw.Int64) * 12 + at.dt.month().cast(nw.Int64)).alias("month"), is_later.alias("is_later"))
+    return collect(rows.group_by("month", "is_later").agg(at.min().alias("first"), at.max().alias("last"), nw.len().alias("n")))
+
+
+def closed_by(deals: nw.LazyFrame, latest: datetime) -> nw.LazyFrame:
+    """Let deals that are closed on a date still ahead be closed at the latest instant known."""
+    ahead = (nw.col("status") != "open") & (nw.col("closed_at") > latest)
+    return deals.with_columns(nw.when(ahead).then(nw.lit(latest)).otherwise(nw.col("closed_at")).alias("closed_at"))
+
+
+def decided(decisions: pd.DataFrame, table: str, decision: str, value: str) -> pd.DataFrame:
+    """Write down what was decided from all of the data."""
+    return pd.concat([decisions, pd.DataFrame([(table, "", decision, value)], columns=list(decisions))], ignore_index=True)
 
 
 def constant_rates(fx: nw.LazyFrame, now: pd.Timestamp, zone: str, first: pd.Timestamp) -> pd.DataFrame:
@@ -60,6 +109,5 @@ def covered_until(contracts: nw.LazyFrame, decisions: pd.DataFrame, settings: Ma
     same, next_day = (0 if pd.isna(n) else int(n) for n in collect(rows.select(*tests)).iloc[0])
     chosen = given or ("last_day" if next_day > same else "first_day_without")
     told = "kpi.toml" if given else f"{next_day} contracts are followed by one the day after their end, {same} by one on the day itself"
-    decided = pd.DataFrame([("contracts", "", "end_on is", f"{chosen} ({told})")], columns=list(decisions))
     ends = contracts.with_columns(after.alias("end_on")) if chosen == "last_day" else contracts
-    return ends, pd.concat([decisions, decided], ignore_index=True)
+    return ends, decided(decisions, "contracts", "end_on is", f"{chosen} ({told})")

@@ -107,7 +107,7 @@ def _closings(data: Dataset) -> nw.LazyFrame:
     """The closing that a history lacks, as the record tells it: on its date, or when the history ends, or when it was exported."""
     told = _told(data).filter(nw.col("shut_at").is_null() | (nw.col("shut_at") < nw.col("open_at")))
     rows = data.table("opportunities").filter(nw.col("status") != "open").join(told, on="opportunity_id", how="inner")
-    at, last = nw.col("closed_at").fill_null(nw.lit(data.ends_at.to_pydatetime())), nw.col("open_at")
+    at, last = nw.col("closed_at").fill_null(nw.lit(data.latest)), nw.col("open_at")
     rows = rows.with_columns((nw.col("seq") + 1).alias("seq"), nw.when(at < last).then(last).otherwise(at).alias("changed_at"))
     return rows.with_columns(nw.lit("inferred").alias("origin")).select(*_CHANGE)
 

@@ -58,7 +58,7 @@ class Outcome:
     files: dict[str, str]
     known: tuple[str, ...]
     exported_on: date | None
-    is_dated: bool
+    dated_by: str
     company: Company
     rows: RowSummary | None
     tables: dict[str, dict[str, int]] = field(default_factory=dict)
@@ -71,8 +71,7 @@ def as_text(outcome: Outcome) -> str:
     files = [f"{name}: {title}" + (", imported already" if name in outcome.known else "") for name, title in outcome.files.items()]
     parts = ["\n".join(map(_printable, files))]
     if outcome.exported_on:
-        why = "the newest date in the files; say otherwise with --exported-on" if outcome.is_dated else "as given"
-        parts.append(f"Exported on {outcome.exported_on} ({why}), taken as whole to the end of that day.")
+        parts.append(f"Exported on {outcome.exported_on} ({outcome.dated_by or 'as given'}), taken as whole to the end of that day.")
     if outcome.rows is not None:
         parts.append("\n".join(["Rows", *map(_printable, outcome.rows.lines())]))
         decided = [f"  {row.table}: {row.decision}: {_shortened(row.value)}" for row in outcome.rows.decisions.itertuples()]

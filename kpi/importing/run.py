@@ -10,6 +10,9 @@ from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
+import pandas as pd
+
+from kpi.dataset.extent import settled
 from kpi.engine import connect
 from kpi.errors import DataError, ParameterError
 from kpi.importing import kpi_toml, log
@@ -44,6 +47,7 @@ def bring_in(
     system: str = "",
     exported_on: date | None = None,
     full: bool = False,
+    today: date = date.max,
     max_set_aside: float = MAX_SET_ASIDE,
 ) -> Outcome:
     """Import exports of one day into a data set."""
@@ -51,14 +55,14 @@ def bring_in(
         if not file.is_file():
             raise ParameterError(f"there is no file {str(file)!r}")
     with reserved(to) as transaction, tempfile.TemporaryDirectory(prefix="kpi-", ignore_cleanup_errors=True) as scratch:
-        return _Import(transaction, Path(scratch), max_set_aside).run(files, system, exported_on, full)
+        return _Import(transaction, Path(scratch), max_set_aside, today).run(files, system, exported_on, full)
 
 
 class _Import:
     """An import that is under way."""
 
-    def __init__(self, transaction: Transaction, scratch: Path, max_set_aside: float) -> None:
-        self.transaction, self.scratch, self.max_set_aside = transaction, scratch, max_set_aside
+    def __init__(self, transaction: Transaction, scratch: Path, max_set_aside: float, today: date) -> None:
+        self.transaction, self.scratch, self.max_set_aside, self.today = transaction, scratch, max_set_aside, today
         self.folder = transaction.folder.absolute()
         self.log = log.read(self.folder)
         self.toml = (self.folder / FILE).read_bytes().decode("utf-8-sig") if (self.folder / FILE).is_file() else ""
@@ -67,6 +71,7 @@ class _Import:
         self.imports: Mapping[str, Source] = config.imports if config else {}
         self.connection = connect()
         self.paths: dict[str, Path] = {}
+        self.left_out = ""  # dates that do not date the export
 
     def run(self, files: Sequence[Path], system: str, exported_on: date | None, full: bool) -> Outcome:
         self._find_originals()
@@ -93,7 +98,7 @@ class _Import:
             {str(file): kinds[file].title for file in files},
             tuple(str(file) for file in files if file not in fresh),
             day,
-            exported_on is None,
+            "" if exported_on else f"the newest date in the files{self.left_out}; say otherwise with --exported-on",
             self.company,
             summaries[-1] if fresh else None,
         )
@@ -153,18 +158,23 @@ class _Import:
                 )
 
     def _newest(self, export: Export, before: Log) -> date:
-        """Find the last local day on which something happened that an export tells."""
+        """Find the last local day on which something happened that an export tells: not after today, nor one of few that a year keeps apart."""
         tables, _ = self._read(replace(before, exports=(*before.exports, export)))
         found = []
         for table in [table for table in tables if table.exported_on == export.exported_on]:
             for column, condition in _HAPPENED.get(table.table, {}).items():
                 local = sql.local_day(sql.ident(column), self.company.timezone)
-                newest = sql.first_row(self.connection, f"select max({local}) from {table.relation} where {condition}")[0]
-                found += [newest] if newest else []
+                days = f"select {local} as day from {table.relation} where {condition} and {sql.ident(column)} is not null"
+                asked = f"select year(day) * 12 + month(day), count(*), max(day), day > date '{self.today}' as is_later from ({days}) group by all"
+                found += self.connection.execute(asked).fetchall()
         self.connection = connect()
-        if not found:
+        months = pd.DataFrame(found, columns=["month", "n", "last", "is_later"])
+        if months["is_later"].all():
             raise ParameterError("the files hold no date of anything that happened; say when they were exported: --exported-on 2026-10-31")
-        return max(found)
+        newest = max(settled(months[~months["is_later"].astype(bool)])["last"])
+        later = months[months["last"] > newest]
+        self.left_out = f", {later['n'].sum()} later up to {later['last'].max()} left out" if len(later) else ""
+        return newest
 
     def _guess_currency(self, tables: Sequence[ExportedTable]) -> None:
         """A new data set is in the currency of its first files, if they have but one."""

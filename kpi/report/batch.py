@@ -6,6 +6,7 @@ import os
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from datetime import date
 from pathlib import Path
 from typing import Any, Literal
 
@@ -38,6 +39,7 @@ def report(
     only: Sequence[str] = (),
     jobs: int = 0,
     force: bool = False,
+    today: str | date = "",
     progress: Progress = "none",
     notebooks: str | Path = NOTEBOOKS,
     max_set_aside: float = quality.MAX_SET_ASIDE,
@@ -47,7 +49,7 @@ def report(
     found = notebooks_of(Path(notebooks))
     pages, conditions = selected(only, found), parse_where(where)
     chosen, words = month and Month.parse(month), Words(lang) if lang else None
-    data = kpi.load(dataset)
+    data = kpi.load(dataset, today=today)
     quality.refuse(data, max_set_aside)
     whole = Request(
         data=data,

@@ -12,7 +12,7 @@ import kpi
 from kpi.dataset import Dataset
 from kpi.dataset.segments import parse_where
 from kpi.errors import ParameterError, nearest
-from kpi.periods import Month
+from kpi.periods import Month, local_date
 from kpi.presentation.language import Words
 from kpi.report.notebooks import Runner
 
@@ -40,7 +40,10 @@ class Request:
     @property
     def parameters(self) -> dict[str, str]:
         """What the notebooks are told, the data set under its published name."""
-        return {"dataset": self.label, "month": str(self.month), "lang": self.words.lang, "where": _written(self.conditions)}
+        company = self.data.company
+        # The day on which the data end, not that of the run: what is made again from the same is the same.
+        today = "" if company.exported_at is not None else str(local_date(self.data.ends_at, company.timezone))
+        return {"dataset": self.label, "month": str(self.month), "lang": self.words.lang, "where": _written(self.conditions), "today": today}
 
     @property
     def dataset(self) -> Path:

@@ -16,7 +16,7 @@ from babel.numbers import get_currency_symbol, list_currencies
 
 from kpi import schema
 from kpi.errors import DataError, ParameterError, nearest
-from kpi.periods import instant
+from kpi.periods import instant, local_date
 from kpi.sources.crm import aliases
 from kpi.sources.readers import database
 from kpi.sources.readers.database import Database
@@ -39,6 +39,7 @@ class Company:
     fiscal_year_starts: int = 1
     exported_at: pd.Timestamp | None = None
     simulated: bool = False
+    today: datetime.date | None = None  # the day of the run, where the export is not dated: told by who runs it, no key of kpi.toml
 
     def __post_init__(self) -> None:
         for key in ("name", "language", "currency", "timezone", "country"):
@@ -51,6 +52,13 @@ class Company:
         month = type(self.fiscal_year_starts) is int and 1 <= self.fiscal_year_starts <= 12
         _expect(month, "[company] fiscal_year_starts", self.fiscal_year_starts, "a month from 1 to 12")
         _expect(isinstance(self.simulated, bool), "[company] simulated", self.simulated, "true or false")
+
+    @property
+    def known_until(self) -> pd.Timestamp | None:
+        """The export, or the end of the day of the run: nothing that has happened lies after it."""
+        if self.exported_at is not None or self.today is None:
+            return self.exported_at
+        return instant(self.today + datetime.timedelta(days=1), self.timezone)
 
 
 @dataclass(frozen=True)
@@ -88,8 +96,8 @@ class Config:
     imports: dict[str, Source] = field(default_factory=dict)
 
 
-def read_config(path: str | Path) -> Config:
-    """Read the kpi.toml of a data set."""
+def read_config(path: str | Path, today: str | datetime.date = "") -> Config:
+    """Read the kpi.toml of a data set, on a day if that matters."""
     file = _locate(Path(path))
     try:
         written = tomllib.loads(file.read_bytes().decode("utf-8-sig"))
@@ -101,6 +109,8 @@ def read_config(path: str | Path) -> Config:
     for section, content in written.items():
         _expect(isinstance(content, dict), f"[{section}]", content, "a section")
     company = _company(written.get("company", {}), file.parent)
+    if today:
+        company = replace(company, today=local_date(instant(today, company.timezone), company.timezone))
     tables = _tables(written.get("tables", {}), file.parent)
     settings = {area: written.get(area, {}) for area in AREAS}
     return Config(company, written.get("hours", {}), settings, tables, file.parent, file, _imports(written.get("imports", {})))
@@ -129,7 +139,7 @@ def _locate(path: Path) -> Path:
 
 
 def _company(written: dict, folder: Path) -> Company:
-    _known(written, [item.name for item in fields(Company)], f"{FILE} [company] has the unknown key")
+    _known(written, [item.name for item in fields(Company) if item.name != "today"], f"{FILE} [company] has the unknown key")
     stated = {"name": folder.name, **written}
     end = stated.pop("exported_at", None)
     company = Company(**stated)

@@ -53,6 +53,7 @@ _STAGE_MOVES = {
     ("stage", rules.WENT_BACK): "status_before = 'open' and status = 'open' and place < place_before",
     ("status", rules.REOPENED): "status_before <> 'open' and status = 'open'",
 }
+_EPOCH = "timestamp '1969-12-31 12:00' and timestamp '1970-01-01 12:00'"  # the first second of 1970, in any zone
 _ROW_BITS = 40
 _PLACE = f"file::bigint * {1 << _ROW_BITS} + row"  # file and row in one number, so that the first row of a fault is a minimum
 
@@ -92,17 +93,22 @@ class CheckedTable:
         asked = [f"count(*) filter ({test}), min({_PLACE}) filter ({test})" for test in conditions.values()]
         row = self.connection.execute(f"select {', '.join(asked)} from {relation} where fault = 0").fetchall()[0]
         found = zip(conditions, row[::2], row[1::2], strict=True)
-        return [flag(self.name, column, message, n, self._where(first)) for (column, message), n, first in found if n]
+        # One day of 1970 may be a day as any other.
+        return [flag(self.name, column, message, n, self._where(first)) for (column, message), n, first in found if n > (message == rules.EPOCH)]
 
     def _where(self, place: int) -> str:
         return f"{self.labels[place >> _ROW_BITS]}:{place & ((1 << _ROW_BITS) - 1)}"
 
     def conditions(self) -> dict[tuple[str, str], str]:
         """SQL of what makes a row suspect, by column and message."""
-        end = self.company.exported_at
-        tests: dict[tuple[str, str], str] = {}
+        end = self.company.known_until
+        dated = [column.name for column in TABLES[self.name].columns if column.kind in ("instant", "date") and column.name in self.has]
+        tests = {(column, rules.EPOCH): f"{sql.ident(column)} between {_EPOCH}" for column in dated}
         if end is not None:
             tests |= {(column, rules.LATE): f"{sql.ident(column)} > timestamp '{end}'" for column in self.typed.precision}
+        if end is not None and self.name == "opportunities" and "closed_at" in self.has:
+            tests["closed_at", rules.AHEAD] = f"status <> 'open' and closed_at >= timestamp '{end}'"
+            tests["closed_at", rules.LATE] = f"status = 'open' and closed_at > timestamp '{end}'"
         for column in (column for column in _TIMED.get(self.name, ()) if self.typed.precision.get(column) == "day"):
             tests[column, rules.NO_TIME] = f"{sql.ident(column)} is not null"
         if _AMOUNTS.get(self.name) in self.has:
@@ -133,7 +139,7 @@ class CheckedTable:
         tests = {("amount", rules.NO_AMOUNT): "amount is null"} if "amount" in self.has else {}
         if "closed_at" in self.has:
             tests["closed_at", rules.UNDATED] = "status <> 'open' and closed_at is null"
-        end = self.company.exported_at
+        end = self.company.known_until
         moment = f"timestamp '{end}'" if end is not None else f"(select max(created_at) from {self.typed.name} where fault = 0)"
         tests["expected_close_on", rules.OVERDUE] = f"status = 'open' and expected_close_on < {sql.local_day(moment, self.company.timezone)}"
         return tests

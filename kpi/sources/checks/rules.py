@@ -27,6 +27,8 @@ ENDED_FIRST = N_("ended before it started")  # one of its two dates is wrong, an
 # Rows that are kept and counted.
 LOOSE = "{column} leads to no known record"  # the row counts, its link does not
 LATE = "{column} after the export"  # no number looks past its own date, so none counts it yet
+AHEAD = "closed on a date ahead of the export"  # closed at the export
+EPOCH = "{column} on 1970-01-01"  # many systems write nothing so; values in kpi.toml can empty it
 NEGATIVE = "negative {column}"  # summed as it is; a sale below zero lowers the purchases of its day
 NO_AMOUNT = "no {column}"  # counted, but in no sum and no mean: missing is not zero
 NO_RATE = "currency without a rate on that day"  # counted, but in no sum and no mean; the table fx can bring the rate
@@ -54,12 +56,13 @@ NO_RECORDS = (FILTERED, FOOTER)  # rows that were never meant as records of the 
 
 
 _ASIDE = (FILTERED, FOOTER, MISFIT, EMPTY, UNREADABLE, DIGITS_LOST, UNKNOWN_VALUE, DUPLICATE, ORPHAN, CLOSED_FIRST, ENDED_FIRST)
-_OF_CELLS = (LOOSE, LATE, NEGATIVE, NO_AMOUNT, NO_RATE, BULK, NO_TIME, IN_WORDS, SPELLINGS, NEAR_KEYS, GARBLED)
+_OF_CELLS = (LOOSE, LATE, EPOCH, NEGATIVE, NO_AMOUNT, NO_RATE, BULK, NO_TIME, IN_WORDS, SPELLINGS, NEAR_KEYS, GARBLED)
 _OF_DEALS = (OVERDUE, UNDATED, UNKNOWN_STAGE, SKIPPED, WENT_BACK, REOPENED)
 RULES = {  # what is done about each fault
     **dict.fromkeys(_ASIDE, SET_ASIDE),
     UNSIGNED: MENDED,
     OPEN_HISTORY: MENDED,
+    AHEAD: MENDED,
     **dict.fromkeys((*_OF_CELLS, *_OF_DEALS), FLAGGED),
     **dict.fromkeys((MISSING_COLUMN, UNCLEAR, TOO_MANY), FATAL),
 }

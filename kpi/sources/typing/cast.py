@@ -143,7 +143,7 @@ def _value(column: Column, family: str, dialect: Dialect, times: dict[str, _Time
         yes, no = (sql.texts([*words, f"{words[1]}.0"]) for words in (YES, NO))
         return f"case when {folded} in ({yes}) then true when {folded} in ({no}) then false end"
     value = _moment(column, cell, family, dialect, times[column.name], clock)
-    return f"case when year({value}) between {FIRST_YEAR} and {LAST_YEAR} then {value} end" if column.kind == "instant" else value
+    return f"case when year({value}) between {FIRST_YEAR} and {LAST_YEAR} then {value} end"
 
 
 def _number(column: Column, cell: str, family: str, dialect: Dialect) -> str:
