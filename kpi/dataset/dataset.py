@@ -149,10 +149,8 @@ class Dataset:
         found = extent(self._frames, self.provided, company)
         self._firsts, self._first, self.ends_at, self._covered = found.firsts, found.earliest, found.ends_at, found.covered
         self.latest = (found.covered - pd.Timedelta(microseconds=1)).to_pydatetime()
-        if found.decision:
-            self.decisions = decided(self.decisions, "", "end of the data", found.decision)
-        if self.has("opportunities", "closed_at"):
-            self._frames["opportunities"] = closed_by(self._frames["opportunities"], self.latest)
+        self.decisions = decided(self.decisions, "", "end of the data", found.decision) if found.decision else self.decisions
+        self._frames |= {name: closed_by(self._frames[name], self.latest) for name in ("opportunities",) if self.has(name, "closed_at")}
         self.hours = company_hours(hours)
         own = collect(self._frames["calendars"], ["weekday", "opens"]) if self.has("calendars") else None
         whole, by_team = calendars(company.timezone, company.country, hours, own, (self._first, self.ends_at, found.latest))
