@@ -49,7 +49,7 @@ class Engine:
 
     def put(self, frame: pd.DataFrame) -> nw.LazyFrame:
         """Put a helper table beside the data."""
-        arrow = pa.Table.from_pandas(frame, preserve_index=False)
+        arrow = pa.Table.from_pandas(frame, preserve_index=False, nthreads=1)  # to start threads takes longer than a helper table
         if self.name != "duckdb":
             return self._held(arrow)
         name = self._name()

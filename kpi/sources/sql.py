@@ -51,7 +51,7 @@ def free_name(connection: Connection, stem: str) -> str:
 @contextmanager
 def registered(connection: Connection, rows: object) -> Iterator[str]:
     """Give Arrow rows a name in a connection for as long as they are read."""
-    name = free_name(connection, "arrow_rows")
+    name = f"arrow_rows_{id(rows)}"
     connection.register(name, rows)
     try:
         yield name

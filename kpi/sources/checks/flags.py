@@ -5,6 +5,7 @@ What only several tables together show comes last: links that lead nowhere, name
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -125,15 +126,16 @@ class CheckedTable:
         if "stage" in self.has and "stages" in self.tables and self.name != "stages":
             tests["stage", rules.UNKNOWN_STAGE] = f"stage not in (select stage from {self.tables['stages']})"
         for column in (column for column in _WORDED.get(self.name, ()) if column in self.has):
-            tests[column, rules.IN_WORDS] = f"{column} in ({self._unknown_in_words(column)})"
+            if unknown := self._unknown_in_words(column):
+                tests[column, rules.IN_WORDS] = f"{column} in ({sql.texts(unknown)})"
         for column in (column for column in _NAMED.get(self.name, ()) if column in self.has):
             tests[column, rules.GARBLED] = f"regexp_matches({column}, {sql.text(GARBLED)})"
         return tests
 
-    def _unknown_in_words(self, column: str) -> str:
-        # Names are far fewer than rows; they are counted, since the engine would fold the name of each row before a mere "distinct".
-        names = f"select {column} as name, count(*) as n from {self.typed.name} where length({column}) < 20 group by name"
-        return f"with names as materialized ({names}) select name from names where {folded('name')} in ({sql.texts(WORDS)})"
+    def _unknown_in_words(self, column: str) -> list[str]:
+        # Names are far fewer than rows, and folded faster here: the engine compiles the classes of letters anew each time.
+        names = self.connection.execute(f"select distinct {column} from {self.typed.name} where length({column}) < 20").fetchall()
+        return [name for (name,) in names if fold(name) in WORDS]
 
     def _of_deals(self) -> dict[tuple[str, str], str]:
         tests = {("amount", rules.NO_AMOUNT): "amount is null"} if "amount" in self.has else {}
@@ -228,18 +230,19 @@ def near_orphans(connection: Connection, table: Table, typed: TypedTable, tables
 def near_names(connection: Connection, tables: Mapping[str, str], provided: Mapping[str, frozenset[str]]) -> list[tuple]:
     """Find names written in several ways: owners, products, sources, stages that only case, accents, spaces or signs keep apart."""
     said = [
-        f"select {sql.text(column)} as col, {sql.text(table)} as tab, {sql.ident(column)} as name, count(*) as n from {tables[table]} group by name"
-        for table in tables
-        for column in _NAMED.get(table, ())
-        if column in provided[table]
+        f"select {sql.text(column)}, {sql.text(name)}, {sql.ident(column)} as name, count(*) from {stored} where name is not null group by name"
+        for name, stored in tables.items()
+        for column in _NAMED.get(name, ())
+        if column in provided[name]
     ]
     if not said:
         return []
-    names = f"select col, name, {folded('name')} as bare, sum(n) as n from said where name is not null group by col, name"
-    usual = f"select col, name, bare, first_value(name) over (partition by col, bare order by n desc, name) as common from ({names})"
-    pairs = connection.execute(
-        f"with said as materialized ({' union all '.join(said)}), usual as ({usual}) "
-        "select tab, col, said.name, common, said.n from said join usual using (col, name) "
-        "where common <> said.name and bare <> '' order by col, common, said.name, tab"
-    ).fetchall()
-    return [flag(table, column, rules.SPELLINGS, n, f"{name!r} beside {common!r}") for table, column, name, common, n in pairs]
+    names = connection.execute(" union all ".join(said)).fetchall()
+    alike: dict[tuple[str, str], Counter] = defaultdict(Counter)
+    for column, _, name, n in names:
+        alike[column, fold(name)][name] += n
+    usual = {said: max(sorted(counts), key=counts.__getitem__) for said, counts in alike.items()}
+    pairs = [(column, usual[column, fold(name)], name, table, n) for column, table, name, n in names if fold(name)]
+    return [
+        flag(table, column, rules.SPELLINGS, n, f"{name!r} beside {common!r}") for column, common, name, table, n in sorted(pairs) if name != common
+    ]

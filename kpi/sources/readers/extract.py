@@ -20,6 +20,7 @@ from kpi.errors import DataError
 from kpi.sources import sql
 from kpi.sources.readers.files import Located
 
+SMALL = 20_000  # rows that are copied sooner than threads start
 ROW = "row"  # position of a record in its file, as a reader of the file numbers it
 _ROW_NUMBER = "row number of the answer"  # no column of a user's is called so
 
@@ -135,7 +136,7 @@ def from_frame(connection: Connection, name: str, frame: object) -> Extract:
 
 def _rows(name: str, frame: object) -> pa.RecordBatchReader:
     if isinstance(frame, pd.DataFrame):
-        return pa.Table.from_pandas(frame, preserve_index=False).to_reader()
+        return pa.Table.from_pandas(frame, preserve_index=False, nthreads=None if len(frame) > SMALL else 1).to_reader()
     if isinstance(frame, duckdb.DuckDBPyRelation):  # whole, since a connection cannot stream from itself while it stores
         return frame.to_arrow_table().to_reader()
     if is_spark(frame):
