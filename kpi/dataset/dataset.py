@@ -14,8 +14,8 @@ import pandas as pd
 from kpi import periods, schema, sources
 from kpi.dataset.extent import closed_by, constant_rates, covered_until, decided, extent
 from kpi.dataset.hours import calendars, company_hours
-from kpi.dataset.segments import parse_where, restricted
-from kpi.dataset.settings import check_settings
+from kpi.dataset.segments import parse_where, restricted, whole
+from kpi.dataset.settings import checked
 from kpi.engine import Engine, collect, connect, is_spark
 from kpi.errors import DataError, MissingTable, accounted
 from kpi.periods import Instant, Month, Window, WindowLike
@@ -92,6 +92,7 @@ class Dataset:
     limits: dict[str, float]  # share of rows that may be set aside, where kpi.toml says so
     inputs: list[sources.Input]
     restricted_to: dict[str, str]  # what `where` kept
+    part_of: Dataset | None  # of which it kept that
     calendar: nw.LazyFrame  # local and business time of each quarter of an hour
     team_calendar: nw.LazyFrame | None
     facts: dict[tuple, Any]
@@ -123,8 +124,8 @@ class Dataset:
         engine: str | None = None,
     ) -> None:
         sales = (leads, lead_scores, activities, opportunities, opportunity_history, customers, orders, contracts)
-        given = zip(schema.TABLES, (*sales, stages, owners, targets, fx, calendars), strict=True)
-        frames = {table: frame for table, frame in given if frame is not None}
+        given = (*sales, stages, owners, targets, fx, calendars)
+        frames = {table: frame for table, frame in zip(schema.TABLES, given, strict=True) if frame is not None}
         end = None if exported_at is None else periods.instant(exported_at, timezone)
         company = sources.Company(name=name, language=language, currency=currency, timezone=timezone, country=country, exported_at=end)
         on_spark = any(is_spark(frame) for frame in frames.values())
@@ -136,8 +137,7 @@ class Dataset:
     def _fill(
         self, engine: Engine, reading: sources.Reading, company: sources.Company, hours: Mapping, settings: Mapping, folder: Path | None
     ) -> None:
-        check_settings(settings)
-        self.engine, self.company, self.settings, self.folder = engine, company, settings, folder
+        self.engine, self.company, self.settings, self.folder = engine, company, checked(settings), folder
         self.provided, self.precision, self._recorded = reading.provided, reading.precision, reading.recorded
         self.set_aside, self.flags, self.decisions = reading.set_aside, reading.flags, reading.decisions
         reasons = [sources.parts(reason) for reason in reading.ledger["reason"]]
@@ -151,11 +151,10 @@ class Dataset:
         self.latest = (found.covered - pd.Timedelta(microseconds=1)).to_pydatetime()
         self.decisions = decided(self.decisions, "", "end of the data", found.decision) if found.decision else self.decisions
         self._frames |= {name: closed_by(self._frames[name], self.latest) for name in ("opportunities",) if self.has(name, "closed_at")}
-        self.hours = company_hours(hours)
-        own = collect(self._frames["calendars"], ["weekday", "opens"]) if self.has("calendars") else None
-        whole, by_team = calendars(company.timezone, company.country, hours, own, (self._first, self.ends_at, found.latest))
-        self.calendar, self.team_calendar = engine.put(whole), None if by_team is None else engine.put(by_team)
-        self.restricted_to, self.facts = {}, {}  # facts: what was computed once, helper tables and headline numbers too
+        self.hours, own = company_hours(hours), collect(self._frames["calendars"], ["weekday", "opens"]) if self.has("calendars") else None
+        every, by_team = calendars(company.timezone, company.country, hours, own, (self._first, self.ends_at, found.latest))
+        self.calendar, self.team_calendar = engine.put(every), None if by_team is None else engine.put(by_team)
+        self.restricted_to, self.part_of, self.facts = {}, None, {}  # facts: what was computed once, helper tables and headline numbers too
 
     def has(self, table: str, column: str = "") -> bool:
         """Tell whether a table, or one of its columns, was provided.
@@ -311,10 +310,9 @@ class Dataset:
         ParameterError, DataError
             If it is no month, begins before the data or ends after them.
         """
-        asked = Month.parse(str(month)) if month else self.last_month()
-        first = self.first_month()
-        if not first <= asked <= self.last_month():
-            raise DataError(f"the data do not cover {asked}: complete months go from {first} to {self.last_month()}")
+        asked, first, last = Month.parse(str(month or self.last_month())), self.first_month(), self.last_month()
+        if not first <= asked <= last:
+            raise DataError(f"the data do not cover {asked}: complete months go from {first} to {last}")
         return asked
 
     def where(
@@ -332,7 +330,8 @@ class Dataset:
         Returns
         -------
         Dataset
-            Leads, opportunities and customers that carry the value, and what belongs to them. A table that cannot tell is missing there.
+            Leads, opportunities and customers that carry the value, and what belongs to them; a table that cannot tell is missing there. As with
+            ``by``, owner and team are those of the time: of the entry for rates, of the event for counts and amounts, of `as_of` for snapshots.
 
         Raises
         ------
@@ -343,8 +342,9 @@ class Dataset:
         wanted = given | {k: v for k, v in (("team", team), ("owner", owner), ("source", source), ("segment", segment)) if v}
         data = copy.copy(self)
         for column, value in wanted.items():
-            data._frames, missing = restricted(data.engine, data._frames, data.provided, column, value)
-            data._missing, data.facts, data.restricted_to = data._missing | missing, {}, data.restricted_to | {column: value}
+            data.part_of, data.facts, data.restricted_to = whole(self), {}, data.restricted_to | {column: value}
+            data._frames, missing = restricted(data, data._frames, column, value)
+            data._missing = data._missing | missing
         return data
 
     def at_constant_rates(self, as_of: Instant) -> Dataset:
@@ -360,8 +360,9 @@ class Dataset:
         MissingTable
             If the data set has no rates.
         """
-        data, rates = copy.copy(self), constant_rates(self.table("fx"), self.instant(as_of), self.company.timezone, self._first)
-        data._frames, data.facts = self._frames | {"fx": self.engine.put(rates)}, {}
+        data, fx = copy.copy(self), constant_rates(self.table("fx"), self.instant(as_of), self.company.timezone, self._first)
+        data.part_of = self.part_of and self.part_of.at_constant_rates(as_of)
+        data._frames, data.facts = self._frames | {"fx": self.engine.put(fx)}, {}
         return data
 
     def note(self, month: Month) -> str:

@@ -1,13 +1,21 @@
-"""Which rows belong to a team, an owner, a source or a segment, in all tables."""
+"""Which rows belong to a team, an owner, a source or a segment, in all tables, and when: owners change, and so do their teams."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, TypeAlias
 
 import narwhals.stable.v2 as nw
+import pandas as pd
 
-from kpi.engine import Engine, collect
-from kpi.errors import MissingTable, ParameterError
+from kpi.engine import collect
+from kpi.errors import ParameterError
+from kpi.periods import instant
+from kpi.schema import BLANK
+
+Dataset: TypeAlias = Any  # that of kpi.dataset.dataset, which imports this module
+LONG_AGO = datetime(1900, 1, 1)
 
 # Tables restricted by their own columns first; the others follow the rows they belong to.
 _ROOTS = ("leads", "opportunities", "customers")
@@ -20,46 +28,105 @@ _FOLLOW = {
 }
 
 
-def restricted(
-    engine: Engine, frames: Mapping[str, nw.LazyFrame], provided: Mapping[str, Collection[str]], column: str, value: str
-) -> tuple[dict[str, nw.LazyFrame], dict[str, str]]:
+def whole(data: Dataset) -> Dataset:
+    """The data set that a part was taken from, or itself: a lead of one owner may become the deal of another."""
+    return data.part_of or data
+
+
+def restricted(data: Dataset, frames: dict[str, nw.LazyFrame], column: str, value: str) -> tuple[dict[str, nw.LazyFrame], dict[str, str]]:
     """Keep the leads, opportunities and customers that carry a value, and what belongs to them; also tables that cannot tell, with what they lack."""
-    if column == "team" and "owners" not in frames:
-        raise MissingTable("owners")
-    found, kept = dict(frames), 0
-    missing: dict[str, str] = {}
-    own = "owner" if column == "team" else column
-    members = frames["owners"].filter(nw.col("team") == value).select("owner").unique() if column == "team" else None
-    for name in _ROOTS:
-        if name not in frames or own not in provided[name]:
-            if found.pop(name, None) is not None:
-                missing[name] = own
+    own, found, missing, kept = "owner" if column == "team" else column, dict[str, nw.LazyFrame](), dict[str, str](), 0
+    if column == "team":
+        data.table("owners")
+    for name in filter(data.has, _ROOTS):
+        if not data.has(name, own):
+            missing[name] = own
             continue
-        frame = frames[name]
-        frame = frame.join(members, on="owner", how="semi") if members is not None else frame.filter(nw.col(own) == value)
-        found[name] = engine.keep(frame)
+        found[name] = data.engine.keep(_carrying(data, name, column, value))
         kept += int(collect(found[name].select(nw.len().alias("n")))["n"].iloc[0])
     if not kept:
         raise ParameterError(f"no lead, opportunity or customer has {column} = {value!r}; check the spelling")
-    if "targets" in found:  # those of a team are its own; nobody set any for an owner or a source
-        if column == "team" and "team" in provided["targets"]:
-            found["targets"] = engine.keep(frames["targets"].filter(nw.col("team") == value))
+    if data.has("targets"):  # those of a team are its own; nobody set any for an owner or a source
+        if column == "team" and data.has("targets", "team"):
+            found["targets"] = data.engine.keep(data.table("targets").filter(nw.col("team") == value))
         else:
-            del found["targets"]
             missing["targets"] = own if column != "team" else column
     for name, links in _FOLLOW.items():
         owned = [(key, root) for key, root in links if root in found]
-        if name in found and owned:
-            found[name] = engine.keep(_followed(found, name, owned))
-        elif found.pop(name, None) is not None:
+        if data.has(name) and owned:
+            found[name] = data.engine.keep(_followed(found, data.table(name), owned))
+        elif data.has(name):
             missing[name] = links[0][0]
-    return found, missing
+    return {name: found.get(name, frame) for name, frame in frames.items() if name not in missing}, missing
 
 
-def _followed(frames: Mapping[str, nw.LazyFrame], name: str, owned: list[tuple[str, str]]) -> nw.LazyFrame:
+def _carrying(data: Dataset, name: str, column: str, value: str) -> nw.LazyFrame:
+    """Rows of a table that carry a value; the deals that ever did, for the facts know who owned them when."""
+    rows = data.table(name)
+    if column not in ("owner", "team"):
+        return rows.filter(nw.col(column) == value)
+    if name == "leads":
+        return of_part(data, rows, "owner", nw.col("created_at"))
+    if name == "customers":
+        return of_part(data, _with_start(data, rows), "owner", nw.col("start_at")).drop("start_at")
+    who = [value] if column == "owner" else collect(members(data).filter(nw.col("own") == value))["member"].tolist()
+    tables = [data.table(one).select("opportunity_id", "owner") for one in (name, "opportunity_history") if data.has(one)]
+    ever = [one.filter(nw.col("owner").is_in(who)) for one in tables]
+    return rows.join(nw.concat(ever).select("opportunity_id"), on="opportunity_id", how="semi")
+
+
+def _with_start(data: Dataset, customers: nw.LazyFrame) -> nw.LazyFrame:
+    """Since when each is a customer (``start_at``): as recorded, else since the first order or contract."""
+    dated = {"orders": nw.col("at"), "contracts": nw.col("start_on").cast(nw.Datetime("us")).dt.offset_by("12h")}
+    known = [data.table(name).select("customer_id", at.alias("start_at")) for name, at in dated.items() if data.has(name)]
+    first = nw.concat([*known, customers.select("customer_id", nw.col("acquired_at").alias("start_at"))]).group_by("customer_id")
+    rows = customers.join(first.agg(nw.col("start_at").min()), on="customer_id", how="left")
+    return rows.with_columns(nw.coalesce("acquired_at", "start_at").alias("start_at"))
+
+
+def of_part(data: Dataset, rows: nw.LazyFrame, owner: str, at: nw.Expr) -> nw.LazyFrame:
+    """Keep the rows that belong to the owner, or the team, of a part."""
+    return owned(data, rows, owner, at).filter(nw.col("is_own")).drop("is_own")
+
+
+def owned(data: Dataset, rows: nw.LazyFrame, owner: str, at: nw.Expr) -> nw.LazyFrame:
+    """Tell of each row whether its owner, and the team he was in at an instant, are those of a part (``is_own``)."""
+    wanted, held = data.restricted_to, nw.lit(True)
+    if "owner" in wanted:
+        held = nw.col(owner) == wanted["owner"]
+    if "team" in wanted:
+        rows, held = with_team(data, rows, owner, at, "own_team"), held & (nw.col("own_team") == wanted["team"])
+    return rows.with_columns(held.fill_null(False).alias("is_own")).drop("own_team", strict=False)
+
+
+def with_team(data: Dataset, rows: nw.LazyFrame, owner: str, at: nw.Expr, name: str = "team") -> nw.LazyFrame:
+    """Add the team that an owner was in at an instant: the first by name where there are several, a lasting one where the instant is unknown."""
+    if not data.has("owners"):
+        return rows.with_columns(nw.lit(BLANK).alias(name))
+    keys = {"__owner": nw.col(owner), "__at": at.fill_null(nw.lit(LONG_AGO))}
+    rows, since, until = rows.with_columns(**keys), nw.col("since"), nw.col("until")
+    served = rows.select(*keys).unique().join(members(data), left_on="__owner", right_on="member", how="inner")
+    served = served.filter(since.is_null() | (since <= nw.col("__at")), until.is_null() | (nw.col("__at") < until))
+    teams = served.group_by(*keys).agg(nw.col("own").min().alias(name))
+    return rows.join(teams, on=[*keys], how="left").drop(*keys).with_columns(nw.col(name).fill_null(nw.lit(BLANK)))
+
+
+def members(data: Dataset) -> nw.LazyFrame:
+    """Who (``member``) was in which team (``own``) from when (``since``) until when, missing where it is always."""
+    base = whole(data)
+    if ("members",) not in base.facts:
+        owners = collect(base.table("owners").select(nw.col("owner").alias("member"), nw.col("team").alias("own"), "from_on", "to_on"))
+        for name, day in (("since", "from_on"), ("until", "to_on")):
+            at = [pd.NaT if pd.isna(on) else instant(pd.Timestamp(on).date(), base.company.timezone) for on in owners.pop(day)]
+            owners[name] = pd.Series(at, dtype="datetime64[us]")
+        base.facts["members",] = base.engine.put(owners)
+    return base.facts["members",]
+
+
+def _followed(frames: Mapping[str, nw.LazyFrame], rest: nw.LazyFrame, links: list[tuple[str, str]]) -> nw.LazyFrame:
     """Rows that belong to a row kept, each once."""
-    parts, rest = [], frames[name]
-    for key, root in owned:
+    parts = []
+    for key, root in links:
         ids = frames[root].select(key)
         parts.append(rest.join(ids, on=key, how="semi"))
         rest = rest.join(ids, on=key, how="anti")

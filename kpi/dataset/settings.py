@@ -24,7 +24,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
 _KINDS = {str: "a text", bool: "true or false", int: "a whole number of at least 1", list: "amounts above 0, each larger than the one before"}
 
 
-def check_settings(settings: Mapping[str, Mapping[str, Any]]) -> None:
+def checked(settings: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Mapping[str, Any]]:
     """Refuse parameters that no metric has, or of the wrong kind."""
     for area, given in settings.items():
         for key, value in given.items():
@@ -36,6 +36,7 @@ def check_settings(settings: Mapping[str, Mapping[str, Any]]) -> None:
             if not _is_valid(kind, value):
                 wanted = f"one of {', '.join(kind)}" if isinstance(kind, tuple) else _KINDS[kind]
                 raise ParameterError(f"[{area}] {key} = {value!r}: give {wanted}")
+    return settings
 
 
 def _is_valid(kind: Any, value: Any) -> bool:

@@ -6,8 +6,9 @@ import narwhals.stable.v2 as nw
 import pandas as pd
 
 from kpi.dataset import Dataset
+from kpi.dataset.segments import whole, with_team
 from kpi.engine import collect
-from kpi.facts.clock import DAY_SECONDS, clocked, last_day, numbered, once, quarter_of
+from kpi.facts.clock import DAY_SECONDS, clocked, last_day, once, quarter_of
 from kpi.facts.episodes import episodes
 from kpi.facts.opportunities import opportunities
 from kpi.facts.touches import touches, untouched
@@ -19,7 +20,6 @@ _DAYS = ("assigned", "alerted", "disqualified", "opportunity", "won")
 _BUSINESS = ("assigned", "alerted", "touched", "contacted", "alert_touched", "disqualified")
 
 
-@once
 def leads(data: Dataset, as_of: pd.Timestamp) -> nw.LazyFrame:
     """State each inquiry received before an instant and not deleted by then; merged and re-created leads are one, with the earliest date.
 
@@ -30,9 +30,18 @@ def leads(data: Dataset, as_of: pd.Timestamp) -> nw.LazyFrame:
     ``business_delay`` in seconds, open ones until now. ``touched_before``: within the 24 hours before. ``end`` of the way to an opportunity
     (opportunity, disqualified, open) and its ``end_day``.
     """
+    data.table("leads")
+    rows = _leads(whole(data), as_of)
+    for name, value in data.restricted_to.items():
+        rows = rows.filter(nw.col(name) == value)
+    return rows
+
+
+@once
+def _leads(data: Dataset, as_of: pd.Timestamp) -> nw.LazyFrame:
     links = episodes(data, as_of)
     frame = clocked(data, _inquiries(data, links, as_of), "created_at", "seconds", "day", "month", "weekday", "hour")
-    frame = data.engine.keep(_with_team(data, frame))
+    frame = data.engine.keep(with_team(data, frame, "owner", nw.col("created_at")))
     done = touches(data, frame, links, as_of) if data.has("activities", "lead_id") else untouched(frame)
     frame = frame.join(done, on="lead_id", how="left").join(_first_opportunity(data, frame, links, as_of), on="lead_id", how="left")
     frame = data.engine.keep(frame)
@@ -67,18 +76,6 @@ def _inquiries(data: Dataset, links: nw.LazyFrame, as_of: pd.Timestamp) -> nw.La
     days = [name for name in known if name == "disqualified_at" or data.precision.get(("leads", name)) == "day"]
     made = nw.col("created_at")
     return frame.with_columns(*[nw.when(nw.col(name) < made).then(made).otherwise(nw.col(name)).alias(name) for name in days])
-
-
-def _with_team(data: Dataset, frame: nw.LazyFrame) -> nw.LazyFrame:
-    """The team its owner was in when the lead came in."""
-    if not data.has("owners"):
-        return frame.with_columns(nw.lit(BLANK).alias("team"))
-    members = numbered(data, numbered(data, data.table("owners"), "from_on"), "to_on")
-    day, begins, ends = nw.col("created_day"), nw.col("from_day"), nw.col("to_day")
-    served = frame.select("lead_id", "owner", "created_day").join(members.select("owner", "team", "from_day", "to_day"), on="owner", how="inner")
-    served = served.filter(begins.is_null() | (begins <= day), ends.is_null() | (day < ends))
-    teams = served.group_by("lead_id").agg(nw.col("team").min())
-    return frame.join(teams, on="lead_id", how="left").with_columns(nw.col("team").fill_null(nw.lit(BLANK)))
 
 
 def _first_opportunity(data: Dataset, inquiries: nw.LazyFrame, links: nw.LazyFrame, as_of: pd.Timestamp) -> nw.LazyFrame:

@@ -11,6 +11,7 @@ import narwhals.stable.v2 as nw
 import pandas as pd
 
 from kpi.dataset import Dataset
+from kpi.dataset.segments import members, of_part, owned, whole
 from kpi.facts.clock import clocked, last_day, once, quarter_of, stored
 from kpi.facts.money import in_company_currency
 from kpi.schema import BLANK
@@ -30,39 +31,73 @@ def states(data: Dataset, as_of: pd.Timestamp) -> nw.LazyFrame:
     the last state before a deletion), ``status``, ``stage``, ``owner``, ``amount`` in its own ``currency``, ``expected_close_on``; ``changed_at``,
     ``seq`` put them in order; ``origin`` as in the history, else inferred.
     """
-    return _named(recorded_states(data, as_of), "stage", "owner")
+    return _named(_held(data, as_of).filter(nw.col("is_own")), "stage", "owner")
 
 
 def changes(data: Dataset, as_of: pd.Timestamp, since: pd.Timestamp) -> nw.LazyFrame:
     """List the states from an instant on, each with the one before: ``status_before`` and so on, not to be read where ``from_at`` is earlier.
 
-    States that ended before `since`, and deals closed before for good, are left out.
+    States that ended before `since`, and deals closed before for good, are left out. ``is_own``, ``was_own``: in the part that the data set is.
     """
     lasting = nw.when(nw.col("until_at").is_null()).then((nw.col("status") == "open") | (nw.col("from_at") >= since))
-    rows = recorded_states(data, as_of).filter(lasting.otherwise(nw.col("until_at") >= since))
-    befores = zip(_STATE, _BEFORE, strict=True)
+    rows = _held(data, as_of).filter(lasting.otherwise(nw.col("until_at") >= since))
+    befores = zip((*_STATE, "is_own"), (*_BEFORE, "was_own"), strict=True)
     rows = rows.with_columns(*[nw.col(name).shift(1).over("opportunity_id", order_by=_ORDER).alias(before) for name, before in befores])
     return _named(rows, "stage", "owner", "owner_before")
 
 
-@once
-def opportunities(data: Dataset, as_of: pd.Timestamp) -> nw.LazyFrame:
+def _held(data: Dataset, as_of: pd.Timestamp) -> nw.LazyFrame:
+    """The states of deals that are in a part at some time, with whether they are then (``is_own``); another team of their owner's begins a state."""
+    rows = recorded_states(whole(data), as_of).join(data.table("opportunities").select("opportunity_id"), on="opportunity_id", how="semi")
+    return owned(data, _divided(data, rows, as_of) if "team" in data.restricted_to else rows, "owner", nw.col("from_at"))
+
+
+def _divided(data: Dataset, rows: nw.LazyFrame, as_of: pd.Timestamp) -> nw.LazyFrame:
+    turned, until = nw.col("turned_at"), nw.col("until_at")
+    turns = nw.concat([members(data).select("member", nw.col(name).alias("turned_at")) for name in ("since", "until")]).filter(turned < as_of)
+    parts = rows.join(turns.unique(), left_on="owner", right_on="member", how="inner")
+    parts = parts.filter(turned > nw.col("from_at"), until.is_null() | (turned < until))
+    rows = nw.concat([rows, parts.with_columns(turned.alias("from_at"), turned.alias("changed_at")).select(*_COLUMNS)])
+    rows = data.engine.keep(rows.with_columns(nw.col("from_at").shift(-1).over("opportunity_id", order_by=_ORDER).alias("next_at")))
+    is_last = nw.when(nw.col("next_at").is_null())
+    return rows.with_columns(nw.coalesce("next_at", "until_at").alias("until_at"), is_last.then(nw.col("deleted_at")).alias("deleted_at"))
+
+
+def of_part_then(data: Dataset, rows: nw.LazyFrame, owner: str, at: nw.Expr) -> nw.LazyFrame:
+    """Keep the rows of deals that were in a part at an instant, by who owned them then."""
+    return of_part(data, rows.join(data.table("opportunities").select("opportunity_id"), on="opportunity_id", how="semi"), owner, at)
+
+
+def opportunities(data: Dataset, as_of: pd.Timestamp, owner: str = "owner") -> nw.LazyFrame:
     """State each opportunity as known at an instant: created before it (or at an unknown date) and not deleted by then.
 
     ``opportunity_id``, ``lead_id``, ``customer_id``, ``source``, ``product``, ``owner``, ``stage``, ``status``, ``amount`` (company currency; missing
-    without a rate), ``currency``, ``expected_close_on``, ``lost_reason``; ``created_`` and ``closed_`` (missing while open): at, day, month, quarter.
+    without a rate), ``currency``, ``expected_close_on``, ``lost_reason``; ``created_`` and ``closed_`` (missing while open): at, day, month, quarter,
+    and the owner then (``closed_owner``: now, while it is open). Of a part those that are in it by one of these owners.
     """
-    columns, rows = ("opportunity_id", "closed_at", *_STATE), recorded_states(data, as_of)
+    rows, now = _opportunities(whole(data), as_of), nw.lit((as_of - pd.Timedelta(microseconds=1)).to_pydatetime())
+    at = {"owner": now, "created_owner": nw.col("created_at"), "closed_owner": nw.col("closed_at").fill_null(now)}
+    return of_part_then(data, rows, owner, at[owner])
+
+
+@once
+def _opportunities(data: Dataset, as_of: pd.Timestamp) -> nw.LazyFrame:
+    columns, rows = ("opportunity_id", "closed_at", *_STATE, "created_owner", "closed_owner"), recorded_states(data, as_of)
     # Closed when it took the status it has now: a deal lost, reopened and lost again was open in between.
     before = nw.col("status").shift(1).over("opportunity_id", order_by=_ORDER)
     turned = rows.with_columns(before.alias("before")).filter(nw.col("before").is_null() | (nw.col("before") != nw.col("status")))
-    turned = turned.group_by("opportunity_id").agg(turned_at=nw.col("changed_at").max())
+    turned = turned.with_columns(nw.col("changed_at").shift(-1).over("opportunity_id", order_by=_ORDER).alias("next_at"))
+    ends = {"created_owner": "before", "turned_owner": "next_at"}
+    owners = {name: nw.when(nw.col(beyond).is_null()).then(nw.col("owner")).max() for name, beyond in ends.items()}
+    turned = turned.group_by("opportunity_id").agg(turned_at=nw.col("changed_at").max(), **owners)
     lasting = rows.filter(nw.col("until_at").is_null()).join(turned, on="opportunity_id", how="left")
-    lasting = lasting.with_columns(nw.when(nw.col("status") != "open").then(nw.col("turned_at")).alias("closed_at"))
+    is_closed = nw.when(nw.col("status") != "open")
+    closed_owner = is_closed.then(nw.col("turned_owner")).otherwise(nw.col("owner"))
+    lasting = lasting.with_columns(is_closed.then(nw.col("turned_at")).alias("closed_at"), closed_owner.alias("closed_owner"))
     kept = ("lead_id", "customer_id", "source", "product", "currency", "created_at", "lost_reason")
     frame = nw.concat([lasting.select(*columns), _undated(data, as_of).select(*columns)])
     frame = frame.join(data.table("opportunities").select("opportunity_id", *kept), on="opportunity_id", how="inner")
-    frame = _named(frame, "owner", "stage", "source", "product")
+    frame = _named(frame, "owner", "created_owner", "closed_owner", "stage", "source", "product")
     frame = clocked(data, clocked(data, frame, "created_at", "day", "month"), "closed_at", "day", "month")
     dated = nw.when(nw.col("status") == "open").then(nw.lit(last_day(data, as_of))).otherwise(nw.col("closed_day"))
     frame = in_company_currency(data, frame, "amount", dated)
@@ -83,12 +118,13 @@ def _known(data: Dataset, as_of: pd.Timestamp) -> nw.LazyFrame:
     """What goes for all states of a deal: ``created_at``, ``currency``, ``gone_at`` (deletion), ``begun_at`` (first), ``is_bare`` (no history)."""
     deals = data.table("opportunities").filter(nw.col("created_at").is_null() | (nw.col("created_at") < as_of))
     bare, inferred = nw.lit(True), nw.coalesce("created_at", "closed_at")
-    begun = inferred
+    begun, told_owner = inferred, nw.lit(None).cast(nw.String)
     if data.has("opportunity_history"):
         told = _told(data)
         deals, bare, begun = deals.join(told, on="opportunity_id", how="left"), nw.col("told_at").is_null(), nw.coalesce(nw.col("told_at"), inferred)
+        told_owner = nw.col("told_owner")
     return deals.select(
-        *("opportunity_id", "created_at", "currency", bare.alias("is_bare"), begun.alias("begun_at")),
+        *("opportunity_id", "created_at", "currency", bare.alias("is_bare"), begun.alias("begun_at"), told_owner.alias("told_owner")),
         nw.when(nw.col("deleted_at") < as_of).then(nw.col("deleted_at")).alias("gone_at"),
         # Closed at a date that nobody knows: not open then.
         ((nw.col("status") != "open") & nw.col("closed_at").is_null()).alias("is_undated"),
@@ -96,10 +132,16 @@ def _known(data: Dataset, as_of: pd.Timestamp) -> nw.LazyFrame:
 
 
 def _told(data: Dataset) -> nw.LazyFrame:
-    """When the history of a deal begins (``told_at``), when it was last open (``open_at``) and last closed (``shut_at``) in it; its last ``seq``."""
+    """When the history of a deal begins (``told_at``), when it was last open (``open_at``) and last closed (``shut_at``) in it; its last ``seq``.
+
+    ``told_owner``, ``last_owner``: the first and the last one in it; the owner on the record is that of today.
+    """
     is_open, at = nw.col("status") == "open", nw.col("changed_at")
-    rows = data.table("opportunity_history").with_columns(nw.when(is_open).then(at).alias("open_at"), nw.when(~is_open).then(at).alias("shut_at"))
-    told = rows.group_by("opportunity_id").agg(at.min().alias("told_at"), nw.col("open_at", "shut_at", "seq").max())
+    is_first, is_last = (at.shift(step).over("opportunity_id", order_by=_ORDER).is_null() for step in (1, -1))
+    own = nw.col("owner")
+    values = {"open_at": (is_open, at), "shut_at": (~is_open, at), "told_owner": (is_first, own), "last_owner": (is_last, own)}
+    rows = data.table("opportunity_history").with_columns(*[nw.when(held).then(value).alias(name) for name, (held, value) in values.items()])
+    told = rows.group_by("opportunity_id").agg(at.min().alias("told_at"), nw.col(*values, "seq").max())
     return stored(data, ("told",), lambda: data.engine.keep(told))
 
 
@@ -109,7 +151,7 @@ def _closings(data: Dataset) -> nw.LazyFrame:
     rows = data.table("opportunities").filter(nw.col("status") != "open").join(told, on="opportunity_id", how="inner")
     at, last = nw.col("closed_at").fill_null(nw.lit(data.latest)), nw.col("open_at")
     rows = rows.with_columns((nw.col("seq") + 1).alias("seq"), nw.when(at < last).then(last).otherwise(at).alias("changed_at"))
-    return rows.with_columns(nw.lit("inferred").alias("origin")).select(*_CHANGE)
+    return rows.with_columns(nw.lit("inferred").alias("origin"), nw.coalesce("last_owner", "owner").alias("owner")).select(*_CHANGE)
 
 
 @once
@@ -150,7 +192,7 @@ def _unchanged(data: Dataset, as_of: pd.Timestamp) -> nw.LazyFrame:
         nw.lit("open").alias("status"),
         # The stage on the record is that of today: it says nothing about a deal closed since.
         nw.when(nw.col("status") == "open").then(nw.col("stage")).alias("stage"),
-        *("owner", "amount", nw.lit(None).cast(nw.Date).alias("expected_close_on"), "currency"),
+        *(nw.coalesce("told_owner", "owner").alias("owner"), "amount", nw.lit(None).cast(nw.Date).alias("expected_close_on"), "currency"),
         *(start.alias("changed_at"), nw.lit(-1).cast(nw.Int64).alias("seq"), nw.lit("inferred").alias("origin")),
     )
 
@@ -159,8 +201,9 @@ def _undated(data: Dataset, as_of: pd.Timestamp) -> nw.LazyFrame:
     """Deals without history that were closed at a date that nobody knows: in no state at any date but closed."""
     known = _known(data, as_of).filter(nw.col("is_bare") & nw.col("is_undated") & nw.col("gone_at").is_null()).select("opportunity_id")
     rows = data.table("opportunities").join(known, on="opportunity_id", how="semi")
-    nothing = nw.lit(None)
-    return rows.with_columns(stage=nothing.cast(nw.String), closed_at=nothing.cast(nw.Datetime("us")), expected_close_on=nothing.cast(nw.Date))
+    nothing, owners = nw.lit(None), {name: nw.col("owner") for name in ("created_owner", "closed_owner")}
+    rows = rows.with_columns(**owners, stage=nothing.cast(nw.String), closed_at=nothing.cast(nw.Datetime("us")))
+    return rows.with_columns(expected_close_on=nothing.cast(nw.Date))
 
 
 def _inferred(deals: nw.LazyFrame) -> nw.LazyFrame:

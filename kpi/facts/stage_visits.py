@@ -6,10 +6,11 @@ import narwhals.stable.v2 as nw
 import pandas as pd
 
 from kpi.dataset import Dataset
+from kpi.dataset.segments import whole
 from kpi.engine import collect
 from kpi.errors import MissingTable
 from kpi.facts.clock import clocked, once
-from kpi.facts.opportunities import opportunities, recorded_states
+from kpi.facts.opportunities import of_part_then, opportunities, recorded_states
 from kpi.schema import BLANK
 
 _ORDER = ["changed_at", "seq"]
@@ -30,9 +31,13 @@ def _recorded(data: Dataset, as_of: pd.Timestamp) -> nw.LazyFrame:
     return frame.join(data.table("stages").select("stage", "position"), on="stage", how="left")
 
 
-@once
 def visits(data: Dataset, as_of: pd.Timestamp) -> nw.LazyFrame:
-    """List every visit of an opportunity to an open stage: ``stage``, ``owner``, ``entered_day``, ``left_day`` (missing while it lasts)."""
+    """List every visit of an opportunity to an open stage: ``stage``, ``owner`` and ``entered_day`` (as it began), ``left_day`` (missing so far)."""
+    return of_part_then(data, _visits(whole(data), as_of), "owner", nw.col("entered_at"))
+
+
+@once
+def _visits(data: Dataset, as_of: pd.Timestamp) -> nw.LazyFrame:
     known = opportunities(data, as_of).select("opportunity_id")
     rows = _recorded(data, as_of).join(known, on="opportunity_id", how="semi")
     rows = rows.with_columns(*[nw.col(name).shift(1).over("opportunity_id", order_by=_ORDER).alias(f"{name}_before") for name in ("stage", "status")])
@@ -42,16 +47,20 @@ def visits(data: Dataset, as_of: pd.Timestamp) -> nw.LazyFrame:
     moves = moves.with_columns(nw.col("changed_at").shift(-1).over("opportunity_id", order_by=_ORDER).alias("left_at"))
     stays = moves.filter(nw.col("status") == "open").rename({"changed_at": "entered_at"})
     stays = clocked(data, clocked(data, stays, "entered_at", "day"), "left_at", "day")
-    return stays.select("opportunity_id", "stage", nw.col("owner").fill_null(nw.lit(BLANK)), "entered_day", "left_day")
+    return stays.select("opportunity_id", "stage", nw.col("owner").fill_null(nw.lit(BLANK)), "entered_at", "entered_day", "left_day")
 
 
-@once
 def reached(data: Dataset, as_of: pd.Timestamp) -> nw.LazyFrame:
     """Tell when each opportunity first reached each stage or went beyond it.
 
-    ``opportunity_id``, ``position``, ``reached_day``, ``next_day`` (of the next stage or beyond, missing so far), ``skipped`` (1 where it passed over
-    the next), and of the deal ``source``, ``owner``, ``status``, ``closed_day``, ``created_day``.
+    ``opportunity_id``, ``position``, ``reached_day`` and ``owner`` then, ``next_day`` (of the next stage or beyond, missing so far), ``skipped`` (1
+    where it passed over the next), and of the deal ``source``, ``status``, ``closed_day``, ``created_day``.
     """
+    return of_part_then(data, _reached(whole(data), as_of), "owner", nw.col("reached_at"))
+
+
+@once
+def _reached(data: Dataset, as_of: pd.Timestamp) -> nw.LazyFrame:
     order = stages(data).query("status != 'lost'")["position"].tolist()
     # A deal won by mistake, and open or lost again since, has not gone beyond the stages it was in.
     now = opportunities(data, as_of).select("opportunity_id", (nw.col("status") == "won").alias("stays_won"))
@@ -62,13 +71,12 @@ def reached(data: Dataset, as_of: pd.Timestamp) -> nw.LazyFrame:
     )
     # Some sources leave a won deal in its last open stage: it has gone beyond all the same.
     rows = rows.with_columns(nw.when(nw.col("status") == "won").then(nw.lit(max(order, default=0))).otherwise(nw.col("position")).alias("position"))
-    firsts = rows.group_by("opportunity_id").agg(
-        *[nw.when(nw.col("position") >= place).then(nw.col("changed_at")).otherwise(nw.lit(None)).min().alias(f"p{place}_at") for place in order]
-    )
-    for place in order:
-        firsts = clocked(data, firsts, f"p{place}_at", "day")
-    firsts = data.engine.keep(firsts)
-    steps = []
+    rows = rows.filter(~nw.col("position").is_null()).with_columns(nw.col("position").cum_max().over("opportunity_id", order_by=_ORDER).alias("top"))
+    rows = data.engine.keep(rows).with_columns(nw.col("top").shift(1).over("opportunity_id", order_by=_ORDER).alias("before"))
+    rows = clocked(data, data.engine.keep(rows).rename({"changed_at": "at"}), "at", "day").rename({"at_day": "day"})
+    first = {place: (nw.col("top") >= place) & (nw.col("before").is_null() | (nw.col("before") < place)) for place in order}
+    each = [nw.when(first[place]).then(nw.col(name)).max().alias(f"p{place}_{name}") for place in order for name in ("at", "day", "owner")]
+    firsts, steps = data.engine.keep(rows.group_by("opportunity_id").agg(*each)), []
     for place, after, beyond in zip(order, [*order[1:], None], [*order[2:], None, None], strict=False):
         over = nw.col(f"p{after}_at") == nw.col(f"p{beyond}_at") if beyond is not None else nw.lit(False)
         following = nw.col(f"p{after}_day") if after is not None else nw.lit(None).cast(nw.Int64)
@@ -77,10 +85,11 @@ def reached(data: Dataset, as_of: pd.Timestamp) -> nw.LazyFrame:
             step.select(
                 "opportunity_id",
                 nw.lit(place).cast(nw.Int64).alias("position"),
-                nw.col(f"p{place}_day").alias("reached_day"),
+                *(nw.col(f"p{place}_{name}").alias(f"reached_{name}") for name in ("at", "day")),
+                nw.col(f"p{place}_owner").fill_null(nw.lit(BLANK)).alias("owner"),
                 following.alias("next_day"),
                 nw.when(over).then(nw.lit(1)).otherwise(nw.lit(0)).alias("skipped"),
             )
         )
-    deals = opportunities(data, as_of).select("opportunity_id", "source", "owner", "status", "closed_day", "created_day")
+    deals = opportunities(data, as_of).select("opportunity_id", "source", "status", "closed_day", "created_day")
     return nw.concat(steps).join(deals, on="opportunity_id", how="inner")

@@ -12,10 +12,12 @@ import pandas as pd
 
 from kpi import engine, facts
 from kpi.dataset import Dataset
+from kpi.dataset.segments import whole
 from kpi.facts.clock import last_day, on_days
 from kpi.facts.stage_visits import stages
 from kpi.periods import Window, day_number
 from kpi.pipeline.conversion import LEAD_TO_OPPORTUNITY, OPPORTUNITY_TO_CUSTOMER, followed, recorded_from
+from kpi.pipeline.deal_groups import CLOSING_GROUPS, deals
 from kpi.pipeline.stages import steps
 from kpi.schema import BLANK
 
@@ -58,7 +60,7 @@ def counted(data: Dataset, now: pd.Timestamp, window: Window) -> Counts:
     known = {
         "exposure": exposure,
         "exits": exits,
-        "waiting": _waiting(data, rows, now),
+        "waiting": _waiting(data, now),
         "entries": entries,
         "amounts": _amounts(data, now, window),
         "leads": _leads(data, now, window),
@@ -96,7 +98,9 @@ def _exposure_and_exits(watched: nw.LazyFrame) -> tuple[pd.DataFrame, pd.DataFra
     return exposure, ended.groupby(keys, as_index=False)[["n", "events"]].sum()
 
 
-def _waiting(data: Dataset, rows: nw.LazyFrame, now: pd.Timestamp) -> pd.DataFrame:
+def _waiting(data: Dataset, now: pd.Timestamp) -> pd.DataFrame:
+    """Deals open now, of whoever owns them now."""
+    rows = _steps(whole(data), now)[1].join(facts.opportunities(data, now).select("opportunity_id"), on="opportunity_id", how="semi")
     age = last_day(data, now) + 1 - nw.col("start_day")
     capped = nw.when(age > BANDS[-1]).then(nw.lit(BANDS[-1])).otherwise(age)
     is_open = rows.filter(nw.col("outcome") == "censored", ~nw.col("start_day").is_null())
@@ -111,7 +115,8 @@ def _entries(rows: nw.LazyFrame, window: Window) -> pd.DataFrame:
 
 
 def _amounts(data: Dataset, now: pd.Timestamp, window: Window) -> pd.DataFrame:
-    won = facts.opportunities(data, now).filter(nw.col("status") == "won", on_days(nw.col("closed_day"), window), ~nw.col("amount").is_null())
+    won = deals(data, now, ["owner"], CLOSING_GROUPS).filter(nw.col("status") == "won", on_days(nw.col("closed_day"), window))
+    won = won.filter(~nw.col("amount").is_null())
     won = won.with_columns((nw.col("amount") * nw.col("amount")).alias("squares"))
     sums = won.group_by(*WHO).agg(nw.len().alias("n"), nw.col("amount").sum().alias("total"), nw.col("squares").sum())
     return engine.collect(sums, WHO)
@@ -136,11 +141,11 @@ def _from_leads(data: Dataset, now: pd.Timestamp, window: Window, kept: set[str]
     """Share of the deals created in the window that name a lead, or that a lead names."""
     if not data.has("leads"):
         return pd.Series(dtype="float64")
-    deals = facts.opportunities(data, now).filter(on_days(nw.col("created_day"), window))
-    named = data.table("leads").select("opportunity_id").filter(~nw.col("opportunity_id").is_null()).unique()
-    deals = deals.join(named.with_columns(nw.lit(1).alias("named")), on="opportunity_id", how="left")
-    made = ~nw.col("lead_id").is_null() | ~nw.col("named").is_null()
-    table = _pooled(engine.counts(deals, ["source"], count=nw.lit(1) == 1, made=made), kept).set_index("source")
+    made = facts.opportunities(data, now, "created_owner").filter(on_days(nw.col("created_day"), window))
+    named = whole(data).table("leads").select("opportunity_id").filter(~nw.col("opportunity_id").is_null()).unique()
+    made = made.join(named.with_columns(nw.lit(1).alias("named")), on="opportunity_id", how="left")
+    has_lead = ~nw.col("lead_id").is_null() | ~nw.col("named").is_null()
+    table = _pooled(engine.counts(made, ["source"], count=nw.lit(1) == 1, made=has_lead), kept).set_index("source")
     return table["made"] / table["count"]
 
 

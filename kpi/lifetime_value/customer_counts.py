@@ -11,6 +11,7 @@ import pandas as pd
 
 from kpi import engine, facts, schema
 from kpi.dataset import Dataset
+from kpi.dataset.segments import whole
 from kpi.facts.clock import last_day
 
 GROUPS = ("source", "segment", "product", "response", "owner")
@@ -109,6 +110,7 @@ def _first_products(data: Dataset, now: pd.Timestamp) -> nw.LazyFrame:
 
 def _responses(data: Dataset, now: pd.Timestamp) -> nw.LazyFrame:
     """The band of the answer to the customer's first inquiry."""
+    data = whole(data)  # whoever answered them
     ids = data.table("leads", "customer_id").filter(~nw.col("customer_id").is_null()).select("lead_id", "customer_id")
     data.table("activities", "lead_id")
     delay = nw.col("delay")

@@ -94,7 +94,7 @@ def won_records(data: Dataset, now: pd.Timestamp, window: Window) -> nw.LazyFram
     """Who counts in what the deals won in a window are worth: those with a known amount."""
     day, status = nw.col("closed_day"), nw.col("status")
     tests = ((status == "open", records.OPEN), (status == "lost", records.LOST), (day.is_null(), records.UNDATED))
-    rows = records.with_reason(deals(data, now), *tests, (~on_days(day, window), records.OUTSIDE))
+    rows = records.with_reason(deals(data, now, (), CLOSING_GROUPS), *tests, (~on_days(day, window), records.OUTSIDE))
     rows = records.counted(rows, (~nw.col("amount").is_null(), EVENT))
     is_unpriced = nw.col("counted_as") == DENOMINATOR
     return rows.with_columns(nw.when(is_unpriced).then(nw.lit(records.NO_AMOUNT)).otherwise(nw.col("reason")).alias("reason"))

@@ -17,6 +17,7 @@ import pandas as pd
 from kpi import engine, facts, schema
 from kpi.catalog import CATALOG
 from kpi.dataset import Dataset
+from kpi.dataset.segments import whole
 from kpi.errors import ParameterError
 from kpi.facts import records
 from kpi.facts.clock import last_day
@@ -245,11 +246,11 @@ def followed(data: Dataset, transition: Transition, now: pd.Timestamp, groups: S
         data.table("opportunities", *[name for name in groups if name in ("source", "product")])
         rows, is_open, ends, outcome = deals(data, now, groups), nw.col("status") == "open", nw.col("closed_day"), nw.col("status")
     elif transition is LEAD_TO_OPPORTUNITY:
-        data.table("opportunities")
+        whole(data).table("opportunities")
         rows, is_open, ends, outcome = facts.leads(data, now), nw.col("end") == "open", nw.col("end_day"), nw.col("end")
     else:
         if not acquired_known(data):
-            data.table("opportunities")
+            whole(data).table("opportunities")
         rows, is_open, ends, outcome = facts.leads(data, now), nw.col("won_day").is_null(), nw.col("won_day"), nw.lit("won")
     if transition is not OPPORTUNITY_TO_CUSTOMER:
         rows = engine.grouped(rows, LEAD_GROUPS, groups)
@@ -268,5 +269,5 @@ def followed(data: Dataset, transition: Transition, now: pd.Timestamp, groups: S
 
 def _converted_unseen(data: Dataset, since: date) -> nw.LazyFrame:
     """List the leads from before opportunities were recorded that name one all the same: it is not there, but it once was."""
-    named = data.table("leads").filter(~nw.col("opportunity_id").is_null(), nw.col("created_at") < instant(since, data.company.timezone))
-    return named.join(data.table("opportunities").select("opportunity_id"), on="opportunity_id", how="anti").select("lead_id")
+    named = whole(data).table("leads").filter(~nw.col("opportunity_id").is_null(), nw.col("created_at") < instant(since, data.company.timezone))
+    return named.join(whole(data).table("opportunities").select("opportunity_id"), on="opportunity_id", how="anti").select("lead_id")

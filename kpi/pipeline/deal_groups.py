@@ -10,19 +10,20 @@ import pandas as pd
 
 from kpi import engine, facts
 from kpi.dataset import Dataset
+from kpi.dataset.segments import whole
 from kpi.schema import BLANK
 
-DEAL_GROUPS = {"source": "source", "owner": "owner", "product": "product", "size": "size", "month": "created_month", "quarter": "created_quarter"}
-CLOSING_GROUPS = DEAL_GROUPS | {"month": "closed_month", "quarter": "closed_quarter"}
-STANDING = {name: name for name in ("source", "owner", "product", "size")}  # of a deal as such, whatever the date
+STANDING = {name: name for name in ("source", "owner", "product", "size")}  # as they are at the instant
+DEAL_GROUPS = STANDING | {"owner": "created_owner", "month": "created_month", "quarter": "created_quarter"}
+CLOSING_GROUPS = STANDING | {"owner": "closed_owner", "month": "closed_month", "quarter": "closed_quarter"}
 FIXED = {name: name for name in ("source", "product")}  # the same in all states of a deal
 CUTS = (0.25, 0.5, 0.75)
 ROUND = (1, 2, 5, 10)
 
 
 def deals(data: Dataset, now: pd.Timestamp, groups: Sequence[str] = (), columns: Mapping[str, str] = DEAL_GROUPS) -> nw.LazyFrame:
-    """State each opportunity as known at an instant, with the columns to group by."""
-    frame = facts.opportunities(data, now)
+    """State each opportunity as known at an instant, with the columns to group by; of a part, by the owner that these name."""
+    frame = facts.opportunities(data, now, columns["owner"])
     if "size" in groups:
         frame = frame.with_columns(_band(nw.col("amount"), size_bands(data, now)).alias("size"))
     return engine.grouped(frame, columns, groups)
@@ -33,7 +34,7 @@ def with_groups(data: Dataset, rows: nw.LazyFrame, now: pd.Timestamp, groups: Se
     wanted = [name for name in groups if name not in rows.collect_schema().names()]
     if not wanted:
         return rows
-    return rows.join(deals(data, now, wanted, STANDING).select("opportunity_id", *wanted), on="opportunity_id", how="inner")
+    return rows.join(deals(whole(data), now, wanted, STANDING).select("opportunity_id", *wanted), on="opportunity_id", how="inner")
 
 
 def with_fixed_groups(data: Dataset, rows: nw.LazyFrame, groups: Collection[str]) -> nw.LazyFrame:
@@ -49,7 +50,7 @@ def size_bands(data: Dataset, now: pd.Timestamp) -> list[float]:
     given = data.settings.get("pipeline", {}).get("size_bands")
     if given is not None:
         return [0.0, *map(float, given)]
-    amounts = engine.sizes(facts.opportunities(data, now).filter(nw.col("amount") > 0), ["amount"])
+    amounts = engine.sizes(facts.opportunities(whole(data), now).filter(nw.col("amount") > 0), ["amount"])
     if amounts.empty:
         return [0.0]
     reached = amounts["count"].cumsum() / amounts["count"].sum()

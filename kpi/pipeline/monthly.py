@@ -68,7 +68,7 @@ def created(data: Dataset, *, as_of: Instant, window: WindowLike) -> pd.DataFram
     """
     now = data.instant(as_of)
     during = data.window(window, now)
-    rows = facts.opportunities(data, now).filter(on_days(nw.col("created_day"), during)).rename({"created_month": "month"})
+    rows = facts.opportunities(data, now, "created_owner").filter(on_days(nw.col("created_day"), during)).rename({"created_month": "month"})
     return _monthly(data, "opportunities", "pipeline.opportunities", engine.sizes(rows, ["month"], "value"), during, now, "cohort")
 
 

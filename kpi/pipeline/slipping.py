@@ -11,6 +11,7 @@ import pandas as pd
 from kpi import engine, facts, periods, schema
 from kpi.catalog import CATALOG
 from kpi.dataset import Dataset
+from kpi.dataset.segments import whole
 from kpi.errors import ParameterError
 from kpi.facts.clock import last_day
 from kpi.facts.stage_visits import stages
@@ -51,10 +52,10 @@ def pushes(data: Dataset, *, as_of: Instant, window: WindowLike | None = None, t
     data.table("opportunity_history", "expected_close_on")
     since, until = (periods.instant(day, data.company.timezone) for day in (during.start, during.end))
     rows, is_open = facts.changes(data, min(now, until), since), nw.col("status") == "open"
-    there = rows.filter(is_open, nw.col("from_at") < since, nw.col("until_at").is_null() | (nw.col("until_at") >= since)).select("opportunity_id")
+    there = rows.filter(is_open, nw.col("is_own"), nw.col("from_at") < since, nw.col("until_at").is_null() | (nw.col("until_at") >= since))
     moved = rows.filter(is_open, nw.col("status_before") == "open", nw.col("from_at") >= since)
     moved = moved.filter(_month("expected_close_on") > _month("expected_before"))
-    often = moved.join(there, on="opportunity_id", how="semi").group_by("opportunity_id").agg(pushes=nw.len())
+    often = moved.join(there.select("opportunity_id"), on="opportunity_id", how="semi").group_by("opportunity_id").agg(pushes=nw.len())
     found, n = engine.sizes(often, ["pushes"]), int(engine.collect(there.select(nw.len().alias("n")))["n"].iloc[0])
     table = pd.DataFrame({"horizon": list(times), "n": n, "n_events": [int(found.loc[found["pushes"] >= k, "count"].sum()) for k in times]})
     table = intervals.with_share(table, level)
@@ -92,7 +93,7 @@ def stale_limits(data: Dataset, *, as_of: Instant, quantile: float = OUTLIVED) -
     if not 0 < quantile <= 1:
         raise ParameterError(f"quantile is {quantile}; give one inside (0, 1], such as 0.9")
     now = data.instant(as_of)
-    winners = facts.opportunities(data, now).filter(nw.col("status") == "won").select("opportunity_id")
+    winners = facts.opportunities(whole(data), now).filter(nw.col("status") == "won").select("opportunity_id")
     visits = facts.visits(data, now).filter(~nw.col("left_day").is_null()).join(winners, on="opportunity_id", how="semi")
     days = engine.sizes(visits.with_columns((nw.col("left_day") - nw.col("entered_day")).alias("days")), ["stage", "days"])
     order = stages(data).query("status == 'open'")[["position", "stage"]]
@@ -130,7 +131,7 @@ def open_ages(data: Dataset, *, as_of: Instant, quantile: float = OUTLIVED) -> p
     """
     now = data.instant(as_of)
     deals = facts.opportunities(data, now).filter(nw.col("status") == "open").select("opportunity_id", "owner", "amount", "expected_close_on")
-    visits = facts.visits(data, now).filter(nw.col("left_day").is_null()).select("opportunity_id", "stage", "entered_day")
+    visits = facts.visits(whole(data), now).filter(nw.col("left_day").is_null()).select("opportunity_id", "stage", "entered_day")
     rows = engine.collect(visits.join(deals, on="opportunity_id", how="inner"), ["opportunity_id"])
     rows = rows.merge(stale_limits(data, as_of=now, quantile=quantile).drop(columns="n"), on="stage", how="left")
     rows["days"] = (last_day(data, now) - rows["entered_day"]).astype("int64")

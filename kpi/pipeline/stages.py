@@ -10,6 +10,7 @@ import pandas as pd
 from kpi import engine, facts, periods, schema
 from kpi.catalog import CATALOG
 from kpi.dataset import Dataset
+from kpi.dataset.segments import whole
 from kpi.facts import records
 from kpi.facts.clock import last_day
 from kpi.facts.stage_visits import stages
@@ -78,7 +79,8 @@ def steps(data: Dataset, as_of: pd.Timestamp, groups: Sequence[str] = (), direct
     passed = "skipped" if direct else "advanced"
     outcome = records.first((moved & (nw.col("skipped") == 1), passed), (moved, "advanced"), (lost, "lost"), otherwise="censored")
     rows = with_groups(data, facts.reached(data, as_of), as_of, groups).filter(nw.col("position") < int(order["position"].max()))
-    return rows.select("position", *groups, nw.col("reached_day").alias("start_day"), ends.alias("end_day"), outcome.alias("outcome"))
+    named = ends.alias("end_day"), outcome.alias("outcome")
+    return rows.select("opportunity_id", "position", *groups, nw.col("reached_day").alias("start_day"), *named)
 
 
 def funnel(
@@ -129,7 +131,7 @@ def funnel(
 
 def _arrivals(data: Dataset, now: pd.Timestamp, place: int, window: Window, view: str, groups: Sequence[str]) -> pd.DataFrame:
     """Deals by age and by whether they have reached a stage, as counts."""
-    reached = facts.reached(data, now)
+    reached = facts.reached(whole(data), now)
     with_history = reached.select("opportunity_id").unique()
     there = reached.filter(nw.col("position") == place).select("opportunity_id", "reached_day")
     rows = deals(data, now, groups).join(with_history, on="opportunity_id", how="semi").join(there, on="opportunity_id", how="left")
@@ -302,6 +304,6 @@ def _moves(data: Dataset, as_of: Instant, window: WindowLike | None) -> tuple[pd
     order = stages(data).query("status != 'lost'").reset_index(drop=True)
     ranks = data.engine.put(pd.DataFrame({"place": order["stage"].astype("str"), "rank": range(len(order))}))
     since, until = (periods.instant(day, data.company.timezone) for day in (during.start, during.end))
-    rows = facts.changes(data, min(now, until), since).filter(nw.col("from_at") >= since, ~nw.col("status_before").is_null())
+    rows = facts.changes(data, min(now, until), since).filter(nw.col("is_own"), nw.col("from_at") >= since, ~nw.col("status_before").is_null())
     rows = rows.join(ranks, left_on="stage", right_on="place", how="left")
     return now, during, rows.join(ranks.rename({"rank": "rank_before"}), left_on="stage_before", right_on="place", how="left")

@@ -206,10 +206,10 @@ def coverage(data: Dataset, *, as_of: Instant) -> pd.DataFrame:
     goals = goals[whole | ~goals["month"].isin(goals["month"][whole])]  # the company's own target holds its teams' already
     target = float(goals["amount"].sum()) if set(goals["month"]) == set(names) else math.nan
     since, until = (nw.lit(datetime(day.year, day.month, day.day)) for day in (window.start, window.end))
-    deals, amount, due = facts.opportunities(data, now), nw.col("amount"), nw.col("expected_close_on")
-    coming = deals.filter(nw.col("status") == "open", due >= since, due < until)
+    amount, due = nw.col("amount"), nw.col("expected_close_on")
+    coming = facts.opportunities(data, now).filter(nw.col("status") == "open", due >= since, due < until)
     open_amount, n, known = _total(coming.select(amount.sum().alias("total"), nw.len().alias("n"), amount.count().alias("known")))
-    done = deals.filter(nw.col("status") == "won", on_days(nw.col("closed_day"), window))
+    done = facts.opportunities(data, now, "closed_owner").filter(nw.col("status") == "won", on_days(nw.col("closed_day"), window))
     won, _, _ = _total(done.select(amount.sum().alias("total"), nw.len().alias("n"), amount.count().alias("known")))
     value = open_amount / (target - won) if target > won else math.nan
     row = {"value": value, "n": n, "n_events": known, "open_amount": open_amount, "target": target, "won": won}

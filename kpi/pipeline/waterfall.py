@@ -83,6 +83,7 @@ def waterfall(
         raise ParameterError(f"the account goes from {first} UTC to {last} UTC; the end must come after the start")
     inside = _inside("status", "owner", "expected_close_on", closes, owners)
     before = _inside("status_before", "owner_before", "expected_before", closes, owners)
+    inside, before = inside & nw.col("is_own"), before & nw.col("was_own")
     flags = [nw.when(held).then(nw.lit(1)).otherwise(nw.lit(0)).alias(name) for name, held in (("is_in", inside), ("was_in", before))]
     rows = data.engine.keep(with_fixed_groups(data, facts.changes(data, last, first), groups)).with_columns(*flags)
     constant = last_day(data, last) if rates == "constant" else None
@@ -137,7 +138,8 @@ def _moved(
         events = rated(data, clocked(data, events, "event_at", "day"), nw.col("event_day"))
     else:
         events = rated(data, events, nw.lit(constant or 0))
-    stays, kept = (nw.col(name).is_in(list(owners)) if owners else nw.lit(True) for name in ("owner_before", "owner"))
+    holders = {"was_own": "owner_before", "is_own": "owner"}
+    stays, kept = (nw.col(own) & nw.col(name).is_in(list(owners)) if owners else nw.col(own) for own, name in holders.items())
     status, before = nw.col("status"), nw.col("status_before")
     arrival = records.first((before.is_null(), "new"), (before != "open", "reopened"), (~stays, "owner_in"), otherwise="pulled_in")
     departure = nw.when(status != "open").then(status).otherwise(records.first((~kept, "owner_out"), otherwise="pushed_out"))

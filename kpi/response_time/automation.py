@@ -9,6 +9,7 @@ import pandas as pd
 
 from kpi import engine, facts, schema
 from kpi.dataset import Dataset
+from kpi.dataset.segments import whole
 from kpi.errors import ParameterError
 from kpi.facts.clock import DAY_SECONDS
 from kpi.periods import Instant, WindowLike
@@ -83,7 +84,7 @@ def score_at_touch(data: Dataset, *, as_of: Instant, window: WindowLike | None =
     """
     now = data.instant(as_of)
     window = data.window(window, now)
-    scores = data.table("lead_scores").filter(nw.col("at") < now)
+    scores = whole(data).table("lead_scores").filter(nw.col("at") < now)
     leads = eligible(data, as_of, window, start="alerted").select("lead_id", "alert_touched_seconds")
     scored = facts.scored(data, scores, leads)
     touched = engine.collect(scored.filter(~nw.col("ratio").is_null()).group_by("ratio").agg(nw.len().alias("count")), ["ratio"])

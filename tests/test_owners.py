@@ -1,0 +1,259 @@
+"""The owner of the time, and the team that he was in then: worked by hand, and `where` held against `by` under random handovers."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from companies import END, dataset, deal, lead, random_company, stages, story, table, touch, utc
+
+import kpi
+from kpi import compute, pipeline, response_time, retention
+from kpi.engine import collect
+from kpi.errors import MissingTable
+from kpi.periods import Month
+
+WINTER = ("2026-01-01", "2026-04-01")
+
+
+def read(result: pd.DataFrame, *columns: str) -> list:
+    return result[list(columns)].astype(object).where(result[list(columns)].notna(), None).to_numpy().tolist()
+
+
+# --- by hand
+
+DEALS = [
+    deal("sold", "2026-01-05", "won", "2026-02-10", 100.0, owner="Bob", expected_close_on=pd.Timestamp("2026-02-15")),
+    deal("missed", "2026-01-05", "lost", "2026-02-11", 50.0, owner="Bob", lost_reason="price"),
+    deal("moved", "2026-01-05", "open", None, 10.0, owner="Bob", stage="Proposal"),
+    deal("late", "2026-01-05", "open", None, 7.0, owner="Bob"),  # its history begins in February, under Ann
+    deal("unsaid", "2026-01-05", "won", "2026-02-20", 30.0, owner="Bob"),  # its history lacks the closing; the record was handed over
+]
+HISTORY = [
+    *story("sold", ("2026-01-05", "Qualified", "open"), ("2026-02-10", "Won", "won"), ("2026-04-10", "Won", "won", 100.0, "Bob")),
+    *story("missed", ("2026-01-05", "Qualified", "open", 50.0, "Bob"), ("2026-02-11", "Lost", "lost", 50.0, "Bob")),
+    *story(
+        "moved",
+        ("2026-01-05", "Qualified", "open", 10.0, "Ann"),
+        ("2026-01-20", "Qualified", "open", 10.0, "Bob"),
+        ("2026-01-25", "Proposal", "open", 10.0, "Bob"),
+    ),
+    *story("late", ("2026-02-01", "Qualified", "open", 7.0, "Ann"), ("2026-04-20", "Qualified", "open", 7.0, "Bob")),
+    *story("unsaid", ("2026-01-05", "Qualified", "open", 30.0, "Ann")),
+]
+TEAMS = [("Ann", "Nord", None, "2026-02-01"), ("Ann", "Sud", "2026-02-01", None), ("Bob", "Sud", None, None)]
+
+
+def company(deals=DEALS, history=HISTORY, **more) -> kpi.Dataset:
+    tables = {"opportunities": table("opportunities", deals), "opportunity_history": table("opportunity_history", history), "stages": stages()}
+    return dataset(tables | {"owners": teams(TEAMS)} | more)
+
+
+def teams(spells: list[tuple]) -> pd.DataFrame:
+    names = ("owner", "team", "from_on", "to_on")
+    rows = [dict(zip(names, (who, team, since and pd.Timestamp(since), to and pd.Timestamp(to)), strict=True)) for who, team, since, to in spells]
+    return table("owners", rows)
+
+
+@pytest.fixture(scope="module")
+def sold() -> kpi.Dataset:
+    return company()
+
+
+@pytest.mark.parametrize("as_of", ["2026-04-01", "2026-05-01"])
+def test_a_closed_deal_is_its_owners_when_it_was_closed(sold, as_of):
+    """Ann won two and lost none, Bob lost one: whatever was handed over afterwards, told by the history or by the record alone."""
+    found = pipeline.closed_win_rate(sold, as_of=as_of, window=WINTER, by="owner")
+    assert read(found, "owner", "n", "n_events") == [["Ann", 2, 2], ["Bob", 1, 0]]
+    for who, expected in (("Ann", [[2, 2]]), ("Bob", [[1, 0]])):
+        assert read(pipeline.closed_win_rate(sold.where(owner=who), as_of=as_of, window=WINTER), "n", "n_events") == expected
+    assert read(pipeline.won(sold.where(owner="Ann"), as_of=as_of, window="2026-02", measure="value"), "value") == [[130]]
+    assert read(pipeline.won(sold.where(owner="Bob"), as_of=as_of, window="2026-02", measure="value"), "value") == [[0]]
+
+
+def test_rates_are_of_the_owner_at_entry_snapshots_of_the_one_at_the_date(sold):
+    at = {"as_of": "2026-05-01"}
+    came = pipeline.opportunity_to_customer(sold, **at, view="cohort", window="2026-01", horizons=[90], by="owner")
+    assert read(came, "owner", "n", "n_events") == [["Ann", 4, 2], ["Bob", 1, 0]]  # Ann's: sold, moved, late, unsaid
+    steps = pipeline.stage_conversion(sold, **at, view="cohort", window=WINTER, horizon=90, by="owner")
+    assert read(steps[steps["stage"] == "Qualified"], "owner", "n", "n_events") == [["Ann", 4, 3], ["Bob", 1, 0]]  # moved came in as Ann's
+    assert read(steps[steps["stage"] == "Proposal"], "owner", "n") == [["Ann", 2], ["Bob", 1]]  # won at once: beyond; moved went there as Bob's
+    assert read(pipeline.open_pipeline(sold, as_of="2026-01-15", by="owner"), "owner", "n") == [["Ann", 4], ["Bob", 1]]
+    assert read(pipeline.open_pipeline(sold, as_of="2026-03-01", by="owner"), "owner", "n") == [["Ann", 1], ["Bob", 1]]
+    assert read(pipeline.open_pipeline(sold, as_of="2026-05-01", by="owner"), "owner", "n") == [["Bob", 2]]
+    assert read(pipeline.created(sold.where(owner="Ann"), **at, window="2026-01"), "value") == [[4]]
+
+
+def test_teams_are_those_of_the_time(sold):
+    """Ann was in Nord until the end of January: what she won in February is Sud's."""
+    nord, sud = (sold.where(team=team) for team in ("Nord", "Sud"))
+    at = {"as_of": "2026-05-01", "window": WINTER}
+    assert read(pipeline.closed_win_rate(nord, **at), "n", "n_open") == [[0, 0]]
+    assert read(pipeline.closed_win_rate(sud, **at), "n", "n_events", "n_open") == [[3, 2, 2]]
+    came = {"as_of": "2026-05-01", "view": "cohort", "window": "2026-01", "horizons": [90]}
+    assert read(pipeline.opportunity_to_customer(nord, **came), "n", "n_events") == [[4, 2]]
+    assert read(pipeline.opportunity_to_customer(sud, **came), "n", "n_events") == [[1, 0]]
+    assert [pipeline.open_pipeline(part, as_of="2026-02-01")["n"].sum() for part in (nord, sud)] == [3, 2]  # the last instant of January
+    assert [pipeline.open_pipeline(part, as_of="2026-02-02")["n"].sum() for part in (nord, sud)] == [0, 5]
+    dates = ["2026-01-15", "2026-02-02", "2026-05-01"]
+    assert pipeline.snapshots(sud, dates=dates).groupby("date")["n"].sum().tolist() == [1, 5, 2]
+    account = pipeline.waterfall(nord, as_of="2026-05-01", window=("2026-01-15", "2026-03-01")).set_index("step")
+    assert account.loc[["start", "owner_out", "currency", "end"], "deals"].tolist() == [4, -4, 0, 0]
+    assert account.loc[["start", "owner_out", "currency", "end"], "value"].tolist() == [147, -147, 0, 0]
+    account = pipeline.waterfall(sud, as_of="2026-05-01", window=("2026-01-15", "2026-03-01")).set_index("step")
+    assert account.loc[["start", "owner_in", "won", "lost", "currency", "end"], "deals"].tolist() == [1, 4, -2, -1, 0, 2]
+
+
+def test_a_handover_that_is_told_is_in_the_account_of_an_owner(sold):
+    account = pipeline.waterfall(sold.where(owner="Ann"), as_of="2026-05-01", window=("2026-01-15", "2026-05-01"))
+    same = pipeline.waterfall(sold, owners=["Ann"], as_of="2026-05-01", window=("2026-01-15", "2026-05-01"))
+    pd.testing.assert_frame_equal(account, same)
+    assert account.set_index("step").loc[["start", "owner_out", "won", "end"], "deals"].tolist() == [4, -2, -2, 0]
+
+
+def test_links_lead_to_records_of_other_owners():
+    """A lead of Ann's becomes a deal of Bob's, is merged with one of Bob's, and is touched under its other name."""
+    leads = [
+        lead("L1", "2026-02-02 10:00"),
+        lead("L2", "2026-02-03 10:00", owner="Bob", merged_into="L1"),
+        lead("L3", "2026-02-04 10:00", owner="Bob"),
+    ]
+    deals = [deal("D", "2026-02-10", "won", "2026-02-20", lead_id="L1", owner="Bob", source="fair")]
+    tables = {"leads": table("leads", leads), "activities": table("activities", [touch("L2", "2026-02-03 11:00", owner="Bob")])}
+    data = dataset(tables | {"opportunities": table("opportunities", deals)})
+    month = {"as_of": "2026-06-01", "window": "2026-02", "view": "cohort", "horizons": [90]}
+    for part, expected in ((data.where(owner="Ann"), [1, 1]), (data.where(owner="Bob"), [1, 0]), (data.where(source="web"), [2, 1])):
+        assert read(pipeline.lead_to_opportunity(part, **month), "n", "n_events") == [expected]
+        assert read(pipeline.lead_to_customer(part, **month), "n", "n_events") == [expected]
+        assert read(response_time.answered_within(part, as_of="2026-06-01", window="2026-02", horizons=[90_000]), "n", "n_events") == [expected]
+
+
+def test_customers_are_their_teams_when_they_became_ones():
+    customers = [
+        {"customer_id": f"K{n}", "owner": "Ann", "acquired_at": at and utc(at)} for n, at in enumerate(("2026-01-10", "2026-02-10", None, None))
+    ]
+    orders = [("K0", "2026-03-01"), ("K1", "2026-03-01"), ("K2", "2026-01-31"), ("K2", "2026-03-02"), ("K3", "2026-02-01")]
+    sales = [{"order_id": str(n), "customer_id": who, "at": utc(at), "amount": 1.0} for n, (who, at) in enumerate(orders)]
+    data = company(customers=table("customers", customers), orders=table("orders", sales))
+    parts = {team: collect(data.where(team=team).table("customers"), ["customer_id"])["customer_id"].tolist() for team in ("Nord", "Sud")}
+    assert parts == {"Nord": ["K0", "K2"], "Sud": ["K1", "K3"]}
+    assert retention.value_to_date(data.where(team="Nord"), as_of="2026-05-01")["value"].tolist() == [1.5]
+
+
+def test_a_part_that_a_table_cannot_tell_is_missing(sold):
+    with pytest.raises(MissingTable, match="source"):
+        leads = table("leads", [lead("L", "2026-01-05")])
+        pipeline.open_pipeline(dataset({"leads": leads, "opportunities": table("opportunities", DEALS)}).where(source="web"), as_of="2026-05-01")
+
+
+# --- generated
+
+AS_OF = "2026-05-01"
+SINCE = {"as_of": AS_OF, "window": ("2026-01-01", AS_OF)}
+OF_DEALS = [
+    (pipeline.closed_win_rate, SINCE),
+    (pipeline.closed_win_rate, SINCE | {"weight": "amount"}),
+    (pipeline.loss_reasons, SINCE),
+    *((pipeline.average_value, SINCE | {"status": status}) for status in ("won", "lost", "open")),
+    (pipeline.sales_cycle, SINCE),
+    (pipeline.opportunity_to_customer, {"as_of": AS_OF}),
+    (pipeline.opportunity_to_customer, SINCE | {"view": "cohort"}),
+    (pipeline.stage_conversion, {"as_of": AS_OF}),
+    (pipeline.funnel, {"as_of": AS_OF}),
+    (pipeline.time_in_stage, {"as_of": AS_OF}),
+    (pipeline.open_pipeline, {"as_of": AS_OF}),
+    (pipeline.snapshots, {"dates": ["2026-02-01", "2026-03-29", AS_OF]}),
+]
+OF_LEADS = [
+    (pipeline.lead_to_opportunity, {"as_of": AS_OF}),
+    (pipeline.lead_to_customer, SINCE | {"view": "cohort"}),
+    *((metric, SINCE) for metric in (response_time.answered_within, response_time.response_time, response_time.never_answered)),
+    *((metric, SINCE) for metric in (response_time.routing_delay, response_time.owner_delay, response_time.alert_to_touch)),
+]
+
+
+def handed_over(seed: int) -> dict[str, pd.DataFrame]:
+    """A random company in which deals are handed over at random, closed or not; owners change their teams."""
+    tables, rng = random_company(seed), np.random.default_rng(seed)
+    history, deals = tables["opportunity_history"], tables["opportunities"].assign(lost_reason="price")
+    last = history.sort_values(["changed_at", "seq"]).groupby("opportunity_id", as_index=False).last()
+    last = last[rng.random(len(last)) < 0.6]
+    at = (last["changed_at"] + (utc(END) - last["changed_at"]) * rng.random(len(last))).astype("datetime64[us]")
+    passed = last.assign(changed_at=at, seq=last["seq"] + 1, owner=rng.choice(["Ann", "Bob", "Cid"], len(last)))
+    new = passed.set_index("opportunity_id")["owner"]
+    deals["owner"] = deals["opportunity_id"].map(new).fillna(deals["owner"])
+    days = ["2026-02-15", "2026-03-29", "2026-05-20"]
+    spells = [(who, team, None, day) for who, team, day in zip(("Ann", "Bob", "Cid"), ("Nord", "Nord", "Sud"), days, strict=True)]
+    spells += [(who, team, day, None) for who, team, day in zip(("Ann", "Bob", "Cid"), ("Sud", "Ost", "Nord"), days, strict=True)]
+    history = pd.concat([history, passed[history.columns]])
+    return tables | {"opportunities": deals, "opportunity_history": history, "owners": teams([*spells, ("Dan", "Ost", None, None)])}
+
+
+def holds(metric, options: dict, data: kpi.Dataset, by: str, values: list[str]) -> None:
+    """Each group's rows are those of the part alone."""
+    beside = metric(data, **options, by=by)
+    for value in values:
+        needs = {"by": by} if metric in (pipeline.open_pipeline, pipeline.snapshots) else {}
+        alone, expected = metric(data.where({by: value}), **options, **needs), beside[beside[by] == value].reset_index(drop=True)
+        if len(expected):
+            pd.testing.assert_frame_equal(alone.assign(**{by: value})[list(beside)], expected, obj=f"{metric.__name__} {options} {by}={value}")
+        else:
+            assert not alone["n"].fillna(0).any(), (metric, by, value)
+
+
+def test_where_is_what_by_says():
+    data = dataset(handed_over(1))
+    for metric, options in (OF_DEALS[0], OF_DEALS[9]):
+        holds(metric, options, data, "owner", ["Bob"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize(("by", "metrics"), [("owner", [*OF_DEALS, *OF_LEADS]), ("team", OF_LEADS), ("source", [*OF_DEALS, *OF_LEADS])])
+def test_where_is_what_by_says_of_every_kpi_that_offers_both(seed, by, metrics):
+    values = {"owner": ["Ann", "Bob", "Cid", "Dan"], "team": ["Nord", "Ost", "Sud"], "source": ["web", "fair"]}[by]
+    data = dataset(handed_over(seed))
+    for metric, options in metrics:
+        holds(metric, options, data, by, values)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(5, 9))
+def test_the_parts_of_teams_are_the_whole(seed):
+    """Everybody is in one team at a time: the counts of the teams, and of those in none, add up to those of the company."""
+    tables = handed_over(seed)
+    everyone = [{"owner": who, "team": "none", "from_on": None, "to_on": None} for who in tables["opportunities"]["owner"].dropna().unique()]
+    known = set(tables["owners"]["owner"])
+    tables["owners"] = pd.concat([tables["owners"], table("owners", [row for row in everyone if row["owner"] not in known])])
+    tables["opportunities"]["owner"] = tables["opportunities"]["owner"].fillna("Dan")
+    tables["opportunity_history"]["owner"] = tables["opportunity_history"]["owner"].fillna("Dan")
+    data = dataset(tables)
+    parts = [data.where(team=team) for team in data.teams()]
+    for metric, options in OF_DEALS:
+        if metric is not pipeline.loss_reasons:
+            counts = [metric(one, **options)["n"].sum() for one in (data, *parts)]
+            assert counts[0] == sum(counts[1:]), (metric, options)
+    steps = {"value", "deals"}
+    accounts = [pipeline.waterfall(one, as_of=AS_OF, window=("2026-02-01", AS_OF)).set_index("step")[[*steps]] for one in (data, *parts)]
+    inner = ["start", "new", "reopened", "increased", "decreased", "won", "lost", "deleted", "end"]
+    pd.testing.assert_frame_equal(sum(accounts[1:]).loc[inner], accounts[0].loc[inner])
+    assert (sum(accounts[1:]).loc["owner_in"] == -sum(accounts[1:]).loc["owner_out"]).all()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_a_handover_after_the_report_changes_nothing(seed):
+    """Deals handed over and teams changed after the date, and the records that say so today: every number of April is the same."""
+    tables, after = handed_over(seed), handed_over(seed)
+    later = handed_over(seed + 100)["opportunity_history"].groupby("opportunity_id")["owner"].first()
+    history, deals = after["opportunity_history"], after["opportunities"]
+    told = history.sort_values(["changed_at", "seq"]).groupby("opportunity_id", as_index=False).last()
+    passed = told.assign(changed_at=utc("2026-06-30 23:00"), seq=told["seq"] + 1, owner=told["opportunity_id"].map(later).fillna("Zoe"))
+    after["opportunity_history"] = pd.concat([history, passed])
+    deals["owner"] = deals["opportunity_id"].map(passed.set_index("opportunity_id")["owner"]).fillna(deals["owner"])
+    new = table("owners", [{"owner": who, "team": "Ost", "from_on": pd.Timestamp("2026-05-01"), "to_on": None} for who in ("Eve", "Zoe")])
+    after["owners"] = pd.concat([after["owners"], new])
+    one, other = dataset(tables), dataset(after)
+    for conditions in ({}, {"owner": "Ann"}, {"team": "Nord"}):
+        first, second = (compute.metrics(data.where(conditions), Month.parse("2026-04")) for data in (one, other))
+        pd.testing.assert_frame_equal(first, second)
