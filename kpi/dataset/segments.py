@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, TypeAlias
 
@@ -15,7 +14,7 @@ from kpi.periods import instant
 from kpi.schema import BLANK
 
 Dataset: TypeAlias = Any  # that of kpi.dataset.dataset, which imports this module
-LONG_AGO = datetime(1900, 1, 1)
+ALWAYS = datetime(1900, 1, 1)  # when began what nobody knows the beginning of
 
 # Tables restricted by their own columns first; the others follow the rows they belong to.
 _ROOTS = ("leads", "opportunities", "customers")
@@ -29,7 +28,18 @@ _FOLLOW = {
 
 
 def whole(data: Dataset) -> Dataset:
-    """The data set that a part was taken from, or itself: a lead of one owner may become the deal of another."""
+    """Find the data set that a part was taken from: a lead of one owner may become the deal of another.
+
+    Parameters
+    ----------
+    data : Dataset
+        Maybe restricted by `Dataset.where`.
+
+    Returns
+    -------
+    Dataset
+        Itself where it is not restricted.
+    """
     return data.part_of or data
 
 
@@ -51,12 +61,12 @@ def restricted(data: Dataset, frames: dict[str, nw.LazyFrame], column: str, valu
             found["targets"] = data.engine.keep(data.table("targets").filter(nw.col("team") == value))
         else:
             missing["targets"] = own if column != "team" else column
-    for name, links in _FOLLOW.items():
-        owned = [(key, root) for key, root in links if root in found]
-        if data.has(name) and owned:
-            found[name] = data.engine.keep(_followed(found, data.table(name), owned))
-        elif data.has(name):
-            missing[name] = links[0][0]
+    for name in filter(data.has, _FOLLOW):
+        parts = [data.table(name).join(found[root].select(key), on=key, how="semi") for key, root in _FOLLOW[name] if root in found]
+        if parts:
+            found[name] = data.engine.keep(nw.concat(parts).unique() if len(parts) > 1 else parts[0])
+        else:
+            missing[name] = _FOLLOW[name][0][0]
     return {name: found.get(name, frame) for name, frame in frames.items() if name not in missing}, missing
 
 
@@ -70,18 +80,16 @@ def _carrying(data: Dataset, name: str, column: str, value: str) -> nw.LazyFrame
     if name == "customers":
         return of_part(data, _with_start(data, rows), "owner", nw.col("start_at")).drop("start_at")
     who = [value] if column == "owner" else collect(members(data).filter(nw.col("own") == value))["member"].tolist()
-    tables = [data.table(one).select("opportunity_id", "owner") for one in (name, "opportunity_history") if data.has(one)]
-    ever = [one.filter(nw.col("owner").is_in(who)) for one in tables]
-    return rows.join(nw.concat(ever).select("opportunity_id"), on="opportunity_id", how="semi")
+    told = [data.table(one).filter(nw.col("owner").is_in(who)).select("opportunity_id") for one in (name, "opportunity_history") if data.has(one)]
+    return rows.join(nw.concat(told), on="opportunity_id", how="semi")
 
 
 def _with_start(data: Dataset, customers: nw.LazyFrame) -> nw.LazyFrame:
-    """Since when each is a customer (``start_at``): as recorded, else since the first order or contract."""
+    """Since when each is a customer (``start_at``): the first sign of it."""
     dated = {"orders": nw.col("at"), "contracts": nw.col("start_on").cast(nw.Datetime("us")).dt.offset_by("12h")}
     known = [data.table(name).select("customer_id", at.alias("start_at")) for name, at in dated.items() if data.has(name)]
-    first = nw.concat([*known, customers.select("customer_id", nw.col("acquired_at").alias("start_at"))]).group_by("customer_id")
-    rows = customers.join(first.agg(nw.col("start_at").min()), on="customer_id", how="left")
-    return rows.with_columns(nw.coalesce("acquired_at", "start_at").alias("start_at"))
+    known.append(customers.select("customer_id", nw.col("acquired_at").alias("start_at")))
+    return customers.join(nw.concat(known).group_by("customer_id").agg(nw.col("start_at").min()), on="customer_id", how="left")
 
 
 def of_part(data: Dataset, rows: nw.LazyFrame, owner: str, at: nw.Expr) -> nw.LazyFrame:
@@ -103,7 +111,7 @@ def with_team(data: Dataset, rows: nw.LazyFrame, owner: str, at: nw.Expr, name: 
     """Add the team that an owner was in at an instant: the first by name where there are several, a lasting one where the instant is unknown."""
     if not data.has("owners"):
         return rows.with_columns(nw.lit(BLANK).alias(name))
-    keys = {"__owner": nw.col(owner), "__at": at.fill_null(nw.lit(LONG_AGO))}
+    keys = {"__owner": nw.col(owner), "__at": at.fill_null(nw.lit(ALWAYS))}
     rows, since, until = rows.with_columns(**keys), nw.col("since"), nw.col("until")
     served = rows.select(*keys).unique().join(members(data), left_on="__owner", right_on="member", how="inner")
     served = served.filter(since.is_null() | (since <= nw.col("__at")), until.is_null() | (nw.col("__at") < until))
@@ -121,16 +129,6 @@ def members(data: Dataset) -> nw.LazyFrame:
             owners[name] = pd.Series(at, dtype="datetime64[us]")
         base.facts["members",] = base.engine.put(owners)
     return base.facts["members",]
-
-
-def _followed(frames: Mapping[str, nw.LazyFrame], rest: nw.LazyFrame, links: list[tuple[str, str]]) -> nw.LazyFrame:
-    """Rows that belong to a row kept, each once."""
-    parts = []
-    for key, root in links:
-        ids = frames[root].select(key)
-        parts.append(rest.join(ids, on=key, how="semi"))
-        rest = rest.join(ids, on=key, how="anti")
-    return nw.concat(parts) if len(parts) > 1 else parts[0]
 
 
 def parse_where(text: str) -> dict[str, str]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import narwhals.stable.v2 as nw
 import pandas as pd
 
-from kpi.dataset import Dataset
-from kpi.dataset.segments import whole, with_team
+from kpi.dataset import Dataset, whole
+from kpi.dataset.segments import with_team
 from kpi.engine import collect
 from kpi.facts.clock import DAY_SECONDS, clocked, last_day, once, quarter_of
 from kpi.facts.episodes import episodes

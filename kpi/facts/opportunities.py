@@ -5,18 +5,15 @@ Of a deal without any history the changes are inferred from its record. Before i
 
 from __future__ import annotations
 
-from datetime import datetime
-
 import narwhals.stable.v2 as nw
 import pandas as pd
 
 from kpi.dataset import Dataset
-from kpi.dataset.segments import members, of_part, owned, whole
+from kpi.dataset.segments import ALWAYS, members, of_part, owned, whole
 from kpi.facts.clock import clocked, last_day, once, quarter_of, stored
 from kpi.facts.money import in_company_currency
 from kpi.schema import BLANK
 
-ALWAYS = datetime(1900, 1, 1)  # when a state began that nobody knows the beginning of
 _ORDER = ["changed_at", "seq"]
 _STATE = ("status", "stage", "owner", "amount", "expected_close_on")
 _BEFORE = ("status_before", "stage_before", "owner_before", "amount_before", "expected_before")
@@ -31,7 +28,7 @@ def states(data: Dataset, as_of: pd.Timestamp) -> nw.LazyFrame:
     the last state before a deletion), ``status``, ``stage``, ``owner``, ``amount`` in its own ``currency``, ``expected_close_on``; ``changed_at``,
     ``seq`` put them in order; ``origin`` as in the history, else inferred.
     """
-    return _named(_held(data, as_of).filter(nw.col("is_own")), "stage", "owner")
+    return _named(_held(data, as_of).filter(nw.col("is_own")), "stage", "owner", "source", "product")
 
 
 def changes(data: Dataset, as_of: pd.Timestamp, since: pd.Timestamp) -> nw.LazyFrame:
@@ -43,13 +40,14 @@ def changes(data: Dataset, as_of: pd.Timestamp, since: pd.Timestamp) -> nw.LazyF
     rows = _held(data, as_of).filter(lasting.otherwise(nw.col("until_at") >= since))
     befores = zip((*_STATE, "is_own"), (*_BEFORE, "was_own"), strict=True)
     rows = rows.with_columns(*[nw.col(name).shift(1).over("opportunity_id", order_by=_ORDER).alias(before) for name, before in befores])
-    return _named(rows, "stage", "owner", "owner_before")
+    return _named(rows, "stage", "owner", "owner_before", "source", "product")
 
 
 def _held(data: Dataset, as_of: pd.Timestamp) -> nw.LazyFrame:
     """The states of deals that are in a part at some time, with whether they are then (``is_own``); another team of their owner's begins a state."""
-    rows = recorded_states(whole(data), as_of).join(data.table("opportunities").select("opportunity_id"), on="opportunity_id", how="semi")
-    return owned(data, _divided(data, rows, as_of) if "team" in data.restricted_to else rows, "owner", nw.col("from_at"))
+    rows, deals = recorded_states(whole(data), as_of), data.table("opportunities").select("opportunity_id", "source", "product")
+    rows = (_divided(data, rows, as_of) if "team" in data.restricted_to else rows).join(deals, on="opportunity_id", how="inner")
+    return owned(data, rows, "owner", nw.col("from_at"))
 
 
 def _divided(data: Dataset, rows: nw.LazyFrame, as_of: pd.Timestamp) -> nw.LazyFrame:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import narwhals.stable.v2 as nw
 import pandas as pd
 
-from kpi.dataset import Dataset
-from kpi.dataset.segments import whole
+from kpi.dataset import Dataset, whole
 from kpi.engine import collect
 from kpi.errors import MissingTable
 from kpi.facts.clock import clocked, once

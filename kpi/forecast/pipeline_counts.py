@@ -11,8 +11,7 @@ import numpy as np
 import pandas as pd
 
 from kpi import engine, facts
-from kpi.dataset import Dataset
-from kpi.dataset.segments import whole
+from kpi.dataset import Dataset, whole
 from kpi.facts.clock import last_day, on_days
 from kpi.facts.stage_visits import stages
 from kpi.periods import Window, day_number

@@ -10,8 +10,7 @@ import numpy as np
 import pandas as pd
 
 from kpi import engine, facts, schema
-from kpi.dataset import Dataset
-from kpi.dataset.segments import whole
+from kpi.dataset import Dataset, whole
 from kpi.facts.clock import last_day
 
 GROUPS = ("source", "segment", "product", "response", "owner")

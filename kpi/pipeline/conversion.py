@@ -16,8 +16,7 @@ import pandas as pd
 
 from kpi import engine, facts, schema
 from kpi.catalog import CATALOG
-from kpi.dataset import Dataset
-from kpi.dataset.segments import whole
+from kpi.dataset import Dataset, whole
 from kpi.errors import ParameterError
 from kpi.facts import records
 from kpi.facts.clock import last_day

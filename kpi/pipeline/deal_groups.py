@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import narwhals.stable.v2 as nw
 import numpy as np
 import pandas as pd
 
 from kpi import engine, facts
-from kpi.dataset import Dataset
-from kpi.dataset.segments import whole
-from kpi.schema import BLANK
+from kpi.dataset import Dataset, whole
 
 STANDING = {name: name for name in ("source", "owner", "product", "size")}  # as they are at the instant
 DEAL_GROUPS = STANDING | {"owner": "created_owner", "month": "created_month", "quarter": "created_quarter"}
@@ -35,14 +33,6 @@ def with_groups(data: Dataset, rows: nw.LazyFrame, now: pd.Timestamp, groups: Se
     if not wanted:
         return rows
     return rows.join(deals(whole(data), now, wanted, STANDING).select("opportunity_id", *wanted), on="opportunity_id", how="inner")
-
-
-def with_fixed_groups(data: Dataset, rows: nw.LazyFrame, groups: Collection[str]) -> nw.LazyFrame:
-    """Put what a deal is grouped by beside each of its states, where it does not change."""
-    if not groups:
-        return rows
-    named = [nw.col(name).fill_null(nw.lit(BLANK)) for name in groups]
-    return rows.join(data.table("opportunities").select("opportunity_id", *named), on="opportunity_id", how="inner")
 
 
 def size_bands(data: Dataset, now: pd.Timestamp) -> list[float]:

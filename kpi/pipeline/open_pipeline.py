@@ -14,7 +14,7 @@ from kpi.errors import ParameterError
 from kpi.facts.clock import last_day
 from kpi.facts.money import rates_on
 from kpi.periods import Instant
-from kpi.pipeline.deal_groups import FIXED, STANDING, deals, with_fixed_groups
+from kpi.pipeline.deal_groups import STANDING, deals
 
 
 def open_pipeline(data: Dataset, *, as_of: Instant, by: str = "stage") -> pd.DataFrame:
@@ -85,7 +85,7 @@ def snapshots(data: Dataset, *, dates: Sequence[Instant], by: str = "stage") -> 
     if not moments or any(one >= other for one, other in pairwise(moments)):
         raise ParameterError("give at least one date, each later than the one before")
     until = nw.when(nw.col("until_at").is_null()).then(nw.lit(len(moments))).otherwise(_dates_up_to("until_at", moments))
-    rows = with_fixed_groups(data, facts.states(data, moments[-1]).filter(nw.col("status") == "open"), {group} & set(FIXED))
+    rows = facts.states(data, moments[-1]).filter(nw.col("status") == "open")
     rows = rows.with_columns(_dates_up_to("from_at", moments).alias("first"), until.alias("after"))
     sums = {"n": nw.len(), "n_events": nw.col("amount").count(), "value": nw.col("amount").sum()}
     keys = [group, "currency", "first", "after"]

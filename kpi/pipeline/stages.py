@@ -9,8 +9,7 @@ import pandas as pd
 
 from kpi import engine, facts, periods, schema
 from kpi.catalog import CATALOG
-from kpi.dataset import Dataset
-from kpi.dataset.segments import whole
+from kpi.dataset import Dataset, whole
 from kpi.facts import records
 from kpi.facts.clock import last_day
 from kpi.facts.stage_visits import stages

@@ -18,7 +18,7 @@ from kpi.facts import records
 from kpi.facts.clock import clocked, last_day
 from kpi.facts.money import rated
 from kpi.periods import Instant, Window, WindowLike
-from kpi.pipeline.deal_groups import FIXED, with_fixed_groups
+from kpi.pipeline.deal_groups import FIXED
 
 INWARD = ("new", "reopened", "pulled_in", "owner_in", "increased")
 OUTWARD = ("decreased", "pushed_out", "won", "lost", "deleted", "owner_out")
@@ -81,11 +81,10 @@ def waterfall(
         raise ParameterError(f"rates {rates!r} is unknown; use one of {', '.join(RATES)}")
     if first >= last:
         raise ParameterError(f"the account goes from {first} UTC to {last} UTC; the end must come after the start")
-    inside = _inside("status", "owner", "expected_close_on", closes, owners)
-    before = _inside("status_before", "owner_before", "expected_before", closes, owners)
-    inside, before = inside & nw.col("is_own"), before & nw.col("was_own")
+    inside = _inside("status", "owner", "expected_close_on", "is_own", closes, owners)
+    before = _inside("status_before", "owner_before", "expected_before", "was_own", closes, owners)
     flags = [nw.when(held).then(nw.lit(1)).otherwise(nw.lit(0)).alias(name) for name, held in (("is_in", inside), ("was_in", before))]
-    rows = data.engine.keep(with_fixed_groups(data, facts.changes(data, last, first), groups)).with_columns(*flags)
+    rows = data.engine.keep(facts.changes(data, last, first)).with_columns(*flags)
     constant = last_day(data, last) if rates == "constant" else None
     at_ends = [
         _standing(data, rows, moment, last_day(data, moment) if constant is None else constant, step)
@@ -97,8 +96,8 @@ def waterfall(
     return schema.result("pipeline.waterfall", table, by=[*groups, "place", "step"], view="period", window=covered, as_of=last, more=["deals"])
 
 
-def _inside(status: str, owner: str, expected: str, closing: Window | None, owners: Sequence[str]) -> nw.Expr:
-    inside = nw.col(status) == "open"
+def _inside(status: str, owner: str, expected: str, own: str, closing: Window | None, owners: Sequence[str]) -> nw.Expr:
+    inside = (nw.col(status) == "open") & nw.col(own)
     if closing is not None:
         since, until = (datetime(day.year, day.month, day.day) for day in (closing.start, closing.end))
         inside = inside & (nw.col(expected) >= nw.lit(since)) & (nw.col(expected) < nw.lit(until))

@@ -8,8 +8,7 @@ import narwhals.stable.v2 as nw
 import pandas as pd
 
 from kpi import engine, facts, schema
-from kpi.dataset import Dataset
-from kpi.dataset.segments import whole
+from kpi.dataset import Dataset, whole
 from kpi.errors import ParameterError
 from kpi.facts.clock import DAY_SECONDS
 from kpi.periods import Instant, WindowLike
