@@ -15,7 +15,7 @@ from kpi.errors import ParameterError, SchemaError
 from kpi.periods import Month, Window
 
 By: TypeAlias = str | Sequence[str]  # columns to group by
-Kind = Literal["text", "instant", "date", "number", "integer", "boolean"]
+Kind = Literal["text", "instant", "date", "month", "number", "integer", "boolean"]
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
 

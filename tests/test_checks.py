@@ -178,7 +178,7 @@ def test_the_account_comes_before_the_refusal_and_all_refusals_at_once(tmp_path,
     assert "customers" in told.out and "the data set has no dated row in customers; one of leads," in told.err
     (tmp_path / "customers.csv").rename(tmp_path / "clients.csv")
     assert run(["check", str(tmp_path)]) == 3
-    assert "beside it are clients.csv; write for instance [tables.opportunities] path = 'clients.csv'" in capsys.readouterr().err
+    assert "beside kpi.toml are clients.csv: name those that hold data, as [tables.opportunities] path = " in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -191,9 +191,9 @@ def test_the_account_comes_before_the_refusal_and_all_refusals_at_once(tmp_path,
         ("O2,Ann,New,,1,2026-03-02", '[tables.opportunities] constants = {status = "…"}, or values.status = {"" = "…"} for empty cells alone'),
         (
             "O2,Ann,New,open,2?,2026-03-02",
-            "is no number as the column is written; say in kpi.toml how it is: [tables.opportunities] decimal = ','",
+            '[tables.opportunities] in kpi.toml says how it is written: decimal = ",", dates = "%d/%m/%Y", or values.amount = {"2?" = "…"}',
         ),
-        ("O2,Ann,New,open,2,2026-13-02", 'is no date as the column is written; say in kpi.toml how it is: [tables.opportunities] dates = "%d/%m/%Y"'),
+        ("O2,Ann,New,open,2,2026-13-02", "most often: unreadable created_at (1); [tables.opportunities] in kpi.toml says how it is written: decimal"),
         ("O1,Ann,New,open,1,2026-03-02", "most often: duplicate key (1); the first row of each key is used: export each record once"),
         ("O2,Ann,New,open,1,2026-03-02,more", "empty last cells were left out: save the file as .xlsx"),
     ],
@@ -203,8 +203,7 @@ def test_a_refusal_names_what_mends_it(tmp_path, capsys, row, remedy):
     assert run(["check", str(tmp_path)]) == 3
     told = capsys.readouterr().err
     assert remedy in told
-    line = re.search(r"values.status = .*}|dates = \S+|decimal = \S+", told)
-    assert line is None or tomllib.loads(line[0]), "the line can be pasted"
+    assert all(tomllib.loads(line) for line in re.findall(r"values\.\w+ = {.*?}|dates = [^,]+|decimal = \"[^\"]*\"", told)), "the lines can be pasted"
 
 
 # --- the limit

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from written import column, decided, read, reasons, write
 
+from kpi import importing
 from kpi.errors import DataError, SchemaError
 from kpi.schema import STATUS, TABLES
 from kpi.sources.cells import fold, folded
@@ -521,3 +522,12 @@ def test_only_a_header_and_nothing_left_after_filtering(tmp_path):
     assert read(write(tmp_path, toml, opportunities=header))[1]["opportunities"] == []
     reading, tables = read(write(tmp_path, toml, opportunities=f"{header}1,deleted,a,b\n"))
     assert (tables["opportunities"], reasons(reading)) == ([], {"filtered": 1})
+
+
+def test_two_columns_of_one_name_are_refused_where_one_is_needed(tmp_path):
+    header = "Record ID,Deal Name,Deal Stage,Pipeline,Amount,amount ,Create Date,Close Date,Deal owner\n"
+    (tmp_path / "deals.csv").write_text(header + "1,D,Proposal,Sales,1000,900,2025-09-01 10:00,2026-04-30 10:00,Ann\n")
+    with pytest.raises(SchemaError, match=r"deals.csv has 'Amount' in columns 5 and 6, and which counts cannot be told"):
+        importing.bring_in([tmp_path / "deals.csv"], tmp_path / "to")
+    (tmp_path / "deals.csv").write_text(header.replace("amount ", "Deal Name") + "1,D,Proposal,Sales,1000,E,2025-09-01 10:00,2026-04-30 10:00,Ann\n")
+    importing.bring_in([tmp_path / "deals.csv"], tmp_path / "to")

@@ -398,7 +398,9 @@ def test_a_refused_import_changes_nothing(acme, tmp_path):
     with pytest.raises(DataError, match=r"strange.csv is no export that is known"):
         importing.bring_in([strange], acme)
     rows = OCTOBER.replace("won", "maybe")
-    with pytest.raises(DataError, match=r"opportunities: 1 of 3 rows cannot be used, more than the 5% allowed; most often: unknown value of status"):
+    with pytest.raises(
+        DataError, match=r"opportunities: 1 of 3 rows \(33.3%\) were set aside, more than the 5% allowed; most often: unknown value of status"
+    ):
         bring(tmp_path, acme, rows, "2026-11-30")
     assert bring(tmp_path, acme, rows, "2026-11-30", max_set_aside=0.5).is_changed
     with pytest.raises(ParameterError, match="there is no file"):

@@ -5,10 +5,12 @@ from __future__ import annotations
 import datetime
 import gzip
 import hashlib
+import random
 import zipfile
 
 import pandas as pd
 import pytest
+from babel import Locale
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from written import LEADS, column, connection, decided, read, reasons, rows, write
@@ -17,6 +19,7 @@ from kpi import schema, sources
 from kpi.errors import DataError, SchemaError
 from kpi.sources.checks.rules import parts
 from kpi.sources.readers import csv
+from kpi.sources.typing.cast import read_month
 
 UTC = '[company]\ntimezone = "UTC"\n'
 
@@ -181,11 +184,12 @@ def test_rows_are_numbered_as_in_the_file_whatever_arrow_skips(tmp_path_factory,
     ("lines", "used", "aside"),
     [
         ([], 0, {}),
-        (["L1,2026-03-02,web,Ann,", "L2,2026-03-02,web,Ann,"], 0, {"wrong number of cells": 2}),
+        (["L1,2026-03-02,web,Ann,", "L2,2026-03-02,web,Ann,"], 2, {}),
+        (["L1,2026-03-02,web,Ann,", "L2,2026-03-02,web,Ann,x"], 0, {"wrong number of cells": 2}),
         (["L1,2026-03-02,web,Ann", ",,,", '"Report: all leads",,,', "Grand total,1"], 1, {"empty created_at": 1, "wrong number of cells": 1}),
         (["L1,2026-03-02," + "x" * 200_000 + ",Ann"], 1, {}),
     ],
-    ids=["header only", "a delimiter too many", "a report's footer", "a long cell"],
+    ids=["header only", "a delimiter at the end of each row", "a cell too many", "a report's footer", "a long cell"],
 )
 def test_odd_ends(tmp_path, lines, used, aside):
     reading, tables = read(write(tmp_path, UTC, leads="\n".join([LEADS.splitlines()[0], *lines])))
@@ -468,3 +472,122 @@ def test_any_text_survives_any_dialect(tmp_path_factory, table, delimiter, encod
     found = read(folder)[1]["leads"]
     expected = [(source.strip() or None, owner.strip() or None) for source, owner in table]
     assert [(row["source"], row["owner"]) for row in found] == expected
+
+
+# --- every line is on the account
+
+
+def test_lines_in_a_stray_quote_are_on_the_account(tmp_path):
+    """A quote opened in row 3 takes in rows 4 and 5 up to the next quote: 5 lines, of which rows 2 and 6 are records."""
+    rows = [
+        "L1,2026-03-02,web,Ann",
+        'L2,2026-03-02,"the 24 inch screen,Ann',
+        "L3,2026-03-02,web,Ann",
+        'L4,2026-03-02,22" screen,Ann',
+        "L5,2026-03-02,web,Ann",
+    ]
+    reading, tables = read(write(tmp_path, UTC, leads="\n".join([LEADS.splitlines()[0], *rows, ""])))
+    assert column(tables["leads"], "lead_id") == ["L1", "L5"]
+    assert reasons(reading) == {"wrong number of cells": 3}
+    assert reading.ledger["found"].sum() == 5
+
+
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(1, 20))])
+def test_no_line_is_lost_in_a_quote_and_no_text_is_taken_for_a_line(tmp_path, seed):
+    """Records with stray quotes, and texts of several lines with delimiters in them: as many lines are found as there are records."""
+    chance = random.Random(seed)
+    lines, texts = [], 0
+    for n in range(60):
+        note = "web"
+        if chance.random() < 0.2:
+            note, texts = '"dear sir,\nplease find enclosed, as agreed,\nthe offer; regards"', texts + 1
+        lines.append(f"L{n},2026-03-02 10:{n:02},{note},Ann")
+    opened = chance.randint(5, 30)
+    closed = opened + chance.randint(1, 12)
+    plain = list(range(opened, closed + 1))
+    for n in plain:
+        lines[n] = f"L{n},2026-03-02 10:{n:02},web,Ann"
+    lines[opened] = lines[opened].replace("web", '"screen of 24 inches')
+    lines[closed] = lines[closed].replace("web", 'screen of 22"')
+    reading, tables = read(write(tmp_path, UTC, leads="\n".join([LEADS.splitlines()[0], *lines, ""])))
+    assert set(column(tables["leads"], "lead_id")) == {f"L{n}" for n in range(60) if n not in plain}
+    assert reasons(reading) == {"wrong number of cells": len(plain)}
+
+
+@pytest.mark.parametrize(
+    "total",
+    [
+        "Total;;;600",
+        "TOTAL :;;;1 234,56 €",
+        "Total général;;;",
+        "Grand Total (3);;;600.00",
+        ";Sous-total;;300",
+        "Somme;;;600;",
+        "customer_id;segment;acquired_at;acquisition_cost",
+    ],
+)
+def test_totals_and_repeated_headers_are_no_records_of_any_table(tmp_path, total):
+    rows = [
+        "C1;PME;2025-01-02;100",
+        "C2;PME;2025-02-02;200",
+        total.removesuffix(";") if total.count(";") > 3 else total,
+        "Total;PME;2025-02-03;300",
+        "TotalEnergies;;;1",
+    ]
+    text = "\n".join(["\ufeff\ufeffcustomer_id;segment;acquired_at;acquisition_cost", *rows, ""])
+    reading, tables = read(write(tmp_path, UTC, customers=text, leads=LEADS))
+    assert column(tables["customers"], "customer_id") == ["C1", "C2", "Total", "TotalEnergies"], "a customer of that name is one"
+    assert reasons(reading) == {"footer": 1}
+    assert reading.set_aside[["file", "row"]].to_numpy().tolist() == [["customers.csv", 4]]
+
+
+def test_titles_above_the_header_and_notes_below_in_a_text(tmp_path):
+    text = f"Leads, as of today\nCompany : Us\n\n{LEADS}Total,2,,\nEnd of the report\n"
+    reading, tables = read(write(tmp_path, UTC, leads=text))
+    assert column(tables["leads"], "lead_id") == ["L1", "L2"]
+    assert reasons(reading) == {"footer": 2}
+    assert ("header in row", "4") in decided(reading)
+
+
+# --- months of targets
+
+
+def test_months_as_offices_write_them(tmp_path):
+    written = [
+        "2026-01",
+        "2026-2",
+        "03/2026",
+        "avr-26",
+        "mai 2026",
+        "June 2026",
+        "Jul-26",
+        "01/08/2026",
+        "2026-09-01",
+        "oct. 2026",
+        "1 novembre 2026",
+        "déc-26",
+    ]
+    text = "month;measure;amount\n" + "".join(f"{month};won_value;{n}\n" for n, month in enumerate(written, 1))
+    reading, tables = read(
+        write(tmp_path, UTC, leads=LEADS, targets=f"{text}13/2026;won_value;1\njui-26;won_value;1\n02/03/2026;won_value;1\nmars-26;won_value;9\n")
+    )
+    assert [(row["month"], row["amount"]) for row in tables["targets"]] == [(f"2026-{n:02}", n) for n in range(1, 13)]
+    assert reasons(reading) == {"unreadable month": 3, "duplicate key": 1}, "02/03/2026 may be two months; a month given twice is not summed"
+
+
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(1, 6))])
+def test_every_month_is_read_however_it_is_written(seed):
+    chance = random.Random(seed)
+    for _ in range(200):
+        year, month = chance.randint(2000, 2099), chance.randint(1, 12)
+        lang, width = chance.choice(["en", "fr"]), chance.choice(["wide", "abbreviated"])
+        name = chance.choice([str.lower, str.title])(Locale(lang).months["format"][width][month])
+        ways = [
+            f"{year}-{month:02}",
+            f"{month}/{year}",
+            f"{name}-{year % 100:02}",
+            f"{name} {year}",
+            f"01/{month:02}/{year}",
+            f"{year}-{month:02}-01 00:00:00",
+        ]
+        assert {read_month(text) for text in ways} == {f"{year}-{month:02}"}

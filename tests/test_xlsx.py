@@ -259,3 +259,22 @@ def test_an_open_document_sheet(tmp_path):
     deal = tables["opportunities"][0]
     assert (deal["opportunity_id"], deal["amount"], deal["created_at"]) == ("1", 1250.5, WHEN)
     assert mapping.recognised(Located("deals.ods/Deals", folder / "deals.ods", "Deals"))[0].table == "opportunities"
+
+
+def test_all_sheets_of_one_header_are_read_and_the_others_told(tmp_path):
+    """A sheet per year: 2 + 1 leads; in another order and without a note above; a third sheet is something else."""
+    header = ["lead_id", "created_at", "source", "owner"]
+    folder = write(tmp_path, '[company]\ntimezone = "UTC"\n[tables.leads]\npath = "leads.xlsx"')
+    old = [["Leads of 2025"], header, ["L1", "2025-03-02", "web", "Ann"], ["L2", "2025-03-03", "web", "Ann"]]
+    new = [header[::-1], ["Bob", "fair", "2026-03-02", "L3"]]
+    book(folder / "leads.xlsx", ("2025", old), ("2026", new), ("owners", [["owner", "phone"], ["Ann", "1"]]))
+    reading, tables = read(folder)
+    assert [(row["lead_id"], row["owner"]) for row in tables["leads"]] == [("L1", "Ann"), ("L2", "Ann"), ("L3", "Bob")]
+    assert set(reading.decisions["file"]) >= {"leads.xlsx/2025", "leads.xlsx/2026"}
+    write(folder, '[company]\ntimezone = "UTC"\n[tables.leads]\nfiles = ["leads.xlsx"]\nquery = "select * from files[0]"')
+    assert len(read(folder)[1]["leads"]) == 3
+    write(folder, '[company]\ntimezone = "UTC"\n[tables.leads]\npath = "leads.xlsx/2025"')
+    assert len(read(folder)[1]["leads"]) == 2, "a sheet that is named is the one meant"
+    book(folder / "leads.xlsx", ("2025", old), ("owners", [["owner", "phone"], ["Ann", "1"]]))
+    write(folder, '[company]\ntimezone = "UTC"\n[tables.leads]\npath = "leads.xlsx"')
+    assert ("sheets not read", "owners") in set(zip(*[read(folder)[0].decisions[name] for name in ("decision", "value")], strict=True))

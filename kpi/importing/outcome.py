@@ -10,6 +10,8 @@ from pathlib import Path
 import pandas as pd
 
 from kpi.sources import Company
+from kpi.sources.cells import printable
+from kpi.sources.checks.rows import examples
 
 _EXAMPLES = 3
 _WIDTH = 400
@@ -30,8 +32,7 @@ class RowSummary:
 
     def examples(self, table: str, reason: str, count: int = _EXAMPLES) -> str:
         """Name some of the rows set aside."""
-        chosen = self.set_aside[(self.set_aside["table"] == table) & (self.set_aside["reason"] == reason)].head(count)
-        return ", ".join(f"{row.file}:{row.row}" + (f" ({row.column} = {row.value!r})" if row.column else "") for row in chosen.itertuples())
+        return ", ".join(examples(self.set_aside, table, reason, count))
 
     def lines(self) -> list[str]:
         """Tell each table's rows, and why some were set aside."""
@@ -69,14 +70,14 @@ class Outcome:
 def as_text(outcome: Outcome) -> str:
     """Tell what was understood and done."""
     files = [f"{name}: {title}" + (", imported already" if name in outcome.known else "") for name, title in outcome.files.items()]
-    parts = ["\n".join(map(_printable, files))]
+    parts = ["\n".join(map(printable, files))]
     if outcome.exported_on:
         parts.append(f"Exported on {outcome.exported_on} ({outcome.dated_by or 'as given'}), taken as whole to the end of that day.")
     if outcome.rows is not None:
-        parts.append("\n".join(["Rows", *map(_printable, outcome.rows.lines())]))
+        parts.append("\n".join(["Rows", *map(printable, outcome.rows.lines())]))
         decided = [f"  {row.table}: {row.decision}: {_shortened(row.value)}" for row in outcome.rows.decisions.itertuples()]
         company = f"  company: time zone {outcome.company.timezone}, currency {outcome.company.currency} ([company] in kpi.toml)"
-        parts.append("\n".join(["Understood", company, *map(_printable, decided)]))
+        parts.append("\n".join(["Understood", company, *map(printable, decided)]))
     parts.append("\n".join(["Data set", *[_table(name, counts) for name, counts in outcome.tables.items()]]))
     if outcome.has_differences:
         parts.append(
@@ -93,11 +94,6 @@ def as_text(outcome: Outcome) -> str:
 def _table(name: str, counts: dict[str, int]) -> str:
     more = [f"{counts[key]} {key}" for key in ("new", "changed", "deleted") if counts[key]]
     return f"  {name}: {counts['rows']} rows" + (f" ({', '.join(more)})" if more else "")
-
-
-def _printable(text: str) -> str:
-    """Control characters from a file must not reach the terminal."""
-    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
 
 
 def _shortened(text: str) -> str:

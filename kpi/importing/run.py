@@ -25,6 +25,7 @@ from kpi.importing.transaction import Transaction, reserved
 from kpi.schema import TABLES
 from kpi.sources import Company, Source, read_config, sql
 from kpi.sources.checks import rules
+from kpi.sources.checks.rows import complaint
 from kpi.sources.config import FILE
 from kpi.sources.readers.files import sha256
 
@@ -142,20 +143,10 @@ class _Import:
 
     def _refuse(self, rows: RowSummary) -> None:
         """Refuse files of which too much cannot be used."""
-        for name, counts in rows.counts().items():
-            ledger = rows.ledger[(rows.ledger["table"] == name) & ~rows.ledger["reason"].isin(["", *rules.NO_RECORDS])]
-            aside = int(ledger["set_aside"].sum())
-            if aside and aside > self.max_set_aside * (counts["used"] + aside):
-                worst = ledger.sort_values("set_aside", ascending=False, kind="stable").iloc[0]
-                shown = rows.examples(name, worst["reason"], 1)
-                of_reason = (rows.set_aside["table"] == name) & (rows.set_aside["reason"] == worst["reason"])
-                value = next(iter(rows.set_aside.loc[of_reason, "value"]), "")
-                hint = "; exports of different days are imported one after the other" if worst["reason"] == rules.DUPLICATE else ""
-                hint = hint or rules.remedy(name, worst["reason"], value, "imports")
-                raise DataError(
-                    f"{name}: {aside} of {counts['used'] + aside} rows cannot be used, more than the {self.max_set_aside:.0%} allowed; most often: "
-                    f"{worst['reason']} ({worst['set_aside']}, e.g. {shown}){hint}; nothing was imported"
-                )
+        for name in rows.counts():
+            if told := complaint(rows.ledger, rows.set_aside, name, self.max_set_aside, "imports"):
+                hint = "; exports of different days are imported one after the other" if rules.DUPLICATE in told else ""
+                raise DataError(f"{told}{hint}; nothing was imported")
 
     def _newest(self, export: Export, before: Log) -> date:
         """Find the last local day on which something happened that an export tells: not after today, nor one of few that a year keeps apart."""

@@ -11,7 +11,8 @@ from kpi.dataset import Dataset
 from kpi.errors import DataError
 from kpi.presentation.language import missing
 from kpi.sources import Reading
-from kpi.sources.checks import rules
+from kpi.sources.cells import printable
+from kpi.sources.checks import rows, rules
 
 MAX_SET_ASIDE = 0.05  # share of a table's rows
 ALL = "all of it"
@@ -45,8 +46,8 @@ def tables(data: Dataset | Reading) -> pd.DataFrame:
     """Sum the ledger up, a row per table."""
     ledger = data.row_ledger
     filtered = ledger["set_aside"].where(ledger["reason"].isin(rules.NO_RECORDS), 0)
-    rows = ledger.assign(filtered=filtered, set_aside=ledger["set_aside"] - filtered)
-    total = rows.groupby("table", sort=False, as_index=False)[["used", "set_aside", "filtered"]].sum()
+    split = ledger.assign(filtered=filtered, set_aside=ledger["set_aside"] - filtered)
+    total = split.groupby("table", sort=False, as_index=False)[["used", "set_aside", "filtered"]].sum()
     read = total["used"] + total["set_aside"]
     total["found"] = read + total["filtered"]
     total["share"] = (total["set_aside"] / read.where(read > 0)).astype("float64")
@@ -69,17 +70,17 @@ def lacking(data: Dataset) -> pd.DataFrame:
 
 def refuse(data: Dataset, limit: float = MAX_SET_ASIDE, hint: str = "; see them with: kpi check") -> None:
     """Refuse data of which too much had to be set aside."""
-    summed = tables(data)
-    summed["limit"] = [data.limits.get(table, limit) for table in summed["table"]]
-    over = summed[summed["share"] > summed["limit"]]
-    if len(over):
-        raise DataError("; ".join(_complaint(data, row) for row in over.itertuples()) + hint)
+    told = [
+        rows.complaint(data.row_ledger, data.set_aside, table, data.limits.get(table, limit)) for table in dict.fromkeys(data.row_ledger["table"])
+    ]
+    if any(told):
+        raise DataError("; ".join(filter(None, told)) + hint)
 
 
 def listing(data: Dataset | Reading, examples: int) -> pd.DataFrame:
     """List why rows were set aside, with some of them."""
     causes = data.row_ledger[data.row_ledger["reason"] != ""]
-    found = [_examples(data.set_aside, row, examples) for row in causes.itertuples()]
+    found = [rows.examples(data.set_aside, row.table, row.reason, examples) for row in causes.itertuples()]
     return pd.DataFrame({"table": causes["table"], "reason": causes["reason"], "rows": causes["set_aside"], "examples": found}).reset_index(drop=True)
 
 
@@ -135,21 +136,4 @@ def aligned(table: pd.DataFrame) -> str:
 
 
 def _cell(value: object) -> str:
-    """Control characters from a file must not reach the terminal."""
-    return "" if missing(value) else "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in str(value))
-
-
-def _examples(rows: pd.DataFrame, cause: Any, count: int) -> list[str]:
-    chosen = rows[(rows["table"] == cause.table) & (rows["reason"] == cause.reason)].head(count)
-    return [f"{row.file}:{row.row}" + (f" ({row.column} = {_cell(row.value)!r})" if row.column else "") for row in chosen.itertuples()]
-
-
-def _complaint(data: Dataset, row: Any) -> str:
-    ledger, aside = data.row_ledger, data.set_aside
-    causes = ledger[(ledger["table"] == row.table) & ~ledger["reason"].isin(rules.NO_RECORDS) & (ledger["set_aside"] > 0)]
-    worst = causes.sort_values("set_aside", ascending=False, kind="stable").iloc[0]
-    value = _cell(next(iter(aside.loc[(aside["table"] == row.table) & (aside["reason"] == worst["reason"]), "value"]), ""))
-    return (
-        f"{row.table}: {row.set_aside} of {row.used + row.set_aside} rows ({row.share:.1%}) were set aside, more than the {row.limit:.0%} allowed; "
-        f"most often: {worst['reason']} ({worst['set_aside']}){rules.remedy(row.table, worst['reason'], value)}"
-    )
+    return "" if missing(value) else printable(str(value))

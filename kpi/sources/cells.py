@@ -37,6 +37,11 @@ def only_first(cells: list[str]) -> str:
     return f"case when {cells[-1]} > ' ' then false else {are_blank(cells[1:])} end" if len(cells) > 2 else "false"
 
 
+def printable(text: str) -> str:
+    """Keep control characters of a file from the terminal."""
+    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
+
+
 def fold(text: str) -> str:
     """Fold a text to what makes it the same as another one.
 

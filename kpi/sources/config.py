@@ -17,6 +17,7 @@ from babel.numbers import get_currency_symbol, list_currencies
 from kpi import schema
 from kpi.errors import DataError, ParameterError, nearest
 from kpi.periods import instant, local_date
+from kpi.sources.cells import fold
 from kpi.sources.crm import aliases
 from kpi.sources.readers import database
 from kpi.sources.readers.database import Database
@@ -24,6 +25,7 @@ from kpi.sources.readers.database import Database
 FILE = "kpi.toml"
 LANGUAGES = ("en", "fr")
 AREAS = ("response", "pipeline", "retention", "pulse")
+MONTHS = {fold(name): n for lang in LANGUAGES for width in ("wide", "abbreviated") for n, name in Locale(lang).months["format"][width].items()}
 _SUFFIXES = (".csv", ".csv.gz", ".parquet", ".xlsx")
 
 

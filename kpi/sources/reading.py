@@ -58,8 +58,10 @@ class Reading:
 def read(config: Config, connection: Connection) -> Reading:
     """Read all tables of a data set into a database; those that are refused are told together, with an account of the others."""
     if not config.tables:
-        raise DataError(f"the data set has no table: {FILE} names no file under [tables]; {files.beside(config.folder, 'deals.csv')}")
-    refused: list[KpiError] = []
+        beside = ", ".join(sorted(file.name for file in config.folder.iterdir() if file.name != FILE and not file.name.startswith("."))[:9])
+        how = f'[tables.opportunities] path = "deals.csv" in {FILE}, or: kpi import deals.csv --to FOLDER; an archive is unpacked first'
+        raise DataError(f"the data set has no table; beside {FILE} are {beside or 'no files'}: name those that hold data, as {how}")
+    refused: list[tuple[type[KpiError], str]] = []  # without their traces, which would keep this frame and all it holds
     tables, inputs = _Tables(connection, config.company), {config.path: files.fingerprint(config.path, config.folder)}
     with ExitStack() as opened:
         scratch = Path(opened.enter_context(tempfile.TemporaryDirectory(prefix="kpi-", ignore_cleanup_errors=True)))
@@ -68,12 +70,12 @@ def read(config: Config, connection: Connection) -> Reading:
             try:
                 inputs |= _read_table(config, tables, name, databases)
             except KpiError as error:
-                refused.append(error)
+                refused.append((type(error), str(error)))
     limits = {name: source.max_set_aside for name, source in config.tables.items() if source.max_set_aside is not None}
     reading = tables.reading(limits, list(inputs.values()))
     if refused:
         with accounted(reading):
-            raise type(refused[0])("; ".join(dict.fromkeys(map(str, refused)))) if len(refused) > 1 else refused[0]
+            raise refused[0][0]("; ".join(dict.fromkeys(message for _, message in refused)))
     return reading
 
 
@@ -84,7 +86,8 @@ def _read_table(config: Config, tables: _Tables, name: str, databases: Databases
             answer, fingerprint = databases.read(source.database, name)
             extracts, inputs = [from_stream(tables.connection, source.database.label(name), answer)], {Path(fingerprint.path): fingerprint}
         else:
-            located = [files.locate(pattern, config.folder, name) for pattern in (source.files or [source.path])]
+            found = [files.locate(pattern, config.folder, name) for pattern in (source.files or [source.path])]
+            located = [[sheet for file in group for sheet in _sheets(file, source, name)] for group in found]
             extract = _answer if source.query else _extracts
             extracts, inputs = extract(tables.connection, source, located, name, streams), {}
         tables.add(schema.TABLES[name], source, *_mapped(config, tables, source, extracts, name, streams))
@@ -173,11 +176,17 @@ def _mapped(config: Config, tables: _Tables, source: Source, extracts: list[Extr
 
 
 def _text_extract(file: Located, source: Source, name: str) -> Extract:
-    if not file.is_workbook:
-        return from_text(csv.examine(file, encoding=source.encoding, delimiter=source.delimiter, table=name))
     wanted = {fold(header) for header in [*source.columns.values(), *schema.TABLES[name].names]}
     hits = mapping.hits(source.format, name) if source.format else lambda cells: sum(fold(cell) in wanted for cell in cells)
+    if not file.is_workbook:
+        return from_text(csv.examine(file, hits, encoding=source.encoding, delimiter=source.delimiter, table=name))
     return from_text(workbook.examine(file, hits, source.decimal))
+
+
+def _sheets(file: Located, source: Source, name: str) -> list[Located]:
+    """Name the sheets of a workbook that have the header of a table, where these are several: each is read as a file."""
+    text = None if file.member or not file.is_workbook else _text_extract(file, source, name).text
+    return [Located(f"{file.label}/{sheet}", file.path, sheet) for sheet in (text.sheets if text else [])] or [file]
 
 
 def _extracts(connection: Connection, source: Source, located: list[list[Located]], name: str, opened: ExitStack) -> list[Extract]:
@@ -185,7 +194,7 @@ def _extracts(connection: Connection, source: Source, located: list[list[Located
     extracts = []
     for file in chain(*located):
         extract = from_parquet(connection, file) if file.is_parquet else _text_extract(file, source, name)
-        extract.footer = only_first(extract.cells) if file.is_workbook else "false"
+        extract.footer = only_first(extract.cells) if extract.text and extract.text.is_report else "false"
         extracts.append(extract)
     return extracts
 

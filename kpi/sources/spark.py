@@ -41,8 +41,11 @@ _TAKEN = {
     "number": ("double", "float", "decimal", *_WHOLE),
     "integer": _WHOLE,
     "boolean": ("boolean",),
+    "month": ("string", "varchar"),
 }
-_KEPT = {"text": "string", "instant": "timestamp_ntz", "date": "date", "number": "double", "integer": "bigint", "boolean": "boolean"}
+_KEPT = {"text": "string", "instant": "timestamp_ntz", "date": "date", "month": "string", "number": "double", "integer": "bigint"} | {
+    "boolean": "boolean"
+}
 
 
 def read_spark(frames: Mapping[str, object], company: Company, engine: Engine) -> Reading:

@@ -21,6 +21,10 @@ from kpi.sources.config import FILE, Source
 from kpi.sources.readers.extract import Extract
 
 COMPANY_CURRENCY = "company.currency"
+# A line that sums others up: the word, and beside it nothing but numbers.
+_TOTAL = r"(grand |sous[- ]?|sub[- ]?)?(totals?|totaux|somme|summe|sum|gesamt)( (g[ée]n[ée]ral|global|ht|ttc|[\d(][^\x1f]*))*[ :]*"
+_NUMBER = r"[-+]?(\d{1,3}([ .,'’\x{a0}\x{202f}]\d{3})+|\d+)?([.,]\d+)?\s?(\p{Sc}|%|[A-Za-z]{3})?"
+_TOTAL_LINE = rf"(?i)\x1f*{_TOTAL}(\x1f({_NUMBER})?)*"
 _SERIAL = r"^[1-9]\d{4}([.,]\d+)?$"  # days since the workbook's first day: 1927 to 2173
 
 
@@ -55,7 +59,8 @@ def stage(connection: Connection, table: Table, source: Source, extracts: list[E
         cells = [_cell(extract, places, table[name], families[name], source, defaults.get(name)) for name in families]
         empty = are_blank(extract.cells) if extract.text and not extract.select else "false"
         filtered = f"({extract.footer}) or ({extract.dropped}) or {_filtered(extract, places, source, table)} as is_filtered"
-        shown = [f"{number}::integer as file, {extract.row}::bigint as row, {empty} as is_blank, {extract.footer} as is_footer", filtered]
+        footer = f"({extract.footer}) or {_is_no_record(extract, places, table)}"
+        shown = [f"{number}::integer as file, {extract.row}::bigint as row, {empty} as is_blank, {footer} as is_footer", filtered]
         _insert(connection, staging, extract, ", ".join([*shown, *cells]), first=number == 0)
         _take_misfits(connection, staging, extract, number)
         staging.decisions += _decisions(extract, places, source)
@@ -105,7 +110,7 @@ def _cell(extract: Extract, places: dict[str, int], column: Column, family: str,
         cell = f"{cell}::varchar" if family == "text" else cell
         if extract.families[places[name]] == "text":  # how exporters keep spreadsheets from taking zeros off: ="0001"
             cell = f"case when {cell} like '=\"%' then regexp_replace({cell}, '^=\"(.*)\"$', '\\1') else {cell} end"
-        if extract.text and extract.text.epoch and column.kind in ("instant", "date"):
+        if extract.text and extract.text.epoch and column.kind in ("instant", "date", "month"):
             cell = _from_serial(cell, extract.text.epoch)
     else:
         cell = "null::varchar" if default is None else sql.text(default)
@@ -142,6 +147,17 @@ def _filtered(extract: Extract, places: dict[str, int], source: Source, table: T
             raise SchemaError(f"[tables.{table.name}] where names {header!r}, but {extract.label} has {extract.headers}{near}")
         tests.append(f"coalesce({_stripped(extract, place)}::varchar, '') in ({sql.texts(kept)})")
     return f"not ({' and '.join(tests)})" if tests else "false"
+
+
+def _is_no_record(extract: Extract, places: dict[str, int], table: Table) -> str:
+    """Write the SQL condition that a line repeats the header, or sums the lines above up."""
+    if extract.text is None or extract.relation:
+        return "false"
+    cells = extract.cells[: len(extract.text.header)]
+    again = " and ".join(f"trim({cell}, '\"') = {sql.text(header)}" for cell, header in zip(cells, extract.text.header, strict=True) if header)
+    total = f"regexp_full_match(concat_ws(chr(31), {', '.join(cells)}), {sql.text(_TOTAL_LINE)})"
+    worded = [cells[places[column.name]] for column in table.columns if column.kind != "text" and places.get(column.name, len(cells)) < len(cells)]
+    return " or ".join([f"({again})", total, *[f"regexp_full_match({cell}, {sql.text(f'(?i){_TOTAL}')})" for cell in worded]])
 
 
 def _insert(connection: Connection, staging: StagingTable, extract: Extract, chosen: str, *, first: bool) -> None:

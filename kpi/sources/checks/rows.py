@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import pandas as pd
+
 from kpi.engine import Connection
 from kpi.schema import TABLES, Column, Table
 from kpi.sources import sql
+from kpi.sources.cells import printable
 from kpi.sources.checks import rules
 from kpi.sources.staging import StagingTable
 from kpi.sources.typing.cast import BLANK, TypedTable
@@ -85,6 +88,27 @@ def ledger(connection: Connection, staging: StagingTable, typed: TypedTable) -> 
     if found != used + sum(aside.values()):
         raise AssertionError(f"{staging.table.name}: {found} rows found, but {used} used and {sum(aside.values())} set aside")
     return [(staging.table.name, used, used, 0, "")] + [(staging.table.name, n, 0, n, reason) for reason, n in aside.items()]
+
+
+def examples(set_aside: pd.DataFrame, table: str, reason: str, count: int) -> list[str]:
+    """Name some of the rows set aside for a reason."""
+    chosen = set_aside[(set_aside["table"] == table) & (set_aside["reason"] == reason)].head(count)
+    return [f"{row.file}:{row.row}" + (f" ({row.column} = {printable(row.value)!r})" if row.column else "") for row in chosen.itertuples()]
+
+
+def complaint(account: pd.DataFrame, set_aside: pd.DataFrame, table: str, limit: float, section: str = "tables") -> str:
+    """Say that more rows of a table were set aside than is allowed, most of them why, and what mends these."""
+    own = account[(account["table"] == table) & ~account["reason"].isin(rules.NO_RECORDS)]
+    n, found = int(own["set_aside"].sum()), int(own["found"].sum())
+    if n <= limit * found:
+        return ""
+    worst = own.sort_values("set_aside", ascending=False, kind="stable").iloc[0]
+    cells = set_aside.loc[(set_aside["table"] == table) & (set_aside["reason"] == worst["reason"]), "value"]
+    mend = rules.remedy(table, worst["reason"], printable(next(iter(cells), "")), section)
+    return (
+        f"{table}: {n} of {found} rows ({n / found:.1%}) were set aside, more than the {limit:.0%} allowed; "
+        f"most often: {worst['reason']} ({worst['set_aside']}){mend}"
+    )
 
 
 def listed(connection: Connection, staging: StagingTable, typed: TypedTable) -> list[tuple]:

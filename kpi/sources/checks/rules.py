@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 
-from kpi.schema import N_, TABLES, Column
+from kpi.schema import N_, TABLES
 
 MENDED, SET_ASIDE, FLAGGED, FATAL = "mended", "set aside", "flagged", "fatal"
 
@@ -71,28 +71,23 @@ RULES = {  # what is done about each fault
 REMEDIES = {
     MISFIT: "a delimiter or a quote stands inside a text, or empty last cells were left out: save the file as .xlsx, or with all cells in quotes",
     EMPTY: 'fill it in kpi.toml: {table} constants = {{{column} = "…"}}, or values.{column} = {{"" = "…"}} for empty cells alone',
-    UNREADABLE: "{value} is no {kind} as the column is written; say in kpi.toml how it is: {table} {key}",
+    UNREADABLE: '{table} in kpi.toml says how it is written: decimal = ",", dates = "%d/%m/%Y", or values.{column} = {{{value} = "…"}}',
     DIGITS_LOST: "{value} was a longer number before a spreadsheet opened it: export again and take the file as it is, or the column as text",
-    UNKNOWN_VALUE: "it may be {allowed}; translate in kpi.toml: {table} values.{column} = {{{value} = {first}}}",
+    UNKNOWN_VALUE: 'it may be {allowed}; translate in kpi.toml: {table} values.{column} = {{{value} = "{first}"}}',
     DUPLICATE: "the first row of each key is used: export each record once",
-    ORPHAN: "import or describe the {parent} they belong to as well",
 }
-_WRITTEN = {"date": 'dates = "%d/%m/%Y"', "number": "decimal = ','", "boolean": 'values.{column} = {{{value} = "true"}}', "month": "2026-10"}
 
 
 def remedy(table: str, reason: str, value: str, section: str = "tables") -> str:
     """Say what mends rows set aside for a reason, by the line of kpi.toml where there is one."""
     message, name = parts(reason)
-    column = TABLES[table][name] if name else Column("")
-    if message == EMPTY and column.references:
+    if message == EMPTY and TABLES[table][name].references:
         return f"; rows without it belong to nobody: if that is meant, as with guests, write in kpi.toml: [{section}.{table}] max_set_aside = 1"
     if message not in REMEDIES or (message == EMPTY and name in TABLES[table].key):
         return ""
-    kind = {"instant": "date", "integer": "number"}.get(column.kind, column.kind)
-    shown = json.dumps(value[:60], ensure_ascii=False)
-    key = _WRITTEN.get(kind, "").format(column=name, value=shown)
-    told = {"table": f"[{section}.{table}]", "column": name, "value": shown, "kind": kind, "key": key, "parent": column.references}
-    return "; " + REMEDIES[message].format(allowed=" or ".join(column.allowed), first=json.dumps("".join(column.allowed[-1:])), **told)
+    allowed = TABLES[table][name].allowed if name else ()
+    told = {"table": f"[{section}.{table}]", "column": name, "value": json.dumps(value[:60], ensure_ascii=False), "allowed": " or ".join(allowed)}
+    return "; " + REMEDIES[message].format(first="".join(allowed[-1:]), **told)
 
 
 def parts(reason: str) -> tuple[str, str]:

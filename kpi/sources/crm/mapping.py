@@ -98,6 +98,12 @@ def _under_canonical_columns(extract: Extract, bound: Bound, table: Table, read:
         elif _is_wanting(column, extract.headers, source):
             raise SchemaError(_wanting(column, table, shape, extract))
     used = {place for found in written.values() for place in found.used}
+    for place in sorted(used):
+        if len(same := [n for n, header in enumerate(extract.headers) if fold(header) == fold(extract.headers[place])]) > 1:
+            columns = " and ".join(str(n + 1) for n in same)
+            raise SchemaError(
+                f"{extract.label} has {extract.headers[place]!r} in columns {columns}, and which counts cannot be told; export one, or rename one"
+            )
     texts = [f"{name} = {_listed([extract.headers[place] for place in sorted(found.used)]) or 'always so'}" for name, found in written.items()]
     noted = [("read as", shape.title), ("columns", "; ".join(texts))]
     noted += [] if shape.within else _unused_headers(shape, extract.headers, used, source)
@@ -207,4 +213,4 @@ def _headers(located: Located, system: str) -> list[str]:
     if located.is_parquet:
         with duckdb.connect() as connection:
             return from_parquet(connection, located).headers
-    return csv.examine(located).header
+    return csv.examine(located, hits(system, "")).header

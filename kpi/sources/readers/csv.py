@@ -19,7 +19,7 @@ import pyarrow.csv
 
 from kpi.errors import DataError, SchemaError
 from kpi.sources.cells import BLANKS
-from kpi.sources.readers.extract import TextTable
+from kpi.sources.readers.extract import HEADER_WITHIN, Hits, TextTable
 from kpi.sources.readers.files import BLOCK, Located
 
 _BOMS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
@@ -40,7 +40,7 @@ class Csv(TextTable):
 
     def _batches(self, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
         try:
-            kept, last = 0, None
+            kept, last, swallowed = 0, None, list[tuple[int, str]]()
             for batch in self._parsed():
                 place = np.arange(kept, kept + len(batch))
                 kept += len(batch)
@@ -50,15 +50,34 @@ class Csv(TextTable):
                 after = int(np.searchsorted(rows, self.first, side="right"))
                 if after < len(rows):
                     last = batch.slice(len(batch) - 1)
-                    part = batch.slice(after)
+                    part, numbers = batch.slice(after), rows[after:]
+                    if found := self._swallowed(part, numbers):
+                        swallowed += found
+                        whole = ~np.isin(numbers, [number for number, _ in found])
+                        part, numbers = part.filter(pa.array(whole)), numbers[whole]
                     cells = [pa.compute.utf8_trim(column, characters=BLANKS) for column in part.columns]
-                    yield pa.RecordBatch.from_arrays([*cells, pa.array(rows[after:])], schema=schema)
+                    yield pa.RecordBatch.from_arrays([*cells, pa.array(numbers)], schema=schema)
             self._check_quotes(last)
         except (pa.ArrowInvalid, OSError, EOFError, zlib.error, zipfile.BadZipFile, DataError) as error:
             self.failure = f"{self.located.label} cannot be read: {error}"
             raise
         empty = BLANKS + '"' + self.delimiter
-        self.misfits = [(number, text) for number, text in self.misfits if number > self.first and text.strip(empty)]
+        self.misfits = sorted(swallowed + [(number, text) for number, text in self.misfits if number > self.first and text.strip(empty)])
+
+    def _swallowed(self, batch: pa.RecordBatch, numbers: np.ndarray) -> list[tuple[int, str]]:
+        """Find the lines that a stray quote took into a cell, with the record that has the cell: text has no delimiters where records have theirs."""
+        found = []
+        for place, column in enumerate(batch.columns):
+            for row in np.flatnonzero(pa.compute.match_substring(column, "\n").to_numpy(zero_copy_only=False)):
+                first, *lines = column[row].as_py().splitlines()
+                ends = [len(self.header) - 1] * (len(lines) - 1) + [place]
+                key = _shape(batch.columns[0][row].as_py())
+                inside = [line for line, n in zip(lines, ends, strict=True) if self._is_record(line, n, key)]
+                found += [(int(numbers[row]), line) for line in [first, *inside]] if inside else []
+        return found
+
+    def _is_record(self, line: str, n_delimiters: int, key: str) -> bool:
+        return line.count(self.delimiter) == n_delimiters > 0 and (n_delimiters > 2 or _shape(line.partition(self.delimiter)[0]) == key)
 
     def _parsed(self) -> Iterator[pa.RecordBatch]:
         def misfit(row: pa.csv.InvalidRow) -> str:
@@ -86,22 +105,35 @@ class Csv(TextTable):
             raise DataError("a quote is opened and never closed, so the rest of the file reads as one cell")
 
 
-def examine(located: Located, *, encoding: str = "", delimiter: str = "", table: str = "") -> Csv:
+def _shape(text: str) -> str:
+    return re.sub(r"[^\W\d]+", "a", re.sub(r"\d+", "9", text))
+
+
+def examine(located: Located, hits: Hits = lambda cells: 0, *, encoding: str = "", delimiter: str = "", table: str = "") -> Csv:
     """Decide how a CSV file is written."""
     try:
         with located.open() as opened:
             encoding, tail = _encoding(opened, located, encoding, table)
         with io.TextIOWrapper(located.open(), encoding=encoding, newline="") as text:
-            sample = text.read(_SAMPLE)
+            sample = text.read(_SAMPLE).lstrip("\ufeff")
     except (OSError, EOFError, zlib.error, zipfile.BadZipFile) as error:
         raise DataError(f"{located.label} cannot be read: {error}") from None
     hint = re.match(r'\s*"?sep=(.)"?\s*?\r?\n', sample)  # Excel writes its delimiter into the first line
     delimiter = delimiter or (hint[1] if hint else "") or _delimiter(sample, located, table)
     decisions = [("encoding", encoding), ("delimiter", delimiter.replace("\t", "tab"))]
-    for number, cells in enumerate(_records(sample, delimiter), 1):
-        if any(cell.strip() for cell in cells) and not (hint and number == 1):
-            return Csv(located, [cell.strip() for cell in cells], number, delimiter, decisions, encoding=encoding, tail=tail)
-    raise DataError(f"{located.label} is empty: it has not even a header")
+    records = [(number, cells) for number, cells in enumerate(_records(sample, delimiter), 1) if any(cell.strip() for cell in cells)]
+    records = records[1:] if hint else records
+    if not records:
+        raise DataError(f"{located.label} is empty: it has not even a header")
+    # Titles above the header hold none of its names.
+    likely = [place for place, (_, cells) in enumerate(records[:HEADER_WITHIN]) if hits(cells) > 1]
+    place = likely[0] if likely and not hits(records[0][1]) else 0
+    number, cells = records[place]
+    decisions += [("header in row", str(number))] if place else []
+    below = records[place + 1 : -1 if len(sample) == _SAMPLE else None]
+    has_more = bool(below) and all(len(row) == len(cells) + 1 and not row[-1].strip() for _, row in below)  # a delimiter at the end of each row
+    header = [cell.strip() for cell in cells] + [""] * has_more
+    return Csv(located, header, number, delimiter, decisions, is_report=place > 0, encoding=encoding, tail=tail)
 
 
 def _encoding(opened: IO[bytes], located: Located, declared: str, table: str) -> tuple[str, bytes]:
@@ -156,14 +188,17 @@ def _records(sample: str, delimiter: str) -> Iterator[list[str]]:
 def _delimiter(sample: str, located: Located, table: str) -> str:
     """Take the delimiter under which the first lines agree best on their number of cells, more cells winning."""
 
-    def score(delimiter: str) -> tuple[float, int]:
+    def score(delimiter: str, *, titled: bool = False) -> tuple[float, int]:
         rows = [len(cells) for cells in _records(sample, delimiter) if any(cells)]
         rows = (rows[:-1] if len(sample) == _SAMPLE else rows)[:500]
-        if not rows or rows[0] == 1:
-            return 0.0, 1
-        return round(rows.count(rows[0]) / len(rows), 1), rows[0]
+        width = (max(rows, key=rows.count) if titled else rows[0]) if rows else 1
+        return (0.0, 1) if width == 1 else (round(rows.count(width) / len(rows), 1), width)
 
     best = max(_DELIMITERS, key=score)
+    if score(best)[0] < 0.5:  # perhaps titles stand above the header
+        best = max(_DELIMITERS, key=lambda delimiter: (score(delimiter, titled=True), score(delimiter)))
+        if score(best, titled=True)[1] > 1:
+            return best
     if score(best)[1] == 1 and sample.strip():
         first = sample.strip().splitlines()[0][:80]
         raise SchemaError(

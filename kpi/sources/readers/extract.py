@@ -6,7 +6,7 @@ Frames in memory, or on Spark, come as Arrow rows; the path of a Parquet file ma
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +21,8 @@ from kpi.sources import sql
 from kpi.sources.readers.files import Located
 
 SMALL = 20_000  # rows that are copied sooner than threads start
+HEADER_WITHIN = 20  # rows in which the header is looked for
+Hits = Callable[[list[str]], int]  # how many cells of a row are names that a header may have
 ROW = "row"  # position of a record in its file, as a reader of the file numbers it
 _ROW_NUMBER = "row number of the answer"  # no column of a user's is called so
 
@@ -34,6 +36,8 @@ class TextTable(ABC):
     first: int  # row of the header
     delimiter: str
     decisions: list[tuple[str, str]]  # what was decided about it: decision and value
+    is_report: bool = False  # lines above its header or below its rows are no records
+    sheets: list[str] = field(default_factory=list)  # where several of a workbook have this header
     epoch: str = ""  # the day from which serial dates are counted; a text file has none
     misfits: list[tuple[int, str]] = field(default_factory=list)  # rows with a wrong number of cells
     failure: str = ""

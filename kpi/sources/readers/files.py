@@ -106,17 +106,6 @@ def _label(file: Path, folder: Path) -> str:
     return Path(os.path.relpath(file, folder)).as_posix()
 
 
-def beside(folder: Path, example: str) -> str:
-    """Say which files are in a folder, and how one is named or brought in, for whoever named none of them."""
-    found = sorted(entry.name for entry in folder.iterdir() if entry.name.lower().endswith((*WORKBOOKS, ".zip", ".csv", ".tsv", ".txt", ".parquet")))
-    name = found[0] if found else example
-    unpack = "unpack the .zip first; " if any(one.lower().endswith(".zip") for one in found) else ""
-    return (
-        f"beside it are {', '.join(found[:9]) or 'no files of data'}; {unpack}write for instance [tables.opportunities] path = {name!r}, "
-        f"or bring in what a CRM exported with: kpi import {name} --to FOLDER"
-    )
-
-
 def fingerprint(file: Path, folder: Path) -> Input:
     """Hash a file, so that a report can say what it was made from."""
     label = _label(file, folder)

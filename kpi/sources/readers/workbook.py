@@ -13,7 +13,7 @@ import posixpath
 import re
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -23,11 +23,10 @@ import pyarrow as pa
 from python_calamine import CalamineError, CalamineWorkbook, SheetTypeEnum, SheetVisibleEnum
 
 from kpi.errors import DataError, nearest
-from kpi.sources.cells import BLANKS
-from kpi.sources.readers.extract import TextTable
+from kpi.sources.cells import BLANKS, fold
+from kpi.sources.readers.extract import HEADER_WITHIN, Hits, TextTable
 from kpi.sources.readers.files import BLOCK, Located
 
-HEADER_WITHIN = 20  # rows in which the header is looked for
 _BATCH = 2_000
 _BROKEN = (CalamineError, ElementTree.ParseError, zipfile.BadZipFile, zlib.error, OSError, KeyError)
 _ZIPPED_XML = (".xlsx", ".xlsm")
@@ -35,8 +34,6 @@ _FIRST_DAY, _FIRST_DAY_MAC = "1899-12-30", "1904-01-01"  # from which dates are 
 _EXACT = 1e15  # above it a whole number has more digits than the reader gives
 _IN_XML_ONLY = re.compile(rb"""<(\w+:)?f[ >/]|\bt=["']e["']|[>-]\d{16,}<""")
 _VALUE = re.compile(r"[-+\d.,:/ ]*")  # a number, a date or nothing: no header
-
-Hits = Callable[[list[str]], int]
 
 
 @dataclass
@@ -68,8 +65,7 @@ def examine(located: Located, hits: Hits, decimal: str = "") -> Sheet:
         chosen = [name for name in names if member in ("", name)]
         heads = [(name, *row) for name in chosen for row in itertools.islice(_rows(path, name, ".", HEADER_WITHIN), HEADER_WITHIN)]
     except _BROKEN as error:
-        with located.path.open("rb") as opened:
-            is_page = opened.read(64).lstrip(b"\xef\xbb\xbf \r\n\t").startswith(b"<")
+        is_page = located.path.read_bytes()[:64].lstrip(b"\xef\xbb\xbf \r\n\t").startswith(b"<")
         what = "it is a web page or XML that some programs call Excel" if is_page else error
         raise DataError(f"{located.label} cannot be read as a workbook: {what}; open it and save it again as .xlsx, or export it as CSV") from None
     if member and not chosen:
@@ -80,8 +76,14 @@ def examine(located: Located, hits: Hits, decimal: str = "") -> Sheet:
         raise DataError(f"{located.label} is empty: it has not even a header")
     name, first, cells = heads[scores.index(best)]
     width = max(place for place, cell in enumerate(cells) if cell) + 1
-    decisions = [("sheet", name), ("header in row", str(first))]
-    return Sheet(located, cells[:width], first, "\t", decisions, epoch, name=name, decimal=decimal or ".")
+    header, most = {fold(cell) for cell in cells} - {""}, max(best[0], 2)
+    alike = {
+        other for (score, _), (other, _, row) in zip(scores, heads, strict=True) if score == best[0] and len(header & set(map(fold, row))) >= most
+    }
+    sheets = [other for other in chosen if other in alike and len(alike) > 1]
+    left = dict.fromkeys(other for other, _, row in heads if any(row) and other not in {name, *alike})
+    decisions = [("sheet", name), ("header in row", str(first)), *([("sheets not read", ", ".join(left))] if left else [])]
+    return Sheet(located, cells[:width], first, "\t", decisions, True, sheets, epoch, name=name, decimal=decimal or ".")
 
 
 def _sheets(path: Path) -> tuple[list[str], str]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from kpi.engine import Connection
 from kpi.schema import Column
 from kpi.sources import sql
+from kpi.sources.cells import fold
 from kpi.sources.checks import rules
+from kpi.sources.config import MONTHS
 from kpi.sources.staging import StagingTable
 from kpi.sources.typing import zones
 from kpi.sources.typing.dialect import Dialect, has_offset
@@ -15,7 +18,7 @@ from kpi.sources.typing.dialect import Dialect, has_offset
 YES = ("true", "1", "yes", "y", "oui", "o", "vrai", "t")
 NO = ("false", "0", "no", "n", "non", "faux", "f")
 FIRST_YEAR, LAST_YEAR = 1900, 2199  # a typing error such as 0202 or 9999 would stretch every calendar
-TYPES = {"text": "varchar", "instant": "timestamp", "date": "date", "number": "double", "integer": "bigint", "boolean": "boolean"}
+TYPES = {"text": "varchar", "month": "varchar", "instant": "timestamp", "date": "date", "number": "double", "integer": "bigint", "boolean": "boolean"}
 BLANK = -1  # no record, so no row to account for
 _IN_UTC = r" ?(Z|UTC|[-+]00(:?00)?)$"
 _DAY_IN_UTC = rf"[T ] *0?0:00(:00([.,]0+)?)?{_IN_UTC}"
@@ -24,6 +27,11 @@ CURRENCIES = {"€": "EUR", "euro": "EUR", "euros": "EUR", "$": "USD", "us$": "U
 _NO_RECORD = r"(?i)^(null|none|nan|nil|n/?a|undefined|\\n|#n/?[av]|#\S+[!?]|#+)$"
 _DIGITS_LOST = r"^-?\d([.,]\d+[eE]\+?|[eE]\+)\d+$"
 _TAIL = r"[.,]0+$"  # of whole numbers that were floats, because some were missing
+_MONTH = (
+    r"(?P<year>\d{4})[-/. ]?(?P<month>\d{1,2})(\D.*)?",
+    r"((0?1|1[3-9]|2\d|3[01])[-/. ])?(?P<month>\d{1,2}|[^\W\d_]+)\.?[-/. ](?P<year>\d{4}|\d\d)",
+    r"(?P<month>\d{1,2})[-/.](0?1|1[3-9]|2\d|3[01])[-/.](?P<year>\d{4})",
+)  # a date stands for its month where its day is the first, or over 12
 
 
 @dataclass(frozen=True)
@@ -68,7 +76,8 @@ def convert(connection: Connection, staging: StagingTable, dialects: dict[str, D
         texts.append(f"{given} as {_cell(name)}")
         if name in times and family in ("text", "instant", "date"):
             locals_.append(f"{_local(name, family, dialects[name], times[name].precision)} as {_wall(name)}")
-        typed.append(f"{_value(column, family, dialects[name], times, clock)} as {sql.ident(name)}")
+        value = _month(connection, staging, name) if column.kind == "month" else _value(column, family, dialects[name], times, clock)
+        typed.append(f"{value} as {sql.ident(name)}")
     faults, tests, bad = _faults(columns)
     name = sql.free_name(connection, f"typed_{staging.table.name}")
     walls = [_wall(column.name) for column in columns if _in_zone(column, staging, times)]
@@ -161,6 +170,29 @@ def _text(column: Column, cell: str, family: str) -> str:
     if column.allowed:
         return f"case when lower({cell}::varchar) in ({sql.texts(column.allowed)}) then lower({cell}::varchar) end"
     return f"{cell}::varchar"
+
+
+def _month(connection: Connection, staging: StagingTable, name: str) -> str:
+    cell = f"{sql.ident(name)}::varchar"
+    written = [row[0] for row in connection.execute(f"select distinct {cell} from {staging.name} where {cell} is not null").fetchall()]
+    months = {text: month for text in written if (month := read_month(text))}
+    return f"map([{sql.texts(months)}], [{sql.texts(months.values())}])[{_cell(name)}::varchar]" if months else "null::varchar"
+
+
+def read_month(text: str) -> str:
+    """Read a month as offices and spreadsheets write it, be it by its first day.
+
+    Examples
+    --------
+    >>> [read_month(text) for text in ("2026-1", "janv-26", "Sept. 2026", "01/03/2026", "13/01/2026", "Total")]
+    ['2026-01', '2026-01', '2026-09', '2026-03', '2026-01', '']
+    """
+    for pattern in _MONTH:
+        if found := re.fullmatch(pattern, text):
+            names = {number for name, number in MONTHS.items() if len(found["month"]) > 2 and name.startswith(fold(found["month"]))}
+            number = int(found["month"]) if found["month"].isdigit() else sum(names) if len(names) == 1 else 0
+            return f"{2000 + int(found['year']) % 2000}-{number:02}" if 0 < number < 13 else ""
+    return ""
 
 
 def _moment(column: Column, cell: str, family: str, dialect: Dialect, times: _Times, clock: Clock) -> str:

@@ -44,9 +44,19 @@ _SWAPPED = {
 }
 _FEW = 3  # of each: fewer may be so by chance
 DAY_FIRST, MONTH_FIRST = "day first", "month first"
-_CHOICES = {
-    "decimal": ("with a comma or a point as the decimal sign", 'decimal = "," or decimal = "."'),
-    "dates": ("day or month first", 'dates = "%d/%m/%Y" or dates = "%m/%d/%Y"'),
+_CHOICES = {  # two kinds of evidence and what each means, what holds without any, and how it is said
+    "decimal": (
+        ("comma", ","),
+        ("point", "."),
+        ".",
+        "with a comma or a point as the decimal sign",
+        'decimal = "," or decimal = "."',
+        "mixes {!r} and {!r}",
+    ),
+    "dates": (
+        *(("day", DAY_FIRST), ("month", MONTH_FIRST), "", "day or month first", 'dates = "%d/%m/%Y" or dates = "%m/%d/%Y"'),
+        "has dates that are day first and others that are month first",
+    ),
 }
 MULTIPLIERS = {"k": 1e3, "m": 1e6, "mio": 1e6, "mln": 1e6, "mn": 1e6, "md": 1e9, "mds": 1e9, "mrd": 1e9, "bn": 1e9}
 _TIMES = "|".join(sorted(MULTIPLIERS, key=len, reverse=True))
@@ -156,27 +166,26 @@ def decide(connection: Connection, staging: StagingTable, source: Source) -> dic
     evidence = {name: _survey(connection, staging, name, f"replace({_bare_number(sql.ident(name), beside)}, ' ', '')", _NUMBERS) for name in numbers}
     evidence |= {name: _survey(connection, staging, name, sql.ident(name), _DATES) for name in dates}
     formats = _formats(connection, source, staging)
-    dialects = dict.fromkeys(staging.families, Dialect())
-    decimals, orders = dict[str, dict[int, str]](), dict[str, dict[int, str]]()
-    for file in sorted({file for found in evidence.values() for file in found}):
-        here = {name: found[file] for name, found in evidence.items()}
+    declared = next((DAY_FIRST if format.startswith("%d") else MONTH_FIRST for format in source.dates if format.startswith(("%d", "%m"))), "")
+    found = {name: dict[int, Dialect]() for name in evidence}
+    for file in sorted({file for by_file in evidence.values() for file in by_file}):
+        here = {name: by_file[file] for name, by_file in evidence.items()}
         place = _Place(connection, staging, file)
-        for key, names, tell, all_found in (("decimal", numbers, _decimal, decimals), ("dates", dates, _order, orders)):
-            for name, value in _agreed({name: tell(place, name, here[name], source) for name in names}, key, place, here).items():
-                all_found.setdefault(name, {})[file] = value
-    for name, by_file in decimals.items():
-        dialects[name] = _together({file: Dialect(decimal=decimal, money=beside) for file, decimal in by_file.items()})
-    for name, by_file in orders.items():
-        noon, offset = (any(found[kind] is not None for found in evidence[name].values()) for kind in ("noon", "offset"))
-        dialects[name] = _together({file: Dialect(order=order, formats=formats, has_noon=noon, has_offset=offset) for file, order in by_file.items()})
-    return dialects
+        for name in [name for name in dates if here[name]["iso"] and (here[name]["day"] or here[name]["month"])]:
+            _refuse_swapped(place, name, source)
+        for name, told in _told("decimal", place, {name: here[name] for name in numbers}, source.decimal).items():
+            found[name][file] = Dialect(decimal=told, money=beside)
+        for name, told in _told("dates", place, {name: here[name] for name in dates}, declared).items():
+            has_noon, has_offset = (here[name][kind] is not None for kind in ("noon", "offset"))
+            found[name][file] = Dialect(order=told, formats=formats, has_noon=has_noon, has_offset=has_offset)
+    return dict.fromkeys(staging.families, Dialect()) | {name: _together(by_file) for name, by_file in found.items() if by_file}
 
 
 def _together(by_file: Mapping[int, Dialect]) -> Dialect:
     """Put the dialects of the files of a table into one."""
     different = list(dict.fromkeys(by_file.values()))
     groups = tuple((tuple(file for file, own in by_file.items() if own == one), one) for one in different)
-    return replace(different[0], by_file=groups) if len(groups) > 1 else different[0]
+    return replace(different[0], by_file=groups, has_offset=any(one.has_offset for one in different)) if len(groups) > 1 else different[0]
 
 
 @dataclass(frozen=True)
@@ -191,6 +200,10 @@ class _Place:
         """Where a condition holds first, as ``file:row``."""
         where = f"where file = {self.file} and {test} and not is_blank and not is_filtered order by row limit 1"
         return f"{self.staging.labels[self.file]}:{sql.first_row(self.connection, f'select row from {self.staging.name} {where}')[0]}"
+
+    def of(self, name: str, example: str | None) -> str:
+        """Where a cell stands first."""
+        return self.first(f"{sql.ident(name)} = {sql.text(example or '')}")
 
 
 def _survey(connection: Connection, staging: StagingTable, name: str, text: str, patterns: Mapping[str, str]) -> dict[int, _Evidence]:
@@ -207,51 +220,24 @@ def _survey(connection: Connection, staging: StagingTable, name: str, text: str,
     return found
 
 
-def _decimal(place: _Place, name: str, evidence: _Evidence, source: Source) -> str | None:
-    if source.decimal:
-        return source.decimal
-    comma, point = evidence["comma"], evidence["point"]
-    if comma is not None and point is not None:
-        places, table = ", ".join(place.first(f"{sql.ident(name)} = {sql.text(example)}") for example in (comma, point)), place.staging.table.name
-        raise DataError(
-            f"{table} {name} mixes {comma!r} and {point!r} ({places}); "
-            f'write decimal = "," or decimal = "." under [tables.{table}] in {FILE}: rows written the other way are then set aside'
-        )
-    if comma is None and point is None and evidence["unclear"] is not None:
-        return None
-    return "." if comma is None else ","
-
-
-def _order(place: _Place, name: str, evidence: _Evidence, source: Source) -> str | None:
-    if evidence["iso"] and (evidence["day"] or evidence["month"]):
-        _refuse_swapped(place, name, source)
-    for declared in source.dates:
-        if declared.startswith(("%d", "%m")):
-            return DAY_FIRST if declared.startswith("%d") else MONTH_FIRST
-    if evidence["day"] is not None and evidence["month"] is not None:
-        day, month = (place.first(f"regexp_matches({sql.ident(name)}, '{_DATES[kind]}')") for kind in ("day", "month"))
-        table = place.staging.table.name
-        raise DataError(
-            f"{table} {name} has dates that are day first and others that are month first ({day}, {month}); "
-            f'write dates = "%d/%m/%Y" or "%m/%d/%Y" under [tables.{table}] in {FILE}: rows written the other way are then set aside'
-        )
-    if evidence["day"] is not None or evidence["month"] is not None:
-        return MONTH_FIRST if evidence["day"] is None else DAY_FIRST
-    return "" if evidence["unclear"] is None else None
-
-
-def _agreed(found: dict[str, str | None], key: str, place: _Place, evidence: dict[str, _Evidence]) -> dict[str, str]:
-    """Let columns that cannot be told follow the others of their file, or refuse them."""
-    evident = {value for name, value in found.items() if value and (key == "dates" or evidence[name]["comma"] or evidence[name]["point"])}
-    for name, value in found.items():
-        if value is None and len(evident) != 1:
-            example, (choice, keys) = evidence[name]["unclear"] or "", _CHOICES[key]
-            table, where = place.staging.table.name, place.first(f"{sql.ident(name)} = {sql.text(example)}")
-            raise DataError(
-                f"{table} {name}: {example!r} can be read {choice}, and no other value of the file tells ({where}); "
-                f"write {keys} under [tables.{table}] in {FILE}"
-            )
-    return {name: next(iter(evident)) if value is None else value for name, value in found.items()}
+def _told(key: str, place: _Place, evidence: Mapping[str, _Evidence], declared: str) -> dict[str, str]:
+    """Tell how the columns of one kind are written in a file; those that cannot be told follow the others, or are refused."""
+    (one, first), (two, second), default, choice, keys, mixed = _CHOICES[key]
+    table = place.staging.table.name
+    found, remedy = dict[str, str](), f"write {keys} under [tables.{table}] in {FILE}"
+    for name, seen in evidence.items():
+        if seen[one] and seen[two] and not declared:
+            message = f"{table} {name} {mixed.format(seen[one], seen[two])} ({place.of(name, seen[one])}, {place.of(name, seen[two])})"
+            raise DataError(f"{message}; {remedy}: rows written the other way are then set aside")
+        found[name] = declared or (first if seen[one] else second if seen[two] else "" if seen["unclear"] else default)
+    evident = {found[name] for name, seen in evidence.items() if seen[one] or seen[two]}
+    for name in [name for name, seen in evidence.items() if seen["unclear"] and not (declared or seen[one] or seen[two])]:
+        if len(evident) != 1:
+            example = evidence[name]["unclear"]
+            where = f"and no other value of the file tells ({place.of(name, example)})"
+            raise DataError(f"{table} {name}: {example!r} can be read {choice}, {where}; {remedy}")
+        found[name] = min(evident)
+    return found
 
 
 def _refuse_swapped(place: _Place, name: str, source: Source) -> None:
