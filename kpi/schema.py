@@ -36,6 +36,7 @@ class Column:
     allowed: tuple[str, ...] = ()
     references: str = ""
     default: str = ""
+    is_name: bool = False
 
     @property
     def is_id(self) -> bool:

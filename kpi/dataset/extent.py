@@ -13,15 +13,9 @@ from kpi.engine import collect
 from kpi.errors import DataError
 from kpi.periods import instant, local_date
 from kpi.sources import Company
+from kpi.sources.checks.flags import DATED
 
-_EVENTS = {
-    "leads": ("created_at",),
-    "activities": ("at",),
-    "opportunities": ("created_at", "closed_at"),
-    "opportunity_history": ("changed_at",),
-    "orders": ("at",),
-    "contracts": ("start_on", "end_on"),
-}
+_EVENTS = {table: columns for table, columns in DATED.items() if table != "customers"} | {"contracts": ("start_on", "end_on")}
 _PLANNED = ("contracts",)  # they begin the data, but may end long after them
 FEW = 0.1  # share of all dates up to which those that a year without any keeps apart are typing errors
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import tomllib
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -16,28 +18,7 @@ from kpi.sources.checks import rows, rules
 
 MAX_SET_ASIDE = 0.05  # share of a table's rows
 ALL = "all of it"
-# What a report goes without where a table, or one of its columns, is missing.
-NEEDS = (
-    ("response_time", "leads", "", ALL),
-    ("response_time", "activities", "lead_id", ALL),
-    ("response_time", "activities", "outcome", "first contact"),
-    ("response_time", "leads", "assigned_at", "routing and owner delay"),
-    ("response_time", "leads", "alerted_at", "alert to touch"),
-    ("response_time", "leads", "nurtured_at", "nurtured or not"),
-    ("response_time", "opportunities", "", "what became of the leads, by speed of the answer"),
-    ("response_time", "owners", "team", "teams"),
-    ("pipeline", "opportunities", "", ALL),
-    ("pipeline", "opportunities", "created_at", "conversion by age, sales cycle"),
-    ("pipeline", "opportunities", "amount", "values"),
-    ("pipeline", "opportunities", "closed_at", "what was won or lost when, but for deals with a history"),
-    ("pipeline", "leads", "", "lead to opportunity, lead to customer"),
-    ("pipeline", "opportunity_history", "", "stage conversion, time in stage, states of the past"),
-    ("pipeline", "stages", "", "stage conversion, time in stage"),
-    ("retention", "orders", "", ALL),
-    ("retention", "contracts", "", ALL),
-    ("retention", "orders", "margin", "margin: value is revenue"),
-    ("retention", "customers", "", "sources and segments of customers"),
-)
+NEEDS = tomllib.loads(Path(__file__).with_name("needs.toml").read_text("utf-8"))["needs"]  # report, table, column, what is lacking without
 _NO_TIME = "delays under a day"
 _HEADS = {"set_aside": "set aside"}
 

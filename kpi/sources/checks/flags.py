@@ -24,24 +24,10 @@ BULK_SHARE, BULK_ROWS = 0.05, 50  # of a table's rows, above both: more than cha
 WORDS: tuple[str, ...] = ("unknown", "notknown", "inconnu", "inconnue", "inconnus", "na", "nd", "nc", "null", "nil", "none", "nan", "vide", "tbd")
 WORDS += ("notavailable", "notapplicable", "undefined", "unspecified", "notspecified", "nonrenseigne", "nonrenseignee", "nonprecise", "novalue")
 WORDS += ("nonspecifie", "adefinir", "blank", "aucun", "aucune", "unassigned", "nonattribue", "notset")
-_WORDED = {
-    "leads": ("source", "owner"),
-    "activities": ("owner",),
-    "opportunities": ("owner", "stage", "source", "product", "lost_reason"),
-    "opportunity_history": ("owner", "stage"),
-    "customers": ("segment", "source", "owner"),
-    "orders": ("product",),
-}
-_NAMED = _WORDED | {"leads": ("source", "owner", "country"), "owners": ("owner", "team"), "stages": ("stage",), "targets": ("team",)}
+NAMED = {name: [column.name for column in table.columns if column.is_name] for name, table in TABLES.items()}
 _TIMED = {"leads": ("created_at", "assigned_at"), "activities": ("at",)}
-_BULKY = {
-    "leads": ("created_at",),
-    "activities": ("at",),
-    "opportunities": ("created_at", "closed_at"),
-    "opportunity_history": ("changed_at",),
-    "customers": ("acquired_at",),
-    "orders": ("at",),
-}
+DATED = {"leads": ("created_at",), "activities": ("at",), "opportunities": ("created_at", "closed_at"), "opportunity_history": ("changed_at",)}
+DATED |= {"customers": ("acquired_at",), "orders": ("at",)}  # when something happened
 _PAID = {  # amount, and the day of its rate; open deals are valued at the rate of the day of the report
     "opportunities": ("amount", "coalesce(closed_at, timestamp '9999-01-01')"),
     "orders": ("amount", '"at"'),
@@ -125,10 +111,10 @@ class CheckedTable:
             tests["currency", rules.NO_RATE] = self._without_rate(*_PAID[self.name])
         if "stage" in self.has and "stages" in self.tables and self.name != "stages":
             tests["stage", rules.UNKNOWN_STAGE] = f"stage not in (select stage from {self.tables['stages']})"
-        for column in (column for column in _WORDED.get(self.name, ()) if column in self.has):
+        for column in (column for column in NAMED[self.name] if column in self.has):
             if unknown := self._unknown_in_words(column):
                 tests[column, rules.IN_WORDS] = f"{column} in ({sql.texts(unknown)})"
-        for column in (column for column in _NAMED.get(self.name, ()) if column in self.has):
+        for column in (column for column in NAMED.get(self.name, ()) if column in self.has):
             tests[column, rules.GARBLED] = f"regexp_matches({column}, {sql.text(GARBLED)})"
         return tests
 
@@ -166,7 +152,7 @@ class CheckedTable:
     def bulk_instants(self) -> list[tuple]:
         """Instants, to the second, that more rows share than chance would have it: the date of an import in place of the event's."""
         found = []
-        for column in _BULKY.get(self.name, ()):
+        for column in DATED.get(self.name, ()):
             if column not in self.has or self.typed.precision[column] != "second":
                 continue
             cell = sql.ident(column)
@@ -232,7 +218,7 @@ def near_names(connection: Connection, tables: Mapping[str, str], provided: Mapp
     said = [
         f"select {sql.text(column)}, {sql.text(name)}, {sql.ident(column)} as name, count(*) from {stored} where name is not null group by name"
         for name, stored in tables.items()
-        for column in _NAMED.get(name, ())
+        for column in NAMED.get(name, ())
         if column in provided[name]
     ]
     if not said:

@@ -98,12 +98,10 @@ def _under_canonical_columns(extract: Extract, bound: Bound, table: Table, read:
         elif _is_wanting(column, extract.headers, source):
             raise SchemaError(_wanting(column, table, shape, extract))
     used = {place for found in written.values() for place in found.used}
-    for place in sorted(used):
-        if len(same := [n for n, header in enumerate(extract.headers) if fold(header) == fold(extract.headers[place])]) > 1:
-            columns = " and ".join(str(n + 1) for n in same)
-            raise SchemaError(
-                f"{extract.label} has {extract.headers[place]!r} in columns {columns}, and which counts cannot be told; export one, or rename one"
-            )
+    names = [fold(header) for header in extract.headers]
+    if twice := [extract.headers[place] for place in sorted(used) if names.count(names[place]) > 1]:
+        places = " and ".join(str(n) for n, name in enumerate(names, 1) if name == fold(twice[0]))
+        raise SchemaError(f"{extract.label} has {twice[0]!r} in columns {places}, and which counts cannot be told; export one, or rename one")
     texts = [f"{name} = {_listed([extract.headers[place] for place in sorted(found.used)]) or 'always so'}" for name, found in written.items()]
     noted = [("read as", shape.title), ("columns", "; ".join(texts))]
     noted += [] if shape.within else _unused_headers(shape, extract.headers, used, source)

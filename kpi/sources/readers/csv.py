@@ -121,19 +121,16 @@ def examine(located: Located, hits: Hits = lambda cells: 0, *, encoding: str = "
     hint = re.match(r'\s*"?sep=(.)"?\s*?\r?\n', sample)  # Excel writes its delimiter into the first line
     delimiter = delimiter or (hint[1] if hint else "") or _delimiter(sample, located, table)
     decisions = [("encoding", encoding), ("delimiter", delimiter.replace("\t", "tab"))]
-    records = [(number, cells) for number, cells in enumerate(_records(sample, delimiter), 1) if any(cell.strip() for cell in cells)]
-    records = records[1:] if hint else records
-    if not records:
+    filled = [(number, cells) for number, cells in enumerate(_records(sample, delimiter), 1) if any(cell.strip() for cell in cells)][bool(hint) :]
+    if not filled:
         raise DataError(f"{located.label} is empty: it has not even a header")
     # Titles above the header hold none of its names.
-    likely = [place for place, (_, cells) in enumerate(records[:HEADER_WITHIN]) if hits(cells) > 1]
-    place = likely[0] if likely and not hits(records[0][1]) else 0
-    number, cells = records[place]
-    decisions += [("header in row", str(number))] if place else []
-    below = records[place + 1 : -1 if len(sample) == _SAMPLE else None]
-    has_more = bool(below) and all(len(row) == len(cells) + 1 and not row[-1].strip() for _, row in below)  # a delimiter at the end of each row
-    header = [cell.strip() for cell in cells] + [""] * has_more
-    return Csv(located, header, number, delimiter, decisions, is_report=place > 0, encoding=encoding, tail=tail)
+    likely = [place for place, (_, cells) in enumerate(filled[:HEADER_WITHIN]) if hits(cells) > 1 and not hits(filled[0][1])]
+    (number, header), *below = filled[likely[0] if likely else 0 :]
+    decisions += [("header in row", str(number))] if likely else []
+    below = below[: -1 if len(sample) == _SAMPLE else None]
+    ends = [""] if below and all(len(cells) == len(header) + 1 and not cells[-1].strip() for _, cells in below) else []  # a delimiter too many
+    return Csv(located, [cell.strip() for cell in header + ends], number, delimiter, decisions, bool(likely), encoding=encoding, tail=tail)
 
 
 def _encoding(opened: IO[bytes], located: Located, declared: str, table: str) -> tuple[str, bytes]:

@@ -44,20 +44,11 @@ _SWAPPED = {
 }
 _FEW = 3  # of each: fewer may be so by chance
 DAY_FIRST, MONTH_FIRST = "day first", "month first"
-_CHOICES = {  # two kinds of evidence and what each means, what holds without any, and how it is said
-    "decimal": (
-        ("comma", ","),
-        ("point", "."),
-        ".",
-        "with a comma or a point as the decimal sign",
-        'decimal = "," or decimal = "."',
-        "mixes {!r} and {!r}",
-    ),
-    "dates": (
-        *(("day", DAY_FIRST), ("month", MONTH_FIRST), "", "day or month first", 'dates = "%d/%m/%Y" or dates = "%m/%d/%Y"'),
-        "has dates that are day first and others that are month first",
-    ),
+_CHOICES = {  # two kinds of evidence and what each means, what holds without any
+    "decimal": (("comma", ","), ("point", "."), ".", "with a comma or a point as the decimal sign", 'decimal = "," or decimal = "."'),
+    "dates": (("day", DAY_FIRST), ("month", MONTH_FIRST), "", "day or month first", 'dates = "%d/%m/%Y" or dates = "%m/%d/%Y"'),
 }
+_MIXED = {"decimal": "mixes {!r} and {!r}", "dates": "has dates that are day first and others that are month first"}
 MULTIPLIERS = {"k": 1e3, "m": 1e6, "mio": 1e6, "mln": 1e6, "mn": 1e6, "md": 1e9, "mds": 1e9, "mrd": 1e9, "bn": 1e9}
 _TIMES = "|".join(sorted(MULTIPLIERS, key=len, reverse=True))
 _GROUPING = SPACES + "'’"
@@ -222,12 +213,12 @@ def _survey(connection: Connection, staging: StagingTable, name: str, text: str,
 
 def _told(key: str, place: _Place, evidence: Mapping[str, _Evidence], declared: str) -> dict[str, str]:
     """Tell how the columns of one kind are written in a file; those that cannot be told follow the others, or are refused."""
-    (one, first), (two, second), default, choice, keys, mixed = _CHOICES[key]
+    (one, first), (two, second), default, choice, keys = _CHOICES[key]
     table = place.staging.table.name
     found, remedy = dict[str, str](), f"write {keys} under [tables.{table}] in {FILE}"
     for name, seen in evidence.items():
         if seen[one] and seen[two] and not declared:
-            message = f"{table} {name} {mixed.format(seen[one], seen[two])} ({place.of(name, seen[one])}, {place.of(name, seen[two])})"
+            message = f"{table} {name} {_MIXED[key].format(seen[one], seen[two])} ({place.of(name, seen[one])}, {place.of(name, seen[two])})"
             raise DataError(f"{message}; {remedy}: rows written the other way are then set aside")
         found[name] = declared or (first if seen[one] else second if seen[two] else "" if seen["unclear"] else default)
     evident = {found[name] for name, seen in evidence.items() if seen[one] or seen[two]}
