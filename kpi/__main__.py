@@ -129,10 +129,7 @@ def check(dataset: str, form: str, today: date, max_set_aside: float) -> None:
     from kpi.report import manifest, quality
 
     def tell(read: Any) -> None:
-        if form == "json":
-            click.echo(manifest.dumps(quality.as_records(read, EXAMPLES)), nl=False)
-        else:
-            click.echo(quality.as_text(read, EXAMPLES))
+        click.echo(manifest.dumps(quality.as_records(read, EXAMPLES)).rstrip("\n") if form == "json" else quality.as_text(read, EXAMPLES))
 
     try:
         data = load(dataset, today=today)

@@ -30,18 +30,14 @@ class RowSummary:
         total = self.ledger.groupby("table", sort=False)[["found", "used", "set_aside"]].sum()
         return {str(name): {key: int(value) for key, value in row.items()} for name, row in total.to_dict("index").items()}
 
-    def examples(self, table: str, reason: str, count: int = _EXAMPLES) -> str:
-        """Name some of the rows set aside."""
-        return ", ".join(examples(self.set_aside, table, reason, count))
-
     def lines(self) -> list[str]:
         """Tell each table's rows, and why some were set aside."""
         lines = []
         for name, rows in self.counts().items():
             lines.append(f"  {name}: {rows['found']} rows found, {rows['used']} used, {rows['set_aside']} set aside")
             for cause in self.ledger[(self.ledger["table"] == name) & (self.ledger["reason"] != "")].itertuples():
-                examples = self.examples(name, cause.reason)
-                lines.append(f"    {cause.set_aside} {cause.reason}" + (f": {examples}" if examples else ""))
+                shown = ", ".join(examples(self.set_aside, name, cause.reason, _EXAMPLES))
+                lines.append(f"    {cause.set_aside} {cause.reason}" + (f": {shown}" if shown else ""))
         return lines
 
 

@@ -58,9 +58,9 @@ class Reading:
 def read(config: Config, connection: Connection) -> Reading:
     """Read all tables of a data set into a database; those that are refused are told together, with an account of the others."""
     if not config.tables:
-        beside = ", ".join(sorted(file.name for file in config.folder.iterdir() if file.name != FILE and not file.name.startswith("."))[:9])
+        beside = ", ".join(sorted(file.name for file in config.folder.iterdir() if file.name != FILE)[:9]) or "no files"
         how = f'[tables.opportunities] path = "deals.csv" in {FILE}, or: kpi import deals.csv --to FOLDER; an archive is unpacked first'
-        raise DataError(f"the data set has no table; beside {FILE} are {beside or 'no files'}: name those that hold data, as {how}")
+        raise DataError(f"the data set has no table; beside {FILE} are {beside}: name those that hold data, as {how}")
     refused: list[tuple[type[KpiError], str]] = []  # without their traces, which would keep this frame and all it holds
     tables, inputs = _Tables(connection, config.company), {config.path: files.fingerprint(config.path, config.folder)}
     with ExitStack() as opened:
