@@ -18,6 +18,8 @@ from kpi.statistics import process_control
 AREAS = {"response_time": response_time, "pipeline": pipeline, "forecast": forecast, "retention": retention, "lifetime_value": lifetime_value}
 MONTHS = 24
 EMPTY = "there is no record that it could count"
+UNWATCHED = "at some age on the way there too few were under observation"
+UNKNOWN = "not reached yet, or too few records to tell"
 EITHER = "orders or contracts"  # in the needs of a record: as the company's customers are
 AMOUNTS_KNOWN = 0.9  # share of the lost and of the open deals whose amount must be known for sizes to tell something
 
@@ -63,10 +65,21 @@ def _computed(data: Dataset, month: Month) -> tuple[pd.DataFrame, pd.DataFrame]:
         table, reason = _attempt(data, record.key, partial(_of_month, data, record, month))
         if table is None or table.empty:
             gone.append({"kpi": record.key, "reason": reason or EMPTY})
-        else:
-            rows.append(_flat(table))
+            continue
+        rows.append(_flat(table))
+        if table["value"].isna().all():
+            gone.append({"kpi": record.key, "reason": _why_unknown(record, table)})
     numbers = pd.concat(rows, ignore_index=True) if rows else pd.DataFrame(columns=["group", *schema.RESULT])
     return data.facts.setdefault(("metrics", month), (numbers, pd.DataFrame(gone, columns=["kpi", "reason"])))
+
+
+def _why_unknown(record: Kpi, table: pd.DataFrame) -> str:
+    """Why a KPI has rows with their counts, and no value in any."""
+    if not table["n"].fillna(0).sum():
+        return EMPTY
+    if (table["n"].fillna(0) < record.floor).all():
+        return f"fewer than {record.floor} records"
+    return UNWATCHED if record.horizons else UNKNOWN
 
 
 def _attempt(data: Dataset, what: str, make: Callable[[], pd.DataFrame], *raised: type[Exception]) -> tuple[pd.DataFrame | None, str]:

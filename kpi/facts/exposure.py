@@ -63,9 +63,7 @@ def at_age(rows: Frame, outcome: str, age: float) -> Frame:
 def incidence_curve(counts: pd.DataFrame, causes: Sequence[str], by: Sequence[str], level: float) -> pd.DataFrame:
     """Estimate the share with each outcome by each age from the counts of `at_risk`; missing from the first age on with too few under observation."""
     curve = survival.aalen_johansen(survival.event_table(counts, causes, by), causes, by, level)
-    estimates = [f"{name}_{cause}" for name in ("incidence", "se", "low", "high") for cause in causes]
-    curve[estimates] = curve[estimates].where(curve["time"] < curve["until"])
-    return curve
+    return survival.watched(curve, [f"{name}_{cause}" for name in ("incidence", "se", "low", "high") for cause in causes])
 
 
 def incidence(counts: pd.DataFrame, causes: Sequence[str], ages: Sequence[float], by: Sequence[str], level: float) -> pd.DataFrame:

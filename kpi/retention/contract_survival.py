@@ -33,7 +33,7 @@ def contract_survival_curve(data: Dataset, *, as_of: Instant, level: float = 0.9
     -------
     DataFrame
         `survival.kaplan_meier` over spells under contract: contracts that follow one another without a gap are one, who comes back after one begins
-        again; ``time`` in whole months.
+        again; ``time`` in whole months. Estimates are missing from the first month on at which too few were seen.
 
     Raises
     ------
@@ -45,8 +45,11 @@ def contract_survival_curve(data: Dataset, *, as_of: Instant, level: float = 0.9
     Kaplan and Meier (1958), JASA 53:457-481. An end counts in the month that it reaches into; who is still under contract is kept
     for the whole months seen.
     """
-    now = data.instant(as_of)
-    rows = engine.sizes(facts.covers(data, now), ["months", "over", "outcome"])
+    return survival.watched(_curve(data, as_of, level), ["survival", "se", "low", "high"])
+
+
+def _curve(data: Dataset, as_of: Instant, level: float) -> pd.DataFrame:
+    rows = engine.sizes(facts.covers(data, data.instant(as_of)), ["months", "over", "outcome"])
     rows = rows.assign(entry=0, exit=rows["months"] + rows["over"].where(rows["outcome"] == "lost", 0))
     return survival.kaplan_meier(survival.event_table(rows, CAUSE), level=level, causes=CAUSE)
 
@@ -72,7 +75,7 @@ def contract_survival(data: Dataset, *, as_of: Instant, horizons: Sequence[float
     MissingTable
         If there are no contracts.
     """
-    curve = contract_survival_curve(data, as_of=as_of, level=level)
+    curve = _curve(data, as_of, level)
     return _over_all_time(data, "retention.contract_survival", survival.at(curve, horizons), as_of)
 
 
@@ -91,7 +94,7 @@ def contract_median(data: Dataset, *, as_of: Instant, level: float = 0.95) -> pd
     MissingTable
         If there are no contracts.
     """
-    curve = contract_survival_curve(data, as_of=as_of, level=level)
+    curve = _curve(data, as_of, level)
     return _over_all_time(data, "retention.contract_median", survival.quantile(curve, 0.5), as_of)
 
 

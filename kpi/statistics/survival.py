@@ -90,6 +90,11 @@ def aalen_johansen(table: pd.DataFrame, causes: Sequence[str], by: Sequence[str]
     return curve
 
 
+def watched(curve: pd.DataFrame, estimates: Sequence[str]) -> pd.DataFrame:
+    """Take from a curve the estimates at ages from the first one on at which too few were under observation."""
+    return curve.assign(**{name: curve[name].where(curve["time"] < curve["until"]) for name in estimates})
+
+
 def kaplan_meier(table: pd.DataFrame, by: Sequence[str] = (), level: float = 0.95, causes: Sequence[str] | None = None) -> pd.DataFrame:
     """Share of records still without any outcome at a given time, records still open counted for as long as they were seen.
 

@@ -152,7 +152,7 @@ def contract_survival(about: About, *, survival: pd.DataFrame, curve: pd.DataFra
     if few(half):
         text = N_("Of {n} times under contract {open} are still running; too few for a curve.")
         return [Answer(say(text, n=int(half["n"]), open=int(half["n_open"])))]
-    last = curve.iloc[-1]
+    last = curve[curve["survival"].notna()].iloc[-1]
     low, high = words.number(half["low"]), words.number(half["high"])
     if pd.isna(half["value"]):
         there = {"share": words.percent(last["survival"], 1), "range": words.percent_range(last["low"], last["high"], 1)}
