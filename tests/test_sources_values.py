@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 
 import pandas as pd
 import pytest
+from babel.dates import format_datetime
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from written import column, connection, decided, read, reasons, write
@@ -390,10 +391,22 @@ def test_multipliers_multiply_and_other_words_are_refused(money):
     assert money(["12", "3 pcs", "4 ans", "5 max", "6 kg", "7 k k"]) == [12, None, None, None, None, None]
 
 
-def test_a_currency_in_the_cell_is_never_another_one(money):
-    cells = ["$1,200.00", "€300.00", "£50.00", "USD 10.00", "400.00 EUR", "CA$90.00"]
-    assert money(cells) == [None, 300, None, None, 400, None]
-    assert money([f"{cell};USD" for cell in ("$1,200.00", "US$5.00", "USD 10.00")], "amount;currency") == [1200, 5, 10]
+def test_a_currency_in_the_cell_is_the_row_s(tmp_path):
+    """Where no column tells it the amount does; a column and a cell that disagree, or two cells, are no amount."""
+
+    def read_in(toml: str, header: str, *cells: str) -> tuple[list, dict]:
+        lines = "".join(f"O{n};C;2026-03-02 09:00;{cell}\n" for n, cell in enumerate(cells))
+        reading, tables = read(write(tmp_path, f"[company]\n{toml}", orders=f"order_id;customer_id;at;{header}\n{lines}"))
+        return [(row["amount"], row["currency"]) for row in tables["orders"]], reasons(reading)
+
+    cells = ["$1,200.00", "€300.00", "£50.00", "USD 10.00", "400.00 EUR", "CA$90.00", "1,200.00 $US", "12 kCHF", "¥5", "70"]
+    codes = ["USD", "EUR", "GBP", "USD", "EUR", "CAD", "USD", "CHF", "JPY", "EUR"]
+    assert read_in("", "amount", *cells) == (list(zip([1200, 300, 50, 10, 400, 90, 1200, 12e3, 5, 70], codes, strict=True)), {})
+    assert read_in('currency = "CAD"', "amount", "$1,200.00", "US$5.00", "9 €")[0] == [(1200, "CAD"), (5, "USD"), (9, "EUR")]
+    assert read_in("", "amount;currency", "$5.00;USD", "5 €;USD", "7;chf") == ([(5, "USD"), (7, "CHF")], {"unreadable amount": 1})
+    assert read_in("", "amount;margin", "$5.00;2", "5 €;$2.00", "$7;$1") == ([(5, "USD"), (7, "USD")], {"unreadable margin": 1})
+    costs = "customer_id;acquisition_cost\nC1;$5.00\nC2;5.00 €\n"  # the table has no currency, so it is the company's
+    assert column(read(write(tmp_path, "", customers=costs))[1]["customers"], "acquisition_cost") == [5]
 
 
 def test_numbers_that_a_spreadsheet_wrote_with_an_exponent(money):
@@ -506,7 +519,7 @@ def test_days_swapped_by_a_spreadsheet_are_refused(tmp_path):
     """A file of days first opened where months come first: what could be turned is a date now, the rest stayed as it was."""
     days = [datetime.date(2026, 1, 5) + datetime.timedelta(days=9 * n) for n in range(12)]
     cells = [f"{day.year}-{day.day:02}-{day.month:02} 00:00:00" if day.day <= 12 else f"{day:%d/%m/%Y}" for day in days]
-    with pytest.raises(DataError, match=r"leads created_at: in real dates the day is never over 12 \(leads\.csv:2\), in dates kept as text always"):
+    with pytest.raises(DataError, match=r"leads created_at: in real dates the day is never over 12 \(leads\.csv:\d\), in dates kept as text always"):
         instants(tmp_path, *cells)
     with pytest.raises(DataError, match="in real dates the day is never over 12"):
         instants(tmp_path, *cells, toml='dates = "%d/%m/%Y"')
@@ -526,3 +539,106 @@ def test_any_swapped_dates_are_refused_and_mixed_ones_are_not(tmp_path, seed, or
         instants(tmp_path, *swapped)
     mixed = [str(day) if rng.random() < 0.5 else day.strftime(order) for day in days]
     assert instants(tmp_path, *mixed)[0] == [f"{day} 00:00:00" for day in days]
+
+
+# --- months by name, seconds since 1970, years that come first, dates that are none
+
+
+def test_months_by_name_in_french_and_in_english(tmp_path):
+    cells = [
+        "15 janvier 2026",
+        "3 févr. 2026",
+        "Jan 5, 2026",
+        "1er août 2025 10:30",
+        "lundi 5 janvier 2026 à 9h05",
+        "Monday, March 2nd, 2026 3:04 PM",
+    ]
+    cells += ["05-janv.-26", "5-Dec-99 08:30:15", "4 déc. 2025, 10:00", "5 mai 2026 10:00:00 +0200", "June 3, 2026 at 12:05 AM", "9 juil. 2026"]
+    expected = [
+        "2026-01-15 00:00:00",
+        "2026-02-03 00:00:00",
+        "2026-01-05 00:00:00",
+        "2025-08-01 10:30:00",
+        "2026-01-05 09:05:00",
+        "2026-03-02 15:04:00",
+    ]
+    expected += [
+        "2026-01-05 00:00:00",
+        "1999-12-05 08:30:15",
+        "2025-12-04 10:00:00",
+        "2026-05-05 08:00:00",
+        "2026-06-03 00:05:00",
+        "2026-07-09 00:00:00",
+    ]
+    found, reading = instants(tmp_path, *cells, "31 février 2026", "5 jui 2026", "5 brumaire 2026", "mars 2026", "5 mars 2026 soir")
+    assert found == expected
+    assert reasons(reading) == {"unreadable created_at": 5}
+
+
+@pytest.mark.slow
+@settings(max_examples=20)
+@given(
+    moments=st.lists(
+        st.datetimes(datetime.datetime(1970, 1, 2), datetime.datetime(2069, 1, 1)).map(lambda m: m.replace(second=0, microsecond=0)), min_size=1
+    ),
+    language=st.sampled_from(["fr", "en"]),
+    way=st.sampled_from(
+        ["d MMMM y HH:mm", "d MMM y HH:mm", "EEEE d MMMM y HH:mm", "dd-MMM-yy HH:mm", "d-MMM-y HH:mm", "MMMM d, y HH:mm", "MMM d, y h:mm a"]
+    ),
+)
+def test_any_day_by_the_name_of_its_month(tmp_path_factory, moments, language, way):
+    """As Unicode's locale data write it."""
+    locale = "en_US" if way.endswith("a") else language
+    cells = [format_datetime(moment, way, locale=locale) for moment in moments]
+    assert instants(tmp_path_factory.mktemp("names"), *cells)[0] == [f"{moment}" for moment in moments]
+
+
+def test_seconds_since_1970_and_dates_that_are_none(tmp_path):
+    cells = ["1767600000000", "1767600000", "1767600061500.0", "1767600000000000"]
+    found, _ = instants(tmp_path, *cells, zone="Europe/Paris")
+    assert found == ["2026-01-05 08:00:00", "2026-01-05 08:00:00", "2026-01-05 08:01:01.500000", "2026-01-05 08:00:00"]
+    deals = "opportunity_id,owner,stage,status,created_at,closed_at,expected_close_on\n"
+    rows_ = [
+        "2026-01-05,0000-00-00,2026-10-10",
+        "2026-01-05,00/00/0000,",
+        "2026-01-05,0000-00-00 00:00:00,0202-10-10",
+        "1970-01-01,,",
+        "2026-01-05,,1900-01-01",
+    ]
+    deals += "".join(f"D{n},A,N,open,{row}\n" for n, row in enumerate(rows_))
+    contracts = "contract_id,customer_id,start_on,end_on,monthly_amount\n"
+    dates = ["0026-01-05,", "2025-02-01,9999-12-31", "2052-02-01,", "20250-02-01,", "2025-02-01,0000-00-00", "2025-02-01,0026-01-05"]
+    contracts += "".join(f"K{n},C,{row},1\n" for n, row in enumerate(dates))
+    toml = '[company]\ntimezone = "Europe/Paris"\nexported_at = "2026-03-31"'
+    (tmp_path / "leads.csv").unlink()
+    reading, tables = read(write(tmp_path, toml, opportunities=deals, contracts=contracts))
+    assert reasons(reading) == {"unreadable expected_close_on": 1, "unreadable start_on": 2, "unreadable end_on": 1}
+    assert column(tables["contracts"], "contract_id") == ["K1", "K2", "K4"]
+    told = {(row.column, row.flag): row.rows for row in reading.flags.itertuples()}
+    assert told == {("expected_close_on", "open past its expected close"): 1}
+
+
+def test_short_years_that_may_come_first_are_refused(tmp_path):
+    for cells in (["26/01/05", "26/01/17"], ["26-01-05", "25-12-24"], ["99.01.05", "98.12.31"], ["14/02/26"]):
+        with pytest.raises(DataError, match=r"leads created_at: '.*' may begin with its year .*write dates = \"%y/%m/%d\", or dates = \"%d/%m/%y\""):
+            instants(tmp_path, *cells)
+    assert instants(tmp_path, "26-01-05 10:00", "99-12-31", toml='dates = "%y/%m/%d"')[0] == ["2026-01-05 10:00:00", "1999-12-31 00:00:00"]
+    assert instants(tmp_path, "14/02/26", toml='dates = "%d/%m/%y"')[0] == ["2026-02-14 00:00:00"]
+    usual = ["14/02/26", "15-02-26", "3.02.26", "28/12/25", "27/12/25"]  # more days than years, or a day of one figure
+    assert instants(tmp_path, *usual)[0][0] == "2026-02-14 00:00:00"
+    assert instants(tmp_path, "14/02/26", "15/02/26", "16/02/25")[0] == ["2026-02-14 00:00:00", "2026-02-15 00:00:00", "2025-02-16 00:00:00"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("way", ["%y/%m/%d", "%y-%m-%d", "%d/%m/%y", "%m-%d-%y"])
+def test_short_years_are_read_rightly_or_refused(tmp_path, seed, way):
+    rng = random.Random(seed)
+    days = [datetime.date(2024, 1, 1) + datetime.timedelta(days=rng.randrange(800)) for _ in range(40)]
+    expected = [f"{day} 00:00:00" for day in days]
+    if way.startswith("%y"):
+        with pytest.raises(DataError, match="may begin with its year"):
+            instants(tmp_path, *(day.strftime(way) for day in days))
+        assert instants(tmp_path, *(day.strftime(way) for day in days), toml='dates = "%y/%m/%d"')[0] == expected
+    else:
+        assert instants(tmp_path, *(day.strftime(way) for day in days))[0] == expected

@@ -5,8 +5,10 @@ from __future__ import annotations
 import datetime
 import re
 import tomllib
+import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
+from functools import lru_cache
 from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
@@ -264,9 +266,16 @@ def _expect(holds: object, key: str, value: object, what: str) -> None:
         raise DataError(f"{key} = {value!r} is not {what}")
 
 
-def currency_pattern(own: str) -> str:
-    """Write the pattern of what may stand for a currency beside a number: any of them, or the company's own where no column tells which it is."""
-    symbols = {get_currency_symbol(own, lang) for lang in ("en", "fr")} if own else set()
-    symbols |= {symbol[-1] for symbol in symbols if symbol.endswith("$")}
-    names = "|".join(sorted([*map(re.escape, symbols), own] if own else [r"[A-Z]{1,2}[$]", r"\p{Sc}", *list_currencies()], key=len, reverse=True))
-    return f"(?:{names}|euros?|eu)" if own in ("", "EUR") else f"(?:{names})"
+@lru_cache
+def currency_names(own: str) -> dict[str, str]:
+    """What is written for each currency, in capitals, with its code; a sign that several have is the company's if it is one of them."""
+    signs = {(get_currency_symbol(code, lang).upper(), code) for code in [*list_currencies(), *filter(None, [own])] for lang in LANGUAGES}
+    names = {symbol: code for symbol, code in sorted(signs) if any(unicodedata.category(letter) == "Sc" for letter in symbol)}
+    ours = {letter: own for symbol, code in signs if code == own for letter in symbol if unicodedata.category(letter) == "Sc"}
+    return {code: code for code in list_currencies()} | names | {"EURO": "EUR", "EUROS": "EUR", "EU": "EUR", "US$": "USD"} | ours
+
+
+def currency_pattern(own: str, *, is_any: bool) -> str:
+    """Write the pattern of what may stand for a currency beside a number: for any, or for the company's own."""
+    names = [name for name, code in currency_names(own).items() if (not name.isalpha() if is_any else code == own)]
+    return f"(?:{'|'.join(map(re.escape, sorted(names, key=len, reverse=True)))}{'|[A-Z]{3}|euros?|eu' if is_any else ''})"

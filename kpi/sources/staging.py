@@ -16,8 +16,8 @@ from kpi.engine import Connection
 from kpi.errors import SchemaError, nearest
 from kpi.schema import Column, Table
 from kpi.sources import sql
-from kpi.sources.cells import are_blank, stripped
-from kpi.sources.config import FILE, Source
+from kpi.sources.cells import are_blank, fold, stripped
+from kpi.sources.config import FILE, MONTHS, Source
 from kpi.sources.readers.extract import Extract
 
 COMPANY_CURRENCY = "company.currency"
@@ -25,6 +25,10 @@ COMPANY_CURRENCY = "company.currency"
 _TOTAL = r"(grand |sous[- ]?|sub[- ]?)?(totals?|totaux|somme|summe|sum|gesamt)( (g[ée]n[ée]ral|global|ht|ttc|[\d(][^\x1f]*))*[ :]*"
 _NUMBER = r"[-+]?(\d{1,3}([ .,'’\x{a0}\x{202f}]\d{3})+|\d+)?([.,]\d+)?\s?(\p{Sc}|%|[A-Za-z]{3})?"
 _TOTAL_LINE = rf"(?i)\x1f*{_TOTAL}(\x1f({_NUMBER})?)*"
+_ODD = r"^1\d{9}(\d{3}){0,2}([.]0+)?$", r"^0+[-/.]0+[-/.]0+([ T]|$)", r"\pL\pL"  # since 1970, a date of noughts, the name of a month
+_NAMES = {name[:end]: f"{number:02}" for name, number in MONTHS.items() for end in range(3, len(name) + 1) if name[:end] != "jui"}  # June or July
+_MONTH_FIRST = r"^(?:[a-z]+[.]?,? +)?([a-z]{3,9})[.]? +(\d{1,2})(?:st|nd|rd|th)?,? +(\d{4})"
+_DAY_FIRST = r"^(?:[a-z]+[.]?,? +)?(\d{1,2})(?:er|st|nd|rd|th)?[ /.-]*(?:of |de )?([a-z]{3,9})[.]?,?[ /.-]*(\d{4}|\d{2})(?:,| a| at| -)* *(\d.*)?$"
 _SERIAL = r"^[1-9]\d{4}([.,]\d+)?$"  # days since the workbook's first day: 1927 to 2173
 
 
@@ -40,7 +44,8 @@ class StagingTable:
     name: str
     families: dict[str, str]
     labels: list[str]
-    currency: str = ""  # of all its amounts, where no column tells it
+    currency: str = ""  # the company's: of its amounts, where neither a column nor a cell tells another
+    is_told: bool = False  # by a column
     misfits: list[tuple[int, int, str]] = field(default_factory=list)
     n_read: int = 0
     decisions: list[tuple[str, str, str]] = field(default_factory=list)
@@ -51,10 +56,10 @@ def stage(connection: Connection, table: Table, source: Source, extracts: list[E
     bound = [_bind(table, source, extract) for extract in extracts]
     defaults = {column.name: currency if column.default == COMPANY_CURRENCY else column.default for column in table.columns if column.default}
     found = {*source.constants, *defaults, *chain(*bound)}
-    families = {name: _common_family(name, source, extracts, bound) for name in table.names if name in found}
+    families = {name: _common_family(name, table[name].kind, source, extracts, bound) for name in table.names if name in found}
     is_told = any("currency" in places for places in (*bound, source.constants))
     labels = [extract.label for extract in extracts]
-    staging = StagingTable(table, sql.free_name(connection, f"stage_{table.name}"), families, labels, "" if is_told else currency)
+    staging = StagingTable(table, sql.free_name(connection, f"stage_{table.name}"), families, labels, currency, is_told)
     for number, (extract, places) in enumerate(zip(extracts, bound, strict=True)):
         cells = [_cell(extract, places, table[name], families[name], source, defaults.get(name)) for name in families]
         empty = are_blank(extract.cells) if extract.text and not extract.select else "false"
@@ -64,7 +69,17 @@ def stage(connection: Connection, table: Table, source: Source, extracts: list[E
         _insert(connection, staging, extract, ", ".join([*shown, *cells]), first=number == 0)
         _take_misfits(connection, staging, extract, number)
         staging.decisions += _decisions(extract, places, source)
+    _write_dates_out(connection, staging)
     return staging
+
+
+def _write_dates_out(connection: Connection, staging: StagingTable) -> None:
+    """Put the usual numbers in the place of dates with the name of their month and of seconds since 1970, in columns that have any."""
+    dates = [sql.ident(name) for name, family in staging.families.items() if family == "text" and staging.table[name].kind in ("instant", "date")]
+    odd = [f"count(*) filter ({cell} not like '2___-__-%' and regexp_matches({cell}, '{'|'.join(_ODD)}'))" for cell in dates]
+    for cell, n in zip(dates, sql.first_row(connection, f"select {', '.join(odd)} from {staging.name}") if odd else [], strict=True):
+        if n:
+            connection.execute(f"update {staging.name} set {cell} = {date_in_numbers(cell)}")
 
 
 def _bind(table: Table, source: Source, extract: Extract) -> dict[str, int]:
@@ -94,10 +109,11 @@ def _bind(table: Table, source: Source, extract: Extract) -> dict[str, int]:
     return places
 
 
-def _common_family(name: str, source: Source, extracts: list[Extract], bound: list[dict[str, int]]) -> str:
+def _common_family(name: str, kind: str, source: Source, extracts: list[Extract], bound: list[dict[str, int]]) -> str:
     found = {extract.families[places[name]] for extract, places in zip(extracts, bound, strict=True) if name in places}
     serial = any(extract.text and extract.text.epoch for extract in extracts)
-    return found.pop() if len(found) == 1 and name not in source.values and not serial else "text"
+    numbered = kind in ("instant", "date") and "number" in found  # perhaps seconds since 1970
+    return found.pop() if len(found) == 1 and name not in source.values and not serial and not numbered else "text"
 
 
 def _cell(extract: Extract, places: dict[str, int], column: Column, family: str, source: Source, default: str | None) -> str:
@@ -136,6 +152,19 @@ def _from_serial(cell: str, epoch: str) -> str:
     """Turn the number that a workbook keeps for a date back into a date."""
     moment = f"timestamp '{epoch}' + to_seconds(round(replace({cell}, ',', '.')::double * 86400)::bigint)"
     return f"case when regexp_matches({cell}, '{_SERIAL}') then strftime({moment}, '%Y-%m-%d %H:%M:%S') else {cell} end"
+
+
+def date_in_numbers(cell: str) -> str:
+    """Write a date with the name of its month, or in seconds since 1970 or parts of them, in the usual numbers; one of noughts is an empty cell."""
+    plain = rf"regexp_replace(strip_accents(lower({cell})), '{_MONTH_FIRST}', '\2 \1 \3')"
+    day, name, year, time = (f"regexp_extract({plain}, '{_DAY_FIRST}', {group})" for group in range(1, 5))
+    century = f"case when length({year}) = 4 then '' when {year} < '70' then '20' else '19' end"
+    month = f"map([{sql.texts(_NAMES)}], [{sql.texts(_NAMES.values())}])[{name}]"
+    named = f"upper({century} || {year} || '-' || {month} || '-' || {day} || rtrim(' ' || regexp_replace({time}, ' ?h ?', ':')))"
+    moment = f"strftime(make_timestamp(rpad(regexp_extract({cell}, '^[0-9]+'), 16, '0')::bigint), '%Y-%m-%dT%H:%M:%S.%fZ')"
+    ways = zip(_ODD, (moment, "null", f"coalesce({named}, {cell})"), strict=True)
+    cases = " ".join(f"when regexp_matches({cell}, '{kind}') then {way}" for kind, way in ways)
+    return f"case {cases} else {cell} end"
 
 
 def _filtered(extract: Extract, places: dict[str, int], source: Source, table: Table) -> str:

@@ -133,8 +133,7 @@ def _shape(system: str, name: str, content: dict, common: dict, parts: dict) -> 
         for column, meanings in values.items():
             lists.setdefault(column, {}).update({fold(cell): value for value, cells in meanings.items() for cell in cells})
     inner["values"] = lists
-    inner["fields"] = {key: tuple(names) for key, names in inner.get("fields", {}).items()}
-    inner["changes"] = {key: tuple(names) for key, names in inner.get("changes", {}).items()}
+    inner |= {part: {key: tuple(names) for key, names in inner.get(part, {}).items()} for part in ("fields", "changes")}
     for key in ("needs", "never", "melt", "ignored", "lacks", "utc"):
         inner[key] = tuple(inner.get(key, ()))
     inner.setdefault("title", f"{system} {name.replace('_', ' ')}")

@@ -4,7 +4,6 @@
 ``{amount}``              the cell of a field, stripped; missing where empty or where the file has no such column
 ``{is_won?}``             the cell as yes or no; missing where it is neither
 ``{stage|status}``        the cell translated by a list of values; missing where the list does not know it
-``{at@}``                 the cell, milliseconds since 1970 written out as a date
 ``{deal.status}``         a column looked up in another file or table
 ``{melt.stage}``          a part of the header that made the row
 ``{row}``                 the row number
@@ -28,7 +27,7 @@ from kpi.sources.readers.extract import Extract
 from kpi.sources.typing.cast import NO, YES
 
 ROW = sql.ident("row of the file")  # no column of a user's is called so
-_FIELD = re.compile(r"\{(\w+)(?:\.(\w+))?([?@]|\|\w+)?\}")
+_FIELD = re.compile(r"\{(\w+)(?:\.(\w+))?(\?|\|\w+)?\}")
 
 
 @dataclass(frozen=True)
@@ -128,9 +127,6 @@ class Bound:
         if modifier == "?":
             word = f"lower(replace({cell}, '.0', ''))"
             return f"(case when {word} in ({sql.texts(YES)}) then true when {word} in ({sql.texts(NO)}) then false end)"
-        if modifier == "@":
-            stamp = f"strftime(make_timestamp({cell}::bigint * 1000), '%Y-%m-%dT%H:%M:%S.%fZ')"
-            return f"(case when length({cell}) = 13 and regexp_matches({cell}, '^[0-9]+$') then {stamp} else {cell} end)"
         return self._translated(cell, modifier[1:], keep=False) if modifier else cell
 
     def _translated(self, cell: str, name: str, *, keep: bool, aliases: bool = True) -> str:

@@ -19,7 +19,7 @@ from kpi.sources.crm import expressions
 from kpi.sources.crm.aliases import Shape
 from kpi.sources.crm.expressions import ROW, Bound
 from kpi.sources.readers.extract import Extract
-from kpi.sources.staging import StagingTable
+from kpi.sources.staging import StagingTable, date_in_numbers
 from kpi.sources.typing import dialect
 
 _LOG = Table("opportunity_history", (Column("changed_at", "instant"),))
@@ -53,7 +53,8 @@ def melted(extract: Extract, bound: Bound) -> str:
 
 def states_of_log(connection: Connection, extract: Extract, bound: Bound, source: Source, opened: ExitStack) -> tuple[Extract, str]:
     """Turn a log of changes into the whole state after each: of each field the last value known, before its first change the old one."""
-    log = _stored(connection, extract, bound, opened)
+    log, at = _stored(connection, extract, bound, opened), bound.write("{changed_at}").sql
+    connection.execute(f"update {log} set {at} = {date_in_numbers(at)}")
     names = {fold(alias): name for name, aliases in bound.shape.changes.items() for alias in aliases}
     listed = " ".join(f"when {sql.text(alias)} then {sql.text(name)}" for alias, name in names.items())
     moment = _moment(connection, log, bound, source, extract.label)
@@ -75,7 +76,7 @@ def states_of_log(connection: Connection, extract: Extract, bound: Bound, source
     )
     states = ", ".join(_filled(name, bound) for name in fields)
     around = f"""with log as (
-            select {bound.write("{opportunity_id}").sql} as id, {bound.write("{changed_at@}").sql} as stamp, {moment} as moment, {ROW},
+            select {bound.write("{opportunity_id}").sql} as id, {at} as stamp, {moment} as moment, {ROW},
             case {folded(bound.write("{field}").sql)} {listed} end as name,
             coalesce({bound.write("{new}").sql}, '') as new, coalesce({old}, '') as old
             from {{relation}} where {kept}),
@@ -121,7 +122,7 @@ def _stored(connection: Connection, extract: Extract, bound: Bound, opened: Exit
 
 def _moment(connection: Connection, log: str, bound: Bound, source: Source, label: str) -> str:
     """Write what a log is sorted by: its instants, read as the whole column is written."""
-    at = bound.write("{changed_at@}").sql
+    at = bound.write("{changed_at}").sql
     view = sql.free_name(connection, "stage_log")
     columns = f'0 as file, {ROW} as row, {at} as "changed_at", false as is_blank, false as is_filtered'
     connection.execute(f"create temp view {view} as select {columns} from {log}")

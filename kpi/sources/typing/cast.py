@@ -10,10 +10,10 @@ from kpi.schema import Column
 from kpi.sources import sql
 from kpi.sources.cells import fold
 from kpi.sources.checks import rules
-from kpi.sources.config import MONTHS
+from kpi.sources.config import MONTHS, currency_names
 from kpi.sources.staging import StagingTable
 from kpi.sources.typing import zones
-from kpi.sources.typing.dialect import Dialect, has_offset
+from kpi.sources.typing.dialect import MULTIPLIERS, Dialect, beside, has_offset
 
 YES = ("true", "1", "yes", "y", "oui", "o", "vrai", "t")
 NO = ("false", "0", "no", "n", "non", "faux", "f")
@@ -22,11 +22,9 @@ TYPES = {"text": "varchar", "month": "varchar", "instant": "timestamp", "date": 
 BLANK = -1  # no record, so no row to account for
 _IN_UTC = r" ?(Z|UTC|[-+]00(:?00)?)$"
 _DAY_IN_UTC = rf"[T ] *0?0:00(:00([.,]0+)?)?{_IN_UTC}"
-CURRENCIES = {"€": "EUR", "euro": "EUR", "euros": "EUR", "$": "USD", "us$": "USD", "£": "GBP", "¥": "JPY"}  # beside the codes, in any case
 # What stands in a key or a link for no record, and what a spreadsheet makes of a long number: its last digits are gone.
 _NO_RECORD = r"(?i)^(null|none|nan|nil|n/?a|undefined|\\n|#n/?[av]|#\S+[!?]|#+)$"
 _DIGITS_LOST = r"^-?\d([.,]\d+[eE]\+?|[eE]\+)\d+$"
-_TAIL = r"[.,]0+$"  # of whole numbers that were floats, because some were missing
 _MONTH = (
     r"(?P<year>\d{4})[-/. ]?(?P<month>\d{1,2})(\D.*)?",
     r"((0?1|1[3-9]|2\d|3[01])[-/. ])?(?P<month>\d{1,2}|[^\W\d_]+)\.?[-/. ](?P<year>\d{4}|\d\d)",
@@ -70,13 +68,19 @@ def convert(connection: Connection, staging: StagingTable, dialects: dict[str, D
     dated = [column.name for column in columns if column.kind in ("instant", "date")]
     times = {name: _times(connection, staging, name, dialects[name], clock) for name in dated}
     texts, locals_, typed = [], [], []
+    currencies = _currencies(connection, staging, dialects)
     for column in columns:
         name, family = column.name, staging.families[column.name]
         given = _id(connection, staging, column, family) if column.is_id else sql.ident(name)
         texts.append(f"{given} as {_cell(name)}")
         if name in times and family in ("text", "instant", "date"):
             locals_.append(f"{_local(name, family, dialects[name], times[name].precision)} as {_wall(name)}")
-        value = _month(connection, staging, name) if column.kind == "month" else _value(column, family, dialects[name], times, clock)
+        if name == "currency":
+            value = _currency(staging, currencies)
+        else:
+            value = _month(connection, staging, name) if column.kind == "month" else _value(column, family, dialects[name], times, clock)
+        if name in currencies:
+            value = f"case when coalesce({currencies[name]} = {_currency(staging, currencies)}, true) then {value} end"
         typed.append(f"{value} as {sql.ident(name)}")
     faults, tests, bad = _faults(columns)
     name = sql.free_name(connection, f"typed_{staging.table.name}")
@@ -102,7 +106,7 @@ def _id(connection: Connection, staging: StagingTable, column: Column, family: s
     """Write the SQL of a key or a link: missing where it names no record, without the tail of a float where none of the column has another."""
     cell = f"{sql.ident(column.name)}::varchar"
     codes = "" if family == "number" else f"select count(*) from {staging.name} where regexp_matches({cell}, '^\\d+[.,]\\d*[1-9]\\d*$')"
-    whole = cell if codes and sql.first_row(connection, codes)[0] else f"regexp_replace({cell}, '(^-?\\d+){_TAIL}', '\\1')"
+    whole = cell if codes and sql.first_row(connection, codes)[0] else f"regexp_replace({cell}, '(^-?\\d+)[.,]0+$', '\\1')"
     return f"case when not regexp_matches({cell}, '{_NO_RECORD}') then {whole} end"
 
 
@@ -152,7 +156,8 @@ def _value(column: Column, family: str, dialect: Dialect, times: dict[str, _Time
         yes, no = (sql.texts([*words, f"{words[1]}.0"]) for words in (YES, NO))
         return f"case when {folded} in ({yes}) then true when {folded} in ({no}) then false end"
     value = _moment(column, cell, family, dialect, times[column.name], clock)
-    return f"case when year({value}) between {FIRST_YEAR} and {LAST_YEAR} then {value} end"
+    last = 9999 if column.name in ("end_on", "to_on") else LAST_YEAR  # as some systems write that there is no end
+    return f"case when year({value}) between {FIRST_YEAR} and {last} then {value} end"
 
 
 def _number(column: Column, cell: str, family: str, dialect: Dialect) -> str:
@@ -161,12 +166,29 @@ def _number(column: Column, cell: str, family: str, dialect: Dialect) -> str:
     return value if column.kind == "number" else f"case when {value} = round({value}) then try_cast({value} as bigint) end"
 
 
+def _currencies(connection: Connection, staging: StagingTable, dialects: dict[str, Dialect]) -> dict[str, str]:
+    """Write the SQL of the currency beside the amounts of each column that has any, where a row has a currency; one that is none is called ?."""
+    found, names = dict[str, str](), currency_names(staging.currency)
+    for name in (name for name, family in staging.families.items() if family == "text" and "currency" in staging.families):
+        if staging.table[name].kind == "number":
+            asked = f"select distinct {beside(sql.ident(name), dialects[name].money)} from {staging.name}"
+            said = [word for (word,) in connection.execute(asked).fetchall() if word and word.lower() not in MULTIPLIERS]
+            cases = " ".join(f"when {sql.text(word)} then {sql.text(names.get(word, '?'))}" for word in said)
+            found |= {name: f"case {beside(_cell(name), dialects[name].money)} {cases} end"} if said else {}
+    return found
+
+
+def _currency(staging: StagingTable, currencies: dict[str, str]) -> str:
+    """Write the SQL of a row's currency: of its column, else of its amounts, else the company's."""
+    cell = f"upper({_cell('currency')}::varchar)"
+    names = " ".join(f"when {sql.text(name)} then {sql.text(code)}" for name, code in currency_names(staging.currency).items() if name != code)
+    told = [f"nullif({one}, '?')" for one in currencies.values()]
+    return f"case {cell} {names} else {cell} end" if staging.is_told else f"coalesce({', '.join([*told, cell])})"
+
+
 def _text(column: Column, cell: str, family: str) -> str:
     if column.is_id:
         return f"case when not regexp_matches({cell}, '{_DIGITS_LOST}') then {cell} end"
-    if column.name == "currency":
-        names = " ".join(f"when {sql.text(name)} then {sql.text(code)}" for name, code in CURRENCIES.items())
-        return f"case lower({cell}::varchar) {names} else upper({cell}::varchar) end"
     if column.allowed:
         return f"case when lower({cell}::varchar) in ({sql.texts(column.allowed)}) then lower({cell}::varchar) end"
     return f"{cell}::varchar"

@@ -27,23 +27,18 @@ _OFFSET = r" ?(Z|UTC|[-+]\d{2}(:?\d{2})?)"
 _ISO = rf"^\d{{4}}([-/])\d{{1,2}}[-/]\d{{1,2}}({_TIME}({_OFFSET})?)?$"
 _HAS_OFFSET = rf":\d{{2}}([.,]\d+)?{_OFFSET}$"
 _DATES = {
-    "unclear": r"^(0?[1-9]|1[0-2])[-/.](0?[1-9]|1[0-2])[-/.]\d{4}|^(0?[1-9]|1[0-2])[/.](0?[1-9]|1[0-2])[/.]\d{2}( |$)",
+    "unclear": r"^(0?[1-9]|1[0-2])[-/.](0?[1-9]|1[0-2])[-/.](\d{4}|\d{2}(\D|$))",
     "day": r"^(1[3-9]|2\d|3[01])[-/.](0?[1-9]|1[0-2])[-/.]\d{2}",
     "month": r"^(0?[1-9]|1[0-2])[-/.](1[3-9]|2\d|3[01])[-/.]\d{2}",
     "iso": r"^\d{4}-\d{2}-\d{2}",
+    "late": r"^\d{4}-\d{2}-(1[3-9]|[23])",
+    "short": r"^\d{2}[-/.]\d{1,2}[-/.]\d{1,2}(\D|$)",
+    "year last": r"^\d{1,2}[-/.]\d{1,2}[-/.](\d{4}|00|3[2-9]|[4-9]\d)|^\d[-/.]\d{1,2}[-/.]\d{2}(\D|$)|^\d\d[-/.](1[3-9]|[2-9]\d)",
     "noon": r"(?i)\d ?[ap]\.?m\.?$",
     "offset": _HAS_OFFSET,
 }
 _OPPOSITE = (("comma", "point"), ("point", "comma"), ("day", "month"), ("month", "day"))
-# By a spreadsheet that reads the other order: dates it could turn are dates with day and month swapped, the others stay texts.
-_SWAPPED = {
-    "real": _DATES["iso"],
-    "late": r"^\d{4}-\d{2}-(1[3-9]|[23])",
-    "text": r"^\d{1,2}[-/.]\d{1,2}[-/.]\d",
-    "early": r"^(0?\d|1[0-2])[-/.](0?\d|1[0-2])[-/.]",
-}
-_FEW = 3  # of each: fewer may be so by chance
-DAY_FIRST, MONTH_FIRST = "day first", "month first"
+DAY_FIRST, MONTH_FIRST, YEAR_FIRST = "day first", "month first", "year first"
 _CHOICES = {  # two kinds of evidence and what each means, what holds without any
     "decimal": (("comma", ","), ("point", "."), ".", "with a comma or a point as the decimal sign", 'decimal = "," or decimal = "."'),
     "dates": (("day", DAY_FIRST), ("month", MONTH_FIRST), "", "day or month first", 'dates = "%d/%m/%Y" or dates = "%m/%d/%Y"'),
@@ -96,9 +91,8 @@ class Dialect:
         sound = f"regexp_matches({year_first}, '{_ISO}')" + (f" and not {has_offset(cell)}" if self.has_offset else "")
         tries = [f"try_cast(case when {sound} then replace({year_first}, ',', '.') end as timestamp)"]
         if self.has_noon:
-            day = "%m/%d/%Y" if self.order == MONTH_FIRST else "%d/%m/%Y"
-            shapes = [f"{start} %I:%M{seconds}{gap}%p" for start in (day, "%Y-%m-%d") for seconds in ("", ":%S") for gap in (" ", "")]
-            tries.append(f"try_strptime({cell}, [{sql.texts(shapes)}])")
+            shapes = [f"%Y-%m-%d %I:%M{seconds}{gap}%p" for seconds in ("", ":%S") for gap in (" ", "")]
+            tries.append(f"try_strptime({year_first}, [{sql.texts(shapes)}])")
         if self.formats:
             tries.insert(0, f"try_strptime({cell}, [{sql.texts(self.formats)}])::timestamp")
         return f"coalesce({', '.join(tries)})" if len(tries) > 1 else tries[0]
@@ -113,12 +107,11 @@ class Dialect:
     def _year_first(self, cell: str) -> str:
         if not self.order:
             return cell
-        turned = r"\3-\2-\1" if self.order == DAY_FIRST else r"\3-\1-\2"
-        whole = rf"regexp_replace({cell}, '^(\d{{1,2}})[-/.](\d{{1,2}})[-/.](\d{{4}})', '{turned}')"
-        short = r"^(\d{{1,2}})[/.](\d{{1,2}})[/.]({decades}\d)( |$)"
-        for century, decades in (("20", "[0-6]"), ("19", "[7-9]")):  # as POSIX reads two digits
-            whole = f"regexp_replace({whole}, '{short.format(decades=decades)}', '{century}{turned}\\4')"
-        return whole
+        sign, turned = "[-/.]", {DAY_FIRST: r"\3-\2-\1", MONTH_FIRST: r"\3-\1-\2", YEAR_FIRST: r"\1-\2-\3"}[self.order]
+        for century, year in (("", r"\d{4}"), ("20", r"[0-6]\d"), ("19", r"[7-9]\d")):  # as POSIX reads two digits
+            first, last = (f"({year})", r"(\d{1,2})") if self.order == YEAR_FIRST else (r"(\d{1,2})", f"({year})")
+            cell = rf"regexp_replace({cell}, '^{first}{sign}(\d{{1,2}}){sign}{last}(\D|$)', '{century}{turned}\4')"
+        return cell
 
 
 def has_offset(cell: str) -> str:
@@ -126,11 +119,21 @@ def has_offset(cell: str) -> str:
     return f"regexp_matches({cell}, '{_HAS_OFFSET}')"
 
 
+def beside(cell: str, money: str) -> str:
+    """Write the SQL of what stands for a currency beside a number, in capitals; empty where nothing does."""
+    before, behind = rf"^[-+]? *({money}) *[-+]?[\d.,]", rf"\d *(?:{_TIMES})? *({money})$"
+    said = [f"regexp_extract({_spaced(cell)}, '{pattern}', 1, 'i')" for pattern in (before, behind)]
+    return f"case when {_is_plain(cell)} then '' else upper({' || '.join(said)}) end"
+
+
+def _spaced(cell: str) -> str:
+    return f"translate({cell}, {sql.text(_GROUPING + chr(0x2212))}, {sql.text(' ' * len(_GROUPING) + '-')})"
+
+
 def _bare_number(cell: str, money: str) -> str:
     """Write the SQL that frees a number of its currency, its multiplier and odd spaces."""
-    spaced = f"translate({cell}, {sql.text(_GROUPING + chr(0x2212))}, {sql.text(' ' * len(_GROUPING) + '-')})"
-    bare = rf"regexp_replace(regexp_replace({spaced}, '^([-+]?) *{money} *([-+]?)', '\1\2', 'i'), ' *(?:{_TIMES})? *(?:{money})?$', '', 'i')"
-    return rf"case when {_is_plain(cell)} then {cell} else trim({bare}) end"
+    before = rf"regexp_replace({_spaced(cell)}, '^([-+]?) *{money} *([-+]?)', '\1\2', 'i')"
+    return f"case when {_is_plain(cell)} then {cell} else trim(regexp_replace({before}, ' *(?:{_TIMES})? *(?:{money})?$', '', 'i')) end"
 
 
 def _is_plain(cell: str) -> str:
@@ -152,20 +155,21 @@ def decide(connection: Connection, staging: StagingTable, source: Source) -> dic
     kinds = {name: staging.table[name].kind for name in staging.families}
     texts = [name for name, family in staging.families.items() if family == "text"]
     numbers = [name for name in texts if kinds[name] in ("number", "integer")]
-    beside = currency_pattern(staging.currency)
+    money = currency_pattern(staging.currency, is_any="currency" in staging.families)
     dates = [name for name in texts if kinds[name] in ("instant", "date")]
-    evidence = {name: _survey(connection, staging, name, f"replace({_bare_number(sql.ident(name), beside)}, ' ', '')", _NUMBERS) for name in numbers}
+    evidence = {name: _survey(connection, staging, name, f"replace({_bare_number(sql.ident(name), money)}, ' ', '')", _NUMBERS) for name in numbers}
     evidence |= {name: _survey(connection, staging, name, sql.ident(name), _DATES) for name in dates}
     formats = _formats(connection, source, staging)
-    declared = next((DAY_FIRST if format.startswith("%d") else MONTH_FIRST for format in source.dates if format.startswith(("%d", "%m"))), "")
+    orders = {"%d": DAY_FIRST, "%m": MONTH_FIRST, "%y": YEAR_FIRST}
+    declared = next((orders[format[:2]] for format in source.dates if format[:2] in orders), "")
     found = {name: dict[int, Dialect]() for name in evidence}
     for file in sorted({file for by_file in evidence.values() for file in by_file}):
         here = {name: by_file[file] for name, by_file in evidence.items()}
         place = _Place(connection, staging, file)
-        for name in [name for name in dates if here[name]["iso"] and (here[name]["day"] or here[name]["month"])]:
-            _refuse_swapped(place, name, source)
+        for name in dates:
+            _refuse_odd_dates(place, name, here[name], source)
         for name, told in _told("decimal", place, {name: here[name] for name in numbers}, source.decimal).items():
-            found[name][file] = Dialect(decimal=told, money=beside)
+            found[name][file] = Dialect(decimal=told, money=money)
         for name, told in _told("dates", place, {name: here[name] for name in dates}, declared).items():
             has_noon, has_offset = (here[name][kind] is not None for kind in ("noon", "offset"))
             found[name][file] = Dialect(order=told, formats=formats, has_noon=has_noon, has_offset=has_offset)
@@ -196,9 +200,15 @@ class _Place:
         """Where a cell stands first."""
         return self.first(f"{sql.ident(name)} = {sql.text(example or '')}")
 
+    def varies_least_first(self, cell: str) -> bool:
+        """Whether the dates of a column have as few first parts as last ones: years are fewer than days."""
+        first, last = (f"count(distinct regexp_extract({cell}, '{part}', 1))" for part in (r"^(\d+)", r"^\d+\D\d+\D(\d+)"))
+        where = f"where file = {self.file} and regexp_matches({cell}, '{_DATES['short']}')"
+        return bool(sql.first_row(self.connection, f"select {first} <= {last} from {self.staging.name} {where}")[0])
+
 
 def _survey(connection: Connection, staging: StagingTable, name: str, text: str, patterns: Mapping[str, str]) -> dict[int, _Evidence]:
-    """Look in each file for what tells one dialect from another; a few cells written otherwise than all others tell nothing."""
+    """Look in each file for what tells one dialect from another; a few cells written otherwise than all others tell nothing, nor 2 ISO dates."""
     cell = sql.ident(name)
     tests = [f"filter (regexp_matches({text}, '{pattern}'))" for pattern in patterns.values()]
     cells = ", ".join(f"min({cell}) {test}, count(*) {test}" for test in tests)
@@ -206,7 +216,11 @@ def _survey(connection: Connection, staging: StagingTable, name: str, text: str,
     found = {}
     for file, filled, *row in rows.fetchall():
         counts = dict(zip(patterns, row[1::2], strict=True))
-        told = {"unclear": filled if patterns is _DATES else 0, **{kind: counts[kind] + counts[other] for kind, other in _OPPOSITE if kind in counts}}
+        told = {
+            "unclear": filled if patterns is _DATES else 0,
+            "iso": 2 / _STRAY,
+            **{kind: counts[kind] + counts[other] for kind, other in _OPPOSITE if kind in counts},
+        }
         found[file] = {kind: None if counts[kind] <= _STRAY * told.get(kind, 0) else one for kind, one in zip(patterns, row[::2], strict=True)}
     return found
 
@@ -231,18 +245,19 @@ def _told(key: str, place: _Place, evidence: Mapping[str, _Evidence], declared: 
     return found
 
 
-def _refuse_swapped(place: _Place, name: str, source: Source) -> None:
-    """Refuse real dates whose day is never over 12 beside texts that always have a part over it; a format of the former in kpi.toml excuses them."""
-    counts = ", ".join(f"count(*) filter (regexp_matches({sql.ident(name)}, '{pattern}'))" for pattern in _SWAPPED.values())
-    where = f"where file = {place.file} and not is_blank and not is_filtered"
-    n_real, n_late, n_text, n_early = sql.first_row(place.connection, f"select {counts} from {place.staging.name} {where}")
-    if min(n_real, n_text) >= _FEW and not n_late and not n_early and not any(declared.startswith("%Y") for declared in source.dates):
-        real, text = (place.first(f"regexp_matches({sql.ident(name)}, '{_SWAPPED[kind]}')") for kind in ("real", "text"))
-        table = place.staging.table.name
+def _refuse_odd_dates(place: _Place, name: str, seen: _Evidence, source: Source) -> None:
+    """Refuse dates whose day and month were swapped, and short ones that may begin with their year, where no format in kpi.toml excuses them."""
+    table, turned, short = place.staging.table.name, seen["day"] or seen["month"], seen["short"]
+    if turned and seen["iso"] and not (seen["late"] or seen["unclear"] or any(declared.startswith("%Y") for declared in source.dates)):
         raise DataError(
-            f"{table} {name}: in real dates the day is never over 12 ({real}), in dates kept as text always ({text}): a spreadsheet took days for "
-            f"months. Export again without opening the file in it; if the real dates are right, write "
-            f'dates = ["%Y-%m-%d", "%d/%m/%Y"] under [tables.{table}] in {FILE}'
+            f"{table} {name}: in real dates the day is never over 12 ({place.of(name, seen['iso'])}), in dates kept as text always "
+            f"({place.of(name, turned)}): a spreadsheet took days for months. Export again without opening the file in it; if the real dates are "
+            f'right, write dates = ["%Y-%m-%d", "%d/%m/%Y"] under [tables.{table}] in {FILE}'
+        )
+    if short and not seen["year last"] and not source.dates and place.varies_least_first(sql.ident(name)):
+        raise DataError(
+            f"{table} {name}: {short!r} may begin with its year ({place.of(name, short)}); "
+            f'write dates = "%y/%m/%d", or dates = "%d/%m/%y" or "%m/%d/%y", under [tables.{table}] in {FILE}'
         )
 
 
