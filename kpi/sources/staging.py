@@ -16,7 +16,7 @@ from kpi.engine import Connection
 from kpi.errors import SchemaError, nearest
 from kpi.schema import Column, Table
 from kpi.sources import sql
-from kpi.sources.cells import are_blank, fold, stripped
+from kpi.sources.cells import are_blank, stripped
 from kpi.sources.config import FILE, MONTHS, Source
 from kpi.sources.readers.extract import Extract
 
