@@ -483,3 +483,29 @@ def test_the_floor_of_records_under_observation_keeps_the_coverage(falls):
     assert len(hidden) > 500
     assert np.mean(kept) > 0.93, np.mean(kept)
     assert np.mean(hidden) < np.mean(kept)
+
+
+HAZARDS = {"constant": [(600, 0.006)], "falling": [(15, 0.05), (585, 0.003)], "rising": [(60, 0.002), (60, 0.02), (480, 0.002)]}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("hazard", HAZARDS)
+def test_few_left_at_risk_are_enough_where_their_effective_number_is(hazard):
+    """Also where only one or two are under observation at some age, for most before had an outcome, what is given covers the truth."""
+    daily = np.concatenate([np.full(days, share) for days, share in HAZARDS[hazard]])
+    truth, left, rng = 1 - np.prod(1 - daily[:181]), np.cumprod(1 - daily), np.random.default_rng(3)
+    held: dict[bool, list[bool]] = {True: [], False: []}
+    for size in rng.integers(25, 120, 500):
+        age = rng.integers(0, 400, size)  # today; seen in the last 90 days
+        life = np.searchsorted(-left, -rng.random(size), side="right")
+        rows = pd.DataFrame({"entry": np.maximum(age - 90, 0), "exit": np.minimum(life, age), "count": 1})
+        rows = rows.assign(outcome=np.where(life <= age, "won", "censored"))[life >= np.maximum(age - 90, 0)]
+        if len(rows) < survival.SMALL:
+            continue
+        row = survival.at(survival.aalen_johansen(survival.event_table(rows, ["won"]), ["won"]), [180], "won").iloc[0]
+        if not np.isnan(row["value"]):
+            least = min(((rows["entry"] <= day) & (rows["exit"] >= day)).sum() for day in range(0, 181, 3))
+            held[bool(least < survival.FLOOR)].append(row["low"] <= truth <= row["high"])
+    assert min(len(cases) for cases in held.values()) > 40
+    assert all(np.mean(cases) > 0.88 for cases in held.values()), {name: (np.mean(cases), len(cases)) for name, cases in held.items()}
+    assert np.mean(held[True] + held[False]) > 0.92

@@ -104,7 +104,7 @@ def expected_value(
     parts = {"measure": measure, "span": span(words, age(value)), "n": int(row["n"]), **money(words, row, about.currency)}
     bought = {name: words.number(row[name]) for name in ("purchases", "purchases_low", "purchases_high")}
     sentences = [
-        say("A customer is expected to bring {value} of {measure} within {span} (90% interval {range}, n = {n}).", **parts),
+        say("On average a customer is expected to bring {value} of {measure} within {span} (90% interval of the mean {range}, n = {n}).", **parts),
         say("All together will buy {purchases} times (90% interval {purchases_low} to {purchases_high}).", **bought),
     ]
     if active["value"].iloc[0] > NOBODY_GONE:
@@ -134,7 +134,12 @@ def contract_value(about: About, value: pd.DataFrame, check: pd.DataFrame) -> li
     if pd.isna(row["value"]):
         return [Answer(say("Fewer than {least} customers have come to a renewal: too few to say what they will bring.", least=LEAST))]
     parts = {"span": span(words, age(value)), "n": int(row["n"]), **money(words, row, about.currency)}
-    sentences = [say("A customer under contract is expected to bring {value} of revenue within {span} (90% interval {range}, n = {n}).", **parts)]
+    sentences = [
+        say(
+            "On average a customer under contract is expected to bring {value} of revenue within {span} (90% interval of the mean {range}, n = {n}).",
+            **parts,
+        )
+    ]
     if row["few"]:
         sentences.append(say("Caution: fewer than {few} customers have come to a renewal; the model rests on few.", few=FEW))
     answer = Answer(" ".join([*sentences, _contract_verdict(words, check)]))
