@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import textwrap
 from datetime import date, datetime
 from pathlib import Path
@@ -531,3 +532,84 @@ def test_two_columns_of_one_name_are_refused_where_one_is_needed(tmp_path):
         importing.bring_in([tmp_path / "deals.csv"], tmp_path / "to")
     (tmp_path / "deals.csv").write_text(header.replace("amount ", "Deal Name") + "1,D,Proposal,Sales,1000,E,2025-09-01 10:00,2026-04-30 10:00,Ann\n")
     importing.bring_in([tmp_path / "deals.csv"], tmp_path / "to")
+
+
+# ---- a status is told
+
+HUBSPOT = "Record ID,Deal Name,Deal Stage,Pipeline,Amount,Create Date,Close Date,Deal owner\n"
+
+
+def statuses(folder: Path) -> dict[str, tuple[str, bool]]:
+    """Status of each deal, and whether it has a day of closing."""
+    return {row["opportunity_id"]: (row["status"], row["closed_at"] is not None) for row in read(folder)[1]["opportunities"]}
+
+
+def test_stages_of_which_nothing_says_won_or_lost_are_listed_and_the_stages_table_wins(tmp_path):
+    """Two stages of the company's own close deals; the first import can but take them as open and name them, a table of stages settles it."""
+    stages = ["Contract signed at the client", "Contract signed at the client", "Budget gone", "Closed won", "Closed lost", "1049659", "Proposal"]
+    rows = [f"{n},D,{stage},Sales,1000,2025-09-0{n} 10:00,2025-10-0{n} 10:00,Ann" for n, stage in enumerate(stages, 1)]
+    (tmp_path / "deals.csv").write_text(HUBSPOT + "\n".join(rows) + "\n")
+    outcome = importing.bring_in([tmp_path / "deals.csv"], tmp_path / "to", exported_on=date(2025, 12, 31))
+    listed = "'Contract signed at the client' (2), 'Proposal' (1), 'Budget gone' (1), '1049659' (1)"
+    assert f"stages of which nothing says won or lost, taken as open (a table stages tells): {listed}" in importing.as_text(outcome)
+    assert [status for status, _ in statuses(tmp_path / "to").values()].count("open") == 5
+    told = "stage,position,status\nProposal,1,open\nContract signed at the client,2,won\nBudget gone,3,lost\nClosed won,4,won\nClosed lost,5,lost\n"
+    (tmp_path / "stages.csv").write_text(told)
+    importing.bring_in([tmp_path / "stages.csv"], tmp_path / "to", exported_on=date(2025, 12, 31))
+    won, lost = ("won", True), ("lost", True)
+    assert statuses(tmp_path / "to") == {"1": won, "2": won, "3": lost, "4": won, "5": lost, "6": ("open", False), "7": ("open", False)}
+
+
+@pytest.mark.parametrize(
+    ("header", "rows"),
+    [
+        (
+            "ID;Nom;Étape;Statut;Montant;Date de clôture;Propriétaire;Date de création",
+            [
+                "1;A;Négociation;Gagné;1000,00;20/02/2026;Anne;13/01/2026",
+                "2;B;Proposition;Perdu;2000,00;21/02/2026;Anne;14/01/2026",
+                "3;C;Proposition;En cours;3000,00;22/04/2026;Anne;15/01/2026",
+            ],
+        ),
+        (
+            "Id,Name,Stage,Status,Amount,Close Date,Owner,Created Date",
+            [
+                "1,A,Negotiation,Won,1000.00,02/20/2026,Ann,01/13/2026",
+                "2,B,Proposal,Lost,2000.00,02/21/2026,Ann,01/14/2026",
+                "3,C,Closed Won,Open,3000.00,04/22/2026,Ann,01/15/2026",
+            ],
+        ),
+        (
+            "Identifiant;Étape;Gagnée;Montant;Date de clôture;Utilisateur;Créé le",
+            [
+                "1;Négociation;Oui;1000;20-02-2026;Anne;13-01-2026",
+                "2;Perdu;;2000;21-02-2026;Anne;14-01-2026",
+                "3;Négociation;;3000;22-04-2026;Anne;15-01-2026",
+            ],
+        ),
+    ],
+)
+def test_a_list_with_a_status_is_no_export_of_a_system_that_has_none(tmp_path, header, rows):
+    """Won, lost, open as the status says, however far each got; an open deal has no day of closing, whatever the file has there."""
+    (tmp_path / "list.csv").write_text("\n".join([header, *rows, ""]), "utf-8")
+    importing.bring_in([tmp_path / "list.csv"], tmp_path / "to", exported_on=date(2026, 3, 31))
+    assert statuses(tmp_path / "to") == {"1": ("won", True), "2": ("lost", True), "3": ("open", False)}
+
+
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(1, 12))])
+def test_no_deal_is_open_but_told_so_or_named(tmp_path, seed):
+    """Deals in stages of any name, statuses told by stage, by a table of stages or not at all: each is as told, and those untold are named."""
+    chance = random.Random(seed)
+    told = {"Closed won": "won", "Closed lost": "lost", "Signé": "won", "Perdu": "lost"}
+    own = {f"{word} {n}": chance.choice(["open", "won", "lost", ""]) for n, word in enumerate(["Étude", "Offre", "Accord", "Abandon", "Attente"])}
+    deals = {str(n): chance.choice([*told, *own]) for n in range(1, 40)}
+    rows = [f"{n},D,{stage},Sales,1000,2025-09-01 10:00,2025-10-01 10:00,Ann" for n, stage in deals.items()]
+    (tmp_path / "deals.csv").write_text(HUBSPOT + "\n".join(rows) + "\n", "utf-8")
+    listed = [f"{stage},{n},{status}" for n, (stage, status) in enumerate(own.items()) if status]
+    (tmp_path / "stages.csv").write_text("\n".join(["stage,position,status", *listed, "Z,99,open", ""]), "utf-8")
+    outcome = importing.bring_in([tmp_path / name for name in ("deals.csv", "stages.csv")], tmp_path / "to", exported_on=date(2025, 12, 31))
+    expected = {n: told.get(stage) or own[stage] or "open" for n, stage in deals.items()}
+    assert {n: status for n, (status, _) in statuses(tmp_path / "to").items()} == expected
+    text = importing.as_text(outcome)
+    untold = {stage for stage in deals.values() if stage in own and not own[stage]}
+    assert {stage for stage in own if f"{stage!r} (" in text} == untold

@@ -10,7 +10,7 @@ import duckdb
 
 from kpi.engine import Connection
 from kpi.errors import DataError, SchemaError, nearest
-from kpi.schema import Column, Table
+from kpi.schema import TABLES, Column, Table
 from kpi.sources import sql
 from kpi.sources.cells import fold
 from kpi.sources.config import FILE, Company, Source
@@ -184,12 +184,14 @@ def _score(shape: Shape, headers: list[str]) -> int:
 
 
 def _best(headers: list[str], known: Iterable[Shape], label: str) -> Shape:
-    """Choose among all kinds of files: a named system before the generic one, then most known headers."""
+    """Choose among all kinds of files: a named system, by a header that only it has, before the generic one, then most known headers."""
     fitting = [shape for shape in known if not shape.within and _fits(shape, headers, Source())]
+    common = {fold(alias) for shape in known if shape.system == GENERIC for names in shape.fields.values() for alias in names}
+    fitting = [shape for shape in fitting if shape.system == GENERIC or any(fold(headers[n]) not in common for n in shape.places(headers).values())]
     fitting = [shape for shape in fitting if shape.system != GENERIC] or fitting
     ranked = sorted(fitting, key=lambda shape: -_score(shape, headers))
     if not ranked:
-        raise DataError(f"{label} is no export that is known: its headers are {headers[:12]}; {_nearest_kind(headers, known)}")
+        raise DataError(f"{label} is no export that is known: its headers are {headers[:40]}; {_nearest_kind(headers, known, label)}")
     tied = [shape for shape in ranked if _score(shape, headers) == _score(ranked[0], headers)]
     if len(tied) > 1:
         kinds = ", ".join(f"{shape.title} ({shape.table or 'looked up'})" for shape in tied)
@@ -197,12 +199,14 @@ def _best(headers: list[str], known: Iterable[Shape], label: str) -> Shape:
     return ranked[0]
 
 
-def _nearest_kind(headers: list[str], known: Iterable[Shape]) -> str:
+def _nearest_kind(headers: list[str], known: Iterable[Shape], label: str) -> str:
     best = max((shape for shape in known if not shape.within), key=lambda shape: _score(shape, headers), default=None)
     if best is None or not _score(best, headers):
         return f"map its columns under [tables.…] columns in {FILE}"
     lacking = [f"{need} ({', '.join(best.fields[need.split('|')[0]][:3])})" for need in best.missing(best.places(headers))]
-    return f"the nearest kind is {best.title}, but it lacks {'; '.join(lacking)}: export these too, or map the columns under [tables.…] in {FILE}"
+    how = f'[tables.{best.table or "…"}] path = "{label}", columns = {{{TABLES[best.table].key[0] if best.table else "…"} = "…"}}'
+    lacks = "; ".join(lacking) or f"a header that only {best.system} has (--format {best.system} says that it is one)"
+    return f"the nearest kind is {best.title}, but it lacks {lacks}: export these too, or map the columns in a {FILE}: {how}"
 
 
 def _headers(located: Located, system: str) -> list[str]:
