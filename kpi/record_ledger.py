@@ -100,7 +100,8 @@ def ledger(
 
 def _absent(data: Dataset, table: str, now: pd.Timestamp) -> nw.LazyFrame:
     """Rows of a base table, each with the reason why it is not among the facts where it is not."""
-    reason = {"leads": records.MERGED, "customers": records.NO_PURCHASE}.get(table, records.AFTER)
+    other = records.OTHERS if data.restricted_to else records.AFTER
+    reason = {"leads": records.MERGED, "customers": records.NO_PURCHASE, "opportunities": other}.get(table, records.AFTER)
     tests = ((nw.col("created_at") >= now, records.AFTER), (nw.col("deleted_at") < now, records.DELETED))
     has_dates = "deleted_at" in schema.TABLES[table].names
     return data.table(table).with_columns(records.first(*(tests if has_dates else ()), otherwise=reason).alias("reason"))

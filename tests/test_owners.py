@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from companies import END, dataset, deal, lead, random_company, stages, story, table, touch, utc
+from companies import END, ENGINES, dataset, deal, lead, random_company, stages, story, table, touch, utc
 
 import kpi
-from kpi import compute, pipeline, response_time, retention
+from kpi import compute, forecast, pipeline, response_time, retention
 from kpi.engine import collect
 from kpi.errors import MissingTable
-from kpi.periods import Month
+from kpi.periods import Month, Window
 
 WINTER = ("2026-01-01", "2026-04-01")
 
@@ -129,14 +129,15 @@ def test_links_lead_to_records_of_other_owners():
 
 
 def test_customers_are_their_teams_when_they_became_ones():
-    customers = [
-        {"customer_id": f"K{n}", "owner": "Ann", "acquired_at": at and utc(at)} for n, at in enumerate(("2026-01-10", "2026-02-10", None, None))
-    ]
+    acquired = {"K0": "2026-01-10", "K1": "2026-02-10", "K2": None, "K3": None, "K4": None, "K5": None}
+    customers = [{"customer_id": who, "owner": "Ann", "acquired_at": at and utc(at)} for who, at in acquired.items()]
     orders = [("K0", "2026-03-01"), ("K1", "2026-03-01"), ("K2", "2026-01-31"), ("K2", "2026-03-02"), ("K3", "2026-02-01")]
     sales = [{"order_id": str(n), "customer_id": who, "at": utc(at), "amount": 1.0} for n, (who, at) in enumerate(orders)]
-    data = company(customers=table("customers", customers), orders=table("orders", sales))
+    terms = [{"contract_id": "C", "customer_id": "K4", "start_on": pd.Timestamp("2026-01-31"), "monthly_amount": 1.0}]
+    terms.append({"contract_id": "D", "customer_id": "K5", "start_on": pd.Timestamp("2026-02-01"), "monthly_amount": 1.0})
+    data = company(customers=table("customers", customers), orders=table("orders", sales), contracts=table("contracts", terms))
     parts = {team: collect(data.where(team=team).table("customers"), ["customer_id"])["customer_id"].tolist() for team in ("Nord", "Sud")}
-    assert parts == {"Nord": ["K0", "K2"], "Sud": ["K1", "K3"]}
+    assert parts == {"Nord": ["K0", "K2", "K4"], "Sud": ["K1", "K3", "K5"]}
     assert retention.value_to_date(data.where(team="Nord"), as_of="2026-05-01")["value"].tolist() == [1.5]
 
 
@@ -201,8 +202,9 @@ def holds(metric, options: dict, data: kpi.Dataset, by: str, values: list[str]) 
             assert not alone["n"].fillna(0).any(), (metric, by, value)
 
 
-def test_where_is_what_by_says():
-    data = dataset(handed_over(1))
+@pytest.mark.parametrize("engine", ENGINES)
+def test_where_is_what_by_says(engine):
+    data = dataset(handed_over(1), engine)
     for metric, options in (OF_DEALS[0], OF_DEALS[9]):
         holds(metric, options, data, "owner", ["Bob"])
 
@@ -257,3 +259,62 @@ def test_a_handover_after_the_report_changes_nothing(seed):
     for conditions in ({}, {"owner": "Ann"}, {"team": "Nord"}):
         first, second = (compute.metrics(data.where(conditions), Month.parse("2026-04")) for data in (one, other))
         pd.testing.assert_frame_equal(first, second)
+
+
+# --- levers
+
+
+@pytest.fixture(scope="module")
+def relay() -> kpi.Dataset:
+    """Sixty deals each of Ann, Bob and Cid; what goes on to a proposal (45, 20, 20 of them) is handed to Eve that day, who wins half of it."""
+    leads, touches, deals, history = [], [], [], []
+    for place, (who, going_on) in enumerate((("Ann", 45), ("Bob", 20), ("Cid", 20))):
+        for number in range(60):
+            name, made = f"{who}{number}", pd.Timestamp("2025-07-10 10:00") + pd.Timedelta(days=5 * number + place)
+            day = [str(made + pd.Timedelta(days=days)) for days in (0, 6, 20)]
+            asked = made - pd.Timedelta(days=2)
+            leads.append(lead(name, str(asked), owner=who, opportunity_id=name if number % 3 else None))
+            touches.append(touch(name, str(asked + pd.Timedelta(minutes=90 if number % 2 else 10)), owner=who))
+            first = (day[0], "Qualified", "open", 100.0, who)
+            if number >= going_on:
+                deals.append(deal(name, day[0], "lost", day[1], owner=who, source="web"))
+                history += story(name, first, (day[1], "Lost", "lost", 100.0, who))
+            else:
+                end = ("Won", "won") if number % 2 else ("Lost", "lost")
+                deals.append(deal(name, day[0], end[1], day[2], owner="Eve", source="web"))
+                history += story(name, first, (day[1], "Proposal", "open", 100.0, "Eve"), (day[2], *end, 100.0, "Eve"))
+    tables = {"leads": table("leads", leads), "activities": table("activities", touches), "stages": stages()}
+    return dataset(tables | {"opportunities": table("opportunities", deals), "opportunity_history": table("opportunity_history", history)})
+
+
+def test_levers_and_winners_are_of_the_owner_at_entry(relay):
+    """By the last owner Eve would lead the first stage, all of whose deals go on, and win half of all deals; nobody else would win any."""
+    steps = pipeline.stage_conversion(relay, as_of=END, view="cohort", window=("2025-07-01", "2026-06-01"), horizon=90, by="owner")
+    steps = steps[steps["stage"] == "Qualified"]
+    assert read(steps, "owner", "n", "n_events") == [["Ann", 60, 45], ["Bob", 60, 20], ["Cid", 60, 20]]
+    levers = forecast.gains(relay, as_of=END).set_index(["kind", "group"])
+    assert levers.loc[("conversion", "Qualified → Proposal"), ["basis", "best"]].tolist() == ["owner", "Ann"]
+    assert levers.loc[("conversion", "Negotiation → Won"), "best"] != "Ann"
+    (by_owner,) = (part for part in compute.won_by_group(relay, END, Window.parse(("2025-07-01", "2026-06-01")), 90) if "owner" in part)
+    assert read(by_owner, "owner", "n", "n_events") == [["Ann", 60, 22], ["Bob", 60, 10], ["Cid", 60, 10]]
+
+
+def test_a_lever_that_does_not_move_is_not_listed(relay):
+    """There is one source of leads only: it is answered as fast as the best, itself."""
+    year = ("2025-07-01", "2026-07-01")
+    assert read(response_time.what_if(relay, as_of=END, window=year, past=year), "n", "value") == [[180, 0]]
+    levers = forecast.gains(relay, as_of=END)
+    assert "response" not in set(levers["kind"])
+    assert (levers["value"].isna() | (levers["shift"] > 0)).all()
+    assert not (levers["from"] == levers["to"]).any()
+
+
+# --- the ledger of a part
+
+
+def test_the_ledger_of_a_part_counts_what_the_part_does(sold):
+    out, is_open = "another owner's or team's then", "still open"
+    for who, expected in (("Ann", [out, out, "", ""]), ("Bob", [is_open, is_open, out, out])):
+        rows = kpi.ledger(sold.where(owner=who), "pipeline.closed_win_rate", as_of="2026-05-01", window=WINTER).set_index("opportunity_id")
+        assert rows.loc[["late", "moved", "sold", "unsaid"], "reason"].tolist() == expected
+        assert [rows["in"].sum(), (rows["role"] == "event").sum()] == ([2, 2] if who == "Ann" else [1, 0])

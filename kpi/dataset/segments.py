@@ -45,22 +45,20 @@ def whole(data: Dataset) -> Dataset:
 
 def restricted(data: Dataset, frames: dict[str, nw.LazyFrame], column: str, value: str) -> tuple[dict[str, nw.LazyFrame], dict[str, str]]:
     """Keep the leads, opportunities and customers that carry a value, and what belongs to them; also tables that cannot tell, with what they lack."""
-    own, found, missing, kept = "owner" if column == "team" else column, dict[str, nw.LazyFrame](), dict[str, str](), 0
+    own, found, missing = "owner" if column == "team" else column, dict[str, nw.LazyFrame](), dict[str, str]()
     if column == "team":
         data.table("owners")
     for name in filter(data.has, _ROOTS):
-        if not data.has(name, own):
-            missing[name] = own
-            continue
-        found[name] = data.engine.keep(_carrying(data, name, column, value))
-        kept += int(collect(found[name].select(nw.len().alias("n")))["n"].iloc[0])
-    if not kept:
-        raise ParameterError(f"no lead, opportunity or customer has {column} = {value!r}; check the spelling")
-    if data.has("targets"):  # those of a team are its own; nobody set any for an owner or a source
-        if column == "team" and data.has("targets", "team"):
-            found["targets"] = data.engine.keep(data.table("targets").filter(nw.col("team") == value))
+        if data.has(name, own):
+            found[name] = data.engine.keep(_carrying(data, name, column, value))
         else:
-            missing["targets"] = own if column != "team" else column
+            missing[name] = own
+    if not any(len(collect(rows.head(1))) for rows in found.values()):
+        raise ParameterError(f"no lead, opportunity or customer has {column} = {value!r}; check the spelling")
+    if column == "team" and data.has("targets", "team"):  # a team's are its own; nobody set any for an owner or a source
+        found["targets"] = data.engine.keep(data.table("targets").filter(nw.col("team") == value))
+    elif data.has("targets"):
+        missing["targets"] = column
     for name in filter(data.has, _FOLLOW):
         parts = [data.table(name).join(found[root].select(key), on=key, how="semi") for key, root in _FOLLOW[name] if root in found]
         if parts:

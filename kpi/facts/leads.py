@@ -32,9 +32,7 @@ def leads(data: Dataset, as_of: pd.Timestamp) -> nw.LazyFrame:
     """
     data.table("leads")
     rows = _leads(whole(data), as_of)
-    for name, value in data.restricted_to.items():
-        rows = rows.filter(nw.col(name) == value)
-    return rows
+    return rows.filter(*[nw.col(name) == value for name, value in data.restricted_to.items()]) if data.restricted_to else rows
 
 
 @once

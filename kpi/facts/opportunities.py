@@ -80,14 +80,13 @@ def opportunities(data: Dataset, as_of: pd.Timestamp, owner: str = "owner") -> n
 
 @once
 def _opportunities(data: Dataset, as_of: pd.Timestamp) -> nw.LazyFrame:
-    columns, rows = ("opportunity_id", "closed_at", *_STATE, "created_owner", "closed_owner"), recorded_states(data, as_of)
+    columns, rows = ("opportunity_id", "closed_at", *_STATE, "closed_owner"), recorded_states(data, as_of)
     # Closed when it took the status it has now: a deal lost, reopened and lost again was open in between.
     before = nw.col("status").shift(1).over("opportunity_id", order_by=_ORDER)
     turned = rows.with_columns(before.alias("before")).filter(nw.col("before").is_null() | (nw.col("before") != nw.col("status")))
     turned = turned.with_columns(nw.col("changed_at").shift(-1).over("opportunity_id", order_by=_ORDER).alias("next_at"))
-    ends = {"created_owner": "before", "turned_owner": "next_at"}
-    owners = {name: nw.when(nw.col(beyond).is_null()).then(nw.col("owner")).max() for name, beyond in ends.items()}
-    turned = turned.group_by("opportunity_id").agg(turned_at=nw.col("changed_at").max(), **owners)
+    turned_owner = nw.when(nw.col("next_at").is_null()).then(nw.col("owner")).max()
+    turned = turned.group_by("opportunity_id").agg(turned_at=nw.col("changed_at").max(), turned_owner=turned_owner)
     lasting = rows.filter(nw.col("until_at").is_null()).join(turned, on="opportunity_id", how="left")
     is_closed = nw.when(nw.col("status") != "open")
     closed_owner = is_closed.then(nw.col("turned_owner")).otherwise(nw.col("owner"))
@@ -95,6 +94,8 @@ def _opportunities(data: Dataset, as_of: pd.Timestamp) -> nw.LazyFrame:
     kept = ("lead_id", "customer_id", "source", "product", "currency", "created_at", "lost_reason")
     frame = nw.concat([lasting.select(*columns), _undated(data, as_of).select(*columns)])
     frame = frame.join(data.table("opportunities").select("opportunity_id", *kept), on="opportunity_id", how="inner")
+    created = _known(data, as_of).select("opportunity_id", nw.col("first_owner").alias("created_owner"))
+    frame = frame.join(created, on="opportunity_id", how="left")
     frame = _named(frame, "owner", "created_owner", "closed_owner", "stage", "source", "product")
     frame = clocked(data, clocked(data, frame, "created_at", "day", "month"), "closed_at", "day", "month")
     dated = nw.when(nw.col("status") == "open").then(nw.lit(last_day(data, as_of))).otherwise(nw.col("closed_day"))
@@ -116,13 +117,13 @@ def _known(data: Dataset, as_of: pd.Timestamp) -> nw.LazyFrame:
     """What goes for all states of a deal: ``created_at``, ``currency``, ``gone_at`` (deletion), ``begun_at`` (first), ``is_bare`` (no history)."""
     deals = data.table("opportunities").filter(nw.col("created_at").is_null() | (nw.col("created_at") < as_of))
     bare, inferred = nw.lit(True), nw.coalesce("created_at", "closed_at")
-    begun, told_owner = inferred, nw.lit(None).cast(nw.String)
+    begun, owner = inferred, nw.col("owner")
     if data.has("opportunity_history"):
         told = _told(data)
         deals, bare, begun = deals.join(told, on="opportunity_id", how="left"), nw.col("told_at").is_null(), nw.coalesce(nw.col("told_at"), inferred)
-        told_owner = nw.col("told_owner")
+        owner = nw.coalesce("told_owner", "owner")
     return deals.select(
-        *("opportunity_id", "created_at", "currency", bare.alias("is_bare"), begun.alias("begun_at"), told_owner.alias("told_owner")),
+        *("opportunity_id", "created_at", "currency", bare.alias("is_bare"), begun.alias("begun_at"), owner.alias("first_owner")),
         nw.when(nw.col("deleted_at") < as_of).then(nw.col("deleted_at")).alias("gone_at"),
         # Closed at a date that nobody knows: not open then.
         ((nw.col("status") != "open") & nw.col("closed_at").is_null()).alias("is_undated"),
@@ -190,7 +191,7 @@ def _unchanged(data: Dataset, as_of: pd.Timestamp) -> nw.LazyFrame:
         nw.lit("open").alias("status"),
         # The stage on the record is that of today: it says nothing about a deal closed since.
         nw.when(nw.col("status") == "open").then(nw.col("stage")).alias("stage"),
-        *(nw.coalesce("told_owner", "owner").alias("owner"), "amount", nw.lit(None).cast(nw.Date).alias("expected_close_on"), "currency"),
+        *(nw.col("first_owner").alias("owner"), "amount", nw.lit(None).cast(nw.Date).alias("expected_close_on"), "currency"),
         *(start.alias("changed_at"), nw.lit(-1).cast(nw.Int64).alias("seq"), nw.lit("inferred").alias("origin")),
     )
 
@@ -199,8 +200,8 @@ def _undated(data: Dataset, as_of: pd.Timestamp) -> nw.LazyFrame:
     """Deals without history that were closed at a date that nobody knows: in no state at any date but closed."""
     known = _known(data, as_of).filter(nw.col("is_bare") & nw.col("is_undated") & nw.col("gone_at").is_null()).select("opportunity_id")
     rows = data.table("opportunities").join(known, on="opportunity_id", how="semi")
-    nothing, owners = nw.lit(None), {name: nw.col("owner") for name in ("created_owner", "closed_owner")}
-    rows = rows.with_columns(**owners, stage=nothing.cast(nw.String), closed_at=nothing.cast(nw.Datetime("us")))
+    nothing = nw.lit(None)
+    rows = rows.with_columns(closed_owner=nw.col("owner"), stage=nothing.cast(nw.String), closed_at=nothing.cast(nw.Datetime("us")))
     return rows.with_columns(expected_close_on=nothing.cast(nw.Date))
 
 

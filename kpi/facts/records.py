@@ -13,6 +13,7 @@ from kpi import engine
 EVENT, CENSORED, DENOMINATOR, OUT = "event", "censored", "denominator", "out"
 
 AFTER = "after the date"
+OTHERS = "another owner's or team's then"
 DELETED = "deleted"
 MERGED = "part of another inquiry"
 OUTSIDE = "outside the window"

@@ -47,6 +47,11 @@ class Lever:
         """Whether there are records enough to move it."""
         return self.n >= FLOOR and not np.isnan(self.shift)
 
+    @property
+    def moves(self) -> bool:
+        """Whether it has anywhere to go, as far as is known."""
+        return not self.is_known or (self.shift > 0 and self.now != self.then)
+
     def drawn(self, draws: int, rng: np.random.Generator) -> np.ndarray:
         """Draw how far it might move."""
         return self.shift + self.error * np.concatenate([[0.0], rng.standard_normal(draws)])

@@ -92,7 +92,8 @@ def gains(
         One row per lever, the largest gain first: ``kind`` (one of `KINDS`), ``group`` (stage and next stage, source, or empty), the columns of
         `schema.RESULT` with ``value`` the gain; ``from``, ``to`` in ``unit`` (rate, days, count per horizon, money), ``basis`` (who is as good as
         that: ``owner``, ``quarter``, ``team`` or ``source``; ``interval`` where nobody stands out enough to tell), ``best`` (who), and
-        ``expected``, the value won with the lever moved, with its interval. A lever with fewer than 20 records has no value.
+        ``expected``, the value won with the lever moved, with its interval. A lever with fewer than 20 records has no value; one that is as good as
+        its best already is left out.
 
     Raises
     ------
@@ -118,7 +119,7 @@ def gains(
         found += lever_ranges.response(data, counts, known.now, known.window)
     found += lever_ranges.amounts(counts, model)
     is_enough, rng, rows = int(counts.amounts["n"].sum()) >= FLOOR, np.random.default_rng([seed, 1]), []
-    for lever in found:
+    for lever in (lever for lever in found if lever.moves):
         row = lever.row() | {"horizon": horizon}
         if is_enough and lever.is_known:
             gain = _gain(known, lever, lever.drawn(DRAWS, rng))

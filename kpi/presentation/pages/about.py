@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -116,7 +117,8 @@ class About(TableWriter):
     def opening(self, page: str, answer: str, lede: str = "") -> Opening:
         """Begin a page."""
         say = self.words.say
-        parts = [self.words.sentence(self.words.month(self.month)), self.words.translate(PAGES[page]), self.restricted]
+        then = say("by owner and team at the time") if re.search("(owner|team)=", self.restricted) else ""
+        parts = [self.words.sentence(self.words.month(self.month)), self.words.translate(PAGES[page]), self.restricted, then]
         known = say("as known on {moment}", moment=self.words.moment(self.as_of, self.zone))
         band = say("Simulated company: every number, name and company on this page is invented.") if self.is_simulated else ""
         return Opening(" · ".join([part for part in parts if part] + [known]), answer, lede, band)

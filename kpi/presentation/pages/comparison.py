@@ -20,6 +20,7 @@ WON = {
     "product": N_("Which products are won?"),
     "owner": N_("Who wins?"),
 }
+SAME = {"size": N_("The same opportunities; by the amount last known"), "owner": N_("The same opportunities; by their owner when they came in")}
 
 
 def response_by_group(about: About, groups: pd.DataFrame, *, change: pd.DataFrame, total: pd.DataFrame) -> list:
@@ -124,7 +125,7 @@ def _winners(about: About, name: str, frame: pd.DataFrame, total: pd.DataFrame) 
     ]
     title = words.translate(WON[name])
     if not is_wide:
-        note = say("The same opportunities; by the amount last known" if name == "size" else "The same opportunities")
+        note = words.translate(SAME.get(name, N_("The same opportunities")))
         return about.table(frame, columns, title=title, note=note, limit=MOST)
     month = words.month(about.month)
     note = say("Opportunities created in the twelve months up to {month}; lost competes; 95% interval; dashed: all sources", month=month)
