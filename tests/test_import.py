@@ -362,6 +362,17 @@ def test_how_exports_are_written_can_be_said(tmp_path):
         bring(tmp_path, to, rows, "2026-05-30")
 
 
+def test_the_encoding_that_a_refusal_names_mends_an_import(tmp_path):
+    to, file = tmp_path / "acme", tmp_path / "leads.csv"
+    file.write_bytes("lead_id,created_at,source,owner\nL1,2026-03-02 09:00,Téléphone,Hélène\n".encode("cp850"))
+    with pytest.raises(DataError, match=r'write its encoding under \[imports.leads\] in kpi.toml: "cp850" would make line 2 .*Téléphone,Hélène'):
+        importing.bring_in([file], to, exported_on=date(2026, 3, 31))
+    to.mkdir()
+    (to / "kpi.toml").write_text('[imports.leads]\nencoding = "cp850"\n', "utf-8")
+    importing.bring_in([file], to, exported_on=date(2026, 3, 31))
+    assert [(lead["source"], lead["owner"]) for lead in stored(to, "leads")] == [("Téléphone", "Hélène")]
+
+
 @pytest.mark.parametrize(
     ("toml", "message"),
     [

@@ -45,7 +45,7 @@ class StagingTable:
     families: dict[str, str]
     labels: list[str]
     currency: str = ""  # the company's: of its amounts, where neither a column nor a cell tells another
-    is_told: bool = False  # by a column
+    is_told: bool = False  # by a column, so that an empty cell of it is a fault
     misfits: list[tuple[int, int, str]] = field(default_factory=list)
     n_read: int = 0
     decisions: list[tuple[str, str, str]] = field(default_factory=list)
@@ -54,10 +54,12 @@ class StagingTable:
 def stage(connection: Connection, table: Table, source: Source, extracts: list[Extract], currency: str) -> StagingTable:
     """Put all extracts of a table into one staging table."""
     bound = [_bind(table, source, extract) for extract in extracts]
-    defaults = {column.name: currency if column.default == COMPANY_CURRENCY else column.default for column in table.columns if column.default}
+    defaults = {column.name: column.default.replace(COMPANY_CURRENCY, "") for column in table.columns if column.default}
     found = {*source.constants, *defaults, *chain(*bound)}
     families = {name: _common_family(name, table[name].kind, source, extracts, bound) for name in table.names if name in found}
-    is_told = any("currency" in places for places in (*bound, source.constants))
+    is_told = (
+        any("currency" in {*places} - {*extract.mapped} for extract, places in zip(extracts, bound, strict=True)) or "currency" in source.constants
+    )
     labels = [extract.label for extract in extracts]
     staging = StagingTable(table, sql.free_name(connection, f"stage_{table.name}"), families, labels, currency, is_told)
     for number, (extract, places) in enumerate(zip(extracts, bound, strict=True)):
@@ -129,7 +131,7 @@ def _cell(extract: Extract, places: dict[str, int], column: Column, family: str,
         if extract.text and extract.text.epoch and column.kind in ("instant", "date", "month"):
             cell = _from_serial(cell, extract.text.epoch)
     else:
-        cell = "null::varchar" if default is None else sql.text(default)
+        cell = sql.text(default) if default else "null::varchar"
     if name in source.values and name not in extract.mapped:
         pairs = " ".join(f"when {sql.text(key)} then {sql.text(value)}" for key, value in source.values[name].items())
         cell = f"nullif(case coalesce({cell}, '') {pairs} else {cell} end, '')"

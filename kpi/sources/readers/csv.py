@@ -114,7 +114,7 @@ def examine(located: Located, hits: Hits = lambda cells: 0, *, encoding: str = "
     try:
         with located.open() as opened:
             encoding, tail = _encoding(opened, located, encoding, table)
-        with io.TextIOWrapper(located.open(), encoding=encoding, newline="") as text:
+        with io.TextIOWrapper(located.open(), encoding=encoding, errors="replace", newline="") as text:
             sample = text.read(_SAMPLE).lstrip("\ufeff")
     except (OSError, EOFError, zlib.error, zipfile.BadZipFile) as error:
         raise DataError(f"{located.label} cannot be read: {error}") from None
@@ -165,10 +165,13 @@ def _single_byte(located: Located, table: str) -> str:
     text = b"".join(lines.values())
     as_utf8, remedy = text.decode("utf-8", "surrogateescape"), f"under [tables.{table}] in kpi.toml"
     number = next(number for number, line in lines.items() if _STRAY.search(line.decode("utf-8", "surrogateescape")))
-    if _LATIN.search(as_utf8) or len(_SOUND.findall(as_utf8)) >= len(_STRAY.findall(as_utf8)):
+    is_mixed = _LATIN.search(as_utf8) or len(_SOUND.findall(as_utf8)) >= len(_STRAY.findall(as_utf8))
+    if table and is_mixed:
         raise DataError(f"{located.label}:{number} has bytes that are not utf-8, as others of the file are; mend it, or write encoding {remedy}")
     fitting = {name: len(_FITTING.findall(text.decode(name, "replace"))) for name in ("cp1252", "cp850", "mac_roman")}
     best = max(fitting, key=lambda name: fitting[name])
+    if not table:  # only the headers are asked for
+        return "utf-8" if is_mixed else best
     if best != "cp1252" or "\N{REPLACEMENT CHARACTER}" in text.decode(best, "replace"):
         example = lines[number].decode(best, "replace").strip()[:60]
         raise DataError(f'{located.label} is not utf-8 nor cp1252; write its encoding {remedy}: "{best}" would make line {number} {example!r}')

@@ -181,10 +181,10 @@ def _currencies(connection: Connection, staging: StagingTable, dialects: dict[st
 
 def _currency(staging: StagingTable, currencies: dict[str, str]) -> str:
     """Write the SQL of a row's currency: of its column, else of its amounts, else the company's."""
-    cell = f"upper({_cell('currency')}::varchar)"
+    cell, own = f"upper({_cell('currency')}::varchar)", "null" if staging.is_told else sql.text(staging.currency)
     names = " ".join(f"when {sql.text(name)} then {sql.text(code)}" for name, code in currency_names(staging.currency).items() if name != code)
-    told = [f"nullif({one}, '?')" for one in currencies.values()]
-    return f"case {cell} {names} else {cell} end" if staging.is_told else f"coalesce({', '.join([*told, cell])})"
+    beside_them = [f"nullif({one}, '?')" for one in currencies.values()]
+    return f"coalesce({', '.join([f'case {cell} {names} else {cell} end', *beside_them, own])})"
 
 
 def _text(column: Column, cell: str, family: str) -> str:
@@ -243,7 +243,7 @@ def _faults(columns: list[Column]) -> tuple[list[tuple[str, str]], str, str]:
     for column in columns:
         cell, value = _cell(column.name), sql.ident(column.name)
         if column.filled:
-            tests.append(f"when {cell} is null then {len(faults)}")
+            tests.append(f"when {value if column.name == 'currency' else cell} is null then {len(faults)}")
             faults.append((column.name, rules.EMPTY.format(column=column.name)))
         if column.kind != "text" or column.allowed or column.is_id:
             reason = rules.UNKNOWN_VALUE if column.allowed else rules.DIGITS_LOST if column.is_id else rules.UNREADABLE
