@@ -25,6 +25,7 @@ STAGES = [("Qualified", 1, "open"), ("Proposal", 2, "open"), ("Negotiation", 3, 
 TEAMS = [("Ann", "Nord"), ("Bob", "Nord"), ("Cid", "Sud")]
 
 _PANDAS = {"text": "str", "instant": "datetime64[us]", "date": "datetime64[us]", "number": "float64", "integer": "int64", "boolean": "bool"}
+_PANDAS["month"] = "str"
 
 
 def utc(local: str, zone: str = ZONE) -> pd.Timestamp:
@@ -240,15 +241,23 @@ def as_it_was(tables: dict[str, pd.DataFrame], as_of: pd.Timestamp) -> dict[str,
     begun = history.groupby("opportunity_id")["changed_at"].min()
     past["opportunity_history"] = history[history["changed_at"] < as_of]
     deals = past["opportunities"]
-    first = deals["created_at"].fillna(deals["opportunity_id"].map(begun)).fillna(pd.Timestamp(0))
+    first = deals["created_at"].fillna(deals["opportunity_id"].map(begun)).fillna(deals["closed_at"])  # what nothing dates is seen in the last export
     deals = deals[first < as_of].copy()
     later = deals["closed_at"] >= as_of
     deals.loc[later, ["status", "stage"]] = ["open", None]
     deals.loc[later, "closed_at"] = pd.NaT
-    states = past["opportunity_history"].sort_values(["changed_at", "seq"]).groupby("opportunity_id").last()
-    for at, name in deals["opportunity_id"].items():
+    ordered = history.sort_values(["changed_at", "seq"])
+    states = ordered[ordered["changed_at"] < as_of].drop_duplicates("opportunity_id", keep="last").set_index("opportunity_id")
+    ends = ordered.groupby("opportunity_id")["status"].last()
+    unsaid = (deals["status"] != "open") & (deals["opportunity_id"].map(ends) == "open")  # the record alone tells the close
+    for at, name in deals["opportunity_id"][~unsaid].items():
         if name in states.index:
             deals.loc[at, ["stage", "status", "amount", "owner"]] = states.loc[name, ["stage", "status", "amount", "owner"]]
+    # Before its first change a deal is as that change found it, as far as is known.
+    told = ordered.drop_duplicates("opportunity_id").set_index("opportunity_id")
+    for at, name in deals["opportunity_id"].items():
+        if name in told.index and name not in states.index:
+            deals.loc[at, ["stage", "status", "amount", "owner"]] = [None, "open", *told.loc[name, ["amount", "owner"]]]
     past["opportunities"] = deals
     dated = ("disqualified_at", "deleted_at", "assigned_at", "alerted_at", "nurtured_at")
     for name, column in (*(("leads", column) for column in dated), ("opportunities", "deleted_at")):

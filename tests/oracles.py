@@ -12,6 +12,7 @@ from statistics import median
 from zoneinfo import ZoneInfo
 
 import pandas as pd
+from companies import END, utc
 
 UTC = ZoneInfo("UTC")
 BLANK = "(blank)"
@@ -382,14 +383,18 @@ def deals_at(tables: dict[str, pd.DataFrame], as_of: datetime, zone: str) -> lis
     """Each opportunity of an instant in the state known then."""
     history, fx, found = rows(tables.get("opportunity_history")), rows(tables.get("fx")), []
     for deal in rows(tables["opportunities"]):
+        if deal.get("closed_at"):  # what is closed ahead of the export is closed at the export
+            deal["closed_at"] = min(deal["closed_at"], utc(END).to_pydatetime() - timedelta(microseconds=1))
         made, gone = deal.get("created_at"), deal.get("deleted_at")
         if (made and made >= as_of) or (gone and gone < as_of):
             continue
         past, told = story_of(deal, history, as_of), any(row["opportunity_id"] == deal["opportunity_id"] for row in history)
-        if told and not past and not made:
-            continue  # all that is known of it came later
-        # Nothing known yet: open, with what the record says; the stage of a deal closed since says nothing.
+        if not past and not made and as_of < utc(END):
+            continue  # all that is known of it came later, with the export at the latest
+        # Nothing known yet: open, with what its first change says, else its record; a stage that it has left since is not known.
+        own = sorted((row for row in history if row["opportunity_id"] == deal["opportunity_id"]), key=lambda row: (row["changed_at"], row["seq"]))
         bare = {"status": "open", "stage": deal["stage"] if deal["status"] == "open" else None, "amount": deal["amount"], "owner": deal["owner"]}
+        bare |= {"stage": None, "amount": own[0]["amount"], "owner": own[0]["owner"]} if own else {}
         now = past[-1] if past else bare
         if not told and not deal.get("closed_at"):
             now = now | {"status": deal["status"]}  # maybe closed at an unknown date

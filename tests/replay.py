@@ -66,12 +66,13 @@ def frames(deals: list[dict], changes: list[dict]) -> dict[str, pd.DataFrame]:
 
 
 def events(deal: dict, changes: list[dict]) -> list[tuple[datetime, dict | None]]:
-    """What became of a deal: instants and the state after each, None once deleted; the first may lie before all time."""
+    """What became of a deal: instants and the state after each, None once deleted."""
     rows = sorted((row for row in changes if row["opportunity_id"] == deal["opportunity_id"]), key=lambda row: (row["changed_at"], row["seq"]))
-    long_ago = datetime(1900, 1, 1)
     bare, made = not rows, deal["created_at"]
     unknown = {"status": "open", "stage": deal["stage"] if deal["status"] == "open" else None, "expected_close_on": None}
     unknown |= {"owner": deal["owner"], "amount": deal["amount"]}
+    if rows:
+        unknown |= {"owner": rows[0]["owner"], "amount": rows[0]["amount"], "stage": None}
     if bare and made is not None:
         rows = [deal | {"status": "open", "changed_at": made, "stage": unknown["stage"]}]
     if bare and deal["closed_at"] is not None:
@@ -79,8 +80,8 @@ def events(deal: dict, changes: list[dict]) -> list[tuple[datetime, dict | None]
     told = [(row["changed_at"], row) for row in rows]
     if bare and made is not None and deal["closed_at"] is not None:
         told.sort(key=lambda pair: pair[0])
-    if (bare and made is None) or (made is not None and (not told or made < told[0][0])):
-        told = [(made or long_ago, unknown), *told]
+    if made is not None and (not told or made < told[0][0]):  # one that nothing dates is seen in the export, after all that is asked here
+        told = [(made, unknown), *told]
     told = [(at if made is None else max(at, made), state) for at, state in told]
     if deal["deleted_at"] is not None:
         told = [(at, state) for at, state in told if at < deal["deleted_at"]]

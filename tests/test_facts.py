@@ -10,6 +10,7 @@ import oracles
 import pandas as pd
 import pytest
 from companies import (
+    END,
     HOURS,
     STAGES,
     ZONE,
@@ -264,7 +265,7 @@ def test_deals_without_history():
     ]
     data = dataset(selling(deals))
     found = known(facts.opportunities, data, "2026-03-01").set_index("opportunity_id")["status"].to_dict()
-    assert found == {"won": "open", "open": "open", "closed some day": "lost", "undated": "open"}
+    assert found == {"won": "open", "open": "open", "closed some day": "lost"}, "the close of the undated one is the first sign of it"
     found = known(facts.opportunities, data, "2026-04-01").set_index("opportunity_id")
     assert found["status"].to_dict() == {"won": "won", "open": "open", "closed some day": "lost", "undated": "won"}
     assert found["stage"].to_dict() == {"won": "Won", "open": "Qualified", "closed some day": "(blank)", "undated": "Won"}
@@ -275,6 +276,12 @@ def test_undated_deal_is_unknown_before_its_first_change():
     data = dataset(selling([deal("D", None)], story("D", ("2026-04-10 10:00", "Qualified", "open"))))
     assert len(known(facts.opportunities, data, "2026-04-01")) == 0
     assert len(known(facts.opportunities, data, "2026-05-01")) == 1
+
+
+def test_a_deal_that_only_the_export_shows_is_there_from_the_export_on():
+    data = dataset(selling([deal("D", None), deal("some day", None, "won"), deal("dated", "2026-04-10 10:00")]))
+    assert known(facts.opportunities, data, "2026-06-30 23:00")["opportunity_id"].tolist() == ["dated"]
+    assert known(facts.opportunities, data, END).set_index("opportunity_id")["status"].to_dict() == {"D": "open", "dated": "open", "some day": "won"}
 
 
 def test_amounts_at_dated_rates():

@@ -1,6 +1,7 @@
 """Opportunities by their states: what each was, from when until when, derived once from the history of changes; the state at a date is one of them.
 
-Of a deal without any history the changes are inferred from its record. Before its first change a deal that was created earlier was open.
+Of a deal without any history the changes are inferred from its record. Before its first change a deal that was created earlier was open; one without
+a date of creation is there from the first sign of it on: its first change, else its close, else the export.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ import narwhals.stable.v2 as nw
 import pandas as pd
 
 from kpi.dataset import Dataset
-from kpi.dataset.segments import ALWAYS, members, of_part, owned, whole
+from kpi.dataset.segments import members, of_part, owned, whole
 from kpi.facts.clock import clocked, last_day, once, quarter_of, stored
 from kpi.facts.money import in_company_currency
 from kpi.schema import BLANK
@@ -24,7 +25,7 @@ _COLUMNS = ("opportunity_id", "from_at", "until_at", "deleted_at", *_STATE, "cur
 def states(data: Dataset, as_of: pd.Timestamp) -> nw.LazyFrame:
     """List the states of every opportunity known at an instant.
 
-    ``from_at`` (`ALWAYS` if unknown), ``until_at`` (missing while it lasts; the state holds at t where from_at < t <= until_at), ``deleted_at`` (on
+    ``from_at``, ``until_at`` (missing while it lasts; the state holds at t where from_at < t <= until_at), ``deleted_at`` (on
     the last state before a deletion), ``status``, ``stage``, ``owner``, ``amount`` in its own ``currency``, ``expected_close_on``; ``changed_at``,
     ``seq`` put them in order; ``origin`` as in the history, else inferred.
     """
@@ -67,7 +68,7 @@ def of_part_then(data: Dataset, rows: nw.LazyFrame, owner: str, at: nw.Expr) -> 
 
 
 def opportunities(data: Dataset, as_of: pd.Timestamp, owner: str = "owner") -> nw.LazyFrame:
-    """State each opportunity as known at an instant: created before it (or at an unknown date) and not deleted by then.
+    """State each opportunity as known at an instant: created before it, or without that date first seen before it, and not deleted by then.
 
     ``opportunity_id``, ``lead_id``, ``customer_id``, ``source``, ``product``, ``owner``, ``stage``, ``status``, ``amount`` (company currency; missing
     without a rate), ``currency``, ``expected_close_on``, ``lost_reason``; ``created_`` and ``closed_`` (missing while open): at, day, month, quarter,
@@ -114,16 +115,21 @@ def _named(rows: nw.LazyFrame, *columns: str) -> nw.LazyFrame:
 
 @once
 def _known(data: Dataset, as_of: pd.Timestamp) -> nw.LazyFrame:
-    """What goes for all states of a deal: ``created_at``, ``currency``, ``gone_at`` (deletion), ``begun_at`` (first), ``is_bare`` (no history)."""
-    deals = data.table("opportunities").filter(nw.col("created_at").is_null() | (nw.col("created_at") < as_of))
-    bare, inferred = nw.lit(True), nw.coalesce("created_at", "closed_at")
-    begun, owner = inferred, nw.col("owner")
+    """What goes for all states of a deal: ``created_at``, ``currency``, ``gone_at`` (deletion), ``is_bare`` (no history), ``begun_at`` (a change).
+
+    ``seen_at``: its creation, or the first sign of it; what it was like then: ``first_stage``, ``first_owner``, ``first_amount``.
+    """
+    deals, made, ended, is_bare = data.table("opportunities"), nw.col("created_at"), nw.col("closed_at"), nw.lit(True)
+    # The stage on the record is that of today: it says nothing about a deal that has changed since.
+    early, told = {"stage": nw.when(nw.col("status") == "open").then(nw.col("stage")), "owner": nw.col("owner"), "amount": nw.col("amount")}, ended
     if data.has("opportunity_history"):
-        told = _told(data)
-        deals, bare, begun = deals.join(told, on="opportunity_id", how="left"), nw.col("told_at").is_null(), nw.coalesce(nw.col("told_at"), inferred)
-        owner = nw.coalesce("told_owner", "owner")
-    return deals.select(
-        *("opportunity_id", "created_at", "currency", bare.alias("is_bare"), begun.alias("begun_at"), owner.alias("first_owner")),
+        deals, told = deals.join(_told(data), on="opportunity_id", how="left"), nw.coalesce("told_at", "closed_at")
+        is_bare, first = nw.col("told_at").is_null(), {"owner": nw.col("told_owner"), "amount": nw.col("told_amount")}
+        early = {name: nw.when(is_bare).then(said).otherwise(first.get(name, nw.lit(None))) for name, said in early.items()}
+    begun, seen = nw.coalesce(nw.when(~is_bare).then(told), made, ended), nw.coalesce(made, told, nw.lit(data.latest))
+    return deals.filter(seen < as_of).select(
+        *("opportunity_id", "created_at", "currency", is_bare.alias("is_bare"), begun.alias("begun_at"), seen.alias("seen_at")),
+        *[value.alias(f"first_{name}") for name, value in early.items()],
         nw.when(nw.col("deleted_at") < as_of).then(nw.col("deleted_at")).alias("gone_at"),
         # Closed at a date that nobody knows: not open then.
         ((nw.col("status") != "open") & nw.col("closed_at").is_null()).alias("is_undated"),
@@ -133,12 +139,13 @@ def _known(data: Dataset, as_of: pd.Timestamp) -> nw.LazyFrame:
 def _told(data: Dataset) -> nw.LazyFrame:
     """When the history of a deal begins (``told_at``), when it was last open (``open_at``) and last closed (``shut_at``) in it; its last ``seq``.
 
-    ``told_owner``, ``last_owner``: the first and the last one in it; the owner on the record is that of today.
+    ``told_owner``, ``told_amount``: the first in it, ``last_owner`` the last; those on the record are of today.
     """
     is_open, at = nw.col("status") == "open", nw.col("changed_at")
     is_first, is_last = (at.shift(step).over("opportunity_id", order_by=_ORDER).is_null() for step in (1, -1))
     own = nw.col("owner")
     values = {"open_at": (is_open, at), "shut_at": (~is_open, at), "told_owner": (is_first, own), "last_owner": (is_last, own)}
+    values["told_amount"] = is_first, nw.col("amount")
     rows = data.table("opportunity_history").with_columns(*[nw.when(held).then(value).alias(name) for name, (held, value) in values.items()])
     told = rows.group_by("opportunity_id").agg(at.min().alias("told_at"), nw.col(*values, "seq").max())
     return stored(data, ("told",), lambda: data.engine.keep(told))
@@ -177,21 +184,17 @@ def _changed(data: Dataset, as_of: pd.Timestamp) -> nw.LazyFrame:
 def _unchanged(data: Dataset, as_of: pd.Timestamp) -> nw.LazyFrame:
     """The time before the first change, and all of the time of deals without one: open, with what the record says."""
     begun, gone, start = nw.col("begun_at"), nw.col("gone_at"), nw.col("from_at")
-    known = _known(data, as_of).filter(~nw.col("is_bare") | ~nw.col("is_undated"))
-    always = nw.when(nw.col("is_bare")).then(nw.lit(ALWAYS))
-    known = known.with_columns(nw.coalesce(nw.col("created_at"), always).alias("from_at"))
+    known = _known(data, as_of).filter(~nw.col("is_bare") | ~nw.col("is_undated")).rename({"seen_at": "from_at"})
     known = known.filter(begun.is_null() | (start < begun), gone.is_null() | (start < gone))
     is_changed = (begun < as_of) & (gone.is_null() | (begun < gone))
-    record = data.table("opportunities").select("opportunity_id", "status", "stage", "owner", "amount")
-    return known.join(record, on="opportunity_id", how="inner").select(
+    return known.select(
         "opportunity_id",
         "from_at",
         nw.when(is_changed).then(begun).otherwise(gone).alias("until_at"),
         nw.when(~is_changed | begun.is_null()).then(gone).alias("deleted_at"),
         nw.lit("open").alias("status"),
-        # The stage on the record is that of today: it says nothing about a deal closed since.
-        nw.when(nw.col("status") == "open").then(nw.col("stage")).alias("stage"),
-        *(nw.col("first_owner").alias("owner"), "amount", nw.lit(None).cast(nw.Date).alias("expected_close_on"), "currency"),
+        *[nw.col(f"first_{name}").alias(name) for name in ("stage", "owner", "amount")],
+        *(nw.lit(None).cast(nw.Date).alias("expected_close_on"), "currency"),
         *(start.alias("changed_at"), nw.lit(-1).cast(nw.Int64).alias("seq"), nw.lit("inferred").alias("origin")),
     )
 
