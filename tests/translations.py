@@ -42,6 +42,10 @@ def template(root: Path = CHECKOUT) -> Catalog:
         for record in tomllib.loads(path.read_text("utf-8")).values():
             for text in (record["name"], record["definition"], record.get("headline", {}).get("name", "")):
                 _add(catalog, text, path, root)
+    for path in sorted((root / "kpi").rglob("names.toml")):
+        for names in tomllib.loads(path.read_text("utf-8")).values():
+            for text in names.values():
+                _add(catalog, text, path, root)
     for path in sorted((root / "notebooks").glob("*.ipynb")):
         for cell in json.loads(path.read_text("utf-8"))["cells"]:
             if cell["cell_type"] == "markdown":

@@ -5,7 +5,7 @@ on an Axes of their own of the size that pages expect. None sets a global style,
 """
 
 from kpi.presentation.charts.bars import plot_account, plot_amounts, plot_bands, plot_flow, plot_shares
-from kpi.presentation.charts.curves import plot_calibration, plot_incidence, plot_retention, plot_survival, plot_tracking
+from kpi.presentation.charts.curves import plot_incidence, plot_retention, plot_survival, plot_tracking
 from kpi.presentation.charts.heat_maps import plot_cohorts, plot_week
 from kpi.presentation.charts.points import plot_ageing, plot_levers, plot_points
 
@@ -14,7 +14,6 @@ __all__ = [
     "plot_ageing",
     "plot_amounts",
     "plot_bands",
-    "plot_calibration",
     "plot_cohorts",
     "plot_flow",
     "plot_incidence",

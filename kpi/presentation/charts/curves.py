@@ -221,49 +221,6 @@ def plot_tracking(
 
 
 @style.context()
-def plot_calibration(
-    table: pd.DataFrame,
-    names: Sequence[str],
-    words: Words,
-    *,
-    labels: Sequence[str],
-    rule: str = "hiatus",
-    ylabel: str = "",
-    xlabel: str = "",
-    ax: Axes | None = None,
-) -> Axes:
-    """Draw what a model expected per customer of each group, what then came, and what a plain rule expected.
-
-    Parameters
-    ----------
-    table : DataFrame
-        ``value``, ``actual``, the column `rule` (sums over the group) and ``n``; one row per group, in order.
-    names : sequence of str
-        One per group.
-    labels : sequence of str
-        Of the model, of what came, of the rule.
-    rule : str
-        Column of the plain rule.
-
-    Returns
-    -------
-    Axes
-    """
-    ax = ax or style.axes(3.3)
-    places, n = np.arange(len(table)), table["n"].to_numpy("float64")
-    value, actual, plain = (table[name].to_numpy("float64") / n for name in ("value", "actual", rule))
-    ax.plot(places, plain, marker="_", ms=11, mew=2, color=style.PAST, ls="")
-    ax.plot(places, value, marker="o", ms=8.5, color="white", mec=style.MEASURE, mew=1.8, ls="")
-    ax.plot(places, actual, marker="o", ms=4, color=style.INK, ls="")
-    top = float(np.nanmax([value, actual, plain])) if len(table) else 1.0
-    if len(table):
-        _label_three(ax, places[-1] + 0.15, [value[-1], actual[-1], plain[-1]], labels, top)
-    ax.set_xlim(-0.5, max(len(table), 1) * 1.32 - 0.3)
-    ax.set_ylim(0, max(top, 0.01) * 1.08)
-    ax.set_xticks(places, list(names))
-    return style.finish(ax, xlabel, ylabel, y=_short(words), grid="y")
-
-
 def _short(words: Words) -> Callable[[float], str]:
     return lambda value: words.number(value, 0 if abs(value) >= 5 or value == round(value) else 1)
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import io
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, Literal, cast
+from pathlib import Path
+from typing import Any, Literal, cast
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
@@ -13,9 +14,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 from PIL import Image
-
-if TYPE_CHECKING:
-    from matplotlib.typing import RcKeyType
 
 Write = Callable[[float], str]
 Grid = Literal["x", "y"]
@@ -33,42 +31,7 @@ HATCHED: dict[str, Any] = {"facecolor": "white", "edgecolor": MEASURE, "hatch": 
 WIDTH = 5.4  # inches, two plots side by side on a page
 SCALE = 2  # pixels of the picture for one on the page
 
-SETTINGS: dict[RcKeyType, Any] = {
-    "figure.dpi": 100,
-    "figure.facecolor": "white",
-    "axes.facecolor": "white",
-    "savefig.facecolor": "white",
-    "savefig.bbox": None,
-    "font.family": "DejaVu Sans",  # ships with matplotlib: equal bytes everywhere
-    "font.size": 8.2,
-    "text.parse_math": False,  # a $ in a name is no formula
-    "text.color": INK,
-    "axes.labelcolor": MUTED,
-    "axes.labelsize": 7.8,
-    "axes.edgecolor": PAST,
-    "axes.linewidth": 0.8,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.spines.left": False,
-    "axes.grid": False,
-    "axes.axisbelow": True,
-    "xtick.color": PAST,
-    "ytick.color": PAST,
-    "xtick.labelcolor": MUTED,
-    "ytick.labelcolor": MUTED,
-    "xtick.labelsize": 7.8,
-    "ytick.labelsize": 7.8,
-    "xtick.major.size": 3,
-    "ytick.major.size": 0,
-    "grid.color": RULE,
-    "grid.linewidth": 0.7,
-    "lines.linewidth": 1.8,
-    "lines.solid_capstyle": "round",
-    "figure.constrained_layout.use": True,
-    "figure.constrained_layout.h_pad": 0.02,
-    "figure.constrained_layout.w_pad": 0.02,
-    "hatch.linewidth": 0.6,
-}
+SETTINGS = mpl.rc_params_from_file(Path(__file__).with_name("kpi.mplstyle"), use_default_template=False)
 
 
 @contextlib.contextmanager

@@ -5,11 +5,17 @@ Everything comes back as plain text: making it safe for a page is the page's wor
 
 from __future__ import annotations
 
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+
 from kpi.presentation.language.dates import Dates
 from kpi.presentation.language.numbers import missing
 from kpi.presentation.language.translations import placeholders
 
-__all__ = ["Words", "missing", "placeholders"]
+__all__ = ["NAMES", "Words", "missing", "placeholders"]
+
+NAMES: Mapping[str, Mapping[str, str]] = tomllib.loads(Path(__file__).with_name("names.toml").read_text("utf-8"))  # how pages call what has a code
 
 
 class Words(Dates):

@@ -17,11 +17,10 @@ from kpi.errors import MissingTable, MissingTime, why_missing
 from kpi.periods import Month, Window, open_windows
 from kpi.presentation.blocks import Absent, Closing, NoData, Opening
 from kpi.presentation.blocks.tables import TableWriter
-from kpi.presentation.language import Words
-from kpi.schema import N_
+from kpi.presentation.language import NAMES, Words
 
 FAULTS = "application/vnd.kpi.faults+json"  # media type of what a page says to the run alone
-PAGES = {"pulse": N_("Pulse"), "response_time": N_("Response time"), "pipeline": N_("Pipeline"), "retention": N_("Retention")}
+PAGES = NAMES["pages"]
 
 
 class ReportedCompany(Protocol):
@@ -245,12 +244,4 @@ def _account(words: Words, table: str, rows: pd.DataFrame) -> str:
     return words.say("{found} {table} = {used} used + {total} set aside ({reasons}).", **parts)
 
 
-TABLE_NAMES = {
-    "leads": N_("leads"),
-    "activities": N_("activities"),
-    "opportunities": N_("opportunities"),
-    "opportunity_history": N_("changes of opportunities"),
-    "customers": N_("customers"),
-    "orders": N_("orders"),
-    "contracts": N_("contracts"),
-}
+TABLE_NAMES = NAMES["tables"]

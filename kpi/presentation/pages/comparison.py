@@ -6,20 +6,15 @@ import pandas as pd
 
 from kpi.presentation.blocks import Answer, SideBySide
 from kpi.presentation.blocks.tables import FLOOR, DisplayColumn, DisplayTable, columns_of, estimate
-from kpi.presentation.language import Words, missing
+from kpi.presentation.language import NAMES, Words, missing
 from kpi.presentation.pages.about import About
 from kpi.presentation.pages.wording import HOUR, age, differ, share
 from kpi.schema import N_
 
 MOST = 8  # lines of a short table
-HEADS = {"source": N_("Source"), "size": N_("Size"), "product": N_("Product"), "owner": N_("Owner"), "team": N_("Team")}
-ANSWERED = {"source": N_("Which sources wait longest?"), "owner": N_("Whose leads wait longest?"), "team": N_("Which teams let leads wait longest?")}
-WON = {
-    "source": N_("Which sources bring deals that are won?"),
-    "size": N_("Are large deals won as often as small ones?"),
-    "product": N_("Which products are won?"),
-    "owner": N_("Who wins?"),
-}
+HEADS = NAMES["groups"]
+ANSWERED = NAMES["who_waits"]
+WON = NAMES["who_wins"]
 SAME = {"size": N_("The same opportunities; by the amount last known"), "owner": N_("The same opportunities; by their owner when they came in")}
 
 

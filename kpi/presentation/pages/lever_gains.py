@@ -7,26 +7,14 @@ import pandas as pd
 from kpi.presentation import charts
 from kpi.presentation.blocks import Answer, Figure
 from kpi.presentation.blocks.tables import DisplayColumn, DisplayTable, columns_of
-from kpi.presentation.language import Words
+from kpi.presentation.language import NAMES, Words
 from kpi.presentation.pages.about import About
 from kpi.presentation.pages.wording import age, few, money
 from kpi.schema import N_
 
 OTHERS = "(others)"
-BASES = {
-    "owner": N_("best owner"),
-    "team": N_("best team"),
-    "source": N_("best source"),
-    "quarter": N_("best quarter of the year"),
-    "interval": N_("end of its 80% interval"),
-}
-KINDS = {
-    "conversion": N_("Opportunity to customer"),
-    "pace": N_("Time to close"),
-    "lead_conversion": N_("Lead to opportunity"),
-    "response": N_("Answered within the hour"),
-    "amount": N_("Average won deal"),
-}
+BASES = NAMES["lever_bases"]
+KINDS = NAMES["levers"]
 MODEL = N_(
     "The model takes the deals open now and those to come from stage to stage, with the daily chances of the last year for their stage, their "
     "age in it and their source; a won deal counts with the mean amount of its source. A lever moves one factor to where its best owner or "

@@ -8,27 +8,17 @@ from kpi.catalog import CATALOG
 from kpi.presentation import charts
 from kpi.presentation.blocks import Answer, Figure, SideBySide
 from kpi.presentation.blocks.tables import FLOOR, DisplayColumn, DisplayTable, columns_of
-from kpi.presentation.language import Words
+from kpi.presentation.language import NAMES, Words
 from kpi.presentation.pages.about import About
 from kpi.presentation.pages.wording import age, money, share, span
-from kpi.schema import N_
 
 LEAST = CATALOG["retention.expected_value"].floor
 FEW = 300
 NOBODY_GONE = 0.99  # share still active from which the model sees no dropping out
-GROUPS = {"source": N_("Source"), "segment": N_("Segment"), "owner": N_("Owner"), "product": N_("First product"), "response": N_("First answer")}
-BANDS = {"within 1 h": N_("within 1 h"), "1 to 24 h": N_("1 to 24 h"), "later": N_("later"), "not answered": N_("not answered")}
-REPEATS = {"all": N_("All"), "6": N_("6 +")}
-VALUE_GROUPS = {
-    "recent often much": N_("Best: lately, often, much"),
-    "recent often little": N_("Faithful and small: lately, often, little"),
-    "recent seldom much": N_("Large: lately, seldom, much"),
-    "recent seldom little": N_("New or small: lately, seldom, little"),
-    "past often much": N_("Best, gone quiet: long ago, often, much"),
-    "past often little": N_("Faithful, gone quiet: long ago, often, little"),
-    "past seldom much": N_("Large once: long ago, seldom, much"),
-    "past seldom little": N_("Passing: long ago, seldom, little"),
-}
+GROUPS = NAMES["customer_groups"]
+BANDS = NAMES["answers"]
+REPEATS = NAMES["repeats"]
+VALUE_GROUPS = NAMES["value_groups"]
 
 
 def value_to_date(about: About, deciles: pd.DataFrame, best: pd.DataFrame, mean: pd.DataFrame) -> list:
@@ -123,7 +113,7 @@ def expected_value(
     right = _at_risk(about, at_risk)
     if check.empty:
         return [answer, right]
-    return [answer, SideBySide(_calibration(about, check), _tracking(about, tracking)), SideBySide(_check(about, check), right)]
+    return [answer, SideBySide(_check(about, check), _tracking(about, tracking)), right]
 
 
 def contract_value(about: About, value: pd.DataFrame, check: pd.DataFrame) -> list:
@@ -203,22 +193,6 @@ def _verdict(about: About, check: pd.DataFrame) -> list[str]:
 
 def _named(words: Words, repeats: pd.Series) -> list[str]:
     return [words.translate(REPEATS.get(number, number)) for number in repeats]
-
-
-def _calibration(about: About, check: pd.DataFrame) -> Figure:
-    words, say = about.words, about.words.say
-    groups = check[check["repeats"] != "all"]
-    names = _named(words, groups["repeats"])
-    labels, ylabel, xlabel = [say("model"), say("made"), say("plain rule")], say("purchases per customer"), say("repeat purchases before")
-    drawn = charts.plot_calibration(groups, names, words, labels=labels, ylabel=ylabel, xlabel=xlabel)
-    by_group = words.listing(
-        say("{repeats}: {value} expected, {actual} made", repeats=name, value=words.number(row.value), actual=words.number(row.actual))
-        for name, row in zip(names, groups.itertuples(), strict=True)
-    )
-    alt = say("Purchases by repeat purchases before: {groups}.", groups=by_group)
-    days = words.days(int(check["horizon"].iloc[0]))
-    note = say("Purchases per customer in the {days} held out · ring: model, dot: made, line: plain rule · n in the table", days=days)
-    return Figure(drawn, say("Right for frequent and for rare buyers?"), note, alt)
 
 
 def _tracking(about: About, tracking: pd.DataFrame) -> Figure:

@@ -7,24 +7,12 @@ import pandas as pd
 from kpi.presentation import charts
 from kpi.presentation.blocks import Answer, Figure, SideBySide
 from kpi.presentation.blocks.tables import DisplayColumn, columns_of, estimate
+from kpi.presentation.language import NAMES
 from kpi.presentation.pages.about import About
 from kpi.presentation.pages.wording import differ, few, judged, length, share, window_days
 from kpi.schema import N_
 
-STEPS = {
-    "new": N_("New deals"),
-    "reopened": N_("Reopened"),
-    "pulled_in": N_("Pulled in"),
-    "owner_in": N_("Taken over"),
-    "increased": N_("Value increased"),
-    "decreased": N_("Value decreased"),
-    "pushed_out": N_("Pushed out"),
-    "won": N_("Won"),
-    "lost": N_("Lost deals"),
-    "deleted": N_("Deleted"),
-    "owner_out": N_("Handed over"),
-    "currency": N_("Exchange rates"),
-}
+STEPS = NAMES["pipeline_steps"]
 CHANGES = {
     1: N_("The open pipeline grew from {start} to {end}: {new} of new deals, {won} won, {lost} lost."),
     -1: N_("The open pipeline shrank from {start} to {end}: {new} of new deals, {won} won, {lost} lost."),

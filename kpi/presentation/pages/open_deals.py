@@ -8,17 +8,12 @@ from kpi.catalog import kpi
 from kpi.presentation import charts
 from kpi.presentation.blocks import Answer, Block, Figure, SideBySide
 from kpi.presentation.blocks.tables import DisplayColumn, DisplayTable, columns_of, estimate
+from kpi.presentation.language import NAMES
 from kpi.presentation.pages.about import About
 from kpi.presentation.pages.wording import length
 from kpi.schema import N_
 
-FACTORS = {
-    "velocity": N_("Pipeline per day"),
-    "open_deals": N_("Open deals"),
-    "win_incidence": N_("Won within a year"),
-    "average_won_value": N_("Average won deal"),
-    "days_to_win": N_("Days to win"),
-}
+FACTORS = NAMES["velocity"]
 UNITS = {"velocity": "money", "average_won_value": "money", "win_incidence": "rate", "open_deals": "count", "days_to_win": "days"}
 
 

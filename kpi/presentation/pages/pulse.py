@@ -7,24 +7,9 @@ import pandas as pd
 from kpi.catalog import CHAIN, kpi
 from kpi.presentation.blocks import Answer, NoData, Opening, Prose, Sparkline, Tile, Tiles
 from kpi.presentation.blocks.tables import DisplayColumn, columns_of, estimate
-from kpi.presentation.language import Words
+from kpi.presentation.language import NAMES, Words
 from kpi.presentation.pages.about import About
 from kpi.presentation.pages.wording import HORIZON, counted, few, length, share, unstable
-from kpi.schema import N_
-
-_PHRASES = {
-    "pipeline.leads": (N_("few leads came in ({value})"), N_("many leads came in ({value})")),
-    "response.answered_within": (
-        N_("only {value} of leads were answered within the hour"),
-        N_("as many as {value} of leads were answered within the hour"),
-    ),
-    "pipeline.opportunities": (N_("few opportunities were created ({value})"), N_("many opportunities were created ({value})")),
-    "pipeline.stage_entries": (N_("few deals moved on ({value})"), N_("many deals moved on ({value})")),
-    "pipeline.won": (N_("few deals were won ({value})"), N_("many deals were won ({value})")),
-    "pipeline.average_won_value": (N_("the average won deal was small ({value})"), N_("the average won deal was large ({value})")),
-    "pipeline.won_value": (N_("little value was won ({value})"), N_("much value was won ({value})")),
-    "retention.kept": (N_("only {value} of customers were kept"), N_("as many as {value} of customers were kept")),
-}
 
 
 def opening(about: About, chain: list[pd.DataFrame]) -> Opening:
@@ -146,8 +131,8 @@ def _flag(words: Words, reason: str, usual: str) -> str:
 
 def _signal(about: About, months: pd.DataFrame) -> str:
     row, words = months.iloc[-1], about.words
-    low, high = _PHRASES[row["kpi"]]
-    signal = words.say(low if row["reason"].endswith("below") else high, value=value(about, months, row))
+    side = "signals_low" if row["reason"].endswith("below") else "signals_high"
+    signal = words.say(NAMES[side][row["kpi"]], value=value(about, months, row))
     if row["reason"].startswith("run"):
         return words.say("{what}, the eighth month running on that side of the mean", what=signal)
     return signal

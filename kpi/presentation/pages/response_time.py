@@ -9,6 +9,7 @@ import pandas as pd
 from kpi.presentation import charts
 from kpi.presentation.blocks import Answer, Block, Figure, Note, Opening, SideBySide
 from kpi.presentation.blocks.tables import FLOOR, DisplayColumn, DisplayTable, columns_of, estimate
+from kpi.presentation.language import NAMES
 from kpi.presentation.pages.about import About
 from kpi.presentation.pages.wording import HOUR, Pair, age, at, counted, differ, few, share, unstable
 from kpi.schema import N_
@@ -226,10 +227,7 @@ def _opens(windows: list, span: tuple[int, int]) -> bool:
     return any(opens <= span[0] * 60 and span[1] * 60 <= closes for opens, closes in windows)
 
 
-OUTCOMES = {
-    "response.nurtured_appointment": N_("appointment within {days} days"),
-    "response.nurtured_opportunity": N_("opportunity within {days} days"),
-}
+OUTCOMES = NAMES["nurtured"]
 
 
 def alert_follow_up(about: About, alerts: pd.DataFrame, score: pd.DataFrame | None, nurtured: pd.DataFrame) -> list:

@@ -7,16 +7,12 @@ import pandas as pd
 from kpi.presentation import charts
 from kpi.presentation.blocks import Answer, Figure, Note, Opening, SideBySide
 from kpi.presentation.blocks.tables import FLOOR, DisplayColumn, DisplayTable, columns_of
-from kpi.presentation.language import Words
+from kpi.presentation.language import NAMES, Words
 from kpi.presentation.pages.about import About
 from kpi.presentation.pages.wording import Pair, at, by_age, counted, few, incidence, length, quarter_name, share
 from kpi.schema import N_
 
-READINGS = {
-    "net": N_("A purchase is a day whose sales less refunds are above 0: a sale taken back as a whole is none."),
-    "sales": N_("A purchase is a day with a sale, taken back later or not; amounts are net of refunds."),
-    "documents": N_("A day with any order counts as a purchase, cancellations too; amounts are net of refunds."),
-}
+READINGS = NAMES["purchases"]
 
 
 def opening(about: About, year: pd.DataFrame, window: int | None, *, is_set: bool = False) -> Opening:
@@ -121,27 +117,7 @@ def revenue(about: About, net: pd.DataFrame, gross: pd.DataFrame) -> list:
     drawn = charts.plot_account(row["start"], steps, labels, words, currency=about.currency, counts=counts, xlabel=xlabel)
     title = say("What became of the revenue of the customers of a year ago")
     figure = Figure(drawn, title, f"{note} · {say('hatched: a fall')}", answer)
-    return [Answer(answer), SideBySide(figure, _revenue_parts(about, row))]
-
-
-def _revenue_parts(about: About, row: pd.Series) -> DisplayTable:
-    say, start = about.words.say, row["start"]
-    lines = [
-        (say("At the start"), row["n"], start),
-        (say("More than before"), row["n_expanded"], row["expansion"]),
-        (say("Less than before"), row["n_contracted"], -row["contraction"]),
-        (say("Gone"), row["n_churned"], -row["churn"]),
-    ]
-    parts = pd.DataFrame([{"part": part, "n": int(n), "amount": amount, "share": amount / start} for part, n, amount in lines])
-    total = pd.DataFrame([{"part": say("A year later"), "n": int(row["n_events"]), "amount": row["end"], "share": row["value"]}])
-    columns = [
-        DisplayColumn("part", say("Revenue")),
-        DisplayColumn("n", say("Customers"), "number"),
-        DisplayColumn("amount", say("Amount"), "money"),
-        DisplayColumn("share", say("Of the start"), "percent"),
-    ]
-    note = say("An exact account · customers who brought as much as before are in the first and last row only")
-    return about.table(parts, columns, title=say("The same in figures"), note=note, total=total)
+    return [Answer(answer), figure]
 
 
 def contract_survival(about: About, *, survival: pd.DataFrame, curve: pd.DataFrame, median: pd.DataFrame, renewals: pd.DataFrame) -> list:

@@ -7,21 +7,11 @@ import pandas as pd
 from kpi.presentation import charts
 from kpi.presentation.blocks import Answer, Figure, SideBySide
 from kpi.presentation.blocks.tables import FLOOR, DisplayColumn, DisplayTable, columns_of, estimate
-from kpi.presentation.language import Words
+from kpi.presentation.language import NAMES, Words
 from kpi.presentation.pages.about import About
 from kpi.presentation.pages.wording import age, differ, share, window_days
-from kpi.schema import N_
 
-MOVES = {
-    "forward": N_("Next\nstage"),
-    "skipped": N_("Passed\nover one"),
-    "back": N_("Back"),
-    "won": N_("Won"),
-    "lost": N_("Lost deals"),
-    "deleted": N_("Deleted"),
-    "open": N_("Still\nopen"),
-    "unknown": N_("To a stage\nnot listed"),
-}
+MOVES = NAMES["moves"]
 ALWAYS = ("forward", "won", "lost", "open")  # shown even where no deal went there
 ENDS = {"on": ("forward", "skipped", "won"), "lost": ("lost",), "open": ("open",)}
 
