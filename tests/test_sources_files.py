@@ -69,7 +69,11 @@ def named(text: str) -> str:
 def test_what_is_decoded_is_looked_at(tmp_path):
     """A stray byte, two files joined, a cell cut in the middle of a letter, and the code pages of DOS and of the Macintosh."""
     sound = named(NAMES).encode()
-    for broken, row in ((sound + b"L9,2026-03-02 09:00,T\xe9l,Ann\n", 6), (sound.replace("Zoé".encode(), b"Zo\xc3"), 5)):
+    for broken, row in (
+        (b"\xef\xbb\xbf" + sound + b"L9,2026-03-02 09:00,T\xe9l,Ann\n", 6),
+        (sound + b"L9,2026-03-02 09:00,T\xe9l,Ann\n", 6),
+        (sound.replace("Zoé".encode(), b"Zo\xc3"), 5),
+    ):
         with pytest.raises(DataError, match=rf"leads\.csv:{row} has bytes that are not utf-8, as others .* under \[tables\.leads\]"):
             read(write(tmp_path, UTC, leads=broken))
     joined = named(NAMES).encode() + named(NAMES * 9).encode("cp1252").split(b"\n", 1)[1].replace(b"L", b"M")

@@ -25,7 +25,7 @@ COMPANY_CURRENCY = "company.currency"
 _TOTAL = r"(grand |sous[- ]?|sub[- ]?)?(totals?|totaux|somme|summe|sum|gesamt)( (g[ée]n[ée]ral|global|ht|ttc|[\d(][^\x1f]*))*[ :]*"
 _NUMBER = r"[-+]?(\d{1,3}([ .,'’\x{a0}\x{202f}]\d{3})+|\d+)?([.,]\d+)?\s?(\p{Sc}|%|[A-Za-z]{3})?"
 _TOTAL_LINE = rf"(?i)\x1f*{_TOTAL}(\x1f({_NUMBER})?)*"
-_ODD = r"^1\d{9}(\d{3}){0,2}([.]0+)?$", r"^0+[-/.]0+[-/.]0+([ T]|$)", r"\pL\pL"  # since 1970, a date of noughts, the name of a month
+_ODD = r"^1\d{9}(\d{3}){0,2}([.]0+)?$", r"^0+[-/.]0+[-/.]0+([ T]|$)", r"[A-Za-zÀ-ÿ]{2}"  # since 1970, a date of noughts, the name of a month
 _NAMES = {name[:end]: f"{number:02}" for name, number in MONTHS.items() for end in range(3, len(name) + 1) if name[:end] != "jui"}  # June or July
 _MONTH_FIRST = r"^(?:[a-z]+[.]?,? +)?([a-z]{3,9})[.]? +(\d{1,2})(?:st|nd|rd|th)?,? +(\d{4})"
 _DAY_FIRST = r"^(?:[a-z]+[.]?,? +)?(\d{1,2})(?:er|st|nd|rd|th)?[ /.-]*(?:of |de )?([a-z]{3,9})[.]?,?[ /.-]*(\d{4}|\d{2})(?:,| a| at| -)* *(\d.*)?$"

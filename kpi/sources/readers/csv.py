@@ -149,7 +149,7 @@ def _encoding(opened: IO[bytes], located: Located, declared: str, table: str) ->
         try:
             decoder.decode(head, final=not head)
         except UnicodeDecodeError:
-            if name:
+            if declared or name not in ("", "utf-8-sig"):
                 fault = f"is not {name}" if head else "breaks off in the middle of a character"
                 raise DataError(f"{located.label} {fault}; write its encoding under [tables.{table}] in kpi.toml") from None
             name, decoder = _single_byte(located, table), codecs.getincrementaldecoder("latin-1")()

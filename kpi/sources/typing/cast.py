@@ -70,18 +70,18 @@ def convert(connection: Connection, staging: StagingTable, dialects: dict[str, D
     times = {name: _times(connection, staging, name, dialects[name], clock) for name in dated}
     texts, locals_, typed = [], [], []
     currencies = _currencies(connection, staging, dialects)
+    currency = _currency(staging, currencies)
     for column in columns:
         name, family = column.name, staging.families[column.name]
         given = _id(connection, staging, column, family) if column.is_id else sql.ident(name)
         texts.append(f"{given} as {_cell(name)}")
         if name in times and family in ("text", "instant", "date"):
             locals_.append(f"{_local(name, family, dialects[name], times[name].precision)} as {_wall(name)}")
+        value = _month(connection, staging, name) if column.kind == "month" else _value(column, family, dialects[name], times, clock)
         if name == "currency":
-            value = _currency(staging, currencies)
-        else:
-            value = _month(connection, staging, name) if column.kind == "month" else _value(column, family, dialects[name], times, clock)
-        if name in currencies:
-            value = f"case when coalesce({currencies[name]} = {_currency(staging, currencies)}, true) then {value} end"
+            value = currency
+        elif name in currencies:
+            value = f"case when coalesce({currencies[name]} = {currency}, true) then {value} end"
         typed.append(f"{value} as {sql.ident(name)}")
     faults, tests, bad = _faults(columns)
     name = sql.free_name(connection, f"typed_{staging.table.name}")
@@ -168,23 +168,23 @@ def _number(column: Column, cell: str, family: str, dialect: Dialect) -> str:
 
 
 def _currencies(connection: Connection, staging: StagingTable, dialects: dict[str, Dialect]) -> dict[str, str]:
-    """Write the SQL of the currency beside the amounts of each column that has any, where a row has a currency; one that is none is called ?."""
+    """Write the SQL of what each column says of a row's currency: the one of that name, and amounts with one beside them, ? where nobody knows it."""
     found, names = dict[str, str](), currency_names(staging.currency)
-    for name in (name for name, family in staging.families.items() if family == "text" and "currency" in staging.families):
-        if staging.table[name].kind == "number":
-            asked = f"select distinct {beside(sql.ident(name), dialects[name].money)} from {staging.name}"
-            said = [word for (word,) in connection.execute(asked).fetchall() if word and word.lower() not in MULTIPLIERS]
-            cases = " ".join(f"when {sql.text(word)} then {sql.text(names.get(word, '?'))}" for word in said)
-            found |= {name: f"case {beside(_cell(name), dialects[name].money)} {cases} end"} if said else {}
+    for name in sorted(staging.families, key=lambda name: name != "currency") if "currency" in staging.families else []:
+        is_amount = staging.families[name] == "text" and staging.table[name].kind == "number"
+        if is_amount or name == "currency":
+            own, typed = (beside(cell, dialects[name].money) if is_amount else f"upper({cell}::varchar)" for cell in (sql.ident(name), _cell(name)))
+            said = [word for (word,) in connection.execute(f"select distinct {own} from {staging.name}").fetchall() if word]
+            codes = {word: names.get(word, "?" if is_amount else word) for word in said if word.lower() not in MULTIPLIERS}
+            cases = " ".join(f"when {sql.text(word)} then {sql.text(code)}" for word, code in codes.items())
+            found |= {name: f"case {typed} {cases} end"} if cases else {}
     return found
 
 
 def _currency(staging: StagingTable, currencies: dict[str, str]) -> str:
     """Write the SQL of a row's currency: of its column, else of its amounts, else the company's."""
-    cell, own = f"upper({_cell('currency')}::varchar)", "null" if staging.is_told else sql.text(staging.currency)
-    names = " ".join(f"when {sql.text(name)} then {sql.text(code)}" for name, code in currency_names(staging.currency).items() if name != code)
-    beside_them = [f"nullif({one}, '?')" for one in currencies.values()]
-    return f"coalesce({', '.join([f'case {cell} {names} else {cell} end', *beside_them, own])})"
+    told = [f"nullif({said}, '?')" for said in currencies.values()] + ["null" if staging.is_told else sql.text(staging.currency)]
+    return f"coalesce({', '.join(told)}, null)"
 
 
 def _text(column: Column, cell: str, family: str) -> str:
