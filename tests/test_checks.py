@@ -15,6 +15,7 @@ import kpi
 from kpi import compute
 from kpi.__main__ import run
 from kpi.errors import DataError
+from kpi.presentation import pages
 from kpi.report import quality
 from kpi.sources.checks import rules as rules
 from kpi.sources.checks.flags import WORDS
@@ -204,6 +205,23 @@ def test_a_refusal_names_what_mends_it(tmp_path, capsys, row, remedy):
     told = capsys.readouterr().err
     assert remedy in told
     assert all(tomllib.loads(line) for line in re.findall(r"values\.\w+ = {.*?}|dates = [^,]+|decimal = \"[^\"]*\"", told)), "the lines can be pasted"
+
+
+# --- what is set aside, in money
+
+
+def test_what_the_rows_set_aside_hold_is_said(tmp_path, capsys):
+    """Two of a hundred rows, within the limit of rows, hold 10,000 beside 9,800: 51 % of the amounts; what `where` leaves out is not counted."""
+    orders = [f"O{n},C1,2026-03-02,{100 if n < 98 else 5000}.0,{'' if n >= 98 else 'sale'},x" for n in range(100)]
+    text = "order_id,customer_id,at,amount,kind,product\n" + "\n".join([*orders, "T,C1,2026-03-02,7777.0,sale,test", ""])
+    folder = write(tmp_path, COMPANY + '[tables.orders]\nwhere.product = ["x"]\n', orders=text)
+    assert run(["check", str(folder)]) == 0
+    shown = capsys.readouterr().out
+    assert "10,000 beside 9,800 used" in shown and "7,777" not in shown
+    data = kpi.load(folder)
+    for lang, said in (("en", "Those set aside hold 51% of the amounts."), ("fr", "Les lignes écartées portent 51 % des montants.")):
+        about = pages.about(data, str(data.last_month()), lang)
+        assert said in " ".join(pages.closing(about, data.row_ledger, tables=["orders"]).sentences).replace("\u202f", " ").replace("\u00a0", " ")
 
 
 # --- the limit

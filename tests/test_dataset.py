@@ -124,7 +124,7 @@ def test_sample_tells_its_company_and_accounts_for_every_row(sample):
     assert str(sample.last_month()) == "2026-10"
     assert sample.teams() == ["Nord", "Partenaires", "Sud"]
     ledger = sample.row_ledger
-    assert list(ledger.columns) == ["table", "found", "used", "set_aside", "reason", "message", "column"]
+    assert list(ledger.columns) == ["table", "found", "used", "set_aside", "reason", "amount", "message", "column"]
     assert (ledger["found"] == ledger["used"] + ledger["set_aside"]).all()
     assert ledger.groupby("table")["used"].sum()["leads"] == 6000
     assert list(sample.set_aside.columns) == ["table", "file", "row", "column", "value", "reason"]

@@ -35,7 +35,7 @@ def test_a_table_has_all_canonical_columns_in_order_and_type(tmp_path):
     }  # fmt: skip
     assert reading.provided == {"leads": frozenset({"lead_id", "created_at", "source", "owner"})}
     assert reading.precision == {("leads", "created_at"): "second"}
-    assert reading.ledger.to_dict("records") == [{"table": "leads", "found": 2, "used": 2, "set_aside": 0, "reason": ""}]
+    assert reading.ledger.to_dict("records") == [{"table": "leads", "found": 2, "used": 2, "set_aside": 0, "reason": "", "amount": None}]
     assert list(reading.set_aside.columns) == ["table", "file", "row", "column", "value", "reason"]
     assert reading.set_aside.empty
 

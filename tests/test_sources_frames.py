@@ -110,13 +110,13 @@ def test_parents_are_read_before_their_children():
 def test_empty_frames_are_tables_without_rows():
     reading, tables = read(leads=FRAME.iloc[:0])
     assert tables == {"leads": []}
-    assert reading.ledger.to_dict("records") == [{"table": "leads", "found": 0, "used": 0, "set_aside": 0, "reason": ""}]
+    assert reading.ledger.to_dict("records") == [{"table": "leads", "found": 0, "used": 0, "set_aside": 0, "reason": "", "amount": None}]
 
 
 def test_no_frames_at_all():
     reading, tables = read()
     assert tables == {}
-    assert list(reading.ledger.columns) == ["table", "found", "used", "set_aside", "reason"]
+    assert list(reading.ledger.columns) == ["table", "found", "used", "set_aside", "reason", "amount"]
 
 
 def test_categories_and_missing_values_of_every_kind():

@@ -85,7 +85,7 @@ class Dataset:
     latest: datetime  # the last instant known
     provided: dict[str, frozenset[str]]  # columns that each table has of its own
     precision: dict[tuple[str, str], str]  # of each instant: second or day
-    row_ledger: pd.DataFrame  # what became of the rows: table, found, used, set_aside, reason; message and column, of which the reason is made
+    row_ledger: pd.DataFrame  # what became of the rows: table, found, used, set_aside, reason, amount; message and column, the reason's parts
     set_aside: pd.DataFrame  # the rows set aside, with the cell that was to blame
     flags: pd.DataFrame  # faults of rows that are used all the same
     decisions: pd.DataFrame  # what was decided from the data

@@ -62,7 +62,12 @@ def listing(data: Dataset | Reading, examples: int) -> pd.DataFrame:
     """List why rows were set aside, with some of them."""
     causes = data.row_ledger[data.row_ledger["reason"] != ""]
     found = [rows.examples(data.set_aside, row.table, row.reason, examples) for row in causes.itertuples()]
-    return pd.DataFrame({"table": causes["table"], "reason": causes["reason"], "rows": causes["set_aside"], "examples": found}).reset_index(drop=True)
+    listed = pd.DataFrame({"table": causes["table"], "reason": causes["reason"], "rows": causes["set_aside"]})
+    if causes["amount"].sum():
+        used = data.row_ledger[data.row_ledger["reason"] == ""].set_index("table")["amount"]
+        texts = [f"{row.amount:,.0f} beside {used[row.table] or 0:,.0f} used" if row.amount > 0 else "" for row in causes.itertuples()]
+        listed["amount"] = texts
+    return listed.assign(examples=found).reset_index(drop=True)
 
 
 def as_text(data: Dataset | Reading, examples: int) -> str:

@@ -15,7 +15,7 @@ from kpi.errors import SchemaError, nearest
 from kpi.schema import Column, Table
 from kpi.sources.cells import PATTERN
 from kpi.sources.checks import recording, rules
-from kpi.sources.checks.rows import DECISIONS, LEDGER, SET_ASIDE, STARTS_AND_ENDS
+from kpi.sources.checks.rows import AMOUNTS, DECISIONS, LEDGER, SET_ASIDE, STARTS_AND_ENDS, accounted
 from kpi.sources.config import Company
 from kpi.sources.reading import ORDER, Reading, read_frames
 from kpi.sources.staging import COMPANY_CURRENCY
@@ -146,12 +146,10 @@ class _SparkTables:
         return rows
 
     def _account(self, table: Table, rows: DataFrame, faults: _Faults, own: pd.DataFrame) -> None:
-        counted = {row["fault"]: row["count"] for row in rows.groupBy("fault").count().collect()}
-        used = counted.pop(0, 0)
-        aside = dict(zip(own["reason"][1:], own["set_aside"][1:], strict=True))
-        for fault, n in sorted(counted.items()):
-            aside[faults.known[fault][1]] = aside.get(faults.known[fault][1], 0) + n
-        self.ledger += [(table.name, used, used, 0, "")] + [(table.name, n, 0, n, reason) for reason, n in aside.items()]
+        amount = f.abs(f.col(AMOUNTS[table.name])) if table.name in AMOUNTS else f.lit(None).cast("double")
+        each = rows.groupBy("fault").agg(f.count("*"), f.sum(amount)).collect()
+        before = {row.reason: [row.set_aside, None if pd.isna(row.amount) else row.amount] for row in own[1:].itertuples()}
+        self.ledger += accounted(table.name, faults.known, [tuple(row) for row in each], before)
         bad = f.element_at(f.array(*[f.col(column).cast("string") if column else f.lit("") for column, _ in faults.known]), f.col("fault") + 1)
         # A cell that cannot be used is empty by now: the key says more.
         keys = f.concat_ws(" ", *[f.col(name).cast("string") for name in table.key])

@@ -241,7 +241,9 @@ def _account(words: Words, table: str, rows: pd.DataFrame) -> str:
     named = [words.say(row.message, column=row.column) if row.column else words.translate(row.message) for row in aside.itertuples()]
     parts = {"found": found, "table": name, "used": int(rows["used"].max()), "total": total}
     parts["reasons"] = words.listing(f"{words.number(int(n))} {reason}" for n, reason in zip(aside["set_aside"], named, strict=True))
-    return words.say("{found} {table} = {used} used + {total} set aside ({reasons}).", **parts)
+    held, kept = (float(some["amount"].sum()) for some in (aside, rows))
+    share = " " + words.say("Those set aside hold {share} of the amounts.", share=words.percent(held / kept)) if held else ""
+    return words.say("{found} {table} = {used} used + {total} set aside ({reasons}).", **parts) + share
 
 
 TABLE_NAMES = NAMES["tables"]

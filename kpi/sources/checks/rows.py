@@ -14,7 +14,8 @@ from kpi.sources.checks import rules
 from kpi.sources.staging import StagingTable
 from kpi.sources.typing.cast import BLANK, TypedTable
 
-LEDGER = ["table", "found", "used", "set_aside", "reason"]
+LEDGER = ["table", "found", "used", "set_aside", "reason", "amount"]  # amount: what the rows hold, whatever its sign
+AMOUNTS = {"opportunities": "amount", "orders": "amount", "contracts": "monthly_amount"}
 SET_ASIDE = ["table", "file", "row", "column", "value", "reason"]
 DECISIONS = ["table", "file", "decision", "value"]
 STARTS_AND_ENDS = {"opportunities": ("created_at", "closed_at", rules.CLOSED_FIRST), "contracts": ("start_on", "end_on", rules.ENDED_FIRST)}
@@ -78,16 +79,25 @@ def keep(connection: Connection, table: Table, typed: TypedTable) -> str:
 
 def ledger(connection: Connection, staging: StagingTable, typed: TypedTable) -> list[tuple]:
     """Account for every row found: used, or set aside for a reason."""
-    counted = dict(connection.execute(f"select fault, count(*) from {typed.name} group by fault").fetchall())
-    used, blank = counted.pop(0, 0), counted.pop(BLANK, 0)
-    aside: dict[str, int] = {rules.MISFIT: len(staging.misfits)} if staging.misfits else {}
-    for fault, n in sorted(counted.items()):
-        reason = typed.faults[fault][1]
-        aside[reason] = aside.get(reason, 0) + n
-    found = staging.n_read - blank + len(staging.misfits)
-    if found != used + sum(aside.values()):
-        raise AssertionError(f"{staging.table.name}: {found} rows found, but {used} used and {sum(aside.values())} set aside")
-    return [(staging.table.name, used, used, 0, "")] + [(staging.table.name, n, 0, n, reason) for reason, n in aside.items()]
+    amount = AMOUNTS.get(staging.table.name, "null::double")
+    each = connection.execute(f"select fault, count(*), sum(abs({amount})) from {typed.name} group by fault").fetchall()
+    counted = accounted(staging.table.name, typed.faults, [row for row in each if row[0] != BLANK], {rules.MISFIT: [len(staging.misfits), None]})
+    found = staging.n_read - sum(n for fault, n, _ in each if fault == BLANK) + len(staging.misfits)
+    if found != (total := sum(row[1] for row in counted)):
+        raise AssertionError(f"{staging.table.name}: {found} rows found, but {total} used and set aside")
+    return counted
+
+
+def accounted(table: str, faults: list[tuple[str, str]], each: list[tuple], before: Mapping[str, list]) -> list[tuple]:
+    """Put rows counted by their fault into a ledger, with what those hold that were meant as records."""
+    used = next(((n, amount) for fault, n, amount in each if fault == 0), (0, None))
+    aside = {reason: counted for reason, counted in before.items() if counted[0]}
+    for fault, n, amount in sorted(each):
+        if fault:
+            reason = faults[fault][1]
+            earlier, held = aside.get(reason, [0, None])
+            aside[reason] = [earlier + n, held if amount is None or reason in rules.NO_RECORDS else (held or 0) + amount]
+    return [(table, used[0], used[0], 0, "", used[1])] + [(table, n, 0, n, reason, amount) for reason, (n, amount) in aside.items()]
 
 
 def examples(set_aside: pd.DataFrame, table: str, reason: str, count: int) -> list[str]:
