@@ -96,6 +96,7 @@ def faulty() -> dict[str, pd.DataFrame]:
     deals += [deal("D", "2026-02-01"), deal("E", None), deal("F", "0202-02-01"), deal("A", "2026-02-03")]
     deals += [deal(" G ", "2026-02-01", amount=float("nan")), deal("H", "2026-02-01", amount=float("inf"))]
     deals[4]["status"], deals[5]["status"] = "OPEN", "maybe"
+    deals += [deal("1.5E+11", "2026-02-01"), deal("#N/A", "2026-02-01"), deal("7E12", "2026-02-01", lead_id="NULL")]
     states = [("2026-02-01 10:00", "Qualified", "open"), ("2026-02-02 10:00", "Proposal", "open")]
     history = [*story("A", *states), *story("B", *states), *story("nobody", *states), *story("A", states[0])]
     return selling(deals, history) | answering([*LEADS, LEADS[0]], [touch("L1", "2026-03-02 10:00"), touch("L2", "2026-04-02 10:00", kind="fax")])

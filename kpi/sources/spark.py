@@ -19,7 +19,7 @@ from kpi.sources.checks.rows import AMOUNTS, DECISIONS, LEDGER, SET_ASIDE, START
 from kpi.sources.config import Company
 from kpi.sources.reading import ORDER, Reading, read_frames
 from kpi.sources.staging import COMPANY_CURRENCY
-from kpi.sources.typing.cast import FIRST_YEAR, LAST_YEAR
+from kpi.sources.typing.cast import DIGITS_LOST, FIRST_YEAR, LAST_YEAR, NO_RECORD
 
 if TYPE_CHECKING:
     from pyspark.sql import Column as Cell
@@ -214,6 +214,8 @@ def _value(column: Column, cell: Cell, kind: str, zone: str) -> Cell:
     """The cell in its canonical type; what cannot be used is empty."""
     if column.kind == "text":
         text = f.regexp_replace(cell.cast("string"), f"^{PATTERN}+|{PATTERN}+$", "")
+        if column.is_id:
+            return f.when(~text.rlike(f"{NO_RECORD}|{DIGITS_LOST}|^$"), text)
         if not column.allowed:
             return f.nullif(text, f.lit(""))
         return f.when(f.lower(text).isin(*column.allowed), f.lower(text))
@@ -228,13 +230,14 @@ def _value(column: Column, cell: Cell, kind: str, zone: str) -> Cell:
 
 def _cell_faults(faults: _Faults, column: Column, cell: Cell, value: Cell) -> None:
     if column.kind == "text":
-        given = f.length(f.regexp_replace(cell.cast("string"), PATTERN, "")) > 0
+        text = f.regexp_replace(cell.cast("string"), PATTERN, "")
+        given = (f.length(text) > 0) & (~text.rlike(NO_RECORD) if column.is_id else f.lit(True))
     else:
         given = cell.isNotNull() & (~f.isnan(cell.cast("double")) if column.kind == "number" else f.lit(True))
     if column.filled:
         faults.add(column.name, rules.EMPTY.format(column=column.name), ~f.coalesce(given, f.lit(False)))
-    if column.kind != "text" or column.allowed:
-        reason = rules.UNKNOWN_VALUE if column.allowed else rules.UNREADABLE
+    if column.kind != "text" or column.allowed or column.is_id:
+        reason = rules.UNKNOWN_VALUE if column.allowed else rules.DIGITS_LOST if column.is_id else rules.UNREADABLE
         faults.add(column.name, reason.format(column=column.name), given & value.isNull())
 
 

@@ -24,8 +24,8 @@ BLANK = -1  # no record, so no row to account for
 _IN_UTC = r" ?(Z|UTC|[-+]00(:?00)?)$"
 _DAY_IN_UTC = rf"[T ] *0?0:00(:00([.,]0+)?)?{_IN_UTC}"
 # What stands in a key or a link for no record, and what a spreadsheet makes of a long number: its last digits are gone.
-_NO_RECORD = r"(?i)^(null|none|nan|nil|n/?a|undefined|\\n|#n/?[av]|#\S+[!?]|#+)$"
-_DIGITS_LOST = r"^-?\d([.,]\d+[eE]\+?|[eE]\+)\d+$"
+NO_RECORD = r"(?i)^(null|none|nan|nil|n/?a|undefined|\\n|#n/?[av]|#\S+[!?]|#+)$"
+DIGITS_LOST = r"^-?\d([.,]\d+[eE]\+?|[eE]\+)\d+$"
 _MONTH = (
     r"(?P<year>\d{4})[-/. ]?(?P<month>\d{1,2})(\D.*)?",
     r"((0?1|1[3-9]|2\d|3[01])[-/. ])?(?P<month>\d{1,2}|[^\W\d_]+)\.?[-/. ](?P<year>\d{4}|\d\d)",
@@ -108,7 +108,7 @@ def _id(connection: Connection, staging: StagingTable, column: Column, family: s
     cell = f"{sql.ident(column.name)}::varchar"
     codes = "" if family == "number" else f"select count(*) from {staging.name} where regexp_matches({cell}, '^\\d+[.,]\\d*[1-9]\\d*$')"
     whole = cell if codes and sql.first_row(connection, codes)[0] else f"regexp_replace({cell}, '(^-?\\d+)[.,]0+$', '\\1')"
-    return f"case when not regexp_matches({cell}, '{_NO_RECORD}') then {whole} end"
+    return f"case when not regexp_matches({cell}, '{NO_RECORD}') then {whole} end"
 
 
 def _wall(name: str) -> str:
@@ -189,7 +189,7 @@ def _currency(staging: StagingTable, currencies: dict[str, str]) -> str:
 
 def _text(column: Column, cell: str, family: str) -> str:
     if column.is_id:
-        return f"case when not regexp_matches({cell}, '{_DIGITS_LOST}') then {cell} end"
+        return f"case when not regexp_matches({cell}, '{DIGITS_LOST}') then {cell} end"
     if column.allowed:
         given = f"replace(lower({cell}::varchar), '{ASSUMED}', {sql.text(column.allowed[0])})"
         return f"case when {given} in ({sql.texts(column.allowed)}) then {given} end"
