@@ -305,7 +305,13 @@ def what_ifs(data: Dataset, as_of: Instant, window: Window, past: Window) -> pd.
         `response_time.what_if` of appointments and of won deals, one below the other: by team where there are teams, else by source.
     """
     options: dict[str, Any] = {"as_of": as_of, "window": window, "past": past, "by": "team" if data.has("owners") else "source"}
-    return pd.concat([response_time.what_if(data, **options, outcome=outcome) for outcome in ("appointment", "won")], ignore_index=True)
+    return _of_outcomes(response_time.what_if, ("appointment", "won"), data, options)
+
+
+def _of_outcomes(metric: Callable[..., pd.DataFrame], outcomes: tuple[str, ...], data: Dataset, options: dict[str, Any]) -> pd.DataFrame:
+    """The results for the outcomes that the data tell; where they tell none the metric says why."""
+    told = _allowed(optional(metric, data, **options, outcome=outcome) for outcome in outcomes)
+    return pd.concat(told or [metric(data, **options, outcome=outcomes[-1])], ignore_index=True)
 
 
 def nurtured(data: Dataset, as_of: Instant, window: Window) -> pd.DataFrame:
@@ -316,8 +322,7 @@ def nurtured(data: Dataset, as_of: Instant, window: Window) -> pd.DataFrame:
     DataFrame
         `response_time.nurtured` of both outcomes, one below the other.
     """
-    outcomes = ("appointment", "opportunity") if data.has("opportunities") else ("appointment",)
-    return pd.concat([response_time.nurtured(data, as_of=as_of, window=window, outcome=outcome) for outcome in outcomes], ignore_index=True)
+    return _of_outcomes(response_time.nurtured, ("appointment", "opportunity"), data, {"as_of": as_of, "window": window})
 
 
 def lists(data: Dataset, month: Month) -> dict[str, pd.DataFrame]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import difflib
 import traceback
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 
 
 class KpiError(ValueError):
@@ -51,6 +52,15 @@ class MissingTime(MissingTable):
     def __init__(self, table: str, column: str) -> None:
         super().__init__(table, column)
         self.args = (f"{table}.{column} has dates without a time of day, so delays of minutes and hours are not known; export it with its time",)
+
+
+class MissingLink(MissingTable):
+    """A metric needs a link, or records, that the data hardly have."""
+
+    def __init__(self, table: str, column: str, text: str, counts: Mapping[str, int] = MappingProxyType({})) -> None:
+        super().__init__(table, column)
+        self.text, self.counts = text, counts
+        self.args = (text.format(table=table, column=column, **counts),)
 
 
 class DataError(KpiError):

@@ -420,7 +420,7 @@ def test_what_the_data_set_has_is_offered_when_typing(data):
     assert offered == {
         *("as_of", "at_constant_rates", "first_month", "has", "instant", "last_month", "month", "note", "recorded_from", "table", "teams"),
         *("where", "window"),
-        *("calendar", "company", "decisions", "ends_at", "engine", "facts", "flags", "folder", "hours", "inputs", "latest", "limits", "precision"),
-        *("part_of", "provided", "restricted_to", "row_ledger", "set_aside", "settings", "team_calendar"),
+        *("calendar", "company", "decisions", "ends_at", "engine", "facts", "flags", "folder", "hours", "inputs", "latest", "limits", "links"),
+        *("part_of", "precision", "provided", "restricted_to", "row_ledger", "set_aside", "settings", "team_calendar"),
     }
     assert set(kpi.Dataset.__annotations__) == {name for name in vars(data) if not name.startswith("_")}

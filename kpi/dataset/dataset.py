@@ -19,6 +19,7 @@ from kpi.dataset.settings import checked
 from kpi.engine import Engine, collect, connect, is_spark
 from kpi.errors import DataError, MissingTable, accounted
 from kpi.periods import Instant, Month, Window, WindowLike
+from kpi.sources.checks.recording import FLOOR, unlinked
 
 
 def load(path: str | Path = "data/sample", *, engine: str = "duckdb", today: str | date = "") -> Dataset:
@@ -91,6 +92,7 @@ class Dataset:
     decisions: pd.DataFrame  # what was decided from the data
     limits: dict[str, float]  # share of rows that may be set aside, where kpi.toml says so
     inputs: list[sources.Input]
+    links: pd.DataFrame  # of each optional link: rows, those that fill it, those that find their record
     restricted_to: dict[str, str]  # what `where` kept
     part_of: Dataset | None  # of which it kept that
     calendar: nw.LazyFrame  # local and business time of each quarter of an hour
@@ -138,10 +140,10 @@ class Dataset:
         self, engine: Engine, reading: sources.Reading, company: sources.Company, hours: Mapping, settings: Mapping, folder: Path | None
     ) -> None:
         self.engine, self.company, self.settings, self.folder = engine, company, checked(settings), folder
-        self.provided, self.precision, self._recorded = reading.provided, reading.precision, reading.recorded
-        self.set_aside, self.flags, self.decisions = reading.set_aside, reading.flags, reading.decisions
-        reasons = [sources.parts(reason) for reason in reading.ledger["reason"]]
-        self.row_ledger = reading.ledger.assign(message=[message for message, _ in reasons], column=[column for _, column in reasons])
+        self.precision, self._recorded, self.links = reading.precision, reading.recorded, reading.links
+        self._unlinked = unlinked(reading.links, settings.get("links", {}).get("floor", FLOOR), reading.recorded)
+        self.provided = {name: columns - {link for table, link in self._unlinked if table == name} for name, columns in reading.provided.items()}
+        self.row_ledger, self.set_aside, self.flags, self.decisions = reading.row_ledger, reading.set_aside, reading.flags, reading.decisions
         self.limits, self.inputs, self._missing = reading.limits, reading.inputs, dict[str, str]()  # missing: what a restriction took away
         self._frames = {name: engine.table(stored) for name, stored in reading.tables.items()}
         if self.has("contracts", "end_on"):
@@ -206,9 +208,8 @@ class Dataset:
         """
         if name not in self._frames:
             raise MissingTable(name, self._missing.get(name, ""))
-        for column in columns:
-            if column not in self.provided[name]:
-                raise MissingTable(name, column)
+        for column in [column for column in columns if column not in self.provided[name]]:
+            raise self._unlinked.get((name, column), MissingTable(name, column)).with_traceback(None)
         return self._frames[name]
 
     def as_of(self, month: Month) -> pd.Timestamp:
@@ -290,8 +291,7 @@ class Dataset:
         -------
         Month
         """
-        first = self._firsts.get(table, self._firsts[""])
-        return Month.of(periods.month_number(periods.local_date(first, self.company.timezone)))
+        return Month.of(periods.month_number(periods.local_date(self._firsts.get(table, self._firsts[""]), self.company.timezone)))
 
     def month(self, month: Month | str = "") -> Month:
         """Read the month to report and refuse one that the data do not cover whole.

@@ -20,8 +20,15 @@ SETTINGS: dict[str, dict[str, Any]] = {
         "contracts_end": ("last_day", "first_day_without"),
     },
     "pulse": {},
+    "links": {"floor": float},
 }
-_KINDS = {str: "a text", bool: "true or false", int: "a whole number of at least 1", list: "amounts above 0, each larger than the one before"}
+_KINDS = {
+    str: "a text",
+    bool: "true or false",
+    int: "a whole number of at least 1",
+    float: "a share such as 0.5",
+    list: "amounts above 0, each larger than the one before",
+}
 
 
 def checked(settings: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Mapping[str, Any]]:
@@ -43,5 +50,5 @@ def _is_valid(kind: Any, value: Any) -> bool:
     if isinstance(kind, tuple):
         return value in kind
     if type(value) is not kind or kind is not list:
-        return type(value) is kind and (kind is not int or value >= 1)
+        return type(value) is kind and (kind is not int or value >= 1) and (kind is not float or 0 <= value <= 1)
     return all(type(one) in (int, float) for one in value) and all(before < after for before, after in pairwise([0, *value]))

@@ -7,12 +7,14 @@ import pandas as pd
 
 from kpi.dataset import Dataset, whole
 from kpi.dataset.segments import with_team
-from kpi.engine import collect
+from kpi.engine import collect, counts
+from kpi.errors import MissingLink
 from kpi.facts.clock import DAY_SECONDS, clocked, last_day, once, quarter_of
 from kpi.facts.episodes import episodes
 from kpi.facts.opportunities import opportunities
 from kpi.facts.touches import touches, untouched
 from kpi.schema import BLANK
+from kpi.sources.checks.recording import NO_APPOINTMENT
 
 _CLOCK = ("seconds", "business", "day", "month", "quarter", "weekday", "hour", "open")
 _EVENTS = ("assigned", "nurtured", "alerted", "touched", "early", "contacted", "appointed", "alert_touched", "disqualified", "opportunity", "won")
@@ -94,6 +96,23 @@ def _first_opportunity(data: Dataset, inquiries: nw.LazyFrame, links: nw.LazyFra
     )
     bought = nw.when(nw.col("won_at").is_null()).then(nw.col("acquired_at")).otherwise(nw.col("won_at"))
     return every.with_columns(bought.alias("won_at")).drop("acquired_at")
+
+
+def need_outcome(data: Dataset, as_of: pd.Timestamp, event: str) -> None:
+    """Refuse to say what became of leads where nothing tells: deals without a date, or no link to them; no appointment at all."""
+    data = whole(data)
+    if event == "appointed":
+        if not counts(leads(data, as_of), (), n=~nw.col("appointed_seconds").is_null())["n"].iloc[0]:
+            raise MissingLink("activities", "outcome", NO_APPOINTMENT)
+    elif event == "opportunity" or not acquired_known(data):
+        data.table("opportunities", *["created_at"] * (event == "opportunity"))
+        if not deals_linked(data):
+            data.table("opportunities", "lead_id")
+
+
+def deals_linked(data: Dataset) -> bool:
+    """Tell whether deals name their leads, or leads their deals."""
+    return data.has("opportunities") and (data.has("opportunities", "lead_id") or data.has("leads", "opportunity_id"))
 
 
 def acquired_known(data: Dataset) -> bool:

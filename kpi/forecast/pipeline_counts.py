@@ -123,7 +123,7 @@ def _amounts(data: Dataset, now: pd.Timestamp, window: Window) -> pd.DataFrame:
 
 def _leads(data: Dataset, now: pd.Timestamp, window: Window) -> pd.DataFrame:
     """What became within 90 days of the leads that came in as long ago; those from before opportunities were recorded are left out."""
-    if not data.has("leads"):
+    if not data.has("leads") or not facts.deals_linked(whole(data)):
         return pd.DataFrame(columns=[*WHO, "lag", "n", "events"]).astype({"lag": "int64", "n": "int64", "events": "int64"})
     since = recorded_from(data, LEAD_TO_OPPORTUNITY)
     start, end = (day - timedelta(days=MATURE) for day in (window.start, window.end))

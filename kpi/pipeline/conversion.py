@@ -20,7 +20,6 @@ from kpi.dataset import Dataset, whole
 from kpi.errors import ParameterError
 from kpi.facts import records
 from kpi.facts.clock import last_day
-from kpi.facts.leads import acquired_known
 from kpi.periods import Instant, Window, WindowLike, instant
 from kpi.pipeline.deal_groups import DEAL_GROUPS, deals
 
@@ -245,11 +244,10 @@ def followed(data: Dataset, transition: Transition, now: pd.Timestamp, groups: S
         data.table("opportunities", *[name for name in groups if name in ("source", "product")])
         rows, is_open, ends, outcome = deals(data, now, groups), nw.col("status") == "open", nw.col("closed_day"), nw.col("status")
     elif transition is LEAD_TO_OPPORTUNITY:
-        whole(data).table("opportunities")
+        facts.need_outcome(data, now, "opportunity")
         rows, is_open, ends, outcome = facts.leads(data, now), nw.col("end") == "open", nw.col("end_day"), nw.col("end")
     else:
-        if not acquired_known(data):
-            whole(data).table("opportunities")
+        facts.need_outcome(data, now, "won")
         rows, is_open, ends, outcome = facts.leads(data, now), nw.col("won_day").is_null(), nw.col("won_day"), nw.lit("won")
     if transition is not OPPORTUNITY_TO_CUSTOMER:
         rows = engine.grouped(rows, LEAD_GROUPS, groups)

@@ -78,6 +78,7 @@ def accounts(data: Dataset) -> dict[str, Any]:
     tables = quality.tables(data).astype(object).set_index("table").to_dict("index")
     return {
         "tables": {table: counts | {"reasons": causes.get(table, {})} for table, counts in tables.items()},
+        "links": data.links.astype(object).to_dict("records"),
         "decisions": data.decisions.astype(object).to_dict("records"),
     }
 

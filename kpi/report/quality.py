@@ -84,6 +84,8 @@ def as_text(data: Dataset | Reading, examples: int) -> str:
         parts.append("Used as they are, or mended\n" + aligned(_shortened(data.flags)))
     if isinstance(data, Dataset) and len(without := lacking(data)):
         parts.append("What the reports will lack\n" + aligned(without))
+    if len(data.links):
+        parts.append("Links: rows, those that name a record, those of these that find it\n" + aligned(data.links))
     if len(data.decisions):
         parts.append("Decided from the data\n" + aligned(data.decisions))
     return "\n\n".join(parts)
@@ -91,7 +93,7 @@ def as_text(data: Dataset | Reading, examples: int) -> str:
 
 def as_records(data: Dataset | Reading, examples: int) -> dict[str, Any]:
     """Account for a data set, or for what could be read of one that is refused, to be read by a program."""
-    records, head = {"tables": tables(data), "set_aside": listing(data, examples), "flags": data.flags}, {}
+    records, head = {"tables": tables(data), "set_aside": listing(data, examples), "flags": data.flags, "links": data.links}, {}
     if isinstance(data, Dataset):
         records["lacking"] = lacking(data)
         head = {"company": data.company.name, "last_month": str(data.last_month()), "data_end": data.ends_at}

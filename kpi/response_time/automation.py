@@ -123,10 +123,10 @@ def nurtured(data: Dataset, *, as_of: Instant, window: WindowLike | None = None,
     if outcome not in OUTCOMES:
         raise ParameterError(f"outcome {outcome!r} is unknown; use one of {', '.join(OUTCOMES)}")
     data.table("leads", "nurtured_at")
-    if outcome == "opportunity":
-        data.table("opportunities")
     event, unit, horizon = OUTCOMES[outcome]
     now = data.instant(as_of)
+    if outcome != "answered":
+        facts.need_outcome(data, now, event)
     window = data.window(window, now)
     rows = eligible(data, as_of, window)
     begins, ends, declined = (nw.col(f"{name}_seconds") for name in ("created", event, "disqualified"))

@@ -12,7 +12,7 @@ import narwhals.stable.v2 as nw
 import numpy as np
 import pandas as pd
 
-from kpi import engine, schema
+from kpi import engine, facts, schema
 from kpi.dataset import Dataset
 from kpi.errors import ParameterError
 from kpi.facts.clock import DAY_SECONDS
@@ -107,7 +107,7 @@ def sensitivity(
     window = data.window(window, now)
     since = nw.col(f"{event}_seconds") - nw.col("created_seconds")
     rows = eligible(data, as_of, window).filter(nw.col("created_seconds") + days * DAY_SECONDS <= int(now.timestamp()))
-    _need(data, event)
+    facts.need_outcome(data, data.instant(as_of), event)
     counts = engine.counts(rows, ("created_open", "source"), n=nw.lit(True), n_events=(since >= 0) & (since <= days * DAY_SECONDS), soon=SOON)
     parts = [counts[counts["created_open"] == flag] for flag in (1, 0)]
     inside, outside = (_standardised(counts, "created_open", flag, level) for flag in (1, 0))
@@ -201,11 +201,6 @@ def _outcome(data: Dataset, outcome: str) -> tuple[str, int]:
     return OUTCOMES[outcome]
 
 
-def _need(data: Dataset, event: str) -> None:
-    if event != "appointed":
-        data.table("opportunities")
-
-
 def _landmark_counts(data: Dataset, as_of: Instant, window: Window, event: str, days: int) -> pd.DataFrame:
     """Per band and source: leads at risk at the landmark, outcomes in the horizon after it, leads whose outcome or end came first."""
     band, landmark = nw.lit(len(LANDMARKS)), nw.lit(LANDMARKS[-1])
@@ -218,7 +213,7 @@ def _landmark_counts(data: Dataset, as_of: Instant, window: Window, event: str, 
 
 def _from_landmark(data: Dataset, as_of: Instant, window: Window, event: str, days: int, landmark: nw.Expr) -> nw.LazyFrame:
     """Follow leads from a landmark for some days: whose outcome or end came ``earlier``, to whom it ``happened`` then."""
-    _need(data, event)
+    facts.need_outcome(data, data.instant(as_of), event)
     since, ended = (nw.col(f"{name}_seconds") - nw.col("created_seconds") for name in (event, "disqualified"))
     until = landmark + days * DAY_SECONDS
     rows = eligible(data, as_of, window).filter(nw.col("created_seconds") + until <= int(data.instant(as_of).timestamp()))

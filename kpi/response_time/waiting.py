@@ -93,6 +93,7 @@ def waiting_leads(data: Dataset, *, as_of: Instant, window: WindowLike | None = 
     MissingTable
         If leads or activities are missing.
     """
+    data.table("activities", "lead_id")
     now = data.instant(as_of)
     leads = _waiting(data, now, window).filter(nw.col("delay") >= older_than)
     table = engine.collect(leads.select("lead_id", "created_at", "source", "owner", "delay"), ["created_at", "lead_id"])
@@ -149,11 +150,10 @@ def waiting_queue(data: Dataset, *, as_of: Instant, window: WindowLike | None = 
         If leads or activities are missing.
     """
     now = data.instant(as_of)
-    data.table("activities", "lead_id")
     leads = _waiting(data, now, window)
     table = engine.collect(leads.select("lead_id", "created_at", "created_day", "source", "owner", "delay", "alerted_seconds"), ["lead_id"])
     rates = engine.counts(facts.leads(data, now), ("source",), n=nw.lit(True), won=nw.col("end") == "opportunity")
-    rates["source_rate"] = rates["won"] / rates["n"] if data.has("opportunities") else float("nan")
+    rates["source_rate"] = rates["won"] / rates["n"] if facts.deals_linked(data) else float("nan")
     table = table.merge(rates[["source", "source_rate"]], on="source", how="left")
     table["is_alerted"] = table["alerted_seconds"].notna()
     table["waiting_hours"] = (table["delay"] / 3600).round(1)

@@ -3,10 +3,9 @@
 ``read_config`` reads a kpi.toml, ``read`` its tables, ``read_frames`` tables in memory, ``read_spark`` tables on Spark; all give a `Reading`.
 """
 
-from kpi.sources.checks.rules import parts
 from kpi.sources.config import Company, Config, Source, read_config
 from kpi.sources.readers.files import Input
 from kpi.sources.reading import Reading, read, read_frames
 from kpi.sources.spark import read_spark
 
-__all__ = ["Company", "Config", "Input", "Reading", "Source", "parts", "read", "read_config", "read_frames", "read_spark"]
+__all__ = ["Company", "Config", "Input", "Reading", "Source", "read", "read_config", "read_frames", "read_spark"]

@@ -26,7 +26,7 @@ from kpi.sources.readers.database import Database
 
 FILE = "kpi.toml"
 LANGUAGES = ("en", "fr")
-AREAS = ("response", "pipeline", "retention", "pulse")
+AREAS = ("response", "pipeline", "retention", "pulse", "links")
 MONTHS = {fold(name): n for lang in LANGUAGES for width in ("wide", "abbreviated") for n, name in Locale(lang).months["format"][width].items()}
 _SUFFIXES = (".csv", ".csv.gz", ".parquet", ".xlsx")
 

@@ -18,7 +18,7 @@ from kpi.engine import Connection
 from kpi.errors import DataError, KpiError, SchemaError, accounted, nearest
 from kpi.schema import Table
 from kpi.sources.cells import fold, only_first
-from kpi.sources.checks import flags, recording, rows
+from kpi.sources.checks import flags, recording, rows, rules
 from kpi.sources.config import FILE, Company, Config, Source
 from kpi.sources.crm import mapping
 from kpi.sources.readers import csv, files, query, workbook
@@ -48,11 +48,13 @@ class Reading:
     recorded: dict[str, date]
     limits: dict[str, float]
     inputs: list[Input]
+    links: pd.DataFrame
 
     @property
     def row_ledger(self) -> pd.DataFrame:
-        """The account, under the name that it has in a `Dataset`."""
-        return self.ledger
+        """The account as a `Dataset` has it, with the message and the column of which each reason is made."""
+        reasons = [rules.parts(reason) for reason in self.ledger["reason"]]
+        return self.ledger.assign(message=[message for message, _ in reasons], column=[column for _, column in reasons])
 
 
 def read(config: Config, connection: Connection) -> Reading:
@@ -139,8 +141,9 @@ class _Tables:
     def reading(self, limits: dict[str, float], inputs: list[Input]) -> Reading:
         """Find what only all tables show, and put it all together, tables in the order of the schema."""
         rows.unlink_nobody(self.connection, self.tables, self.provided)
-        for find in (flags.loose_links, flags.near_names):
-            self.flags += find(self.connection, self.tables, self.provided)
+        links: list[tuple] = []
+        self.flags += flags.loose_links(self.connection, self.tables, self.provided, links)
+        self.flags += flags.near_names(self.connection, self.tables, self.provided)
         for table, one in recording.recorded_from(self.connection, self.tables, self.company.timezone).items():
             if table not in self.recorded:
                 self.recorded[table] = one.since
@@ -161,6 +164,7 @@ class _Tables:
             self.recorded,
             limits,
             inputs,
+            sorted_frame(links, recording.LINKS),
         )
 
 

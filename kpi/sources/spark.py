@@ -96,7 +96,19 @@ class _SparkTables:
             set_aside=pd.DataFrame(self.set_aside, columns=SET_ASIDE),
             decisions=pd.DataFrame(sorted(self.decisions, key=lambda row: names.index(row[0])), columns=DECISIONS),
             recorded={table: one.since for table, one in recorded.items()},
+            links=pd.DataFrame([link for name in names for link in self._links(name)], columns=recording.LINKS),
         )
+
+    def _links(self, name: str) -> list[tuple]:
+        """How many rows fill each optional link, and how many of those find their record."""
+        found = []
+        for column in schema.TABLES[name].columns:
+            if column.references in self.tables and not column.filled and column.name in self.provided[name]:
+                cells = self.tables[name].select(f.col(column.name).alias("said"))
+                known = self.tables[column.references].select(f.col(schema.TABLES[column.references].key[0]).alias("said"))
+                given = cells.filter("said is not null")
+                found.append((name, column.name, cells.count(), given.count(), given.join(known, on="said", how="left_semi").count()))
+        return found
 
     def _typed(self, table: Table, frame: DataFrame) -> tuple[DataFrame, _Faults]:
         places, kinds = _bound(table, frame), dict(frame.dtypes)
@@ -251,7 +263,7 @@ def _links(tables: Mapping[str, DataFrame], leads: DataFrame) -> dict[str, DataF
     if "activities" in tables:
         found["activities"] = tables["activities"].select("lead_id", "at")
     if "opportunities" in tables:
-        deals = tables["opportunities"].select("opportunity_id", f.col("created_at").alias("at"), f.col("lead_id"))
+        deals = tables["opportunities"].select("opportunity_id", f.coalesce("created_at", "closed_at").alias("at"), f.col("lead_id"))
         named = leads.select("lead_id", "opportunity_id").join(deals.drop("lead_id"), on="opportunity_id").select("lead_id", "at")
         found["opportunities"] = deals.select("lead_id", "at").unionByName(named)
     return found

@@ -13,7 +13,7 @@ from typing import Protocol
 import IPython.display
 import pandas as pd
 
-from kpi.errors import MissingTable, MissingTime, why_missing
+from kpi.errors import MissingLink, MissingTable, MissingTime, why_missing
 from kpi.periods import Month, Window, open_windows
 from kpi.presentation.blocks import Absent, Closing, NoData, Opening
 from kpi.presentation.blocks.tables import TableWriter
@@ -215,6 +215,9 @@ def _give_way(about: About, page: str, error: Exception) -> None:
 
 
 def _lacking(words: Words, lack: MissingTable) -> str:
+    if isinstance(lack, MissingLink):
+        counts = {name: words.number(count) for name, count in lack.counts.items()}
+        return words.say(lack.text, **({"table": f"`{lack.table}`", "column": f"`{lack.column}`"} if counts else {}), **counts)
     if isinstance(lack, MissingTime):
         place = f"`{lack.table}.{lack.column}`"
         return words.say("No data: {place} has dates without a time of day, so minutes and hours are not known.", place=place)

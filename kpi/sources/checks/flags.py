@@ -167,8 +167,8 @@ class CheckedTable:
         return found
 
 
-def loose_links(connection: Connection, tables: Mapping[str, str], provided: Mapping[str, frozenset[str]]) -> list[tuple]:
-    """Count optional references to records that are not there, and those that only their spelling keeps from being there."""
+def loose_links(connection: Connection, tables: Mapping[str, str], provided: Mapping[str, frozenset[str]], links: list[tuple]) -> list[tuple]:
+    """Count optional references to records that are not there, those that only their spelling keeps from being there, and `links`: all of them."""
     found = []
     for name, stored in tables.items():
         for column in TABLES[name].columns:
@@ -178,6 +178,8 @@ def loose_links(connection: Connection, tables: Mapping[str, str], provided: Map
             cell, key = sql.ident(column.name), sql.ident(TABLES[column.references].key[0])
             lost = f"from {stored} where {cell} not in (select {key} from {parent})"
             n, example = connection.execute(f"select count(*), min({cell}) {lost}").fetchall()[0]
+            every, filled = connection.execute(f"select count(*), count({cell}) from {stored}").fetchall()[0]
+            links.append((name, column.name, every, filled, filled - n))
             if n:
                 found.append(flag(name, column.name, rules.LOOSE, n, example))
                 found += near_keys(connection, name, column.name, f"(select {cell} as said {lost})", column.references, parent)

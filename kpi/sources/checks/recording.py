@@ -1,4 +1,4 @@
-"""Since when outcomes were recorded: where deals or activities begin long after the leads, what became of the earlier ones is not known."""
+"""Whether outcomes were recorded, and since when: where links are empty or deals begin long after the leads, what became of these is not known."""
 
 from __future__ import annotations
 
@@ -9,10 +9,16 @@ from datetime import date
 import pandas as pd
 
 from kpi.engine import Connection
+from kpi.errors import MissingLink
+from kpi.schema import N_
 from kpi.sources import sql
 
 EXPECTED = 10  # outcomes that the earlier leads would have had, at least, had they been recorded
 STRAY = 0.1  # share of them that may be there all the same: single records entered by hand afterwards
+LINKS = ["table", "column", "rows", "filled", "found"]
+FLOOR = 0.5  # share of the filled cells of a link that must find their record
+UNLINKED = N_("No data: of the {rows} rows of {table} {filled} have {column}, {found} of which find their record; nothing can rest on that link.")
+NO_APPOINTMENT = N_("No data: no activity is an appointment or a meeting, so what rests on appointments is not known.")
 USUAL = 0.1  # share of a usual month's records from which on a month counts as recorded
 
 
@@ -27,6 +33,19 @@ class Recording:
 
     def __str__(self) -> str:
         return f"{self.since}: {self.earlier} leads came before, with {self.recorded} outcomes where {self.expected} would be usual"
+
+
+def unlinked(links: pd.DataFrame, floor: float, recorded: Mapping[str, date]) -> dict[tuple[str, str], MissingLink]:
+    """Find the links that no row fills, or of whose filled cells too few find their record: whatever rests on one of them is missing.
+
+    Deals from before they were recorded may be named without being there.
+    """
+    poor = links[(links["rows"] > 0) & ((links["found"] == 0) | (links["found"] < floor * links["filled"]))]
+    late = (poor["column"] == "opportunity_id") & (poor["found"] > 0) & ("opportunities" in recorded)
+    return {
+        (table, column): MissingLink(table, column, UNLINKED, {"rows": every, "filled": filled, "found": found})
+        for table, column, every, filled, found in poor[~late][LINKS].itertuples(index=False)
+    }
 
 
 def recorded_from(connection: Connection, tables: Mapping[str, str], zone: str) -> dict[str, Recording]:
@@ -47,10 +66,10 @@ def _links(tables: Mapping[str, str]) -> dict[str, str]:
     if "activities" in tables:
         found["activities"] = f'select lead_id, "at" from {tables["activities"]} where lead_id is not null'
     if "opportunities" in tables:
-        leads, deals = tables["leads"], tables["opportunities"]
+        leads, deals, at = tables["leads"], tables["opportunities"], 'coalesce(d.created_at, d.closed_at) as "at"'
         found["opportunities"] = (
-            f'select lead_id, created_at as "at" from {deals} where lead_id is not null union '
-            f'select l.lead_id, d.created_at as "at" from {leads} l join {deals} d on l.opportunity_id = d.opportunity_id'
+            f"select lead_id, {at} from {deals} d where lead_id is not null union "
+            f"select l.lead_id, {at} from {leads} l join {deals} d on l.opportunity_id = d.opportunity_id"
         )
     return found
 
