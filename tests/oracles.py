@@ -367,7 +367,7 @@ def story_of(deal: dict, history: list[dict], as_of: datetime) -> list[dict]:
         if closed and deal.get("closed_at"):
             own.append(bare | {"changed_at": deal["closed_at"], "status": deal["status"], "stage": deal["stage"]})
     elif own[-1]["status"] == "open" and deal["status"] != "open" and deal.get("closed_at"):
-        said = {name: deal.get(name) for name in ("amount", "status", "stage")} | {"owner": own[-1]["owner"] or deal["owner"]}
+        said = {name: deal.get(name) for name in ("amount", "status", "stage")} | {"owner": own[-1]["owner"]}
         own.append(said | {"changed_at": max(deal["closed_at"], own[-1]["changed_at"])})
     return [row for row in own if row["changed_at"] < as_of]
 

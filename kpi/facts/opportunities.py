@@ -157,7 +157,7 @@ def _closings(data: Dataset) -> nw.LazyFrame:
     rows = data.table("opportunities").filter(nw.col("status") != "open").join(told, on="opportunity_id", how="inner")
     at, last = nw.col("closed_at").fill_null(nw.lit(data.latest)), nw.col("open_at")
     rows = rows.with_columns((nw.col("seq") + 1).alias("seq"), nw.when(at < last).then(last).otherwise(at).alias("changed_at"))
-    return rows.with_columns(nw.lit("inferred").alias("origin"), nw.coalesce("last_owner", "owner").alias("owner")).select(*_CHANGE)
+    return rows.with_columns(nw.lit("inferred").alias("origin"), nw.col("last_owner").alias("owner")).select(*_CHANGE)
 
 
 @once
