@@ -77,11 +77,15 @@ def test_leads_are_compared_with_a_year_ago(about, before, words):
     curves = [(pd.DataFrame({"time": [0, 30], "at_risk": [9, 5]} | {name: [0.1, 0.3] for name in names}),) * 2] * 2
     keys = ("pipeline.lead_to_opportunity", "pipeline.lead_to_customer")
     results = [tuple(rates(share, kpi=key) for share in shares) for shares, key in zip(((0.30, before), (0.10, 0.11)), keys, strict=True)]
-    text = said(pipeline.lead_conversion(about, curves, results))
+    quarters = [rates(0.4, 0.2, 0.1, kpi=key, quarter=["2025-Q4", "2026-Q1", "2026-Q2"], n=[200, 60, 5]) for key in keys]
+    text = said(pipeline.lead_conversion(about, curves, results, quarters))
     assert words in text
     assert "10% of leads are customers within 180 days (5–15%): no settled change from 11% a year ago." in text
     unknown = rates(NAN, kpi=keys[1]), rates(0.11, kpi=keys[1])
-    assert said(pipeline.lead_conversion(about, curves, [results[0], unknown])).startswith("Too few leads")
+    text = said(pipeline.lead_conversion(about, curves, [results[0], unknown], quarters))
+    assert (
+        "Lead to customer: the last 90 days do not tell, for at some age too few were under observation. Of the 60 leads of Q1 2026, 20% were" in text
+    )
 
 
 def test_the_target_is_told_where_there_is_one(about):
@@ -118,6 +122,14 @@ def test_sizes_are_named_by_their_bands(about):
 
 
 STEPS = [((0.3, 0.6), "loses most"), ((0.55, 0.6), "no difference is settled"), ((0.3, NAN), "Too few deals moved")]
+
+
+def test_the_page_opens_by_the_newest_cohort_where_too_few_were_under_observation(about):
+    won = rates(NAN, kpi="pipeline.opportunity_to_customer")
+    quarters = rates(0.4, 0.2, NAN, kpi="pipeline.opportunity_to_customer", quarter=["2025-Q4", "2026-Q1", "2026-Q2"])
+    answer = pipeline.opening(about, won, rates(0.3), rates(0.4), quarters).answer
+    assert "at some age too few were under observation. Of the 200 created in Q1 2026, 20% were won by then (15–25%)." in answer
+    assert pipeline.opening(about, won, rates(0.3), rates(0.4), quarters.head(0)).answer.endswith("too few were under observation.")
 
 
 def test_equal_and_narrow_is_unchanged(about):

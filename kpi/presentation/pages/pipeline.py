@@ -22,6 +22,7 @@ from kpi.presentation.pages.wording import (
     incidence,
     judged,
     length,
+    newest_cohort,
     quarter_name,
     share,
 )
@@ -48,14 +49,14 @@ BY_AMOUNT = {
 }
 
 
-def opening(about: About, won: pd.DataFrame, before: pd.DataFrame, closed: pd.DataFrame) -> Opening:
+def opening(about: About, won: pd.DataFrame, before: pd.DataFrame, closed: pd.DataFrame, quarters: pd.DataFrame) -> Opening:
     """Open the page: how many opportunities are won, and whether that has changed."""
     words, say = about.words, about.words.say
     now, rate = at(won, HORIZON), closed.iloc[0]
     if few(now):
         return about.opening("pipeline", counted(words, now))
     if pd.isna(now["value"]):
-        return about.opening("pipeline", say("Too few opportunities were under way to say how many are won."))
+        return about.opening("pipeline", _unwatched(about, now, quarters, N_("Of the {n} created in {quarter}, {share} were won by then ({range}).")))
     parts = share(words, now)
     lede = say("95% interval {span}, from the last {days} days.", span=parts["range"], days=length(now))
     if rate["n"] >= FLOOR:
@@ -72,7 +73,7 @@ def share_won(about: About, curve: Pair, won: Pair, steps: list[pd.DataFrame]) -
     words, say = about.words, about.words.say
     now, before = at(won[0], HORIZON), at(won[1], HORIZON)
     if few(now) or pd.isna(now["value"]):
-        return [Answer(counted(words, now)), conversions(about, steps)]
+        return [*([Answer(counted(words, now))] if few(now) else []), conversions(about, steps)]
     sentence = say("{share} of opportunities are won within {days} days ({range})", days=HORIZON, **share(words, now))
     title = say("{share} won within {days} days", share=words.percent(now["value"]), days=HORIZON)
     figure = incidence(
@@ -92,6 +93,13 @@ def share_won(about: About, curve: Pair, won: Pair, steps: list[pd.DataFrame]) -
         alt=say("Share of opportunities won within: {points}.", points=by_age(words, won[0])),
     )
     return [Answer(against_year(words, sentence, now, before)), SideBySide(figure, conversions(about, steps))]
+
+
+def _unwatched(about: About, now: pd.Series, quarters: pd.DataFrame, text: str) -> str:
+    """What stands in the place of a share that the period reading does not give."""
+    words, name = about.words, about.words.translate(kpi(now["kpi"]).name)
+    missing = words.say("{name}: the last {days} days do not tell, for at some age too few were under observation.", name=name, days=length(now))
+    return missing + newest_cohort(words, text, quarters, HORIZON)
 
 
 def conversions(about: About, results: list[pd.DataFrame]) -> DisplayTable:
@@ -165,7 +173,7 @@ def by_quarter(about: About, won: pd.DataFrame) -> DisplayTable:
     return about.table(newest, columns, title=say("How did each quarter's opportunities fare?"), note=note, limit=12)
 
 
-def lead_conversion(about: About, curves: list[Pair], results: list[Pair]) -> list:
+def lead_conversion(about: About, curves: list[Pair], results: list[Pair], quarters: list[pd.DataFrame]) -> list:
     """Show how leads become opportunities and customers by age, now and a year ago."""
     words, say = about.words, about.words.say
     rows = [(at(now, HORIZON), at(then, HORIZON)) for now, then in results]
@@ -173,12 +181,18 @@ def lead_conversion(about: About, curves: list[Pair], results: list[Pair]) -> li
         N_("{share} of leads become an opportunity within {days} days ({range})"),
         N_("{share} of leads are customers within {days} days ({range})"),
     ]
-    answers = [
-        counted(words, now) if few(now) else against_year(words, say(text, days=HORIZON, **share(words, now)), now, then)
-        for text, (now, then) in zip(sentences, rows, strict=True)
+    cohorts = [
+        N_("Of the {n} leads of {quarter}, {share} became an opportunity by then ({range})."),
+        N_("Of the {n} leads of {quarter}, {share} were customers by then ({range})."),
     ]
-    if any(pd.isna(now["value"]) and not few(now) for now, _ in rows):
-        answers = [say("Too few leads were observed long enough to say how many become customers.")]
+    answers = []
+    for text, cohort, by_quarter, (now, then) in zip(sentences, cohorts, quarters, rows, strict=True):
+        if few(now):
+            answers.append(counted(words, now))
+        elif pd.isna(now["value"]):
+            answers.append(_unwatched(about, now, by_quarter, cohort))
+        else:
+            answers.append(against_year(words, say(text, days=HORIZON, **share(words, now)), now, then))
     drawn = (("opportunity", say("became an opportunity, share of all leads")), ("won", say("became a customer, share of all leads")))
     figures = []
     for (cause, ylabel), curve, row in zip(drawn, curves, rows, strict=True):

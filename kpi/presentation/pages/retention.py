@@ -9,7 +9,7 @@ from kpi.presentation.blocks import Answer, Figure, Note, Opening, SideBySide
 from kpi.presentation.blocks.tables import FLOOR, DisplayColumn, DisplayTable, columns_of
 from kpi.presentation.language import NAMES, Words
 from kpi.presentation.pages.about import About
-from kpi.presentation.pages.wording import Pair, at, by_age, counted, few, incidence, length, quarter_name, share
+from kpi.presentation.pages.wording import Pair, at, by_age, counted, few, incidence, length, newest_cohort, quarter_name, share
 from kpi.schema import N_
 
 READINGS = NAMES["purchases"]
@@ -185,10 +185,8 @@ def repeat_purchase(about: About, *, repeat: Pair, curve: Pair, by_month: pd.Dat
     if not pd.isna(now["value"]) and not few(now):
         text = N_("Of new customers, {share} buy a second time within a year ({range}), as things went in the last {days} days.")
         answer = say(text, days=length(now), **share(words, now))
-    elif len(cohorts := by_quarter[(by_quarter["horizon"] == YEAR) & by_quarter["value"].notna() & (by_quarter["n"] >= FLOOR)]):
-        row = cohorts.iloc[-1]
-        text = N_("Of the {n} who first bought in {quarter}, {share} did ({range}).")
-        answer += " " + say(text, n=int(row["n"]), quarter=quarter_name(words, row["quarter"]), **share(words, row))
+    else:
+        answer += newest_cohort(words, N_("Of the {n} who first bought in {quarter}, {share} did ({range})."), by_quarter, YEAR)
     left = incidence(
         words,
         curve,

@@ -49,6 +49,15 @@ def counted(words: Words, row: pd.Series) -> str:
     return words.say("{name}: {done} of {n}; too few for a rate.", **parts)
 
 
+def newest_cohort(words: Words, text: str, by_quarter: pd.DataFrame, horizon: float) -> str:
+    """Say how the newest cohort of enough records that has been followed so long fared, where the period reading cannot; empty without one."""
+    known = by_quarter[(by_quarter["horizon"] == horizon) & by_quarter["value"].notna() & (by_quarter["n"] >= FLOOR)]
+    if known.empty:
+        return ""
+    row = known.iloc[-1]
+    return " " + words.say(text, n=int(row["n"]), quarter=quarter_name(words, row["quarter"]), **share(words, row))
+
+
 def differ(one: pd.Series, other: pd.Series, groups: int = 2) -> int:
     """Whether two estimates, the ends of so many groups, differ by more than chance, 1 up or -1 down."""
     _, low, high = intervals.difference(one, other, groups * (groups - 1) // 2)
