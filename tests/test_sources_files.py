@@ -545,6 +545,22 @@ def test_totals_and_repeated_headers_are_no_records_of_any_table(tmp_path, total
     assert reading.set_aside[["file", "row"]].to_numpy().tolist() == [["customers.csv", 4]]
 
 
+def test_subtotals_are_no_orders_and_an_order_of_a_customer_called_total_is_one(tmp_path):
+    rows = [
+        "O1;C1;2026-01-01;5,5",
+        "Total janvier;;;5,5",
+        "O2;Total;2026-02-01;6,5",
+        ";Total C1;;6,5",
+        "TOTAL 2026;;;12",
+        "ORDER_ID;Customer_ID;AT;Amount",
+    ]
+    reading, tables = read(write(tmp_path, UTC, orders="\n".join(["order_id;customer_id;at;amount", *rows, ""])))
+    assert [(row["order_id"], row["customer_id"]) for row in tables["orders"]] == [("O1", "C1"), ("O2", "Total")]
+    assert reasons(reading) == {"footer": 4}
+    mixed = "\n".join(["customer_id;order_id;at;amount", "Total;1001;2026-01-01;5,5", "Total;;;5,5", ""])
+    assert column(read(write(tmp_path / "by_name", UTC, orders=mixed))[1]["orders"], "order_id") == ["1001"]
+
+
 def test_titles_above_the_header_and_notes_below_in_a_text(tmp_path):
     text = f"Leads, as of today\nCompany : Us\n\n{LEADS}Total,2,,\nEnd of the report\n"
     reading, tables = read(write(tmp_path, UTC, leads=text))

@@ -76,7 +76,7 @@ def as_text(data: Dataset | Reading, examples: int) -> str:
     if isinstance(data, Dataset):
         parts = [f"{data.company.name}: complete months up to {data.last_month()}, data until {data.ends_at:%Y-%m-%d %H:%M} UTC"]
     summed["share"] = [f"{share:.1%}" if share == share else "" for share in summed["share"]]
-    parts.append(aligned(summed.rename(columns=_HEADS)))
+    parts += [aligned(summed.rename(columns=_HEADS))] if len(summed) else ["no table could be read"]
     if len(listed):
         listed["examples"] = [", ".join(found) for found in listed["examples"]]
         parts.append("Set aside\n" + aligned(listed))

@@ -24,7 +24,7 @@ COMPANY_CURRENCY = "company.currency"
 # A line that sums others up: the word, and beside it nothing but numbers.
 _TOTAL = r"(grand |sous[- ]?|sub[- ]?)?(totals?|totaux|somme|summe|sum|gesamt)( (g[ée]n[ée]ral|global|ht|ttc|[\d(][^\x1f]*))*[ :]*"
 _NUMBER = r"[-+]?(\d{1,3}([ .,'’\x{a0}\x{202f}]\d{3})+|\d+)?([.,]\d+)?\s?(\p{Sc}|%|[A-Za-z]{3})?"
-_TOTAL_LINE = rf"(?i)\x1f*{_TOTAL}(\x1f({_NUMBER})?)*"
+_TOTAL_LINE, _SUBTOTAL_LINE = (rf"(?i)\x1f*{_TOTAL}{more}(\x1f({_NUMBER})?)*" for more in ("", r"(\s[^\x1f]*)?"))  # Total January
 _ODD = r"^1\d{9}(\d{3}){0,2}([.]0+)?$", r"^0+[-/.]0+[-/.]0+([ T]|$)", r"[A-Za-zÀ-ÿ]{2}"  # since 1970, a date of noughts, the name of a month
 _NAMES = {name[:end]: f"{number:02}" for name, number in MONTHS.items() for end in range(3, len(name) + 1) if name[:end] != "jui"}  # June or July
 _MONTH_FIRST = r"^(?:[a-z]+[.]?,? +)?([a-z]{3,9})[.]? +(\d{1,2})(?:st|nd|rd|th)?,? +(\d{4})"
@@ -185,10 +185,17 @@ def _is_no_record(extract: Extract, places: dict[str, int], table: Table) -> str
     if extract.text is None or extract.relation:
         return "false"
     cells = extract.cells[: len(extract.text.header)]
-    again = " and ".join(f"trim({cell}, '\"') = {sql.text(header)}" for cell, header in zip(cells, extract.text.header, strict=True) if header)
-    total = f"regexp_full_match(concat_ws(chr(31), {', '.join(cells)}), {sql.text(_TOTAL_LINE)})"
-    worded = [cells[places[column.name]] for column in table.columns if column.kind != "text" and places.get(column.name, len(cells)) < len(cells)]
-    return " or ".join([f"({again})", total, *[f"regexp_full_match({cell}, {sql.text(f'(?i){_TOTAL}')})" for cell in worded]])
+    again = " and ".join(
+        f"lower(trim({cell}, '\"')) = {sql.text(header.lower())}" for cell, header in zip(cells, extract.text.header, strict=True) if header
+    )
+    bound = [(column, cells[places[column.name]]) for column in table.columns if places.get(column.name, len(cells)) < len(cells)]
+    # A record may be called Total too: then it has all that a record needs, for instance a date, which takes more than five signs.
+    needed = [f"length({cell}) < {1 if column.kind == 'text' else 6}" for column, cell in bound if column.filled and column.kind != "number"]
+    lacks = f"({' or '.join(needed)})" if len(needed) > 1 else "true"
+    line = f"concat_ws(chr(31), {', '.join(cells)})"
+    total = f"({lacks} and regexp_full_match({line}, {sql.text(_SUBTOTAL_LINE if len(needed) > 1 else _TOTAL_LINE)}))"
+    worded = [f"regexp_full_match({cell}, {sql.text(f'(?i){_TOTAL}')})" for column, cell in bound if column.kind != "text"]
+    return " or ".join([f"({again})", total, *worded])
 
 
 def _insert(connection: Connection, staging: StagingTable, extract: Extract, chosen: str, *, first: bool) -> None:

@@ -102,7 +102,8 @@ class Csv(TextTable):
         closed = self.tail.rstrip(b"\0\r\n\t ").endswith(b'"')
         swallowed = any("\n" in text and text.count('"') % 2 for _, text in self.misfits[-1:])
         if ("\n" in cell and not closed) or swallowed:
-            raise DataError("a quote is opened and never closed, so the rest of the file reads as one cell")
+            text = cell if "\n" in cell and not closed else self.misfits[-1][1]
+            raise DataError(f"a quote is opened and never closed, before {text.splitlines()[0][-40:]!r}, so the rest of the file reads as one cell")
 
 
 def _shape(text: str) -> str:
