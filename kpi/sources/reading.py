@@ -130,6 +130,7 @@ class _Tables:
         self.flags += flags.CheckedTable(self.connection, table.name, typed, staging.labels, self.company, self.tables, self.provided).flags()
         self.flags += flags.near_orphans(self.connection, table, typed, self.tables)
         self.precision |= {(table.name, column): precision for column, precision in typed.precision.items()}
+        typed.decisions += rows.untold_stages(self.connection, typed) if table.name == "opportunities" else []
         self.ledger += rows.ledger(self.connection, staging, typed)
         self.set_aside += rows.listed(self.connection, staging, typed)
         self.tables[table.name] = rows.keep(self.connection, table, typed)

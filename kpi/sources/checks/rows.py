@@ -69,6 +69,14 @@ def _mark(connection: Connection, typed: TypedTable, column: str, reason: str, c
     )
 
 
+def untold_stages(connection: Connection, typed: TypedTable) -> list[tuple[str, str, str]]:
+    """List the stages of deals whose status nothing told: someone has to."""
+    where = "where fault = 0 and not status_told group by stage order by count(*) desc, stage"
+    found = connection.execute(f"select stage, count(*) from {typed.name} {where}").fetchall()
+    stages = ", ".join(f"{stage!r} ({n})" for stage, n in found)
+    return [("", "stages of which nothing says won or lost, taken as open (a table stages tells)", stages)] if found else []
+
+
 def keep(connection: Connection, table: Table, typed: TypedTable) -> str:
     """Turn the typed rows into the canonical table: without those that have a fault, and without what only the checks needed."""
     name = sql.free_name(connection, table.name)

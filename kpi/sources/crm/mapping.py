@@ -91,7 +91,8 @@ def _under_canonical_columns(extract: Extract, bound: Bound, table: Table, read:
     shape, source = bound.shape, bound.source
     written = {}
     for column in table.columns:
-        stated = column.name in source.constants or (column.name in source.columns and not shape.changes)
+        name = column.name.removesuffix("_told")  # a status that kpi.toml tells is told
+        stated = name in source.constants or (name in source.columns and not shape.changes)
         found = None if stated else bound.column(column.name)
         if found is not None:
             written[column.name] = found

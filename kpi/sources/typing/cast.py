@@ -19,7 +19,6 @@ YES = ("true", "1", "yes", "y", "oui", "o", "vrai", "t")
 NO = ("false", "0", "no", "n", "non", "faux", "f")
 FIRST_YEAR, LAST_YEAR = 1900, 2199  # a typing error such as 0202 or 9999 would stretch every calendar
 TYPES = {"text": "varchar", "month": "varchar", "instant": "timestamp", "date": "date", "number": "double", "integer": "bigint", "boolean": "boolean"}
-ASSUMED = "assumed"  # a status that nothing tells: the first of those allowed, which is open, and told
 BLANK = -1  # no record, so no row to account for
 _IN_UTC = r" ?(Z|UTC|[-+]00(:?00)?)$"
 _DAY_IN_UTC = rf"[T ] *0?0:00(:00([.,]0+)?)?{_IN_UTC}"
@@ -191,8 +190,7 @@ def _text(column: Column, cell: str, family: str) -> str:
     if column.is_id:
         return f"case when not regexp_matches({cell}, '{DIGITS_LOST}') then {cell} end"
     if column.allowed:
-        given = f"replace(lower({cell}::varchar), '{ASSUMED}', {sql.text(column.allowed[0])})"
-        return f"case when {given} in ({sql.texts(column.allowed)}) then {given} end"
+        return f"case when lower({cell}::varchar) in ({sql.texts(column.allowed)}) then lower({cell}::varchar) end"
     return f"{cell}::varchar"
 
 
@@ -251,17 +249,13 @@ def _faults(columns: list[Column]) -> tuple[list[tuple[str, str]], str, str]:
             tests.append(f"when {test} then {len(faults)}")
             bad.append(f"when {test} then {cell}::varchar")
             faults.append((column.name, reason.format(column=column.name)))
-    if {"status", "stage"} <= {column.name for column in columns}:
-        bad.append(f"when {_cell('status')} = '{ASSUMED}' then {_cell('stage')}::varchar")
     return faults, f"(case {' '.join(tests)} else 0 end)::integer", f"case {' '.join(bad)} end" if bad else "null::varchar"
 
 
 def _decisions(
     connection: Connection, name: str, staging: StagingTable, dialects: dict[str, Dialect], times: dict[str, _Times], clock: Clock
 ) -> list[tuple[str, str, str]]:
-    untold = connection.execute(f"select bad, count(*) from {name} where fault = 0 and bad is not null group by bad order by all desc").fetchall()
-    stages = ", ".join(f"{stage!r} ({n})" for stage, n in sorted(untold, key=lambda one: -one[1]))
-    decisions = [("", "stages of which nothing says won or lost, taken as open (a table stages tells)", stages)] if untold else []
+    decisions = []
     for column in (staging.table[column] for column in staging.families):
         dialect, is_text = dialects[column.name], staging.families[column.name] == "text"
         for files, own in dialect.by_file or (((), dialect),):
