@@ -405,9 +405,18 @@ def test_a_currency_in_the_cell_is_the_row_s(tmp_path):
     assert read_in('currency = "CAD"', "amount", "$1,200.00", "US$5.00", "9 €")[0] == [(1200, "CAD"), (5, "USD"), (9, "EUR")]
     assert read_in("", "amount;currency", "$5.00;USD", "5 €;USD", "7;chf") == ([(5, "USD"), (7, "CHF")], {"unreadable amount": 1})
     assert read_in("", "amount;margin", "$5.00;2", "5 €;$2.00", "$7;$1") == ([(5, "USD"), (7, "USD")], {"unreadable margin": 1})
+    (tmp_path / "orders.csv").unlink()
+    deals = "opportunity_id;owner;stage;status;amount\nD1;A;N;open;$1,200.00\nD2;A;N;open;€5.00\n"
+    history = "opportunity_id;changed_at;seq;stage;status;owner;amount\n"
+    changes = ("D1;2026-01-01", "$1,000.00"), ("D2;2026-01-01", "€5"), ("D2;2026-01-02", "$5")
+    history += "".join(f"{change} 10:00;{n};N;open;A;{cell}\n" for n, (change, cell) in enumerate(changes))
+    reading, tables = read(write(tmp_path, "", opportunities=deals, opportunity_history=history))
+    assert column(tables["opportunity_history"], "amount") == [1000, 5]
+    assert reasons(reading) == {"unreadable amount": 1}
+    for name in ("opportunities", "opportunity_history"):
+        (tmp_path / f"{name}.csv").unlink()
     deals = "Opportunity ID,Opportunity Name,Stage,Owner,Amount,Created Date,Close Date,Closed,Won\n"
     deals += '006,A,Won,Ann,"USD 5,000.00",2026-01-05,2026-02-01,1,1\n007,B,Won,Ann,"EUR 4,000.00",2026-01-05,2026-02-01,1,1\n'
-    (tmp_path / "orders.csv").unlink()
     _, tables = read(write(tmp_path, '[tables.opportunities]\npath = "deals.csv"\nformat = "salesforce"', deals=deals))
     assert [(row["amount"], row["currency"]) for row in tables["opportunities"]] == [(5000, "USD"), (4000, "EUR")]
     (tmp_path / "deals.csv").unlink()

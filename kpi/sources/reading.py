@@ -124,6 +124,7 @@ class _Tables:
     def add(self, table: Table, source: Source, extracts: list[Extract], clock: Clock) -> None:
         """Take one table through staging, typing and checks."""
         staging = stage(self.connection, table, source, extracts, self.company.currency)
+        staging.deals = self.tables.get("opportunities", "") if table.name == "opportunity_history" else ""
         typed = convert(self.connection, staging, dialect.decide(self.connection, staging, source), clock)
         self.provided[table.name] = frozenset(staging.families)
         rows.set_aside_rows(self.connection, table, typed, self.provided, self.tables, self.company.timezone)

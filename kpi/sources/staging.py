@@ -46,6 +46,7 @@ class StagingTable:
     labels: list[str]
     currency: str = ""  # the company's: of its amounts, where neither a column nor a cell tells another
     is_told: bool = False  # by a column, so that an empty cell of it is a fault
+    deals: str = ""  # the opportunities whose currency the amounts of a history are in
     misfits: list[tuple[int, int, str]] = field(default_factory=list)
     n_read: int = 0
     decisions: list[tuple[str, str, str]] = field(default_factory=list)

@@ -169,7 +169,7 @@ def _number(column: Column, cell: str, family: str, dialect: Dialect) -> str:
 def _currencies(connection: Connection, staging: StagingTable, dialects: dict[str, Dialect]) -> dict[str, str]:
     """Write the SQL of what each column says of a row's currency: the one of that name, and amounts with one beside them, ? where nobody knows it."""
     found, names = dict[str, str](), currency_names(staging.currency)
-    for name in sorted(staging.families, key=lambda name: name != "currency") if "currency" in staging.families else []:
+    for name in sorted(staging.families, key=lambda name: name != "currency") if "currency" in staging.families or staging.deals else []:
         is_amount = staging.families[name] == "text" and staging.table[name].kind == "number"
         if is_amount or name == "currency":
             own, typed = (beside(cell, dialects[name].money) if is_amount else f"upper({cell}::varchar)" for cell in (sql.ident(name), _cell(name)))
@@ -181,7 +181,9 @@ def _currencies(connection: Connection, staging: StagingTable, dialects: dict[st
 
 
 def _currency(staging: StagingTable, currencies: dict[str, str]) -> str:
-    """Write the SQL of a row's currency: of its column, else of its amounts, else the company's."""
+    """Write the SQL of a row's currency: of its column, else of its amounts, else the company's; in a history that of the deal."""
+    if staging.deals:
+        return f"(select any_value(currency) from {staging.deals} as deal where deal.opportunity_id = {_cell('opportunity_id')})"
     told = [f"nullif({said}, '?')" for said in currencies.values()] + ["null" if staging.is_told else sql.text(staging.currency)]
     return f"coalesce({', '.join(told)}, null)"
 

@@ -155,7 +155,7 @@ def decide(connection: Connection, staging: StagingTable, source: Source) -> dic
     kinds = {name: staging.table[name].kind for name in staging.families}
     texts = [name for name, family in staging.families.items() if family == "text"]
     numbers = [name for name in texts if kinds[name] in ("number", "integer")]
-    money = currency_pattern(staging.currency, is_any="currency" in staging.families)
+    money = currency_pattern(staging.currency, is_any="currency" in staging.families or bool(staging.deals))
     dates = [name for name in texts if kinds[name] in ("instant", "date")]
     evidence = {name: _survey(connection, staging, name, f"replace({_bare_number(sql.ident(name), money)}, ' ', '')", _NUMBERS) for name in numbers}
     evidence |= {name: _survey(connection, staging, name, sql.ident(name), _DATES) for name in dates}
