@@ -132,6 +132,13 @@ def test_the_page_opens_by_the_newest_cohort_where_too_few_were_under_observatio
     assert pipeline.opening(about, won, rates(0.3), rates(0.4), quarters.head(0)).answer.endswith("too few were under observation.")
 
 
+def test_all_won_says_that_losses_are_not_recorded(about):
+    everything = rates(1.0, n=40, half=0.0)
+    answer = pipeline.opening(about, rates(1.0, kpi="pipeline.opportunity_to_customer"), rates(0.3), everything, rates(0.3).head(0)).answer
+    assert answer.startswith("Of 40 deals closed in the last 90 days none is recorded as lost")
+    assert said(pipeline.closed_win_rate(about, rates(1.0), everything, everything, lost(10.0))).startswith("Of 40 deals closed")
+
+
 def test_equal_and_narrow_is_unchanged(about):
     """30.0 % and 30.5 %, each known to 1 point: the difference is within 2 points. Known to 4 points, it is not settled."""
     now, past = (pd.Series({"value": share, "low": share - 0.01, "high": share + 0.01, "n": 9000}) for share in (0.300, 0.304))

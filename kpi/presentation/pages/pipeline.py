@@ -28,6 +28,9 @@ from kpi.presentation.pages.wording import (
 )
 from kpi.schema import N_
 
+NONE_LOST = N_(
+    "Of {n} deals closed in the last {days} days none is recorded as lost: losses do not seem to be recorded, and without them shares won are too high."
+)
 AGAINST_ALL = {
     1: N_(
         "Of the deals closed lately {rate} were won, more than the {share} of all: the rate counts deals by the day they closed, "
@@ -62,8 +65,8 @@ def opening(about: About, won: pd.DataFrame, before: pd.DataFrame, closed: pd.Da
     if rate["n"] >= FLOOR:
         of_closed = {"rate": words.percent(rate["value"]), "open": int(rate["n_open"])}
         lede += " " + say("The closed-deal win rate of the same days says {rate}: it leaves the {open} open deals out.", **of_closed)
-    if rate["n"] and rate["n_events"] == rate["n"]:
-        lede += " " + say("No deal was lost in these days: if losses are not recorded, the shares won are too high.")
+    if not few(rate) and rate["n_events"] == rate["n"]:
+        return about.opening("pipeline", say(NONE_LOST, n=int(rate["n"]), days=length(rate)), lede)
     sentence = say("As things go now, {share} of opportunities are won within {days} days", share=parts["share"], days=HORIZON)
     return about.opening("pipeline", against_year(words, sentence, now, at(before, HORIZON)), lede)
 
@@ -135,6 +138,8 @@ def closed_win_rate(about: About, won: pd.DataFrame, closed: pd.DataFrame, by_am
     note = say("Last {days} days; 95% interval", days=length(closed.iloc[0]))
     table = about.table(frame, columns, title=say("What does the usual win rate say?"), note=note)
     of_all, of_closed, of_amount = (frame.iloc[place] for place in range(3))
+    if not few(of_closed) and of_closed["n_events"] == of_closed["n"]:
+        return [Answer(say(NONE_LOST, n=int(of_closed["n"]), days=length(of_closed))), table]
     if few(of_closed) or few(of_all) or pd.isna(of_all["value"]) or pd.isna(of_closed["value"]):
         return [table]
     return [Answer(f"{_against_all(words, of_all, of_closed)} {_by_amount(words, of_closed, of_amount, lost)}"), table]
