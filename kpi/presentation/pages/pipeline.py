@@ -29,7 +29,8 @@ from kpi.presentation.pages.wording import (
 from kpi.schema import N_
 
 NONE_LOST = N_(
-    "Of {n} deals closed in the last {days} days none is recorded as lost: losses do not seem to be recorded, and without them shares won are too high."
+    "Of {n} deals closed in the last {days} days none is recorded as lost: losses do not seem to be recorded, "
+    "and without them shares won are too high."
 )
 AGAINST_ALL = {
     1: N_(
