@@ -23,7 +23,7 @@ def sentences(data: kpi.Dataset, month: str, monkeypatch: pytest.MonkeyPatch) ->
     """What the pages say of a data set outside their tables."""
     shown: list = []
     monkeypatch.setattr(IPython.display, "display", lambda *blocks, **_: shown.extend(blocks))
-    monkeypatch.setattr(kpi, "load", lambda _: data)
+    monkeypatch.setattr(kpi, "load", lambda *_, **__: data)
     monkeypatch.setattr("kpi.presentation.charts.style.png", lambda axes: (plt.close(axes.figure) or b"", 1, 1))
     for notebook in sorted(NOTEBOOKS.glob("*.ipynb")):
         names: dict = {}
