@@ -187,7 +187,7 @@ def test_the_account_comes_before_the_refusal_and_all_refusals_at_once(tmp_path,
     [
         (
             "O2,Ann,New,Gagnée,1,2026-03-02",
-            'may be open or won or lost; translate in kpi.toml: [tables.opportunities] values.status = {"Gagnée" = "lost"}',
+            'may be open or won or lost; translate in kpi.toml, each as it is meant: [tables.opportunities] values.status = {"Gagnée" = "lost"}',
         ),
         ("O2,Ann,New,,1,2026-03-02", '[tables.opportunities] constants = {status = "…"}, or values.status = {"" = "…"} for empty cells alone'),
         (
@@ -205,6 +205,21 @@ def test_a_refusal_names_what_mends_it(tmp_path, capsys, row, remedy):
     told = capsys.readouterr().err
     assert remedy in told
     assert all(tomllib.loads(line) for line in re.findall(r"values\.\w+ = {.*?}|dates = [^,]+|decimal = \"[^\"]*\"", told)), "the lines can be pasted"
+
+
+def test_all_unknown_values_are_asked_for(tmp_path, capsys):
+    rows = [f"O{n},Ann,New,{said},1,2026-03-02" for n, said in enumerate(["Perdue", "Gagnée", "Gagnée", "open"])]
+    write(tmp_path, COMPANY, opportunities="\n".join(["opportunity_id,owner,stage,status,amount,created_at", *rows, ""]))
+    assert run(["check", str(tmp_path)]) == 3
+    assert '[tables.opportunities] values.status = {"Gagnée" = "lost", "Perdue" = "lost"}' in capsys.readouterr().err
+
+
+def test_a_file_of_days_beside_one_of_times_is_told(tmp_path):
+    header = "lead_id,created_at,source,owner\n"
+    toml = COMPANY.replace("UTC", "Europe/Paris") + '[tables.leads]\npath = "leads*.csv"\n'
+    days, times = header + "A1,2026-03-02,web,Ann\nA2,2026-04-02,web,Ann\n", header + "B1,2026-03-02 10:30,web,Ann\nB2,2026-03-02 00:00,web,Ann\n"
+    found = flags(tmp_path, toml, leads=days, leads2=times)
+    assert found["leads", "created_at without time of day"] == (2, "leads.csv:2")
 
 
 # --- what is set aside, in money

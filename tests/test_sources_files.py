@@ -567,6 +567,8 @@ def test_titles_above_the_header_and_notes_below_in_a_text(tmp_path):
     assert column(tables["leads"], "lead_id") == ["L1", "L2"]
     assert reasons(reading) == {"footer": 2}
     assert ("header in row", "4") in decided(reading)
+    few = f"Leads\nAll\nOf us\n\n{LEADS}2 records\n"
+    assert reasons(read(write(tmp_path, UTC, leads=few))[0]) == {"footer": 1}, "more lines without cells than with them"
 
 
 # --- months of targets

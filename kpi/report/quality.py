@@ -49,7 +49,7 @@ def lacking(data: Dataset) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["report", "lacks", "because"])
 
 
-def refuse(data: Dataset, limit: float = MAX_SET_ASIDE, hint: str = "; see them with: kpi check") -> None:
+def refuse(data: Dataset, limit: float = MAX_SET_ASIDE, hint: str = "; see them with: kpi check FOLDER") -> None:
     """Refuse data of which too much had to be set aside."""
     told = [
         rows.complaint(data.row_ledger, data.set_aside, table, data.limits.get(table, limit)) for table in dict.fromkeys(data.row_ledger["table"])

@@ -98,6 +98,10 @@ class CheckedTable:
             tests["closed_at", rules.LATE] = f"status = 'open' and closed_at > timestamp '{end}'"
         for column in (column for column in _TIMED.get(self.name, ()) if self.typed.precision.get(column) == "day"):
             tests[column, rules.NO_TIME] = f"{sql.ident(column)} is not null"
+        for column in (column for column in _TIMED.get(self.name, ()) if len(self.labels) > 1 and self.typed.precision.get(column) == "second"):
+            local = f"timezone({sql.text(self.company.timezone)}, timezone('UTC', {sql.ident(column)}))"
+            days = f"select file from {self.typed.name} where fault = 0 group by file having bool_and({local} = date_trunc('day', {local}))"
+            tests[column, rules.NO_TIME] = f"{sql.ident(column)} is not null and file in ({days})"
         if _AMOUNTS.get(self.name) in self.has:
             tests[_AMOUNTS[self.name], rules.NEGATIVE] = f"{_AMOUNTS[self.name]} < 0"
         if self.name == "opportunity_history" and "opportunities" in self.tables:

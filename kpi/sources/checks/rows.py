@@ -122,7 +122,7 @@ def complaint(account: pd.DataFrame, set_aside: pd.DataFrame, table: str, limit:
         return ""
     worst = own.sort_values("set_aside", ascending=False, kind="stable").iloc[0]
     cells = set_aside.loc[(set_aside["table"] == table) & (set_aside["reason"] == worst["reason"]), "value"]
-    mend = rules.remedy(table, worst["reason"], printable(next(iter(cells), "")), section)
+    mend = rules.remedy(table, worst["reason"], [printable(cell) for cell in cells.value_counts().index], section)
     return (
         f"{table}: {n} of {found} rows ({n / found:.1%}) were set aside, more than the {limit:.0%} allowed; "
         f"most often: {worst['reason']} ({worst['set_aside']}){mend}"

@@ -6,6 +6,7 @@ A fault of a cell names its column: ``empty lead_id``. `parts` takes it apart ag
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 
 from kpi.schema import N_, TABLES
 
@@ -73,12 +74,14 @@ REMEDIES = {
     EMPTY: 'fill it in kpi.toml: {table} constants = {{{column} = "…"}}, or values.{column} = {{"" = "…"}} for empty cells alone',
     UNREADABLE: '{table} in kpi.toml says how it is written: decimal = ",", dates = "%d/%m/%Y", or values.{column} = {{{value} = "…"}}',
     DIGITS_LOST: "{value} was a longer number before a spreadsheet opened it: export again and take the file as it is, or the column as text",
-    UNKNOWN_VALUE: 'it may be {allowed}; translate in kpi.toml: {table} values.{column} = {{{value} = "{first}"}}',
+    UNKNOWN_VALUE: "it may be {allowed}; translate in kpi.toml, each as it is meant: {table} values.{column} = {{{pairs}}}",
     DUPLICATE: "the first row of each key is used: export each record once",
 }
 
+MOST = 8  # values that a refusal lists
 
-def remedy(table: str, reason: str, value: str, section: str = "tables") -> str:
+
+def remedy(table: str, reason: str, values: Sequence[str], section: str = "tables") -> str:
     """Say what mends rows set aside for a reason, by the line of kpi.toml where there is one."""
     message, name = parts(reason)
     if message == EMPTY and TABLES[table][name].references:
@@ -86,8 +89,9 @@ def remedy(table: str, reason: str, value: str, section: str = "tables") -> str:
     if message not in REMEDIES or (message == EMPTY and name in TABLES[table].key):
         return ""
     allowed = TABLES[table][name].allowed if name else ()
-    told = {"table": f"[{section}.{table}]", "column": name, "value": json.dumps(value[:60], ensure_ascii=False), "allowed": " or ".join(allowed)}
-    return "; " + REMEDIES[message].format(first="".join(allowed[-1:]), **told)
+    quoted = [json.dumps(value[:60], ensure_ascii=False) for value in values] or ['""']
+    told = {"table": f"[{section}.{table}]", "column": name, "value": quoted[0], "allowed": " or ".join(allowed)}
+    return "; " + REMEDIES[message].format(pairs=", ".join(f'{one} = "{"".join(allowed[-1:])}"' for one in quoted[:MOST]), **told)
 
 
 def parts(reason: str) -> tuple[str, str]:

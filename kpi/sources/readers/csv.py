@@ -192,13 +192,13 @@ def _delimiter(sample: str, located: Located, table: str) -> str:
     def score(delimiter: str, *, titled: bool = False) -> tuple[float, int]:
         rows = [len(cells) for cells in _records(sample, delimiter) if any(cells)]
         rows = (rows[:-1] if len(sample) == _SAMPLE else rows)[:500]
-        width = (max(rows, key=rows.count) if titled else rows[0]) if rows else 1
+        width = (max(rows, key=lambda n: (n > 1) * rows.count(n)) if titled else rows[0]) if rows else 1
         return (0.0, 1) if width == 1 else (round(rows.count(width) / len(rows), 1), width)
 
     best = max(_DELIMITERS, key=score)
     if score(best)[0] < 0.5:  # perhaps titles stand above the header
         best = max(_DELIMITERS, key=lambda delimiter: (score(delimiter, titled=True), score(delimiter)))
-        if score(best, titled=True)[1] > 1:
+        if score(best, titled=True) > (0.2, 1):
             return best
     if score(best)[1] == 1 and sample.strip():
         first = sample.strip().splitlines()[0][:80]
