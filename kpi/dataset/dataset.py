@@ -133,7 +133,7 @@ class Dataset:
         on_spark = any(is_spark(frame) for frame in frames.values())
         here = Engine(connect(), engine or ("spark" if on_spark else "duckdb"))
         stays = on_spark and here.name == "spark"
-        reading = sources.read_spark(frames, company, here) if stays else sources.read_frames(frames, company, here.connection)
+        reading = sources.read_spark(frames, company, here) if stays else sources.read_frames(frames, company, here.connection, settings or {})
         self._fill(here, reading, company, hours or {}, settings or {}, None)
 
     def _fill(

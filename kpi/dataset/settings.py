@@ -11,7 +11,7 @@ from kpi.errors import ParameterError
 
 SETTINGS: dict[str, dict[str, Any]] = {
     "response": {},
-    "pipeline": {"watched_stage": str, "size_bands": list},
+    "pipeline": {"watched_stage": str, "size_bands": list, "renamed": dict},
     "retention": {
         "contractual": bool,
         "activity_days": int,
@@ -27,6 +27,7 @@ _KINDS = {
     bool: "true or false",
     int: "a whole number of at least 1",
     float: "a share such as 0.5",
+    dict: 'former names with the new ones, such as {Proposal = "Offer sent"}',
     list: "amounts above 0, each larger than the one before",
 }
 
@@ -49,6 +50,8 @@ def checked(settings: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Mapping[s
 def _is_valid(kind: Any, value: Any) -> bool:
     if isinstance(kind, tuple):
         return value in kind
+    if type(value) is dict is kind:
+        return all(isinstance(name, str) for name in value.values())
     if type(value) is not kind or kind is not list:
         return type(value) is kind and (kind is not int or value >= 1) and (kind is not float or 0 <= value <= 1)
     return all(type(one) in (int, float) for one in value) and all(before < after for before, after in pairwise([0, *value]))

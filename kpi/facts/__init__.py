@@ -6,5 +6,5 @@ from kpi.facts.leads import deals_linked, leads, need_outcome, wait
 from kpi.facts.money import in_company_currency
 from kpi.facts.opportunities import changes, opportunities, states
 from kpi.facts.purchases import activity, buyers, purchase_reading, purchases, refunds, usual_pause, with_cost
-from kpi.facts.stage_visits import reached, stages, visits
+from kpi.facts.stage_visits import reached, stages, told_from, told_window, visits
 from kpi.facts.touches import scored

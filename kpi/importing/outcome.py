@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date
@@ -60,6 +61,7 @@ class Outcome:
     rows: RowSummary | None
     tables: dict[str, dict[str, int]] = field(default_factory=dict)
     has_differences: bool = False
+    renamed: Sequence[tuple[str, str, int]] = ()  # stages that seem to have another name now
     is_changed: bool = False
 
 
@@ -81,6 +83,13 @@ def as_text(outcome: Outcome) -> str:
         )
     elif outcome.exported_on and "opportunities" in outcome.tables and "opportunity_history" not in outcome.tables:
         parts.append("No history yet: the next export will show what changed.")
+    for former, name, n in outcome.renamed:
+        parts.append(
+            printable(
+                f"All {n} open deals of {former!r} are in {name!r} now, and none is left: was the stage renamed? "
+                f"Then add [pipeline] renamed = {{{json.dumps(former)} = {json.dumps(name)}}} to kpi.toml; else they moved."
+            )
+        )
     if "opportunities" in outcome.tables and "stages" not in outcome.tables:
         parts.append("The order of the stages is not known; import a file with the columns stage, position, status (open, won or lost).")
     parts.append(f"{outcome.folder} is ready: kpi check {outcome.folder}" if outcome.is_changed else f"Nothing new: {outcome.folder} is as it was.")

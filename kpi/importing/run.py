@@ -25,6 +25,7 @@ from kpi.importing.transaction import Transaction, reserved
 from kpi.schema import TABLES
 from kpi.sources import Company, Source, read_config, sql
 from kpi.sources.checks import rules
+from kpi.sources.checks.flags import renames
 from kpi.sources.checks.rows import complaint
 from kpi.sources.config import FILE
 from kpi.sources.readers.files import sha256
@@ -184,6 +185,8 @@ class _Import:
         history = with_differences(self.connection, by_name["opportunities"], logged, zone)
         if history != logged:
             made[HISTORY] = history, set()
+        known = read_config(self.folder / FILE).settings["pipeline"].get("renamed", {}) if self.toml else {}
+        questions = [one for one in renames(self.connection, history) if known.get(one[0]) != one[1]] if history else []
         new, old = self.transaction.prepare(), self.transaction.tables(self.log.version)
         counts, is_same = {}, True
         for name, (relation, days) in made.items():
@@ -197,7 +200,7 @@ class _Import:
             version = self.log.version + 1
             originals = {file.path: self.paths[file.sha256] for export in after.exports for file in export.files}
             self.transaction.commit(version, originals, self._toml(made, after, version), log.dumps(replace(after, version=version)))
-        return replace(outcome, tables=counts, has_differences=history != logged, is_changed=not is_same)
+        return replace(outcome, tables=counts, has_differences=history != logged, renamed=questions, is_changed=not is_same)
 
     def _toml(self, tables: Collection[str], after: Log, version: int) -> str:
         if self.toml and not self.log.exports:

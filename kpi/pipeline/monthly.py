@@ -14,7 +14,7 @@ from kpi.facts import records
 from kpi.facts.clock import on_days
 from kpi.facts.records import IN
 from kpi.facts.stage_visits import stages
-from kpi.periods import Instant, Window, WindowLike
+from kpi.periods import Instant, Window, WindowLike, month_number
 from kpi.pipeline.closed_deals import won_records
 
 MEASURES = {"count": "pipeline.won", "value": "pipeline.won_value", "average": "pipeline.average_won_value"}
@@ -119,7 +119,7 @@ def entered_stage(data: Dataset, *, as_of: Instant, window: WindowLike, position
     stage = dict(zip(order["position"], order["stage"], strict=True)).get(wanted, "")
     now = data.instant(as_of)
     during = data.window(window, now)
-    rows = facts.reached(data, now).filter(nw.col("position") == wanted, on_days(nw.col("reached_day"), during))
+    rows = facts.reached(data, now).filter(nw.col("position") == wanted, on_days(nw.col("reached_day"), during), nw.col("is_sighted") == 0)
     months = engine.collect(data.calendar.select("day", "month").unique(), ["day"])
     table = engine.sizes(rows, ["reached_day"], "value").merge(months, left_on="reached_day", right_on="day")
     table = table.groupby("month", as_index=False)["value"].sum()
@@ -169,7 +169,8 @@ def _monthly(
     """One row per month of the window; a month without records is 0, one before the table begins is missing."""
     first, after = window.months
     every = pd.DataFrame({"month": range(first, after)}).merge(table, on="month", how="left")
-    known = every["month"] >= data.first_month(source).number
+    begins = facts.told_from(data) if source == "opportunity_history" else None
+    known = every["month"] >= (data.first_month(source).number if begins is None else month_number(begins) + (begins.day > 1))
     # A month with deals but no known amount has no value: missing is not zero.
     quiet = ~every["month"].isin(table["month"])
     every["value"] = every["value"].astype("float64").mask(quiet, empty).where(known)

@@ -47,8 +47,8 @@ def pushes(data: Dataset, *, as_of: Instant, window: WindowLike | None = None, t
         If there is no history, or it has no closing dates.
     """
     now = data.instant(as_of)
-    during = data.window(window, now)
     data.table("opportunity_history", "expected_close_on")
+    during = facts.told_window(data, data.window(window, now))
     since, until = (periods.instant(day, data.company.timezone) for day in (during.start, during.end))
     rows, is_open = facts.changes(data, min(now, until), since), nw.col("status") == "open"
     there = rows.filter(is_open, nw.col("is_own"), nw.col("from_at") < since, nw.col("until_at").is_null() | (nw.col("until_at") >= since))
@@ -93,7 +93,7 @@ def stale_limits(data: Dataset, *, as_of: Instant, quantile: float = OUTLIVED) -
         raise ParameterError(f"quantile is {quantile}; give one inside (0, 1], such as 0.9")
     now = data.instant(as_of)
     winners = facts.opportunities(whole(data), now).filter(nw.col("status") == "won").select("opportunity_id")
-    visits = facts.visits(data, now).filter(~nw.col("left_day").is_null()).join(winners, on="opportunity_id", how="semi")
+    visits = facts.visits(data, now).filter(~nw.col("left_day").is_null(), nw.col("is_sighted") == 0).join(winners, on="opportunity_id", how="semi")
     days = engine.sizes(visits.with_columns((nw.col("left_day") - nw.col("entered_day")).alias("days")), ["stage", "days"])
     order = stages(data).query("status == 'open'")[["position", "stage"]]
     found = {stage: (int(part["count"].sum()), _limit(part, quantile)) for stage, part in days.groupby("stage")}

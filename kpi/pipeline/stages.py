@@ -77,7 +77,8 @@ def steps(data: Dataset, as_of: pd.Timestamp, groups: Sequence[str] = (), direct
     ends = nw.when(moved).then(nw.col("next_day")).when(lost).then(nw.col("closed_day")).otherwise(nw.lit(last_day(data, as_of)))
     passed = "skipped" if direct else "advanced"
     outcome = records.first((moved & (nw.col("skipped") == 1), passed), (moved, "advanced"), (lost, "lost"), otherwise="censored")
-    rows = with_groups(data, facts.reached(data, as_of), as_of, groups).filter(nw.col("position") < int(order["position"].max()))
+    entered = facts.reached(data, as_of).filter(nw.col("position") < int(order["position"].max()), nw.col("is_sighted") == 0)
+    rows = with_groups(data, entered, as_of, groups)
     named = ends.alias("end_day"), outcome.alias("outcome")
     return rows.select("opportunity_id", "position", *groups, nw.col("reached_day").alias("start_day"), *named)
 
@@ -132,13 +133,14 @@ def _arrivals(data: Dataset, now: pd.Timestamp, place: int, window: Window, view
     """Deals by age and by whether they have reached a stage, as counts."""
     reached = facts.reached(whole(data), now)
     with_history = reached.select("opportunity_id").unique()
-    there = reached.filter(nw.col("position") == place).select("opportunity_id", "reached_day")
+    there = reached.filter(nw.col("position") == place).select("opportunity_id", "reached_day", "is_sighted")
     rows = deals(data, now, groups).join(with_history, on="opportunity_id", how="semi").join(there, on="opportunity_id", how="left")
+    rows = rows.filter(nw.col("is_sighted").is_null() | (nw.col("is_sighted") == 0))
     lost, got_there = nw.col("status") == "lost", ~nw.col("reached_day").is_null()
     ends = nw.when(got_there).then(nw.col("reached_day")).when(lost).then(nw.col("closed_day")).otherwise(nw.lit(last_day(data, now)))
     outcome = records.first((got_there, "reached"), (lost, "lost"), otherwise="censored")
     rows = rows.select(*groups, nw.col("created_day").alias("start_day"), ends.alias("end_day"), outcome.alias("outcome"))
-    return facts.at_risk(rows, window, view, groups).assign(position=place)
+    return facts.at_risk(rows, window, view, groups, facts.told_from(data)).assign(position=place)
 
 
 def time_in_stage_curve(
@@ -172,7 +174,7 @@ def time_in_stage_curve(
     keys = [*schema.grouping(by, STANDING), "stage"]
     now = data.instant(as_of)
     staying = nw.col("left_day").is_null()
-    rows = with_groups(data, facts.visits(data, now), now, keys[:-1]).select(
+    rows = with_groups(data, facts.visits(data, now).filter(nw.col("is_sighted") == 0), now, keys[:-1]).select(
         *keys,
         nw.col("entered_day").alias("start_day"),
         nw.when(staying).then(nw.lit(last_day(data, now))).otherwise(nw.col("left_day")).alias("end_day"),
@@ -298,8 +300,8 @@ def stage_flow(data: Dataset, *, as_of: Instant, window: WindowLike | None = Non
 def _moves(data: Dataset, as_of: Instant, window: WindowLike | None) -> tuple[pd.Timestamp, Window, nw.LazyFrame]:
     """Changes inside the window, with the rank of the stage before and after among those that are not lost."""
     now = data.instant(as_of)
-    during = data.window(window, now)
     data.table("opportunity_history")
+    during = facts.told_window(data, data.window(window, now))
     order = stages(data).query("status != 'lost'").reset_index(drop=True)
     ranks = data.engine.put(pd.DataFrame({"place": order["stage"].astype("str"), "rank": range(len(order))}))
     since, until = (periods.instant(day, data.company.timezone) for day in (during.start, during.end))

@@ -51,7 +51,8 @@ def won_from_stage(data: Dataset, *, as_of: Instant, window: WindowLike | None =
     during = data.window(window, now, HORIZON)
     order = stages(data).query("status == 'open'")[["position", "stage"]]
     is_open = nw.col("status") == "open"
-    rows = facts.reached(data, now).filter(nw.col("position").is_in(order["position"].tolist())).select(
+    reached = facts.reached(data, now).filter(nw.col("is_sighted") == 0)
+    rows = reached.filter(nw.col("position").is_in(order["position"].tolist())).select(
         "position",
         nw.col("reached_day").alias("start_day"),
         nw.when(is_open).then(nw.lit(last_day(data, now))).otherwise(nw.col("closed_day")).alias("end_day"),

@@ -13,10 +13,11 @@ import pandas as pd
 
 from kpi import engine, facts, periods, schema
 from kpi.dataset import Dataset
-from kpi.errors import ParameterError
+from kpi.errors import MissingLink, ParameterError
 from kpi.facts import records
 from kpi.facts.clock import clocked, last_day
 from kpi.facts.money import rated
+from kpi.facts.stage_visits import UNTOLD
 from kpi.periods import Instant, Window, WindowLike
 from kpi.pipeline.deal_groups import FIXED
 
@@ -76,6 +77,8 @@ def waterfall(
     """
     groups, now = schema.grouping(by, FIXED), data.instant(as_of)
     during, closes = data.window(window, now), Window.parse(closing) if closing is not None else None
+    if facts.told_window(data, during) != during:
+        raise MissingLink("opportunity_history", "", UNTOLD)
     first, last = periods.instant(during.start, data.company.timezone), min(now, periods.instant(during.end, data.company.timezone))
     if rates not in RATES:
         raise ParameterError(f"rates {rates!r} is unknown; use one of {', '.join(RATES)}")

@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from kpi import facts
 from kpi.dataset import Dataset
 from kpi.errors import DataError
 from kpi.presentation.language import missing
@@ -44,6 +45,8 @@ def lacking(data: Dataset) -> pd.DataFrame:
     rows += [("response_time", _NO_TIME, f"{table} {column} has no time of day") for table, column in days]
     begun = [(table, data.recorded_from(table)) for table in ("opportunities", "activities")]
     rows += [("pipeline", "leads' outcomes before that day", f"{table} are recorded from {since} on") for table, since in begun if since is not None]
+    if (told := facts.told_from(data)) is not None:
+        rows.append(("pipeline", "changes of deals before that day", f"opportunity_history begins with the export of {told}"))
     whole = {report: because for report, what, because in reversed(rows) if what == ALL}
     rows = [row for row in rows if row[0] not in whole or (row[1] == ALL and row[2] == whole[row[0]])]
     return pd.DataFrame(rows, columns=["report", "lacks", "because"])

@@ -10,6 +10,8 @@ from dataclasses import dataclass, replace
 from datetime import date
 from itertools import chain
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 import pandas as pd
 
@@ -82,7 +84,7 @@ def read(config: Config, connection: Connection) -> Reading:
 
 
 def _read_table(config: Config, tables: _Tables, name: str, databases: Databases) -> dict[Path, Input]:
-    source, located = config.tables[name], list[list[Located]]()
+    source, located = _renaming(config.tables[name], name, config.settings), list[list[Located]]()
     with ExitStack() as streams:
         if source.database is not None:
             answer, fingerprint = databases.read(source.database, name)
@@ -96,14 +98,25 @@ def _read_table(config: Config, tables: _Tables, name: str, databases: Databases
     return inputs | {path: files.fingerprint(path, config.folder) for path in dict.fromkeys(file.path for file in chain(*located))}
 
 
-def read_frames(frames: Mapping[str, object], company: Company, connection: Connection) -> Reading:
+def _renaming(source: Source, name: str, settings: Mapping[str, Any]) -> Source:
+    """Read stages by the names they have now, where `[pipeline] renamed` gives former ones."""
+    names = settings.get("pipeline", {}).get("renamed", {})
+    if not names or name not in ("opportunities", "opportunity_history") or not isinstance(names, dict):
+        return source
+    return replace(source, values={**source.values, "stage": {**source.values.get("stage", {}), **names}})
+
+
+def read_frames(
+    frames: Mapping[str, object], company: Company, connection: Connection, settings: Mapping[str, Any] = MappingProxyType({})
+) -> Reading:
     """Read canonical tables from frames in memory, under the same checks as files."""
     for name in frames:
         if name not in schema.TABLES:
             raise SchemaError(f"there is no table {name!r}{nearest(name, schema.TABLES)} There are {', '.join(schema.TABLES)}")
     tables = _Tables(connection, company)
     for name in [name for name in ORDER if name in frames]:
-        tables.add(schema.TABLES[name], Source(), [from_frame(connection, name, frames[name])], Clock("UTC", company.timezone, guess_days=False))
+        clock, extract = Clock("UTC", company.timezone, guess_days=False), from_frame(connection, name, frames[name])
+        tables.add(schema.TABLES[name], _renaming(Source(), name, settings), [extract], clock)
     return tables.reading({}, [])
 
 

@@ -18,6 +18,7 @@ from kpi.sources.config import Company
 from kpi.sources.typing.cast import TypedTable
 
 FLAGS = ["table", "column", "flag", "rule", "rows", "example"]
+MANY = 3  # deals that move together where a stage is renamed
 BULK_SHARE, BULK_ROWS = 0.05, 50  # of a table's rows, above both: more than chance puts into one second
 
 # Words that stand for nothing, as `folded` leaves them.
@@ -67,6 +68,9 @@ class CheckedTable:
         found = self.counted(self.conditions(), self.typed.name)
         if self.name == "opportunity_history" and "stages" in self.tables:
             found += self.counted(_STAGE_MOVES, self.stage_moves())
+        if self.name == "opportunity_history":
+            renamed = renames(self.connection, f"(select * from {self.typed.name} where fault = 0)")
+            found += [flag(self.name, "stage", rules.RENAMED, n, f"{old!r} is {new!r} now?") for old, new, n in renamed]
         return found + self.bulk_instants()
 
     @property
@@ -169,6 +173,19 @@ class CheckedTable:
                 example = f"{self._where(shared[0][1])} ({shared[0][2]:%Y-%m-%d %H:%M:%S} UTC)"
                 found.append(flag(self.name, column, rules.BULK, sum(row[0] for row in shared), example))
         return found
+
+
+def renames(connection: Connection, history: str) -> list[tuple[str, str, int]]:
+    """Find stages that all deals left at one instant for a stage never seen before, and that none was in since: renamed, most likely."""
+    deal = "over (partition by opportunity_id order by changed_at, seq)"
+    rows = f"select *, lag(stage) {deal} as old, lag(status) {deal} as status_before, lead(stage) {deal} as following from {history}"
+    return connection.execute(
+        f"with states as materialized ({rows}), spans as (select stage, min(changed_at) as first, max(changed_at) as last, "
+        "count(*) filter (status = 'open' and following is null) as left_over from states group by stage) "
+        "select old, m.stage, count(*) from states m join spans o on o.stage = old join spans s on s.stage = m.stage "
+        "where m.status = 'open' and status_before = 'open' and old <> m.stage and o.last < s.first and o.left_over = 0 "
+        f"group by old, m.stage, s.first having count(*) >= {MANY} and min(changed_at) = max(changed_at) and min(changed_at) = s.first order by all"
+    ).fetchall()
 
 
 def loose_links(connection: Connection, tables: Mapping[str, str], provided: Mapping[str, frozenset[str]], links: list[tuple]) -> list[tuple]:

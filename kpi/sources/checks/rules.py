@@ -38,6 +38,7 @@ NO_TIME = "{column} without time of day"  # delays in minutes and hours are not 
 OVERDUE = "open past its expected close"  # still open: kept as such
 UNDATED = "closed on an unknown date"  # counted as closed, but in no period and no duration
 UNKNOWN_STAGE = "stage missing from the table stages"  # left out of stages, kept elsewhere; add it to the table stages
+RENAMED = "stage left by all at once for a new one"  # [pipeline] renamed in kpi.toml says that it is the same one; else it is a move
 SKIPPED = "stage passed over"  # counts as having passed the stages in between
 WENT_BACK = "back to an earlier stage"  # kept as a visit of its own
 OPEN_HISTORY = "history ends open, though the record is closed"  # closed on the date of the record, or with its last change
@@ -58,7 +59,7 @@ NO_RECORDS = (FILTERED, FOOTER)  # rows that were never meant as records of the 
 
 _ASIDE = (FILTERED, FOOTER, MISFIT, EMPTY, UNREADABLE, DIGITS_LOST, UNKNOWN_VALUE, DUPLICATE, ORPHAN, CLOSED_FIRST, ENDED_FIRST)
 _OF_CELLS = (LOOSE, LATE, EPOCH, NEGATIVE, NO_AMOUNT, NO_RATE, BULK, NO_TIME, IN_WORDS, SPELLINGS, NEAR_KEYS, GARBLED)
-_OF_DEALS = (OVERDUE, UNDATED, UNKNOWN_STAGE, SKIPPED, WENT_BACK, REOPENED)
+_OF_DEALS = (OVERDUE, UNDATED, UNKNOWN_STAGE, RENAMED, SKIPPED, WENT_BACK, REOPENED)
 RULES = {  # what is done about each fault
     **dict.fromkeys(_ASIDE, SET_ASIDE),
     UNSIGNED: MENDED,
