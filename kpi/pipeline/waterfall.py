@@ -67,6 +67,8 @@ def waterfall(
     ------
     MissingTable
         If there are no opportunities.
+    MissingLink
+        If the window begins before the history does.
     ParameterError
         If `by` or `rates` is unknown, or `as_of` does not come after the start of the window.
 
