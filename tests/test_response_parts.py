@@ -71,7 +71,7 @@ def test_routing_and_owner_delay():
 
 
 def test_alert_to_touch_and_score():
-    leads = [lead(who, day("09:00"), alerted_at=utc("2026-03-10 10:00")) for who in ("hot", "cold", "nobody")] + [lead("none", day("09:00"))]
+    leads = [lead(who, day("09:00"), alerted_at=utc("2026-03-10 10:00")) for who in ("hot", "cold", "nobody")] + [lead("silent", day("09:00"))]
     acts = [touch("hot", day("10:00")), touch("hot", "2026-03-10 10:10"), touch("cold", "2026-03-12 10:00")]
     points = [
         ("hot", "03-09 10:00", 40),
@@ -109,7 +109,7 @@ def test_queue_calls_alerts_first_then_the_latest():
 
 
 def test_attempts_by_hand():
-    leads = [lead(who, day("10:00")) for who in ("none", "two", "many", "late")] + [lead("young", "2026-03-20 10:00")]
+    leads = [lead(who, day("10:00")) for who in ("silent", "two", "many", "late")] + [lead("young", "2026-03-20 10:00")]
     acts = [touch("two", f"2026-03-0{on} 10:00", outcome="connected") for on in (4, 5)] + [touch("young", "2026-03-20 11:00")]
     acts += [touch("many", f"2026-03-{on:02d} 10:00", outcome="no_answer") for on in range(4, 14)] + [
         touch("late", "2026-04-10 10:00", outcome="connected")

@@ -38,8 +38,7 @@ def told_from(data: Dataset) -> date | None:
         return None
 
     def find() -> date | None:
-        columns = ("opportunity_id", *_ORDER, "origin", "status")
-        seen = _sighted(whole(data).table("opportunity_history").select(*columns)).filter(nw.col("is_sighted") == 1)
+        seen = _sighted(whole(data).table("opportunity_history")).filter(nw.col("is_sighted") == 1)
         first = collect(seen.select(nw.col("changed_at").min().alias("at")))["at"].iloc[0]
         return None if pd.isna(first) else local_date(pd.Timestamp(first), data.company.timezone)
 

@@ -83,13 +83,10 @@ def as_text(outcome: Outcome) -> str:
         )
     elif outcome.exported_on and "opportunities" in outcome.tables and "opportunity_history" not in outcome.tables:
         parts.append("No history yet: the next export will show what changed.")
-    for former, name, n in outcome.renamed:
-        parts.append(
-            printable(
-                f"All {n} open deals of {former!r} are in {name!r} now, and none is left: was the stage renamed? "
-                f"Then add [pipeline] renamed = {{{json.dumps(former)} = {json.dumps(name)}}} to kpi.toml; else they moved."
-            )
-        )
+    asked = (
+        "All {} open deals of {!r} are in {!r} now, and none is left: was the stage renamed? Then add [pipeline] renamed = {{{} = {}}} to kpi.toml"
+    )
+    parts += [printable(asked.format(n, old, new, json.dumps(old), json.dumps(new))) for old, new, n in outcome.renamed]
     if "opportunities" in outcome.tables and "stages" not in outcome.tables:
         parts.append("The order of the stages is not known; import a file with the columns stage, position, status (open, won or lost).")
     parts.append(f"{outcome.folder} is ready: kpi check {outcome.folder}" if outcome.is_changed else f"Nothing new: {outcome.folder} is as it was.")

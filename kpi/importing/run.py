@@ -186,7 +186,7 @@ class _Import:
         if history != logged:
             made[HISTORY] = history, set()
         known = read_config(self.folder / FILE).settings["pipeline"].get("renamed", {}) if self.toml else {}
-        questions = [one for one in renames(self.connection, history) if known.get(one[0]) != one[1]] if history else []
+        asked = [one for one in renames(self.connection, history) if known.get(one[0]) != one[1]] if history else []
         new, old = self.transaction.prepare(), self.transaction.tables(self.log.version)
         counts, is_same = {}, True
         for name, (relation, days) in made.items():
@@ -200,7 +200,7 @@ class _Import:
             version = self.log.version + 1
             originals = {file.path: self.paths[file.sha256] for export in after.exports for file in export.files}
             self.transaction.commit(version, originals, self._toml(made, after, version), log.dumps(replace(after, version=version)))
-        return replace(outcome, tables=counts, has_differences=history != logged, renamed=questions, is_changed=not is_same)
+        return replace(outcome, tables=counts, has_differences=history != logged, renamed=asked, is_changed=not is_same)
 
     def _toml(self, tables: Collection[str], after: Log, version: int) -> str:
         if self.toml and not self.log.exports:

@@ -104,10 +104,11 @@ class _SparkTables:
         found = []
         for column in schema.TABLES[name].columns:
             if column.references in self.tables and not column.filled and column.name in self.provided[name]:
-                cells = self.tables[name].select(f.col(column.name).alias("said"))
-                known = self.tables[column.references].select(f.col(schema.TABLES[column.references].key[0]).alias("said"))
-                given = cells.filter("said is not null")
-                found.append((name, column.name, cells.count(), given.count(), given.join(known, on="said", how="left_semi").count()))
+                known = self.tables[column.references].select(f.col(schema.TABLES[column.references].key[0]).alias(column.name))
+                given = self.tables[name].filter(f.col(column.name).isNotNull())
+                found.append(
+                    (name, column.name, self.tables[name].count(), given.count(), given.join(known, on=column.name, how="left_semi").count())
+                )
         return found
 
     def _typed(self, table: Table, frame: DataFrame) -> tuple[DataFrame, _Faults]:

@@ -199,8 +199,10 @@ def loose_links(connection: Connection, tables: Mapping[str, str], provided: Map
             cell, key = sql.ident(column.name), sql.ident(TABLES[column.references].key[0])
             lost = f"from {stored} where {cell} not in (select {key} from {parent})"
             n, example = connection.execute(f"select count(*), min({cell}) {lost}").fetchall()[0]
-            every, filled = connection.execute(f"select count(*), count({cell}) from {stored}").fetchall()[0]
-            links.append((name, column.name, every, filled, filled - n))
+            every, filled, any_parent = connection.execute(
+                f"select count(*), count({cell}), (select count(*) from {parent}) from {stored}"
+            ).fetchall()[0]
+            links += [(name, column.name, every, filled, filled - n)] if any_parent else []
             if n:
                 found.append(flag(name, column.name, rules.LOOSE, n, example))
                 found += near_keys(connection, name, column.name, f"(select {cell} as said {lost})", column.references, parent)
