@@ -102,7 +102,8 @@ def need_outcome(data: Dataset, as_of: pd.Timestamp, event: str) -> None:
     """Refuse to say what became of leads where nothing tells: deals without a date, or no link to them; no appointment at all."""
     data = whole(data)
     if event == "appointed":
-        if not counts(leads(data, as_of), (), n=~nw.col("appointed_seconds").is_null())["n"].iloc[0]:
+        row = counts(leads(data, as_of), (), n=nw.lit(True), told=~nw.col("appointed_seconds").is_null()).iloc[0]
+        if row["n"] and not row["told"]:
             raise MissingLink("activities", "outcome", NO_APPOINTMENT)
     elif event == "opportunity" or not acquired_known(data):
         data.table("opportunities", *["created_at"] * (event == "opportunity"))

@@ -36,13 +36,9 @@ def told_from(data: Dataset) -> date | None:
     """Tell on which day a history made of exports begins: with the first sighting of an open deal; None where systems or users tell the history."""
     if not data.has("opportunity_history"):
         return None
-
-    def find() -> date | None:
-        seen = _sighted(whole(data).table("opportunity_history")).filter(nw.col("is_sighted") == 1)
-        first = collect(seen.select(nw.col("changed_at").min().alias("at")))["at"].iloc[0]
-        return None if pd.isna(first) else local_date(pd.Timestamp(first), data.company.timezone)
-
-    return stored(data, ("told from",), find)
+    seen = _sighted(whole(data).table("opportunity_history")).filter(nw.col("is_sighted") == 1).select(nw.col("changed_at").min().alias("at"))
+    first = stored(data, ("told from",), lambda: collect(seen)["at"].iloc[0])
+    return None if pd.isna(first) else local_date(pd.Timestamp(first), data.company.timezone)
 
 
 def told_window(data: Dataset, window: Window) -> Window:

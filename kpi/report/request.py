@@ -40,9 +40,8 @@ class Request:
     @property
     def parameters(self) -> dict[str, str]:
         """What the notebooks are told, the data set under its published name."""
-        company = self.data.company
         # The day on which the data end, not that of the run: what is made again from the same is the same.
-        today = "" if company.exported_at is not None else str(local_date(self.data.ends_at, company.timezone))
+        today = "" if self.data.company.exported_at is not None else str(local_date(self.data.ends_at, self.data.company.timezone))
         return {"dataset": self.label, "month": str(self.month), "lang": self.words.lang, "where": _written(self.conditions), "today": today}
 
     @property
