@@ -50,7 +50,7 @@ def extent(frames: Mapping[str, nw.LazyFrame], provided: Mapping[str, Collection
     firsts, bounds = begun[0] | begun[1] | {"": sound["first"].min()}, (every["first"].min(), every["last"].max())
     if company.exported_at is not None:
         return Extent(firsts, company.exported_at, company.exported_at, *bounds, "")
-    n_later = int(every["n"][~every["planned"] & (every["first"] > last)].sum())
+    n_later = every["n"][~every["planned"] & (every["first"] > last)].sum()
     run = f"up to {company.today}, the day of the run" if company.today else "that a year without any does not keep apart"
     decision = f"{last:%Y-%m-%d %H:%M} UTC: the last event {run}; {n_later} dates lie after it"
     tomorrow = (pd.Timestamp(local_date(last, company.timezone)) + timedelta(days=1)).date()

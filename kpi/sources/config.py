@@ -113,8 +113,7 @@ def read_config(path: str | Path, today: str | datetime.date = "") -> Config:
     for section, content in written.items():
         _expect(isinstance(content, dict), f"[{section}]", content, "a section")
     company = _company(written.get("company", {}), file.parent)
-    if today:
-        company = replace(company, today=local_date(instant(today, company.timezone), company.timezone))
+    company = replace(company, today=local_date(instant(today, company.timezone), company.timezone)) if today else company
     tables = _tables(written.get("tables", {}), file.parent)
     settings = {area: written.get(area, {}) for area in AREAS}
     return Config(company, written.get("hours", {}), settings, tables, file.parent, file, _imports(written.get("imports", {})))
