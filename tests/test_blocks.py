@@ -2,6 +2,7 @@
 
 import math
 from html.parser import HTMLParser
+from pathlib import Path
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
@@ -11,12 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kpi.errors import ParameterError, SchemaError
-from kpi.presentation import blocks
+from kpi.periods import Month
+from kpi.presentation import blocks, pages
 from kpi.presentation.blocks.markup import is_safe_address, style
 from kpi.presentation.blocks.sparkline import interval, interval_axis
 from kpi.presentation.blocks.tables import DisplayColumn, TableWriter
 from kpi.presentation.charts import style as looks
-from kpi.presentation.language import Words
+from kpi.presentation.language import Words, placeholders
+from kpi.presentation.pages.about import TABLES, About
 from kpi.schema import BLANK
 
 EN, FR = Words("en"), Words("fr")
@@ -364,3 +367,15 @@ def test_tables_refuse_what_they_cannot_lay_out():
         DisplayColumn("x", "X", "percentage")
     with pytest.raises(ParameterError, match="one"):
         ENGLISH.table(SOURCES, COLUMNS, title="x", total=SOURCES)
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_every_table_of_the_pages_is_shown_by_one_and_can_be_laid_out(name):
+    told, folder = TABLES[name], Path(pages.__file__).parent
+    assert sum(path.read_text("utf-8").count(f'named_table("{name}"') for path in folder.glob("*.py")) == 1
+    about = About(FRENCH.words, "EUR", "Europe/Paris", Month(2026, 10), pd.Timestamp("2026-11-01"), "", False, [])
+    parts = {place: "7" for text in (told["title"], told.get("note", ""), *(one["label"] for one in told["columns"])) for place in placeholders(text)}
+    names = {one.get(key, "value") for one in told["columns"] for key in ("name", "n")} | {"low", "high", "n", "n_events"}
+    made = about.named_table(name, pd.DataFrame(columns=sorted(names)), more="and more", **parts)
+    assert made.note.endswith("and more")
+    assert sum(cell.css == "iv" for cell in made.head) == sum(one.get("drawn", one.get("kind") == "drawn") for one in told["columns"])

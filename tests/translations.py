@@ -46,6 +46,10 @@ def template(root: Path = CHECKOUT) -> Catalog:
         for names in tomllib.loads(path.read_text("utf-8")).values():
             for text in names.values():
                 _add(catalog, text, path, root)
+    for path in sorted((root / "kpi").rglob("tables.toml")):
+        for table in tomllib.loads(path.read_text("utf-8")).values():
+            for text in (table["title"], table.get("note", ""), *(column["label"] for column in table["columns"])):
+                _add(catalog, text, path, root)
     for path in sorted((root / "notebooks").glob("*.ipynb")):
         for cell in json.loads(path.read_text("utf-8"))["cells"]:
             if cell["cell_type"] == "markdown":

@@ -24,6 +24,10 @@ class Sentences(Numbers):
         """Say a sentence in this language, with its values filled in."""
         return self._fill(self.translate(text), values)
 
+    def say_some(self, text: str, values: Mapping[str, object], /) -> str:
+        """Say a sentence in this language, with those of the values that it has places for."""
+        return self.say(text, **{name: values[name] for name in placeholders(text)})
+
     def say_n(self, one: str, many: str, n: float, /, **values: object) -> str:
         """Say a sentence about a count, in the singular or the plural."""
         plural = abs(n) >= 2 if self.lang == "fr" else n != 1

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
+from pathlib import Path
 from types import MappingProxyType
-from typing import Protocol
+from typing import Any, Protocol
 
 import IPython.display
 import pandas as pd
@@ -16,11 +18,12 @@ import pandas as pd
 from kpi.errors import MissingLink, MissingTable, MissingTime, why_missing
 from kpi.periods import Month, Window, open_windows
 from kpi.presentation.blocks import Absent, Closing, NoData, Opening
-from kpi.presentation.blocks.tables import TableWriter
+from kpi.presentation.blocks.tables import DisplayColumn, DisplayTable, TableWriter, estimate
 from kpi.presentation.language import NAMES, Words
 
 FAULTS = "application/vnd.kpi.faults+json"  # media type of what a page says to the run alone
 PAGES = NAMES["pages"]
+TABLES: Mapping[str, Mapping[str, Any]] = tomllib.loads(Path(__file__).with_name("tables.toml").read_text("utf-8"))
 
 
 class ReportedCompany(Protocol):
@@ -112,6 +115,18 @@ class About(TableWriter):
         if unit == "money":
             return self.money(value)
         return self.words.percent(value, digits) if unit == "rate" else self.words.number(value, digits)
+
+    def named_table(self, name: str, result: pd.DataFrame, *, total: pd.DataFrame | None = None, more: str = "", **parts: object) -> DisplayTable:
+        """Lay out a result as the table of that name in ``tables.toml``: the parts stand in its texts, `more` behind its note."""
+        told = TABLES[name]
+        columns = [column for one in told["columns"] for column in self._columns(one, parts)]
+        title, note = (self.words.say_some(told.get(text, ""), parts) for text in ("title", "note"))
+        note = " · ".join(text for text in (note, more) if text)
+        return self.table(result, columns, title=title, note=note, total=total, limit=told.get("limit", 10), whole=told.get("whole", ""))
+
+    def _columns(self, told: Mapping[str, Any], parts: Mapping[str, object]) -> list[DisplayColumn]:
+        said = {**told, "label": self.words.say_some(told["label"], parts)}
+        return [DisplayColumn(**said)] if "name" in told else estimate(self.words, **said)
 
     def opening(self, page: str, answer: str, lede: str = "") -> Opening:
         """Begin a page."""

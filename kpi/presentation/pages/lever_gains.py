@@ -6,7 +6,6 @@ import pandas as pd
 
 from kpi.presentation import charts
 from kpi.presentation.blocks import Answer, Figure
-from kpi.presentation.blocks.tables import DisplayColumn, DisplayTable, columns_of
 from kpi.presentation.language import NAMES, Words
 from kpi.presentation.pages.about import About
 from kpi.presentation.pages.wording import age, few, money
@@ -53,7 +52,7 @@ def lever_gains(about: About, gains: pd.DataFrame, expected: pd.DataFrame) -> li
         days=days,
         **won,
     )
-    return [Answer(f"{_most_promising(words, known)} {outlook}"), figure, _table(about, shown, days)]
+    return [Answer(f"{_most_promising(words, known)} {outlook}"), figure, about.named_table("levers", shown, days=days)]
 
 
 def _most_promising(words: Words, gains: pd.DataFrame) -> str:
@@ -69,20 +68,6 @@ def _most_promising(words: Words, gains: pd.DataFrame) -> str:
         "What promises most is {lever} ({move}): {gain}, not settled. The largest settled gain is that of {other} ({other_move}): {other_gain}."
     )
     return words.say(text, **parts)
-
-
-def _table(about: About, gains: pd.DataFrame, days: int) -> DisplayTable:
-    say = about.words.say
-    columns = [
-        *columns_of("text", {"lever": say("Lever"), "moved": say("If it moved")}),
-        DisplayColumn("value", say("Gain"), "change", n="n"),
-        DisplayColumn("value", say("95%\ninterval"), "range", unit="money", n="n"),
-        DisplayColumn("value", "", "drawn", unit="money", n="n", reference=0.0),
-        DisplayColumn("n", say("n"), "number"),
-        DisplayColumn("like", say("As is the")),
-    ]
-    note = say("Next {days} days · one factor moved, the others kept · differences that may be luck are left out of the target", days=days)
-    return about.table(gains, columns, title=say("What would each change bring?"), note=note, limit=20)
 
 
 def _like(words: Words, row: pd.Series) -> str:

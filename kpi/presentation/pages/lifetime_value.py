@@ -7,7 +7,7 @@ import pandas as pd
 from kpi.catalog import CATALOG
 from kpi.presentation import charts
 from kpi.presentation.blocks import Answer, Figure, SideBySide
-from kpi.presentation.blocks.tables import FLOOR, DisplayColumn, DisplayTable, columns_of
+from kpi.presentation.blocks.tables import FLOOR, DisplayColumn, DisplayTable
 from kpi.presentation.language import NAMES, Words
 from kpi.presentation.pages.about import About
 from kpi.presentation.pages.wording import age, money, share, span
@@ -30,55 +30,21 @@ def value_to_date(about: About, deciles: pd.DataFrame, best: pd.DataFrame, mean:
     if len(deciles) and deciles["n"].sum() >= FLOOR:
         first = {"share": words.percent(deciles["value"].iloc[0]), "n": int(deciles["n"].iloc[0])}
         answer += " " + say("The best tenth, {n} customers, brought {share} of it.", **first)
-    columns = [
-        *columns_of("number", {"decile": say("Tenth"), "n": say("Customers")}),
-        DisplayColumn("amount", say("Value"), "money"),
-        *columns_of("percent", {"value": say("Share"), "cumulative": say("Together")}),
-        DisplayColumn("least", say("From"), "money"),
-    ]
-    note = say("Customers who ever bought, best tenth first; {measure}", measure=measure)
-    left = about.table(deciles, columns, title=say("How concentrated is the value?"), note=note)
-    listed = [
-        DisplayColumn("customer_id", say("Customer")),
-        DisplayColumn("value", say("Value"), "money"),
-        DisplayColumn("purchases", say("Purchases"), "number"),
-        DisplayColumn("last_on", say("Last"), "date"),
-    ]
-    right = about.table(best, listed, title=say("Best customers to date"), whole="lists/best_customers.csv")
-    return [Answer(answer), SideBySide(left, right)]
+    return [Answer(answer), SideBySide(about.named_table("deciles", deciles, measure=measure), about.named_table("best_customers", best))]
 
 
 def value_groups(about: About, groups: pd.DataFrame, profitable: pd.DataFrame | None) -> list:
     """Show the customers by recency, frequency and value, and the most profitable ones."""
-    words, say = about.words, about.words.say
+    words = about.words
     if not groups["n"].sum():
         return []
     shown = groups.sort_values(["amount", "group"], ascending=[False, True], ignore_index=True)
     shown["mean"] = (shown["amount"] / shown["n"]).where(shown["n"] > 0)
     shown["group"] = [words.translate(VALUE_GROUPS[group]) for group in shown["group"]]
-    columns = [
-        DisplayColumn("group", say("Group")),
-        DisplayColumn("n", say("Customers"), "number"),
-        DisplayColumn("amount", say("Value"), "money"),
-        DisplayColumn("value", say("Share"), "percent"),
-        DisplayColumn("mean", say("Mean"), "money"),
-    ]
     row = groups.iloc[0]
     cuts = {"days": words.days(row["recency_cut"]), "purchases": words.number(row["frequency_cut"]), "value": about.money(row["value_cut"])}
-    note = say("Cut at the medians: lately = last bought within {days} · often = on more than {purchases} days · much = more than {value}", **cuts)
-    left = about.table(shown, columns, title=say("Who are they? Recency, frequency, value"), note=note)
-    return [left] if profitable is None else [SideBySide(left, _most_profitable(about, profitable))]
-
-
-def _most_profitable(about: About, profitable: pd.DataFrame) -> DisplayTable:
-    say = about.words.say
-    columns = [
-        DisplayColumn("customer_id", say("Customer")),
-        *columns_of("money", {"profit": say("Profit"), "margin": say("Margin"), "cost": say("Cost of\nwinning")}),
-        DisplayColumn("last_on", say("Last"), "date"),
-    ]
-    note = say("Profit: margin to date less the cost of winning the customer, where it is known")
-    return about.table(profitable, columns, title=say("Most profitable customers"), note=note, whole="lists/most_profitable.csv")
+    left = about.named_table("value_groups", shown, **cuts)
+    return [left] if profitable is None else [SideBySide(left, about.named_table("most_profitable", profitable))]
 
 
 def expected_value(
@@ -110,10 +76,11 @@ def expected_value(
     if row["few"]:
         sentences.append(say("Caution: only {n} customers have bought again; the model rests on few.", n=int(row["n_events"])))
     answer = Answer(" ".join([*sentences, *_verdict(about, check)]))
-    right = _at_risk(about, at_risk)
+    right = about.named_table("at_risk", at_risk)
     if check.empty:
         return [answer, right]
-    return [answer, SideBySide(_check(about, check), _tracking(about, tracking)), right]
+    shown = check.assign(repeats=[words.translate(REPEATS.get(number, number)) for number in check["repeats"]])
+    return [answer, SideBySide(about.named_table("model_check", shown), _tracking(about, tracking)), right]
 
 
 def contract_value(about: About, value: pd.DataFrame, check: pd.DataFrame) -> list:
@@ -160,18 +127,6 @@ def _worth(about: About, group: str, value: pd.DataFrame) -> DisplayTable:
     return about.table(shown, columns, title=say("Which customers are worth most? {group}", group=name), note=note)
 
 
-def _at_risk(about: About, at_risk: pd.DataFrame) -> DisplayTable:
-    say = about.words.say
-    columns = [
-        DisplayColumn("customer_id", say("Customer")),
-        DisplayColumn("at_stake", say("At stake"), "money"),
-        *columns_of("percent", {"active_before": say("Active\n90 days ago"), "active": say("Active\nnow")}),
-        DisplayColumn("last_on", say("Last"), "date"),
-    ]
-    note = say("Active: probability of not having dropped out · at stake: what they would bring within a year, times the fall of that probability")
-    return about.table(at_risk, columns, title=say("Customers at risk"), note=note, whole="lists/at_risk.csv")
-
-
 def _verdict(about: About, check: pd.DataFrame) -> list[str]:
     """Whether the model would have held: said in plain words, whichever way it went."""
     words, say = about.words, about.words.say
@@ -191,10 +146,6 @@ def _verdict(about: About, check: pd.DataFrame) -> list[str]:
     return [*checked, say("It is no better, customer by customer, than a plain rule (who has not paused too long goes on as before).")]
 
 
-def _named(words: Words, repeats: pd.Series) -> list[str]:
-    return [words.translate(REPEATS.get(number, number)) for number in repeats]
-
-
 def _tracking(about: About, tracking: pd.DataFrame) -> Figure:
     words, say, last = about.words, about.words.say, tracking.iloc[-1]
     labels, ylabel, xlabel = [say("model"), say("made"), say("plain rule")], say("purchases so far"), say("days since the model was fitted")
@@ -204,19 +155,6 @@ def _tracking(about: About, tracking: pd.DataFrame) -> Figure:
     alt = say("After {days}: {value} purchases expected ({low} to {high}), {actual} made, {hiatus} by the plain rule.", days=days, **parts)
     note = say("All purchases of the n = {n} customers known when the model was fitted · band: 90% interval", n=int(last["n"]))
     return Figure(drawn, say("Purchases expected and made, day by day"), note, alt)
-
-
-def _check(about: About, check: pd.DataFrame) -> DisplayTable:
-    say = about.words.say
-    columns = [
-        DisplayColumn("repeats", say("Bought\nbefore")),
-        *columns_of("number", {"n": say("Customers"), "value": say("Expected"), "actual": say("Made"), "hiatus": say("Plain rule")}),
-        *columns_of("number", {"error": say("Error,\nmodel"), "hiatus_error": say("Error,\nrule")}, digits=2),
-        *columns_of("money", {"money": say("Value\nexpected"), "brought": say("Came")}),
-    ]
-    note = say("By repeat purchases in the first two thirds of the data, on which the model was fitted · error: root mean square per customer")
-    shown = check.assign(repeats=_named(about.words, check["repeats"]))
-    return about.table(shown, columns, title=say("Would the model have held?"), note=note)
 
 
 def _contract_tracking(about: About, check: pd.DataFrame) -> Figure:
@@ -242,13 +180,6 @@ def _contract_verdict(words: Words, check: pd.DataFrame) -> str:
 
 
 def _contract_check(about: About, check: pd.DataFrame) -> DisplayTable:
-    words, say = about.words, about.words.say
-    step = -(-len(check) // 8)
-    columns = [
-        *columns_of("number", {"horizon": say("Months"), "n": say("Customers"), "value": say("Expected")}),
-        DisplayColumn("range", say("90% interval"), "range", unit="number"),
-        *columns_of("number", {"actual": say("Kept"), "constant": say("Constant\nrate")}),
-    ]
-    errors = {"model": words.percent(check["error"].iloc[0], 1), "rate": words.percent(check["constant_error"].iloc[0], 1)}
-    note = say("Error of the share kept, root mean square over all renewals: model {model}, constant rate {rate}", **errors)
-    return about.table(check.iloc[step - 1 :: step], columns, title=say("Customers expected to be kept, and kept"), note=note)
+    step, first = -(-len(check) // 8), check.iloc[0]
+    errors = {"model": about.words.percent(first["error"], 1), "rate": about.words.percent(first["constant_error"], 1)}
+    return about.named_table("renewal_check", check.iloc[step - 1 :: step], **errors)

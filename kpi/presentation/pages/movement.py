@@ -6,7 +6,6 @@ import pandas as pd
 
 from kpi.presentation import charts
 from kpi.presentation.blocks import Answer, Figure, SideBySide
-from kpi.presentation.blocks.tables import DisplayColumn, columns_of, estimate
 from kpi.presentation.language import NAMES
 from kpi.presentation.pages.about import About
 from kpi.presentation.pages.wording import differ, few, judged, length, share, window_days
@@ -74,14 +73,7 @@ def stale_deals(about: About, stale: pd.DataFrame, pushes: pd.DataFrame | None) 
         once, twice = pushes.iloc[0], pushes.iloc[1]
         text = N_("Of the deals open {days} days ago, {share} have since been pushed to a later month ({range}), {twice} of {n} more than once.")
         answer += " " + say(text, days=length(once), twice=int(twice["n_events"]), n=int(twice["n"]), **share(words, once))
-    columns = [
-        *columns_of("text", {"opportunity_id": say("Deal"), "owner": say("Owner"), "stage": say("Stage")}),
-        *columns_of("number", {"days": say("Days in\nstage"), "limit": say("Stale\nafter")}),
-        DisplayColumn("expected_close_on", say("Expected\nclose"), "date"),
-        DisplayColumn("amount", say("Amount"), "money"),
-    ]
-    title, note = say("Stale deals to decide on, largest first"), say("In their stage longer than 90% of past winners were")
-    return [Answer(answer), about.table(stale, columns, title=title, note=note, whole="lists/stale_deals.csv")]
+    return [Answer(answer), about.named_table("stale_deals", stale)]
 
 
 def loss_reasons(about: About, reasons: pd.DataFrame, by_amount: pd.DataFrame) -> list:
@@ -99,12 +91,4 @@ def loss_reasons(about: About, reasons: pd.DataFrame, by_amount: pd.DataFrame) -
         if len(frame) > 1 and not differ(frame.iloc[0], frame.iloc[1], len(frame)):
             answer = say("The most frequent reason for a loss is {reason}, {share} ({range}), but no difference is settled.", **parts)
     shown = frame.assign(by_amount=frame["reason"].map(by_amount.set_index("reason")["value"]))
-    columns = [
-        DisplayColumn("reason", say("Reason")),
-        DisplayColumn("n_events", say("Lost deals"), "number"),
-        *estimate(words, say("Share"), drawn=True),
-        DisplayColumn("by_amount", say("Share of\nthe amount"), "percent", n="n"),
-        DisplayColumn("amount", say("Amount"), "money"),
-    ]
-    note = say("Deals lost in the last {days} days; 95% interval", days=days)
-    return [Answer(answer), about.table(shown, columns, title=say("Why are deals lost?"), note=note)]
+    return [Answer(answer), about.named_table("loss_reasons", shown, days=days)]

@@ -7,7 +7,7 @@ import pandas as pd
 from kpi.catalog import kpi
 from kpi.presentation import charts
 from kpi.presentation.blocks import Answer, Block, Figure, SideBySide
-from kpi.presentation.blocks.tables import DisplayColumn, DisplayTable, columns_of, estimate
+from kpi.presentation.blocks.tables import DisplayTable
 from kpi.presentation.language import NAMES
 from kpi.presentation.pages.about import About
 from kpi.presentation.pages.wording import length
@@ -33,8 +33,10 @@ def open_deals(
     if known < deals:
         answer += " " + say("The amount of {missing} of them is not known.", missing=deals - known)
     answer += _likely(about, weighted) + _covered(about, coverage)
-    chances = [] if weighted is None else [_weighted(about, weighted)]
-    return [Answer(answer), SideBySide([_by_stage(about, by_stage, deals, known), *chances], [_amounts(about, amounts), _owners(about, by_owner)])]
+    days = kpi("pipeline.won_from_stage").days
+    chances = [] if weighted is None else [about.named_table("weighted_pipeline", weighted, days=days)]
+    owners = about.named_table("open_by_owner", by_owner.sort_values(["value", "owner"], ascending=[False, True], ignore_index=True))
+    return [Answer(answer), SideBySide([_by_stage(about, by_stage, deals, known), *chances], [_amounts(about, amounts), owners])]
 
 
 def _by_stage(about: About, by_stage: pd.DataFrame, deals: int, known: int) -> Block:
@@ -42,8 +44,7 @@ def _by_stage(about: About, by_stage: pd.DataFrame, deals: int, known: int) -> B
     words, say = about.words, about.words.say
     labels = words.names(by_stage["stage"])
     if not known:
-        columns = [DisplayColumn("stage", say("Stage")), DisplayColumn("n", say("Deals"), "number")]
-        return about.table(by_stage, columns, title=say("Open deals by stage"))
+        return about.named_table("open_by_stage", by_stage)
     counts = [words.say_n("{n} deal", "{n} deals", int(n)) for n in by_stage["n"]]
     drawn = charts.plot_amounts(by_stage, labels, words, about.currency, counts=counts, xlabel=say("open amount"))
     stages = words.listing(
@@ -52,19 +53,6 @@ def _by_stage(about: About, by_stage: pd.DataFrame, deals: int, known: int) -> B
     )
     note = say("n = {n} deals, {known} of them with an amount · as known on {day}", n=deals, known=known, day=words.date(about.month.end))
     return Figure(drawn, say("Open amount by stage"), note, say("Open amount by stage: {stages}.", stages=stages))
-
-
-def _weighted(about: About, weighted: pd.DataFrame) -> DisplayTable:
-    say = about.words.say
-    columns = [
-        DisplayColumn("stage", say("Stage")),
-        DisplayColumn("amount", say("Amount"), "money"),
-        DisplayColumn("chance", say("Won from\nthere"), "percent"),
-        *estimate(about.words, say("Weighted"), "money", n=""),
-    ]
-    days = kpi("pipeline.won_from_stage").days
-    note = say("Open amount times the share of deals won within a year of reaching the stage, from the last {days} days", days=days)
-    return about.table(weighted, columns, title=say("What will it bring?"), note=note)
 
 
 def _likely(about: About, weighted: pd.DataFrame | None) -> str:
@@ -95,40 +83,19 @@ def _amounts(about: About, amounts: pd.DataFrame) -> DisplayTable:
         "pipeline.lost_amount": say("Lost, last {days} days", days=days),
         "pipeline.open_amount": say("Open"),
     }
-    wide = mean.assign(kind=mean["kpi"].map(kinds), median=median["value"], top=top["value"])
-    columns = [
-        DisplayColumn("kind", say("Deals")),
-        DisplayColumn("n", say("n"), "number"),
-        *estimate(about.words, say("Mean"), "money", n="n_events"),
-        DisplayColumn("median", say("Median"), "money", n="n_events"),
-        DisplayColumn("top", say("Five largest,\nshare"), "percent", n="n_events"),
-    ]
-    note = say("A missing amount is not 0: it is left out of the mean · bootstrap interval")
-    return about.table(wide, columns, title=say("What is an opportunity worth?"), note=note)
-
-
-def _owners(about: About, by_owner: pd.DataFrame) -> DisplayTable:
-    say = about.words.say
-    columns = [DisplayColumn("owner", say("Owner")), DisplayColumn("n", say("Open deals"), "number"), DisplayColumn("value", say("Amount"), "money")]
-    frame = by_owner.sort_values(["value", "owner"], ascending=[False, True], ignore_index=True)
-    return about.table(frame, columns, title=say("Who holds it?"))
+    return about.named_table("deal_amounts", mean.assign(kind=mean["kpi"].map(kinds), median=median["value"], top=top["value"]))
 
 
 def sales_velocity(about: About, velocity: pd.DataFrame) -> list:
     """Say what the pipeline brings per day, and which factor moved it."""
-    say, rows = about.words.say, [(UNITS[row["factor"]], row) for _, row in velocity.iterrows()]
+    rows = [(UNITS[row["factor"]], row) for _, row in velocity.iterrows()]
     shown = velocity.assign(
         factor=[about.words.translate(FACTORS[name]) for name in velocity["factor"]],
         current=[about.written(row["value"], unit) for unit, row in rows],
         interval=["–" if row["factor"] == "open_deals" else about.interval(row["low"], row["high"], unit) for unit, row in rows],
         before=[about.written(row["past"], unit) for unit, row in rows],
     )
-    columns = [
-        *columns_of("text", {"factor": say("Factor"), "current": say("Now"), "interval": say("95%\ninterval"), "before": say("A year ago")}),
-        DisplayColumn("effect", say("Effect per\nday"), "change"),
-    ]
-    note = say("Open deals × won within a year × average won deal ÷ median days to win; the effects of the four add up to the change")
-    return [Answer(_moved(about, velocity)), about.table(shown, columns, title=say("What does the pipeline bring per day?"), note=note)]
+    return [Answer(_moved(about, velocity)), about.named_table("velocity", shown)]
 
 
 def _moved(about: About, velocity: pd.DataFrame) -> str:

@@ -6,7 +6,7 @@ import pandas as pd
 
 from kpi.catalog import kpi
 from kpi.presentation.blocks import Answer, Opening, SideBySide
-from kpi.presentation.blocks.tables import FLOOR, DisplayColumn, DisplayTable, columns_of, estimate
+from kpi.presentation.blocks.tables import FLOOR, DisplayTable
 from kpi.presentation.language import Words
 from kpi.presentation.pages.about import About
 from kpi.presentation.pages.wording import (
@@ -111,13 +111,7 @@ def conversions(about: About, results: list[pd.DataFrame]) -> DisplayTable:
     words, say = about.words, about.words.say
     frame = pd.concat(results, ignore_index=True)
     frame["step"] = [say("{way}, {days} d", way=words.translate(kpi(row.kpi).name), days=int(row.horizon)) for row in frame.itertuples()]
-    columns = [
-        DisplayColumn("step", say("Within so many days")),
-        *columns_of("number", {"n": say("Under\nway"), "n_events": say("Done")}),
-        *estimate(words, say("Share")),
-    ]
-    note = say("Period reading: as records of every age fared in the last {days} days · – not observed that long", days=length(frame.iloc[0]))
-    return about.table(frame, columns, title=say("From lead to customer, as things go now"), note=note, limit=len(frame))
+    return about.named_table("conversions", frame, days=length(frame.iloc[0]))
 
 
 def closed_win_rate(about: About, won: pd.DataFrame, closed: pd.DataFrame, by_amount: pd.DataFrame, lost: pd.DataFrame) -> list:
@@ -131,13 +125,7 @@ def closed_win_rate(about: About, won: pd.DataFrame, closed: pd.DataFrame, by_am
         say("Closed-deal win rate: won, of the deals closed"),
         say("Closed-deal win rate by amount"),
     ]
-    columns = [
-        DisplayColumn("name", say("Win rate")),
-        *columns_of("number", {"n": say("Deals"), "n_events": say("Won")}),
-        *estimate(words, say("Share"), drawn=True),
-    ]
-    note = say("Last {days} days; 95% interval", days=length(closed.iloc[0]))
-    table = about.table(frame, columns, title=say("What does the usual win rate say?"), note=note)
+    table = about.named_table("win_rates", frame, days=length(closed.iloc[0]))
     of_all, of_closed, of_amount = (frame.iloc[place] for place in range(3))
     if not few(of_closed) and of_closed["n_events"] == of_closed["n"]:
         return [Answer(say(NONE_LOST, n=int(of_closed["n"]), days=length(of_closed))), table]
@@ -163,20 +151,12 @@ def _carries_amounts(lost: pd.DataFrame) -> bool:
 
 def by_quarter(about: About, won: pd.DataFrame) -> DisplayTable:
     """List the quarters: how many of the opportunities created then were won."""
-    words, say, days = about.words, about.words.say, age(won)
-    columns = [
-        DisplayColumn("quarter", say("Created in")),
-        *columns_of("number", {"n": say("Opportunities"), "n_events": say("Won so far"), "n_open": say("Not known\nyet")}),
-        *estimate(words, say("Won within\n{days} d", days=days), drawn=True),
-    ]
-    note = say(
-        "Cohort reading: opportunities followed since their creation, lost competes, open is kept · – not observed for {days} days yet", days=days
-    )
+    words = about.words
     quarters = [quarter_name(words, text) for text in won["quarter"]]
     if quarters and about.in_quarter != 2:
-        quarters[-1] = say("{quarter} so far", quarter=quarters[-1])
+        quarters[-1] = words.say("{quarter} so far", quarter=quarters[-1])
     newest = won.assign(quarter=quarters).iloc[::-1].reset_index(drop=True)
-    return about.table(newest, columns, title=say("How did each quarter's opportunities fare?"), note=note, limit=12)
+    return about.named_table("won_by_quarter", newest, days=age(won))
 
 
 def lead_conversion(about: About, curves: list[Pair], results: list[Pair], quarters: list[pd.DataFrame]) -> list:

@@ -6,7 +6,6 @@ import pandas as pd
 
 from kpi.catalog import CHAIN, kpi
 from kpi.presentation.blocks import Answer, NoData, Opening, Prose, Sparkline, Tile, Tiles
-from kpi.presentation.blocks.tables import DisplayColumn, columns_of, estimate
 from kpi.presentation.language import NAMES, Words
 from kpi.presentation.pages.about import About
 from kpi.presentation.pages.wording import HORIZON, counted, few, length, share, unstable
@@ -92,14 +91,8 @@ def conversions(about: About, results: list[pd.DataFrame], closed: pd.DataFrame)
     parts = [say("{name} {share} ({range})", name=step[:1].lower() + step[1:], **share(words, row)) for step, row in rows]
     answer = say("Within {days} days, as things go now: {list}.", days=HORIZON, list=words.listing(parts)) if parts else counted(words, frame.iloc[0])
     compared = closed.assign(step=say("Closed-deal win rate, for comparison"))
-    columns = [
-        DisplayColumn("step", say("Step")),
-        *columns_of("number", {"n": say("Under\nway"), "n_events": say("Done"), "n_open": say("Open")}),
-        *estimate(words, say("Share"), drawn=True),
-    ]
-    note = say("Period reading of the last {days} days: open records are kept; the closed-deal win rate leaves them out", days=length(closed.iloc[0]))
     shown = pd.concat([frame.assign(step=steps), compared], ignore_index=True)
-    return [Answer(answer), about.table(shown, columns, title=say("From lead to customer, as things go now"), note=note)]
+    return [Answer(answer), about.named_table("monthly_conversions", shown, days=length(closed.iloc[0]))]
 
 
 def value(about: About, months: pd.DataFrame, row: pd.Series) -> str:

@@ -8,7 +8,7 @@ import pandas as pd
 
 from kpi.presentation import charts
 from kpi.presentation.blocks import Answer, Block, Figure, Note, Opening, SideBySide
-from kpi.presentation.blocks.tables import FLOOR, DisplayColumn, DisplayTable, columns_of, estimate
+from kpi.presentation.blocks.tables import FLOOR, DisplayTable
 from kpi.presentation.language import NAMES
 from kpi.presentation.pages.about import About
 from kpi.presentation.pages.wording import HOUR, Pair, age, at, counted, differ, few, share, unstable
@@ -133,16 +133,7 @@ def lost_time(about: About, parts: pd.DataFrame) -> list:
         answer = say("Half of the leads are tried within {attempt}, and in two-way contact within {contact}.", **tried)
     else:
         answer = say("Half of the leads are tried within {attempt}.", attempt=halves["attempt"])
-    columns = [
-        DisplayColumn("name", say("Part of the way")),
-        DisplayColumn("n", say("Leads"), "number"),
-        *columns_of("duration", {"median": say("Half within"), "slow": say("Nine in ten\nwithin")}, n="n"),
-        DisplayColumn("n_events", say("Done\nin 1 h"), "number"),
-        *estimate(words, say("Share"), drawn=True),
-    ]
-    note = say("Wall clock, {month}; contact: a call that connected, a meeting held, a reply · – not reached", month=words.month(about.month))
-    frame = parts.assign(name=[names[part] for part in parts["part"]])
-    table = about.table(frame, columns, title=say("From inquiry to contact, part by part"), note=note)
+    table = about.named_table("delay_parts", parts.assign(name=parts["part"].map(names)), month=words.month(about.month))
     return [table] if few(parts.iloc[0]) else [Answer(answer), table]
 
 
@@ -193,15 +184,9 @@ def clocks(about: About, both: pd.DataFrame) -> DisplayTable:
     """Show both clocks side by side."""
     say = about.words.say
     names = {"wall": say("wall clock"), "business": say("business hours only")}
-    columns = [
-        DisplayColumn("name", say("Clock")),
-        *columns_of("duration", {"median": say("Half within"), "slow": say("Nine in ten\nwithin")}, n="n"),
-        *estimate(about.words, say("Answered\nin 1 h")),
-    ]
-    count = say("n = {n} leads of {month}", n=int(both["n"].iloc[0]), month=about.words.month(about.month))
-    note = count + " · " + say("Business hours: the clock stands still outside opening hours and on public holidays. – means not reached.")
-    frame = both.assign(name=[names[clock] for clock in both["clock"]])
-    return about.table(frame, columns, title=say("Do opening hours explain the delay?"), note=note)
+    more = say("Business hours: the clock stands still outside opening hours and on public holidays. – means not reached.")
+    parts = {"n": int(both["n"].iloc[0]), "month": about.words.month(about.month)}
+    return about.named_table("clocks", both.assign(name=both["clock"].map(names)), more=more, **parts)
 
 
 def _share(about: About, cells: pd.DataFrame) -> str:
@@ -240,15 +225,8 @@ def alert_follow_up(about: About, alerts: pd.DataFrame, score: pd.DataFrame | No
     elif score is not None and score["n_events"].iloc[0] >= FLOOR:
         peak = share(words, score.iloc[0])
         answer += " " + say("At that touch the score stood at {share} of its peak (half of them between {range}).", **peak)
-    columns = [
-        DisplayColumn("delay", say("Within")),
-        *columns_of("number", {"n": say("Alerts"), "n_events": say("Followed")}),
-        *estimate(words, say("Share")),
-    ]
     delays = alerts.assign(delay=[words.duration(value) for value in alerts["horizon"]])
-    note = say("Alerts of twelve months; from the alert to the first human touch after it")
-    left = about.table(delays, columns, title=say("How soon is an alert followed?"), note=note)
-    return [Answer(answer), SideBySide(left, _nurtured(about, nurtured))]
+    return [Answer(answer), SideBySide(about.named_table("alerts", delays), _nurtured(about, nurtured))]
 
 
 def _nurtured(about: About, nurtured: pd.DataFrame) -> DisplayTable:
@@ -256,11 +234,8 @@ def _nurtured(about: About, nurtured: pd.DataFrame) -> DisplayTable:
     groups = {"nurtured": say("Nurtured"), "not": say("Not nurtured")}
     outcomes = [(groups[row.group], say(OUTCOMES[row.kpi], days=int(row.horizon))) for row in nurtured.itertuples()]
     names = [say("{group}: {outcome}", group=group, outcome=outcome) for group, outcome in outcomes]
-    columns = [DisplayColumn("name", say("Leads")), DisplayColumn("n", say("n"), "number"), *estimate(about.words, say("Share"))]
-    note = say("A lead counts as nurtured only from the day it is; an association, not the effect of the automation")
-    if nurtured["value"].isna().any():
-        note += " · " + say("–: too few were under observation in the first days to say")
-    return about.table(nurtured.assign(name=names), columns, title=say("What do nurtured leads become?"), note=note)
+    more = say("–: too few were under observation in the first days to say") if nurtured["value"].isna().any() else ""
+    return about.named_table("nurtured", nurtured.assign(name=names), more=more)
 
 
 def attempts_made(about: About, attempts: pd.DataFrame) -> list:
@@ -278,33 +253,18 @@ def attempts_made(about: About, attempts: pd.DataFrame) -> list:
         "{n} were left after one or two attempts without contact.",
         int((few["n"] - few["n_events"]).sum()),
     )
-    most, days = attempts["attempts"].max(), age(attempts)
+    most = attempts["attempts"].max()
     tried = [say("{n} or more", n=int(n)) if n == most and n >= 6 else words.number(int(n)) for n in attempts["attempts"]]
-    columns = [
-        DisplayColumn("tried", say("Attempts in {days} days", days=days)),
-        DisplayColumn("n", say("Leads"), "number"),
-        DisplayColumn("share", say("Share of all"), "percent"),
-        DisplayColumn("n_events", say("Reached"), "number"),
-        *estimate(words, say("Share reached")),
-    ]
-    note = say("Leads of twelve months that are at least {days} days old; reached: two-way contact. Attempts usually end with the contact", days=days)
-    return [Answer(answer), about.table(attempts.assign(tried=tried), columns, title=say("How often are leads tried?"), note=note)]
+    return [Answer(answer), about.named_table("attempts", attempts.assign(tried=tried), days=age(attempts))]
 
 
 def waiting_list(about: About, leads: pd.DataFrame, queue: pd.DataFrame) -> list:
     """List who is waiting now."""
-    words, say = about.words, about.words.say
+    words = about.words
     count = words.say_n(
         "{n} lead of the last twelve months had no answer after more than a day, on {day}.",
         "{n} leads of the last twelve months had no answer after more than a day, on {day}.",
         len(leads),
         day=words.moment(about.as_of, about.zone),
     )
-    columns = [
-        DisplayColumn("lead_id", say("Lead")),
-        DisplayColumn("created_at", say("Received"), "when"),
-        *columns_of("text", {"source": say("Source"), "owner": say("Owner")}),
-        DisplayColumn("waiting", say("Waiting for"), "duration"),
-    ]
-    shown, title = queue.assign(waiting=queue["waiting_hours"] * HOUR), say("In this order: alerts first, then the latest inquiries")
-    return [Answer(count), about.table(shown, columns, title=title, whole="lists/waiting.csv")]
+    return [Answer(count), about.named_table("waiting", queue.assign(waiting=queue["waiting_hours"] * HOUR))]

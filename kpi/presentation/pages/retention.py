@@ -6,7 +6,7 @@ import pandas as pd
 
 from kpi.presentation import charts
 from kpi.presentation.blocks import Answer, Figure, Note, Opening, SideBySide
-from kpi.presentation.blocks.tables import FLOOR, DisplayColumn, DisplayTable, columns_of
+from kpi.presentation.blocks.tables import FLOOR, DisplayColumn, DisplayTable
 from kpi.presentation.language import NAMES, Words
 from kpi.presentation.pages.about import About
 from kpi.presentation.pages.wording import Pair, at, by_age, counted, few, incidence, length, newest_cohort, quarter_name, share
@@ -63,15 +63,8 @@ def _periods(about: About, year: pd.DataFrame, quarter: pd.DataFrame, months: pd
     joined = pd.concat(periods, ignore_index=True)
     joined["kept"] = ((joined["start"] - joined["lost"]) / joined["start"]).where((joined["start"] > 0) & ~joined["provisional"])
     joined["growth"] = joined["value"].mask(joined["provisional"])
-    columns = [
-        DisplayColumn("period", say("Period")),
-        *columns_of("number", {"start": say("Start"), "new": say("New"), "reactivated": say("Came back"), "lost": say("Lost"), "end": say("End")}),
-        *columns_of("percent", {"growth": say("Net"), "kept": say("Kept")}, digits=1, n="start"),
-    ]
-    note = say("Kept: share of those at the start still active at the end; who came back does not count")
-    if joined["provisional"].any():
-        note += " · " + say("–: provisional, within the first activity window of the data, when old customers look new")
-    return about.table(joined, columns, title=say("By year, quarter and month"), note=note, limit=14)
+    unsure = say("–: provisional, within the first activity window of the data, when old customers look new")
+    return about.named_table("growth", joined, more=unsure if joined["provisional"].any() else "")
 
 
 def purchases(about: About, reading: str, refunds: pd.DataFrame) -> list:
@@ -145,19 +138,7 @@ def contract_survival(about: About, *, survival: pd.DataFrame, curve: pd.DataFra
     counts = {"n": int(half["n"]), "open": int(half["n_open"])}
     note = say("n = {n} times under contract, {open} of them still running · band: 95% interval · dashed: one half", **counts)
     figure = Figure(drawn, say("How long do customers stay under contract?"), note, answer)
-    return [Answer(f"{answer} {_renewed(words, renewals.iloc[0])}"), SideBySide(figure, _still_there(about, survival))]
-
-
-def _still_there(about: About, survival: pd.DataFrame) -> DisplayTable:
-    say = about.words.say
-    columns = [
-        DisplayColumn("horizon", say("Months"), "number"),
-        DisplayColumn("value", say("Still there"), "percent", 1, n="n"),
-        DisplayColumn("range", say("95% interval"), "range", 1, n="n"),
-        *columns_of("number", {"n_events": say("Left\nby then"), "n_open": say("Not seen\nso long")}),
-    ]
-    note = say("Contracts that follow one another without a gap are one · –: nobody was seen so long")
-    return about.table(survival, columns, title=say("How many are still under contract?"), note=note)
+    return [Answer(f"{answer} {_renewed(words, renewals.iloc[0])}"), SideBySide(figure, about.named_table("contract_survival", survival))]
 
 
 def _renewed(words: Words, row: pd.Series) -> str:

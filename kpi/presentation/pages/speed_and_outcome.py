@@ -6,7 +6,7 @@ import pandas as pd
 
 from kpi.presentation import charts
 from kpi.presentation.blocks import Answer, Figure, Note, SideBySide
-from kpi.presentation.blocks.tables import FLOOR, DisplayColumn, DisplayTable, columns_of
+from kpi.presentation.blocks.tables import FLOOR, DisplayTable
 from kpi.presentation.pages.about import About
 from kpi.presentation.pages.wording import age, differ
 from kpi.schema import N_
@@ -55,17 +55,8 @@ def _mix(about: About, opportunity: pd.DataFrame) -> str:
 
 
 def _by_speed(about: About, opportunity: pd.DataFrame, appointment: pd.DataFrame, labels: list[str]) -> DisplayTable:
-    say = about.words.say
     frame = opportunity.assign(label=labels, appointment=appointment["value"], appointment_n=appointment["n"])
-    columns = [
-        DisplayColumn("label", say("First answer")),
-        DisplayColumn("n", say("Leads"), "number"),
-        *columns_of("percent", {"value": say("Opportunity\nin {days} d", days=age(opportunity)), "standard": say("Same mix\nof sources")}, n="n"),
-        DisplayColumn("appointment", say("Appointment\nin {days} d", days=age(appointment)), "percent", n="appointment_n"),
-        DisplayColumn("earlier", say("Set\naside"), "number"),
-    ]
-    note = say("At risk at the edge of the band; set aside: opportunity or disqualification came before it")
-    return about.table(frame, columns, title=say("The same in figures"), note=note)
+    return about.named_table("by_speed", frame, days=age(opportunity), appointment_days=age(appointment))
 
 
 def _arrivals(about: About, arrivals: pd.DataFrame) -> Note:

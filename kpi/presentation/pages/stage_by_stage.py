@@ -6,7 +6,7 @@ import pandas as pd
 
 from kpi.presentation import charts
 from kpi.presentation.blocks import Answer, Figure, SideBySide
-from kpi.presentation.blocks.tables import FLOOR, DisplayColumn, DisplayTable, columns_of, estimate
+from kpi.presentation.blocks.tables import FLOOR, DisplayColumn, DisplayTable
 from kpi.presentation.language import NAMES, Words
 from kpi.presentation.pages.about import About
 from kpi.presentation.pages.wording import age, differ, share, window_days
@@ -20,10 +20,11 @@ def stage_conversion(
     about: About, funnel: pd.DataFrame, flow: pd.DataFrame, conversion: pd.DataFrame, stay: pd.DataFrame, moves: pd.DataFrame
 ) -> list:
     """Show where deals get stuck: how far they get, what share goes on from each stage, how long they stay, who went where."""
+    stays = about.named_table("time_in_stage", stay, days=window_days(stay, "pipeline.time_in_stage"))
     return [
         Answer(_weakest(about.words, conversion)),
         SideBySide(_funnel(about, funnel), _flow(about, flow)),
-        SideBySide(_steps(about, conversion), _stays(about, stay)),
+        SideBySide(_steps(about, conversion), stays),
         _account(about, flow, moves),
     ]
 
@@ -78,26 +79,8 @@ def _steps(about: About, conversion: pd.DataFrame) -> DisplayTable:
     words, say = about.words, about.words.say
     ends = zip(words.names(conversion["stage"]), words.names(conversion["next_stage"]), strict=True)
     steps = [say("{stage} → {next}", stage=stage, next=following) for stage, following in ends]
-    columns = [
-        DisplayColumn("step", say("Step")),
-        *columns_of("number", {"n": say("Deals"), "n_events": say("Went\non")}),
-        *estimate(words, say("Share")),
-    ]
-    ages = {"days": window_days(conversion, "pipeline.stage_conversion"), "horizon": age(conversion)}
-    note = say("Deals in the stage during the last {days} days · within {horizon} days of reaching it · lost competes, open is kept", **ages)
-    return about.table(conversion.assign(step=steps), columns, title=say("Share that goes on to the next stage or beyond"), note=note)
-
-
-def _stays(about: About, stay: pd.DataFrame) -> DisplayTable:
-    say = about.words.say
-    columns = [
-        DisplayColumn("stage", say("Stage")),
-        *columns_of("number", {"n": say("Visits"), "n_open": say("Still\nthere")}),
-        *estimate(about.words, say("Half over\nwithin, days"), "number"),
-    ]
-    days = window_days(stay, "pipeline.time_in_stage")
-    note = say("Visits to a stage during the last {days} days; those still going on are kept (Kaplan-Meier)", days=days)
-    return about.table(stay, columns, title=say("How long do deals stay in a stage?"), note=note)
+    days = window_days(conversion, "pipeline.stage_conversion")
+    return about.named_table("stage_conversion", conversion.assign(step=steps), days=days, horizon=age(conversion))
 
 
 def _account(about: About, flow: pd.DataFrame, moves: pd.DataFrame) -> DisplayTable:

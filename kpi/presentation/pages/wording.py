@@ -11,7 +11,7 @@ from kpi.catalog import kpi
 from kpi.presentation import charts
 from kpi.presentation.blocks import Block, Figure, Note
 from kpi.presentation.blocks.tables import FLOOR
-from kpi.presentation.language import Words, placeholders
+from kpi.presentation.language import Words
 from kpi.schema import N_
 from kpi.statistics import intervals
 
@@ -73,13 +73,12 @@ def against_year(words: Words, sentence: str, now: pd.Series, past: pd.Series) -
     if -SAME <= low <= 0 <= high <= SAME:
         text = N_("{sentence}: unchanged from {before} a year ago (±{points} points).")
     parts = {"sentence": sentence, "before": words.percent(past["value"]), "points": words.number(100 * max(abs(low), abs(high)))}
-    return words.say(text, **{name: parts[name] for name in placeholders(text)})
+    return words.say_some(text, parts)
 
 
 def judged(words: Words, sentences: Mapping[Found, str], found: Found, **parts: object) -> str:
     """Say the sentence of a verdict, with those of the parts that it names."""
-    text = sentences[found]
-    return words.say(text, **{name: parts[name] for name in placeholders(text)})
+    return words.say_some(sentences[found], parts)
 
 
 def unstable(months: pd.DataFrame) -> bool:
