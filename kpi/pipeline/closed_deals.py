@@ -41,11 +41,11 @@ def closed_win_rate(
     Parameters
     ----------
     as_of : Instant
-        Only what happened strictly before it counts; status and owner are those known then.
+        Only what happened strictly before it counts; the status is the one known then.
     window : Window, optional
         Local dates of closing; without it the 90 days before `as_of`.
     by : str or sequence of str
-        Any of source, owner, product, size, month, quarter (of closing).
+        Any of source, owner (when it was closed; now, while it is open), product, size, month, quarter (of closing).
     weight : str
         ``count`` (every deal counts the same) or ``amount`` (the share of the closed amount that was won; unknown and negative amounts are left out).
     seed : int
@@ -135,7 +135,7 @@ def loss_reasons(
     window : Window, optional
         Local dates of closing; without it the 90 days before `as_of`.
     by : str or sequence of str
-        Any of source, owner, product, size.
+        Any of source, owner (when it was lost), product, size.
     weight : str
         ``count`` or ``amount`` (unknown and negative amounts are left out).
     seed : int
@@ -199,7 +199,7 @@ def average_value(
     window : Window, optional
         Local dates of closing (won, lost); without it the 90 days before `as_of`. Open deals are those open at `as_of`.
     by : str or sequence of str
-        Any of source, owner, product, size; for closed deals also month, quarter (of closing).
+        Any of source, owner (when it was closed; at `as_of` of open deals), product, size; for closed deals also month, quarter (of closing).
     seed : int
         Of the bootstrap.
     level : float
@@ -288,7 +288,7 @@ def sales_cycle(
     window : Window, optional
         Local dates of closing; without it the 90 days before `as_of`.
     by : str or sequence of str
-        Any of source, owner, product, size, month, quarter (of closing).
+        Any of source, owner (when it was closed; now, while it is open), product, size, month, quarter (of closing).
     seed : int
         Of the bootstrap.
     level : float

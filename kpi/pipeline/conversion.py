@@ -143,7 +143,7 @@ def opportunity_to_customer(
     window : Window, optional
         As for `conversion_curve`.
     by : str or sequence of str
-        Any of source, owner, product, size, month, quarter.
+        Any of source, owner (when it was created), product, size, month, quarter.
     horizons : sequence of float
         Ages in days.
 

@@ -41,7 +41,7 @@ def stage_conversion(
     window : Window, optional
         Local dates: of the time at risk (period) or of reaching the stage (cohort). Without it the 90 days before `as_of`.
     by : str or sequence of str
-        Any of source, owner, product, size.
+        Any of source, owner (when the stage was reached), product, size.
     horizon : float
         Days since the stage was reached.
     direct : bool
@@ -102,7 +102,7 @@ def funnel(
     window : Window, optional
         Local dates: of the time at risk (period) or of creation (cohort). Without it the 90 days before `as_of`.
     by : str or sequence of str
-        Any of source, owner, product, size, month, quarter (of creation).
+        Any of source, owner, product, size, month, quarter (owner, month and quarter of creation).
     horizon : float
         Days since creation.
 
