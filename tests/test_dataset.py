@@ -396,6 +396,9 @@ def test_where_refuses_what_nobody_has(data):
         data.where({"colour": "red"})
     with pytest.raises(ParameterError, match="not understood"):
         data.where("colour=red")
+    with pytest.raises(ParameterError, match="owner is 'A' here already; ask the whole data set for 'C'"):
+        data.where(owner="A").where(owner="C")
+    assert data.where(owner="A").where("owner=A").restricted_to == {"owner": "A"}
 
 
 def test_where_by_team_needs_owners():

@@ -14,7 +14,7 @@ import pandas as pd
 from kpi import periods, schema, sources
 from kpi.dataset.extent import closed_by, constant_rates, covered_until, decided, extent
 from kpi.dataset.hours import calendars, company_hours
-from kpi.dataset.segments import parse_where, restricted, whole
+from kpi.dataset.segments import narrowed, parse_where, restricted, whole
 from kpi.dataset.settings import checked
 from kpi.engine import Engine, collect, connect, is_spark
 from kpi.errors import DataError, MissingTable, accounted
@@ -336,13 +336,13 @@ class Dataset:
         Raises
         ------
         ParameterError
-            If no table has the column, or no row has the value.
+            If no table has the column, no row has the value, or another one is asked of a part.
         """
         given = parse_where(conditions) if isinstance(conditions, str) else dict(conditions or {})
         wanted = given | {k: v for k, v in (("team", team), ("owner", owner), ("source", source), ("segment", segment)) if v}
         data = copy.copy(self)
         for column, value in wanted.items():
-            data.part_of, data.facts, data.restricted_to = whole(self), {}, data.restricted_to | {column: value}
+            data.part_of, data.facts, data.restricted_to = whole(self), {}, narrowed(data.restricted_to, column, value)
             data._frames, missing = restricted(data, data._frames, column, value)
             data._missing = data._missing | missing
         return data

@@ -43,6 +43,13 @@ def whole(data: Dataset) -> Dataset:
     return data.part_of or data
 
 
+def narrowed(conditions: dict[str, str], column: str, value: str) -> dict[str, str]:
+    """Add a condition to those of a part."""
+    if conditions.get(column, value) != value:
+        raise ParameterError(f"{column} is {conditions[column]!r} here already; ask the whole data set for {value!r}")
+    return conditions | {column: value}
+
+
 def restricted(data: Dataset, frames: dict[str, nw.LazyFrame], column: str, value: str) -> tuple[dict[str, nw.LazyFrame], dict[str, str]]:
     """Keep the leads, opportunities and customers that carry a value, and what belongs to them; also tables that cannot tell, with what they lack."""
     own, found, missing = "owner" if column == "team" else column, dict[str, nw.LazyFrame](), dict[str, str]()
