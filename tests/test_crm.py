@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from written import column, decided, read, reasons, write
 
-from kpi import importing
+import kpi
+from kpi import engine, importing
 from kpi.errors import DataError, SchemaError
 from kpi.schema import STATUS, TABLES
 from kpi.sources.cells import fold, folded
@@ -459,7 +460,60 @@ def test_pipedrive_with_curly_apostrophes_and_both_spellings(tmp_path):
     assert all((deal["closed_at"] is None) == (deal["status"] == "open") for deal in deals)
     assert by_key(deals, "opportunity_id")["101"]["amount"] == 22276.0
     assert {("decimal", "amount: ,"), ("not in the export", "stage history"), ("unknown headers", "Affaire - Couleur préférée")} <= decided(reading)
-    assert set(column(found["activities"], "lead_id")) == set(column(found["leads"], "lead_id"))  # linked by title
+    assert set(column(found["activities"], "lead_id")) - {None} == set(column(found["leads"], "lead_id"))  # linked by title
+
+
+PIPEDRIVE = {
+    "leads.csv": "Lead - ID,Lead - Title,Lead - Owner,Lead - Source channel,Lead - Lead created\n"
+    "L1,Pump,Ann,Web,2026-01-05 10:00:00\nL2,Valve,Ann,Web,2026-01-06 10:00:00\nL3,Valve,Ann,Web,2026-01-07 10:00:00\n"
+    "L4,Tap,Ann,Web,2026-01-07 10:00:00\n",
+    "deals.csv": "Deal - ID,Deal - Title,Deal - Value,Deal - Currency of Value,Deal - Stage,Deal - Status,Deal - Deal created,Deal - Owner\n"
+    "7,Pump,5,EUR,A,Open,2026-02-01 10:00:00,Ann\n8,Valve,5,EUR,A,Open,2026-02-01 10:00:00,Ann\n"
+    "9,Tap,5,EUR,A,Open,2026-02-01 10:00:00,Ann\n10,Tap,5,EUR,A,Open,2026-02-01 10:00:00,Ann\n",
+    "calls.csv": "Activity - Subject,Activity - Type,Activity - Done,Activity - Due date,Activity - Assigned to user,Lead,Deal\n"
+    "a,Call,Done,2026-02-02,Ann,Pump,\nb,Call,Done,2026-02-03,Ann,Valve,\nc,Call,Done,2026-02-04,Ann,,Pump\nd,Call,Done,2026-02-05,Ann,,Tap\n",
+}
+
+
+def test_titles_join_where_they_are_unique(tmp_path):
+    """One pump; two leads of the name Valve, two deals of the name Tap: those are left unlinked, or named as they were."""
+    paths = {"leads": ["leads.csv"], "opportunities": ["deals.csv"], "activities": ["calls.csv", "deals.csv"]}
+    for name, content in PIPEDRIVE.items():
+        (tmp_path / name).write_text(content, "utf-8")
+    sections = [f"[tables.{name}]\nfiles = {files}\nformat = 'pipedrive'\n" for name, files in paths.items()]
+    _, found = read(write(tmp_path, "".join(sections)))
+    assert {row["opportunity_id"]: row["lead_id"] for row in found["opportunities"]} == {"7": "L1", "8": None, "9": None, "10": None}
+    calls = [(row["lead_id"], row["opportunity_id"]) for row in sorted(found["activities"], key=lambda row: row["at"])]
+    assert calls == [("L1", None), ("Valve", None), (None, "7"), (None, "Tap")]
+
+
+def test_titles_join_on_import_too(tmp_path):
+    for name, content in PIPEDRIVE.items():
+        (tmp_path / name).write_text(content, "utf-8")
+    importing.bring_in([tmp_path / name for name in PIPEDRIVE], tmp_path / "acme", exported_on=date(2026, 2, 28))
+    data = kpi.load(tmp_path / "acme")
+    deals, calls = (engine.collect(data.table(name), ["opportunity_id"]) for name in ("opportunities", "activities"))
+    assert deals.set_index("opportunity_id")["lead_id"].dropna().to_dict() == {"7": "L1"}
+    assert set(calls["opportunity_id"].dropna()) == {"7", "Tap"}
+
+
+def test_the_fixtures_of_pipedrive_join_by_title(tmp_path):
+    files = {"leads": ["pipedrive_prospects.csv"], "opportunities": ["pipedrive_affaires.csv"]}
+    files["activities"] = ["pipedrive_activites.csv", "pipedrive_affaires.csv"]
+    places = {name: [(EXPORTS / file).as_posix() for file in names] for name, names in files.items()}
+    _, found = read(write(tmp_path, "".join(f"[tables.{name}]\nfiles = {names}\nformat = 'pipedrive'\n" for name, names in places.items())))
+    leads = {row["lead_id"]: row["person_id"] for row in found["leads"]}
+    linked = {row["opportunity_id"]: leads[row["lead_id"]] for row in found["opportunities"] if row["lead_id"]}
+    assert linked == {str(101 + i): f"Demande {i}" for i in range(8)}
+    assert {row["opportunity_id"] for row in found["activities"] if row["opportunity_id"]} == {"121", "122"}
+
+
+def test_several_contacts_of_a_deal_are_counted(tmp_path):
+    header = "Record ID,Deal Name,Deal Stage,Pipeline,Amount,Create Date,Close Date,Deal owner,Associated Contact IDs\n"
+    rows = [f"{i},D{i},Closed Won,Sales,10,2025-09-01 10:00,2025-11-01 10:00,Anne,{'5;6' if i < 3 else 7}" for i in range(5)]
+    reading, found = read(write(tmp_path, '[tables.opportunities]\nformat = "hubspot"', opportunities=header + "\n".join(rows)))
+    assert ("counted", "3 of 5 deals name several contacts; the first one stands for the deal, though their order means nothing") in decided(reading)
+    assert column(found["opportunities"], "lead_id") == ["5", "5", "5", "7", "7"]
 
 
 def test_the_other_spellings_of_pipedrive(tmp_path):

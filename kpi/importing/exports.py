@@ -79,7 +79,7 @@ class ExportReader:
             for name in TABLES
             if (source := self._source(name, export.files, _beside(export, exports[:number]))) is not None
         ]
-        for number, name, source in sorted(described, key=lambda one: bool(looked_up(one[2].format, one[1]))):
+        for number, name, source in sorted(described, key=lambda one: len(looked_up(one[2].format, one[1]))):
             needed = looked_up(source.format, name)
             parents |= self._stored([parent for parent in needed if parent not in parents], tables)
             # Each on its own: the rows of records known from an earlier export are not to be taken for those of none.
@@ -132,6 +132,9 @@ class ExportReader:
             return replace(stated, path=str(self.paths[mains[0].sha256]))
         # A file with rows of its own might pass for one of this table's: a log of changes has most columns of what changes.
         others = [file for file in [*given, *beside] if file.system == system and not file.tables]
+        shown = {lookup.get("shape") for shape in aliases.shapes(system, name) for lookup in shape.lookups.values()}
+        titled = {shape.table for shape in aliases.shapes(system) if shape.name in shown} - {"", name}
+        others += [file for file in given if file.system == system and titled & set(file.tables) and file not in mains]
         return replace(stated, files=tuple(str(self.paths[file.sha256]) for file in [*mains, *others]), format=system)
 
 

@@ -121,7 +121,8 @@ class Bound:
             return Written("null::varchar", frozenset(), False)
         prefix = "found " if "shape" in lookup else ""
         value, key = (f"looked.{sql.ident(prefix + column)}::varchar" for column in (inner, lookup["key"]))
-        return Written(f"(select min({value}) from {relation} as looked where {key} = {on.sql})", on.used, True)
+        value = f"case when count(distinct {value}) = 1 then min({value}) end" if "unique" in lookup else f"min({value})"
+        return Written(f"(select {value} from {relation} as looked where {key} = {on.sql})", on.used, True)
 
     def _modified(self, cell: str, modifier: str) -> str:
         if modifier == "?":

@@ -62,7 +62,9 @@ def mapped(
     made = []
     for extract, shape in mains:
         bound = expressions.bind(shape, extract.headers, source, company, lookups)
+        extract, told = reshape.counted(connection, extract, bound, opened)
         made.append(_under_canonical_columns(extract, bound, table, *_reshaped(connection, extract, bound, table, source, opened)))
+        made[-1].decisions += [("counted", text) for text in told]
         made[-1].decisions += [("not in the export", what) for what in shape.lacks if not (what == "stage history" and has_history)]
     return made, next(filter(None, (_zone(shape, extract.headers) for extract, shape in mains)), "")
 

@@ -91,6 +91,20 @@ def states_of_log(connection: Connection, extract: Extract, bound: Bound, source
     return made, around
 
 
+def counted(connection: Connection, extract: Extract, bound: Bound, opened: ExitStack) -> tuple[Extract, list[str]]:
+    """Say of how many rows something holds that the alias set wants said; the file is kept for that, since it is read but once."""
+    tests = {what: test.sql for what, condition in bound.shape.counted.items() if (test := bound.write(condition)).is_known}
+    if not tests:
+        return extract, []
+    kept = sql.free_name(connection, f"stage_{bound.shape.name}_rows")
+    with extract.opened(connection) as relation:
+        connection.execute(f"create temp table {kept} as select * from {relation}")
+    opened.callback(connection.execute, f"drop table if exists {kept}")
+    asked, rows = ", ".join(f"count(*) filter ({test})" for test in tests.values()), plain(extract, bound).replace("{relation}", kept)
+    every, *found = connection.execute(f"select count(*), {asked} from ({rows})").fetchall()[0]
+    return replace(extract, reader=None, relation=kept), [f"{n} of {every} {what}" for what, n in zip(tests, found, strict=True) if n]
+
+
 def looked_up(connection: Connection, beside: Iterable[tuple[Extract, Shape]], source: Source, opened: ExitStack) -> dict[str, str]:
     """Keep the files that a table's formulas look things up in."""
     found: dict[str, str] = {}
