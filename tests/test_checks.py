@@ -236,7 +236,9 @@ def test_what_the_rows_set_aside_hold_is_said(tmp_path, capsys):
     data = kpi.load(folder)
     for lang, said in (("en", "Those set aside hold 51% of the amounts."), ("fr", "Les lignes écartées portent 51 % des montants.")):
         about = pages.about(data, str(data.last_month()), lang)
-        assert said in " ".join(pages.closing(about, data.row_ledger, tables=["orders"]).sentences).replace("\u202f", " ").replace("\u00a0", " ")
+        sentence = " ".join(pages.closing(about, data.row_ledger, tables=["orders"]).sentences).replace("\u202f", " ").replace("\u00a0", " ")
+        assert said in sentence
+        assert re.findall(r"\d+", sentence)[:4] == ["101", "98", "3", "1"], "found = used + set aside, the one left out among these"
 
 
 # --- the limit

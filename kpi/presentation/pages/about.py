@@ -253,7 +253,7 @@ def closing(about: About, ledger: pd.DataFrame, *, tables: list[str], faults: Ma
 
 def _account(words: Words, table: str, rows: pd.DataFrame) -> str:
     aside, name = rows[rows["set_aside"] > 0], words.translate(TABLE_NAMES.get(table, table))
-    found, total = int(rows["found"].max()), int(aside["set_aside"].sum())
+    found, total = int(rows["found"].sum()), int(aside["set_aside"].sum())
     if not total:
         return words.say("{found} {table}, all used.", found=found, table=name)
     named = [words.say(row.message, column=row.column) if row.column else words.translate(row.message) for row in aside.itertuples()]
