@@ -16,7 +16,7 @@ from kpi import facts, retention
 from kpi import lifetime_value as lv
 from kpi.__main__ import run
 from kpi.engine import collect
-from kpi.errors import MissingTable, ParameterError
+from kpi.errors import DataError, MissingTable, ParameterError
 from kpi.lifetime_value.contract_value import _events as renewals_counted
 from kpi.lifetime_value.contract_value import renewal_period
 from kpi.periods import day_number
@@ -335,6 +335,17 @@ def test_sections_about_the_other_kind_of_customers_are_left_out(calls, monkeypa
     assert shown_in(contracts, "contracts", "contracts", monkeypatch) == ["NoData"]
     assert shown_in(orders, "orders", "orders", monkeypatch) == ["NoData"]
     assert shown_in(contracts, "orders", "customers", monkeypatch) == ["NoData"]
+
+
+@pytest.mark.parametrize("lack", [MissingTable("opportunities"), DataError("the table is empty")])
+def test_what_rests_on_an_opening_that_gave_way_is_no_fault_of_the_kit(calls, monkeypatch, lack):
+    about, seen = pages.about(calls, "2026-06", "en"), []
+    monkeypatch.setattr("IPython.display.display", lambda *blocks, **_: seen.extend(blocks))
+    with pages.section(about, "pipeline"):
+        raise lack
+    with pages.section(about):
+        raise NameError("name 'quarters' is not defined")
+    assert (about.faults, seen[-1].plain()) == ({}, "Missing: it rests on a number that is missing above.")
 
 
 @pytest.mark.slow

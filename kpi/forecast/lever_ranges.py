@@ -80,11 +80,12 @@ def conversions(counts: Counts, model: PipelineModel) -> list[Lever]:
     found, point = [], _point(model, GOING_ON)
     table = counts.exits.assign(place=places(counts, counts.exits))
     expected = model.log_odds[0][table["place"], table["band"]] + model.source_effect[0][pd.Index(model.sources).get_indexer(table["source"])]
-    for place, label in enumerate(_labels(counts)):
+    for place, (_, stage, following) in enumerate(counts.stages.itertuples(index=False)):
         here = (table["place"] == place).to_numpy()
         rows, odds = table[here], expected[here]
         names, steps, variances = effects(rows, odds, "owner")
         information = float((rows["n"] * expit(odds) * (1 - expit(odds))).sum())
+        label = f"{stage} → {following}" if stage else ""
         lever = Lever("conversion", label, "rate", place, n=int(rows["n"].sum()), n_events=int(rows["events"].sum()), n_open=_open(model, place))
         if lever.n >= FLOOR:
             lever = replace(lever, **target(names, steps, variances, 1 / (information + 0.25), "owner"))
@@ -111,10 +112,6 @@ def paces(counts: Counts, model: PipelineModel) -> list[Lever]:
             lever = replace(lever, **target(large, steps, 1 / done[large].to_numpy(dtype="float64"), 1 / n, "owner"))
         found.append(replace(lever, now=_half_over(point, place, 0.0), then=_half_over(point, place, lever.shift)))
     return found
-
-
-def _labels(counts: Counts) -> list[str]:
-    return [f"{row.stage} → {row.next_stage}" if row.stage else "" for row in counts.stages.itertuples()]
 
 
 def _point(model: PipelineModel, horizon: int) -> PipelineModel:

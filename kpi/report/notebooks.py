@@ -60,7 +60,6 @@ def prepared(path: Path, words: Words, parameters: Sequence[str]) -> nbformat.No
     lacking = [name for name in parameters if name not in _assigned(tagged[0], path)]
     if lacking:
         raise RunError(f"{path.name} does not set {', '.join(lacking)} in its cell tagged parameters")
-    notebook = copy.deepcopy(notebook)
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
             cell.source = words.translate(cell.source)

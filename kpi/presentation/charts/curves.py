@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -217,12 +217,11 @@ def plot_tracking(
     end = times[-1] if len(times) else 1.0
     ticks = MaxNLocator(7, steps=[1, 1.2, 3, 6, 10]).tick_values(0, end)  # months and days alike fall on multiples of 6 and 12
     ax.set_xticks([tick for tick in ticks if 0 <= tick <= end])
-    return style.finish(ax, xlabel, ylabel, x=words.number, y=_short(words), grid="y")
 
+    def short(count: float) -> str:
+        return words.number(count, 0 if count >= 5 or count == round(count) else 1)
 
-@style.context()
-def _short(words: Words) -> Callable[[float], str]:
-    return lambda value: words.number(value, 0 if abs(value) >= 5 or value == round(value) else 1)
+    return style.finish(ax, xlabel, ylabel, x=words.number, y=short, grid="y")
 
 
 def _label_three(ax: Axes, place: float, heights: list[float], labels: Sequence[str], top: float) -> None:

@@ -215,7 +215,7 @@ def section(about: About, page: str = "", only: str = "") -> Iterator[None]:
 def _give_way(about: About, page: str, error: Exception) -> None:
     """Let a section give way to what went wrong in it, here or in the section that it rests on."""
     say = about.words.say
-    if about.faults and isinstance(error, NameError):
+    if (about.faults or about.lacking) and isinstance(error, NameError):
         reason = say("Missing: it rests on a number that is missing above.")
     else:
         reason, trace = why_missing(error)
@@ -223,6 +223,7 @@ def _give_way(about: About, page: str, error: Exception) -> None:
             about.faults[reason] = f"{reason}\n{trace}"
             reason = say("Missing by {fault}; the run keeps its trace in a file. All else is as it should be.", fault=reason)
     if page:
+        about.lacking.add(page)
         title = about.words.translate(PAGES[page])
         IPython.display.display(about.opening(page, say("{page}: not known.", page=title), reason))
     else:
