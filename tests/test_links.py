@@ -117,3 +117,13 @@ def test_closings_tell_since_when_outcomes_are_recorded():
     deals = [deal(f"D{i}", None, "won", str(at), lead_id=f"L{120 + i:03d}") for i, at in enumerate(dates)]
     data = dataset({"leads": table("leads", leads)} | selling(deals), exported_at="2026-02-01")
     assert str(data.recorded_from("opportunities")) == "2025-07-04"
+
+
+def test_customers_by_name_in_one_table_and_by_code_in_another_are_told():
+    deals = [deal(f"D{i}", "2026-03-02 10:00", "won", "2026-04-10 10:00", customer_id=f"Acme {i}") for i in range(3)]
+    rows = [{"order_id": str(i), "customer_id": f"C{i}", "at": utc("2026-04-12 10:00"), "amount": 10.0} for i in range(3)]
+    strange, alike = (dataset(selling(deals) | {"orders": table("orders", [row | more for row in rows])}) for more in ({}, {"customer_id": "Acme 1"}))
+    said = strange.flags.query("column == 'customer_id'")[["table", "flag", "rows", "example"]].to_numpy().tolist()
+    example = "0 of 3 are a customer_id of orders: 'Acme 0' here, 'C0' there"
+    assert said == [["opportunities", "customer_id leads to no known record", 3, example]]
+    assert not len(alike.flags.query("column == 'customer_id'"))

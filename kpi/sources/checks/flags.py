@@ -194,6 +194,8 @@ def loose_links(connection: Connection, tables: Mapping[str, str], provided: Map
     for name, stored in tables.items():
         for column in TABLES[name].columns:
             parent = tables.get(column.references)
+            if parent is None and column.references == "customers" and column.name in provided[name] and not column.filled:
+                found += _strange_customers(connection, name, stored, {other: tables[other] for other in ("orders", "contracts") if other in tables})
             if column.filled or parent is None or column.name not in provided[name]:
                 continue
             cell, key = sql.ident(column.name), sql.ident(TABLES[column.references].key[0])
@@ -206,6 +208,19 @@ def loose_links(connection: Connection, tables: Mapping[str, str], provided: Map
             if n:
                 found.append(flag(name, column.name, rules.LOOSE, n, example))
                 found += near_keys(connection, name, column.name, f"(select {cell} as said {lost})", column.references, parent)
+    return found
+
+
+def _strange_customers(connection: Connection, name: str, stored: str, buying: Mapping[str, str]) -> list[tuple]:
+    """Tell customers that two tables name in different ways: by code and by name, so that none of one is found in the other."""
+    found = []
+    for other, bought in buying.items():
+        known = f"customer_id in (select customer_id from {bought})"
+        asked = f"select count(*), count(distinct customer_id), count(*) filter ({known}), min(customer_id), (select min(customer_id) from {bought})"
+        n, different, same, one, beside = connection.execute(f"{asked} from {stored} where customer_id is not null").fetchall()[0]
+        if different > 1 and not same and beside is not None:
+            example = f"0 of {different} are a customer_id of {other}: {one!r} here, {beside!r} there"
+            found.append(flag(name, "customer_id", rules.LOOSE, n, example))
     return found
 
 
