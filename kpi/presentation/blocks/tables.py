@@ -50,11 +50,6 @@ class DisplayColumn:
         return ends | ({self.n} if self.n else set()) | (set() if self.kind == "range" else {self.name})
 
 
-def columns_of(kind: Kind, labels: Mapping[str, str], *, digits: int = 0, n: str = "") -> list[DisplayColumn]:
-    """Columns of one kind, by name."""
-    return [DisplayColumn(name, label, kind, digits, n) for name, label in labels.items()]
-
-
 def estimate(words: Words, label: str, kind: Kind = "percent", *, n: str = "n", drawn: bool = False) -> list[DisplayColumn]:
     """The columns of an estimate: its value beside its interval, written and where wanted drawn."""
     unit: Unit = "money" if kind in ("money", "change") else "number" if kind == "number" else "percent"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from kpi.presentation.blocks import Answer, SideBySide
-from kpi.presentation.blocks.tables import FLOOR, DisplayColumn, DisplayTable, columns_of, estimate
+from kpi.presentation.blocks.tables import FLOOR, DisplayColumn, DisplayTable, estimate
 from kpi.presentation.language import NAMES, Words, missing
 from kpi.presentation.pages.about import About
 from kpi.presentation.pages.wording import HOUR, age, differ, share
@@ -28,7 +28,8 @@ def response_by_group(about: About, groups: pd.DataFrame, *, change: pd.DataFram
     empty = {"verdict": "", "before": float("nan"), "median": float("nan"), "waiting": groups["waiting"].sum()}
     columns = [
         DisplayColumn("name", words.translate(HEADS[column])),
-        *columns_of("number", {"n": say("Leads"), "n_events": say("Answered\nin 1 h")}),
+        DisplayColumn("n", say("Leads"), "number"),
+        DisplayColumn("n_events", say("Answered\nin 1 h"), "number"),
         *estimate(words, say("Share"), drawn=True),
         DisplayColumn("before", say("Before"), "percent"),
         DisplayColumn("verdict", say("Against\nbefore")),

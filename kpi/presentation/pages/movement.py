@@ -8,7 +8,7 @@ from kpi.presentation import charts
 from kpi.presentation.blocks import Answer, Figure, SideBySide
 from kpi.presentation.language import NAMES
 from kpi.presentation.pages.about import About
-from kpi.presentation.pages.wording import differ, few, judged, length, share, window_days
+from kpi.presentation.pages.wording import differ, few, length, share, window_days
 from kpi.schema import N_
 
 STEPS = NAMES["pipeline_steps"]
@@ -26,7 +26,7 @@ def waterfall(about: About, account: pd.DataFrame, ages: pd.DataFrame, limits: p
     parts = {"start": value["start"], "end": value["end"], "new": value["new"], "won": -value["won"], "lost": -value["lost"]}
     parts = {name: about.money(amount) for name, amount in parts.items()}
     change = value["end"] - value["start"]
-    answer = judged(words, CHANGES, 1 if change > 0 else -1 if change < 0 else 0, **parts)
+    answer = words.say_some(CHANGES[1 if change > 0 else -1 if change < 0 else 0], parts)
     steps = account[~account["step"].isin(["start", "end"]) & ((account["value"] != 0) | (account["n"] > 0))]
     first, last = (say("Open on {day}", day=words.date(day)) for day in (about.month.start, about.month.end))
     labels = [first, *(words.translate(STEPS[step]) for step in steps["step"]), last]

@@ -20,7 +20,6 @@ from kpi.presentation.pages.wording import (
     differ,
     few,
     incidence,
-    judged,
     length,
     newest_cohort,
     quarter_name,
@@ -136,13 +135,13 @@ def closed_win_rate(about: About, won: pd.DataFrame, closed: pd.DataFrame, by_am
 
 def _against_all(words: Words, of_all: pd.Series, closed: pd.Series) -> str:
     parts = {"rate": words.percent(closed["value"]), "share": words.percent(of_all["value"]), "open": int(closed["n_open"])}
-    return judged(words, AGAINST_ALL, differ(closed, of_all), **parts)
+    return words.say_some(AGAINST_ALL[differ(closed, of_all)], parts)
 
 
 def _by_amount(words: Words, count: pd.Series, amount: pd.Series, lost: pd.DataFrame) -> str:
     if not _carries_amounts(lost):
         return words.say("Lost deals carry no amount here, so the rate by amount says nothing.")
-    return judged(words, BY_AMOUNT, differ(amount, count), amount=words.percent(amount["value"]))
+    return words.say(BY_AMOUNT[differ(amount, count)], amount=words.percent(amount["value"]))
 
 
 def _carries_amounts(lost: pd.DataFrame) -> bool:

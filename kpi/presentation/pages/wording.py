@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TypeVar
-
 import pandas as pd
 
 from kpi.catalog import kpi
@@ -15,7 +12,6 @@ from kpi.presentation.language import Words
 from kpi.schema import N_
 from kpi.statistics import intervals
 
-Found = TypeVar("Found", bound=int | None)
 Pair = tuple[pd.DataFrame, pd.DataFrame]  # a result as things are now, and the same for the time that it is compared with
 HORIZON = 180  # age in days at which pages read a conversion
 HOUR = 3600.0
@@ -74,11 +70,6 @@ def against_year(words: Words, sentence: str, now: pd.Series, past: pd.Series) -
         text = N_("{sentence}: unchanged from {before} a year ago (±{points} points).")
     parts = {"sentence": sentence, "before": words.percent(past["value"]), "points": words.number(100 * max(abs(low), abs(high)))}
     return words.say_some(text, parts)
-
-
-def judged(words: Words, sentences: Mapping[Found, str], found: Found, **parts: object) -> str:
-    """Say the sentence of a verdict, with those of the parts that it names."""
-    return words.say_some(sentences[found], parts)
 
 
 def unstable(months: pd.DataFrame) -> bool:
