@@ -673,7 +673,7 @@ def test_seconds_since_1970_and_dates_that_are_none(tmp_path):
     assert reasons(reading) == {"unreadable expected_close_on": 1, "unreadable start_on": 2, "unreadable end_on": 1}
     assert column(tables["contracts"], "contract_id") == ["K1", "K2", "K4"]
     told = {(row.column, row.flag): row.rows for row in reading.flags.itertuples()}
-    assert told == {("expected_close_on", "open past its expected close"): 1}
+    assert told == {("expected_close_on", "open past its expected close"): 1, ("created_at", "created_at on 1970-01-01"): 1}
 
 
 def test_short_years_that_may_come_first_are_refused(tmp_path):

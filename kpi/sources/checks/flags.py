@@ -84,8 +84,7 @@ class CheckedTable:
         asked = [f"count(*) filter ({test}), min({_PLACE}) filter ({test})" for test in conditions.values()]
         row = self.connection.execute(f"select {', '.join(asked)} from {relation} where fault = 0").fetchall()[0]
         found = zip(conditions, row[::2], row[1::2], strict=True)
-        # One day of 1970 may be a day as any other.
-        return [flag(self.name, column, message, n, self._where(first)) for (column, message), n, first in found if n > (message == rules.EPOCH)]
+        return [flag(self.name, column, message, n, self._where(first)) for (column, message), n, first in found if n]
 
     def _where(self, place: int) -> str:
         return f"{self.labels[place >> _ROW_BITS]}:{place & ((1 << _ROW_BITS) - 1)}"
