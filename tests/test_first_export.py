@@ -7,7 +7,6 @@ from datetime import date
 import numpy as np
 import pandas as pd
 import pytest
-from companies import first_quick
 
 import kpi
 from kpi import compute, engine, facts, importing, pipeline
@@ -95,7 +94,8 @@ def test_a_stage_renamed_between_exports_is_asked_about_and_can_be_named(tmp_pat
     assert "was the stage renamed" not in bring(tmp_path, "2026-04-30", moves)  # half of them went on: a move
 
 
-@pytest.mark.parametrize("seed", first_quick(range(8)))
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(8))
 def test_entries_are_the_moves_that_exports_show(tmp_path, seed):
     rng = np.random.default_rng(seed)
     places = {f"D{i:02d}": int(rng.integers(0, 3)) for i in range(20)}

@@ -12,7 +12,7 @@ from companies import answering, dataset, deal, first_quick, lead, selling, tabl
 import kpi
 from kpi import compute, pipeline, response_time
 from kpi.__main__ import run
-from kpi.errors import MissingLink
+from kpi.errors import MissingLink, MissingTable
 from kpi.periods import Month
 from kpi.presentation.language import Words
 from kpi.presentation.pages.about import _lacking
@@ -44,11 +44,10 @@ def test_a_link_that_no_deal_fills_gives_no_rate_but_a_reason():
     with pytest.raises(MissingLink, match="0 have lead_id"):
         kpi.ledger(data, "pipeline.lead_to_opportunity", as_of=AS_OF)
     assert pipeline.closed_win_rate(data, as_of=AS_OF)["value"].item() == 1  # what rests on deals alone stands
-    lists = compute.lists(data, MONTH)
-    assert "never_answered" in lists and lists["waiting"]["source_rate"].isna().all()
+    assert response_time.waiting_queue(data, as_of=AS_OF)["source_rate"].isna().all()
 
 
-@pytest.mark.parametrize(("found", "floor", "stands"), [(20, None, True), (19, None, False), (10, 0.25, True), (9, 0.25, False)])
+@pytest.mark.parametrize(("found", "floor", "stands"), first_quick([(20, None, True), (19, None, False), (10, 0.25, True), (9, 0.25, False)], 2))
 def test_half_of_the_filled_cells_must_find_their_record(found, floor, stands):
     data = dataset(company(found, 40), settings={} if floor is None else {"links": {"floor": floor}})
     assert data.has("opportunities", "lead_id") == stands
@@ -66,7 +65,8 @@ def test_a_lead_that_names_its_deal_is_link_enough():
 def test_deals_without_dates_tell_no_conversion():
     tables = company(40)
     tables["opportunities"] = tables["opportunities"].drop(columns="created_at")
-    assert "opportunities lacks the column created_at" in reasons(dataset(tables))["pipeline.lead_to_opportunity"]
+    with pytest.raises(MissingTable, match="opportunities lacks the column created_at"):
+        pipeline.lead_to_opportunity(dataset(tables), as_of=AS_OF)
 
 
 def test_appointments_that_nobody_records_are_not_0():
@@ -74,16 +74,15 @@ def test_appointments_that_nobody_records_are_not_0():
     assert len(response_time.speed_to_outcome(held, as_of=AS_OF, outcome="appointment", window="2026-03")) > 0
     with pytest.raises(MissingLink, match=r"[Nn]o activity is an appointment or a meeting"):
         response_time.speed_to_outcome(plain, as_of=AS_OF, outcome="appointment", window="2026-03")
-    gone = reasons(plain)
-    assert "appointment" in gone["response.speed_to_appointment"] and "appointment" not in gone["response.speed_to_opportunity"]
 
 
 def test_calls_that_name_no_lead_are_no_answers():
     tables = company(40)
     tables["activities"] = tables["activities"].assign(lead_id=None)
-    gone = reasons(dataset(tables))
-    assert "40 rows of activities 0 have lead_id" in gone["response.answered_within"]
-    assert "never_answered" not in compute.lists(dataset(tables), MONTH)
+    data = dataset(tables)
+    for metric in (response_time.answered_within, response_time.waiting_leads, response_time.waiting_queue):
+        with pytest.raises(MissingLink, match="40 rows of activities 0 have lead_id"):
+            metric(data, as_of=AS_OF)
 
 
 def test_the_check_and_the_page_say_it(tmp_path, capsys):
@@ -107,7 +106,7 @@ def test_a_rate_stands_where_and_only_where_its_link_does(seed):
     found = int(rng.integers(0, filled + 1))
     data = dataset(company(found, filled))
     stands = found > 0 and found >= 0.5 * filled
-    assert ("pipeline.lead_to_opportunity" not in reasons(data)) == stands
+    assert data.has("opportunities", "lead_id") == stands
     assert data.links.query("table == 'opportunities'")[["rows", "filled", "found"]].to_numpy().tolist() == [[40, filled, found]]
 
 

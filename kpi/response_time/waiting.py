@@ -65,6 +65,7 @@ def _by_age(rows: nw.LazyFrame, now: pd.Timestamp, older_than: float) -> nw.Lazy
 
 
 def _waiting(data: Dataset, now: pd.Timestamp, window: WindowLike | None) -> nw.LazyFrame:
+    data.table("activities", "lead_id")
     leads = facts.leads(data, now).filter(~nw.col("touched_before"), nw.col("outcome") == "waiting")
     return leads if window is None else leads.filter(on_days(nw.col("created_day"), Window.parse(window)))
 
@@ -93,7 +94,6 @@ def waiting_leads(data: Dataset, *, as_of: Instant, window: WindowLike | None = 
     MissingTable
         If leads or activities are missing.
     """
-    data.table("activities", "lead_id")
     now = data.instant(as_of)
     leads = _waiting(data, now, window).filter(nw.col("delay") >= older_than)
     table = engine.collect(leads.select("lead_id", "created_at", "source", "owner", "delay"), ["created_at", "lead_id"])
