@@ -334,7 +334,7 @@ def test_modules_stay_short():
 
 
 # A small kit: what is added takes something out. The first two count lines, code without blanks and comments.
-MOST = {"code": 13_750, "docstrings": 5_800, "modules": 150}
+MOST = {"code": 13_581, "docstrings": 5_800, "modules": 150}
 
 
 def sizes(text: str) -> tuple[int, int]:
