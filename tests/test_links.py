@@ -30,21 +30,24 @@ def company(n_found: int, n_filled: int = 40, n_deals: int = 40, **kinds) -> dic
     return answering(leads, calls) | selling(deals)
 
 
-def reasons(data: kpi.Dataset) -> dict[str, str]:
-    return compute.missing(data, MONTH).set_index("kpi")["reason"].to_dict()
-
-
 def test_a_link_that_no_deal_fills_gives_no_rate_but_a_reason():
     data = dataset(company(0, 0))
     assert data.links.query("table == 'opportunities'").to_numpy().tolist() == [["opportunities", "lead_id", 40, 0, 0]]
-    gone = reasons(data)
-    assert gone.keys() >= RESTS
-    said = "No data: of the 40 rows of opportunities 0 have lead_id, 0 of which find their record; nothing can rest on that link."
-    assert {gone[key] for key in RESTS} == {said}
+    for metric in (pipeline.lead_to_opportunity, pipeline.lead_to_customer, response_time.speed_to_outcome):
+        with pytest.raises(MissingLink, match="of the 40 rows of opportunities 0 have lead_id, 0 of which find their record"):
+            metric(data, as_of=AS_OF)
     with pytest.raises(MissingLink, match="0 have lead_id"):
         kpi.ledger(data, "pipeline.lead_to_opportunity", as_of=AS_OF)
     assert pipeline.closed_win_rate(data, as_of=AS_OF)["value"].item() == 1  # what rests on deals alone stands
     assert response_time.waiting_queue(data, as_of=AS_OF)["source_rate"].isna().all()
+
+
+@pytest.mark.slow
+def test_every_kpi_that_rests_on_the_link_says_why_it_is_missing():
+    gone = compute.missing(dataset(company(0, 0)), MONTH).set_index("kpi")["reason"].to_dict()
+    said = "No data: of the 40 rows of opportunities 0 have lead_id, 0 of which find their record; nothing can rest on that link."
+    assert gone.keys() >= RESTS
+    assert {gone[key] for key in RESTS} == {said}
 
 
 @pytest.mark.parametrize(("found", "floor", "stands"), first_quick([(20, None, True), (19, None, False), (10, 0.25, True), (9, 0.25, False)], 2))
