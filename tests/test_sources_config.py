@@ -22,7 +22,7 @@ def test_a_folder_without_table_sections_takes_the_files_named_as_the_tables(tmp
     assert list(config.tables) == ["leads", "orders"]
     assert config.tables["leads"].path == "leads.csv"
     assert config.company == Company(name="shop")
-    assert config.settings == {"response": {}, "pipeline": {}, "retention": {}, "pulse": {}}
+    assert config.settings == {"response": {}, "pipeline": {}, "retention": {}, "pulse": {}, "links": {}}
 
 
 def test_all_of_company_is_read(tmp_path):
