@@ -27,24 +27,25 @@ def value_to_date(about: About, deciles: pd.DataFrame, best: pd.DataFrame, mean:
     measure = say("margin to date" if row["measure"] == "margin" else "revenue to date (no margin is recorded)")
     parts = {"mean": about.money(row["value"]), "measure": measure, "n": int(row["n"])}
     answer = say("A customer has brought {mean} on average, {measure} (n = {n}).", **parts)
-    if len(deciles) and deciles["n"].sum() >= FLOOR:
-        first = {"share": words.percent(deciles["value"].iloc[0]), "n": int(deciles["n"].iloc[0])}
-        answer += " " + say("The best tenth, {n} customers, brought {share} of it.", **first)
+    if deciles["n"].sum() < FLOOR:
+        return [Answer(answer), about.named_table("best_customers", best)]
+    first = {"share": words.percent(deciles["value"].iloc[0]), "n": int(deciles["n"].iloc[0])}
+    answer += " " + say("The best tenth, {n} customers, brought {share} of it.", **first)
     return [Answer(answer), SideBySide(about.named_table("deciles", deciles, measure=measure), about.named_table("best_customers", best))]
 
 
 def value_groups(about: About, groups: pd.DataFrame, profitable: pd.DataFrame | None) -> list:
     """Show the customers by recency, frequency and value, and the most profitable ones."""
-    words = about.words
-    if not groups["n"].sum():
-        return []
+    words, listed = about.words, [] if profitable is None else [about.named_table("most_profitable", profitable)]
+    if groups["n"].sum() < FLOOR:
+        return listed
     shown = groups.sort_values(["amount", "group"], ascending=[False, True], ignore_index=True)
     shown["mean"] = (shown["amount"] / shown["n"]).where(shown["n"] > 0)
     shown["group"] = [words.translate(VALUE_GROUPS[group]) for group in shown["group"]]
     row = groups.iloc[0]
     cuts = {"days": words.days(row["recency_cut"]), "purchases": words.number(row["frequency_cut"]), "value": about.money(row["value_cut"])}
     left = about.named_table("value_groups", shown, **cuts)
-    return [left] if profitable is None else [SideBySide(left, about.named_table("most_profitable", profitable))]
+    return [SideBySide(left, listed)] if listed else [left]
 
 
 def expected_value(

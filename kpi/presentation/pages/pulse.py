@@ -8,7 +8,7 @@ from kpi.catalog import CHAIN, kpi
 from kpi.presentation.blocks import Answer, NoData, Opening, Prose, Sparkline, Tile, Tiles
 from kpi.presentation.language import NAMES, Words
 from kpi.presentation.pages.about import About
-from kpi.presentation.pages.wording import HORIZON, counted, few, length, share, unstable
+from kpi.presentation.pages.wording import HORIZON, few, length, share, unstable
 
 
 def opening(about: About, chain: list[pd.DataFrame]) -> Opening:
@@ -49,11 +49,12 @@ def tiles(about: About, chain: list[pd.DataFrame], false_alarms: float) -> Tiles
     words, say = about.words, about.words.say
     note = say(
         "{first} to {last}, a dot a month. Grey band: how far months vary by themselves (natural process limits; binomial for rates). "
-        "◆ outside it, or the eighth month running on one side of the mean: worth asking why. Expect about one false alarm in {rate} months.",
+        "◆ outside it, or the eighth month running on one side of the mean: worth asking why.",
         first=words.sentence(words.month(min(months["month"].iloc[0] for months in chain))),
         last=words.month(about.month),
-        rate=words.number(1 / false_alarms if false_alarms > 0 else None),
     )
+    if false_alarms > 0:
+        note += " " + say("Expect about one false alarm in {rate} months.", rate=words.number(1 / false_alarms))
     return Tiles([tile(about, months) for months in chain], say("Headline numbers"), note)
 
 
@@ -78,7 +79,9 @@ def tile(about: About, months: pd.DataFrame) -> Tile:
     parts = {"name": name, "first": first, "last": last, "value": value(about, months, now), "said": signal or below}
     alt = say("{name}, {first} to {last}: now {value}. {said}", **parts)
     values, low, mid, high, signals = (months[column].tolist() for column in ("value", "lower", "centre", "upper", "signal"))
-    drawn = Sparkline(values, low, mid, high, signals, alt, bool(now["provisional"])) if months["value"].notna().any() else None
+    drawn = (
+        Sparkline(values, low, mid, high, signals, alt, bool(now["provisional"])) if months["value"].notna().any() and not _no_rate(months) else None
+    )
     return Tile(name, parts["value"], " · ".join(of), below, drawn, signal=signal)
 
 
@@ -87,9 +90,13 @@ def conversions(about: About, results: list[pd.DataFrame], closed: pd.DataFrame)
     words, say = about.words, about.words.say
     frame = pd.concat([result[result["horizon"] == HORIZON] for result in results], ignore_index=True)
     steps = [words.translate(kpi(key).name) for key in frame["kpi"]]
-    rows = [(step, row) for step, (_, row) in zip(steps, frame.iterrows(), strict=True) if not few(row)]
+    rows = [(step, row) for step, (_, row) in zip(steps, frame.iterrows(), strict=True) if not few(row) and not pd.isna(row["value"])]
     parts = [say("{name} {share} ({range})", name=step[:1].lower() + step[1:], **share(words, row)) for step, row in rows]
-    answer = say("Within {days} days, as things go now: {list}.", days=HORIZON, list=words.listing(parts)) if parts else counted(words, frame.iloc[0])
+    answer = (
+        say("Within {days} days, as things go now: {list}.", days=HORIZON, list=words.listing(parts))
+        if parts
+        else say("How many become customers within {days} days cannot be told yet.", days=HORIZON)
+    )
     compared = closed.assign(step=say("Closed-deal win rate, for comparison"))
     shown = pd.concat([frame.assign(step=steps), compared], ignore_index=True)
     return [Answer(answer), about.named_table("monthly_conversions", shown, days=length(closed.iloc[0]))]
