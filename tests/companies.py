@@ -258,7 +258,8 @@ def as_it_was(tables: dict[str, pd.DataFrame], as_of: pd.Timestamp) -> dict[str,
     for at, name in deals["opportunity_id"].items():
         if name in told.index and name not in states.index:
             deals.loc[at, ["stage", "status", "amount", "owner"]] = [None, "open", *told.loc[name, ["amount", "owner"]]]
-    past["opportunities"] = deals
+    named = deals["lead_id"].isin(past["leads"]["lead_id"])  # no lead was named before it came
+    past["opportunities"] = deals.assign(lead_id=deals["lead_id"].where(named))
     dated = ("disqualified_at", "deleted_at", "assigned_at", "alerted_at", "nurtured_at")
     for name, column in (*(("leads", column) for column in dated), ("opportunities", "deleted_at")):
         past[name] = past[name].assign(**{column: past[name][column].where(past[name][column] < as_of)})

@@ -267,6 +267,7 @@ def test_what_a_report_will_lack_is_what_it_lacks(root, gone):
     assert all(len(rows) == 1 for _, rows in told.groupby("report") if quality.ALL in set(rows["lacks"]))
     # Neither what companies under contract have nor what merely has no record is lacking.
     missing = missing[~missing["reason"].str.contains("contracts") & (missing["reason"] != compute.EMPTY)]
+    missing = missing[~missing["kpi"].isin(compute.metrics(data, data.last_month())["kpi"])]  # counted, and without a value yet
     assert len(missing), gone
     areas = {"response": "response_time", "pipeline": "pipeline", "retention": "retention"}
     assert {areas[key.partition(".")[0]] for key in missing["kpi"]} <= set(told["report"])

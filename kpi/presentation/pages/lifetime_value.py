@@ -27,11 +27,12 @@ def value_to_date(about: About, deciles: pd.DataFrame, best: pd.DataFrame, mean:
     measure = say("margin to date" if row["measure"] == "margin" else "revenue to date (no margin is recorded)")
     parts = {"mean": about.money(row["value"]), "measure": measure, "n": int(row["n"])}
     answer = say("A customer has brought {mean} on average, {measure} (n = {n}).", **parts)
+    listed = about.named_table("best_customers", best)
     if deciles["n"].sum() < FLOOR:
-        return [Answer(answer), about.named_table("best_customers", best)]
+        return [Answer(answer), listed]
     first = {"share": words.percent(deciles["value"].iloc[0]), "n": int(deciles["n"].iloc[0])}
     answer += " " + say("The best tenth, {n} customers, brought {share} of it.", **first)
-    return [Answer(answer), SideBySide(about.named_table("deciles", deciles, measure=measure), about.named_table("best_customers", best))]
+    return [Answer(answer), SideBySide(about.named_table("deciles", deciles, measure=measure), listed)]
 
 
 def value_groups(about: About, groups: pd.DataFrame, profitable: pd.DataFrame | None) -> list:
