@@ -92,6 +92,8 @@ def test_deals_of_all_kinds_are_then_what_they_are_now():
     full, then = both(1, now)
     for build in (facts.opportunities, facts.states, facts.visits):
         one, other = (engine.collect(build(data, now)).drop(columns="seq", errors="ignore") for data in (then, full))
+        if "lead_id" in one:  # random deals may name a lead that is still to come; no export does
+            other["lead_id"] = other["lead_id"].where(other["lead_id"].isin(engine.collect(then.table("leads").select("lead_id"))["lead_id"]))
         keys = list(one.columns)
         pd.testing.assert_frame_equal(one.sort_values(keys, ignore_index=True), other.sort_values(keys, ignore_index=True), check_dtype=False)
     first, second = (pipeline.snapshots(data, dates=["2026-03-01", "2026-04-15", "2026-05-01"]) for data in (then, full))

@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 
 from kpi import schema
-from kpi.catalog import CATALOG
 from kpi.dataset import Dataset
 from kpi.periods import Instant, WindowLike
 from kpi.response_time.answers import answered_within, response_time
@@ -67,7 +66,7 @@ def compared(
     -------
     DataFrame
         One row per group with leads in `window` and the columns of `schema.RESULT` for the share answered within `horizon`; ``before`` that share
-        in `past` (missing of few leads), ``median`` in seconds, ``waiting`` leads without an answer after more than 24 hours.
+        in `past`, ``median`` in seconds, ``waiting`` leads without an answer after more than 24 hours.
 
     Raises
     ------
@@ -79,7 +78,6 @@ def compared(
     now: dict[str, Any] = {"as_of": as_of, "window": window, "by": by}
     table = answered_within(data, **now, horizons=(horizon,), level=level)
     before = answered_within(data, as_of=as_of, window=past, by=by, horizons=(horizon,), level=level)
-    before["value"] = before["value"].where(before["n"] >= CATALOG["response.answered_within"].floor)
     more = {"before": (before, "value"), "median": (response_time(data, **now), "value"), "waiting": (never_answered(data, **now), "n_events")}
     for name, (result, column) in more.items():
         table = table.merge(result[[by, column]].rename(columns={column: name}), on=by, how="left")

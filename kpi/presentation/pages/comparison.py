@@ -31,7 +31,7 @@ def response_by_group(about: About, groups: pd.DataFrame, *, change: pd.DataFram
         DisplayColumn("n", say("Leads"), "number"),
         DisplayColumn("n_events", say("Answered\nin 1 h"), "number"),
         *estimate(words, say("Share"), drawn=True),
-        DisplayColumn("before", say("Before"), "percent"),
+        DisplayColumn("before", say("Before"), "percent", n="n"),
         DisplayColumn("verdict", say("Against\nbefore")),
         DisplayColumn("median", say("Half within"), "duration", n="n"),
         DisplayColumn("waiting", say("Waiting over\n24 h"), "number"),
