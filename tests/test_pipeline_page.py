@@ -13,7 +13,7 @@ from kpi import compute
 from kpi.periods import Month, Window
 from kpi.presentation.blocks import Answer
 from kpi.presentation.language import Words
-from kpi.presentation.pages import comparison, movement, open_deals, pipeline, response_time, stage_by_stage, wording
+from kpi.presentation.pages import comparison, movement, open_deals, pipeline, pulse, response_time, stage_by_stage, wording
 from kpi.presentation.pages.about import About
 
 NAN = float("nan")
@@ -130,6 +130,14 @@ def test_the_page_opens_by_the_newest_cohort_where_too_few_were_under_observatio
     answer = pipeline.opening(about, won, rates(0.3), rates(0.4), quarters).answer
     assert "at some age too few were under observation. Of the 200 created in Q1 2026, 20% were won by then (15–25%)." in answer
     assert pipeline.opening(about, won, rates(0.3), rates(0.4), quarters.head(0)).answer.endswith("too few were under observation.")
+
+
+def test_where_all_months_are_provisional_the_first_page_calls_nothing_usual(about):
+    months = pd.DataFrame({"kpi": ["retention.kept"], "kind": "rate", "value": 0.9, "n": 90, "signal": False, "provisional": True})
+    won = months.assign(kpi="pipeline.won_value", kind="money", value=0.0, n=0)
+    end = ": there are too few months yet to say what is usual."
+    assert pulse.opening(about, [months]).answer == f"October 2026{end}"
+    assert pulse.opening(about, [months, won]).answer == f"October 2026 won €0{end}"
 
 
 def test_all_won_says_that_losses_are_not_recorded(about):

@@ -21,6 +21,9 @@ def opening(about: About, chain: list[pd.DataFrame]) -> Opening:
     month = words.sentence(words.month(about.month))
     won = next((months for months in chain if months["kpi"].iloc[-1] == "pipeline.won_value"), None)
     signals = words.listing(_signal(about, months) for months in found if months is not won)
+    if all(months["provisional"].iloc[-1] for months in chain):
+        sentence = month if won is None else say("{month} won {value}", month=month, value=value(about, won, won.iloc[-1]))
+        return about.opening("pulse", say("{sentence}: there are too few months yet to say what is usual.", sentence=sentence))
     if won is None:
         rest = say("signals: {signals}.", signals=signals) if signals else say("no number stands out.")
         return about.opening("pulse", say("{month}: ", month=month) + rest, count)
