@@ -135,9 +135,9 @@ def test_the_page_opens_by_the_newest_cohort_where_too_few_were_under_observatio
 def test_where_all_months_are_provisional_the_first_page_calls_nothing_usual(about):
     months = pd.DataFrame({"kpi": ["retention.kept"], "kind": "rate", "value": 0.9, "n": 90, "signal": False, "provisional": True})
     won = months.assign(kpi="pipeline.won_value", kind="money", value=0.0, n=0)
-    end = ": there are too few months yet to say what is usual."
-    assert pulse.opening(about, [months]).answer == f"October 2026{end}"
-    assert pulse.opening(about, [months, won]).answer == f"October 2026 won €0{end}"
+    end = "there are too few months yet to say what is usual."
+    assert pulse.opening(about, [months]).answer == f"October 2026: {end}"
+    assert pulse.opening(about, [months, won]).answer == f"October 2026 won €0; {end}"
 
 
 def test_all_won_says_that_losses_are_not_recorded(about):

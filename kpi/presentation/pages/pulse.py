@@ -22,8 +22,10 @@ def opening(about: About, chain: list[pd.DataFrame]) -> Opening:
     won = next((months for months in chain if months["kpi"].iloc[-1] == "pipeline.won_value"), None)
     signals = words.listing(_signal(about, months) for months in found if months is not won)
     if all(months["provisional"].iloc[-1] for months in chain):
-        sentence = month if won is None else say("{month} won {value}", month=month, value=value(about, won, won.iloc[-1]))
-        return about.opening("pulse", say("{sentence}: there are too few months yet to say what is usual.", sentence=sentence))
+        young = say("{month}: there are too few months yet to say what is usual.", month=month)
+        if won is not None:
+            young = say("{month} won {value}; there are too few months yet to say what is usual.", month=month, value=value(about, won, won.iloc[-1]))
+        return about.opening("pulse", young)
     if won is None:
         rest = say("signals: {signals}.", signals=signals) if signals else say("no number stands out.")
         return about.opening("pulse", say("{month}: ", month=month) + rest, count)
